@@ -1,0 +1,5 @@
+"""``python -m ganrun``."""
+
+from ganrun.cli import main
+
+main()

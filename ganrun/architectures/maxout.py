@@ -1,0 +1,114 @@
+"""The networks of the first paper: a rectifier generator against a maxout discriminator with dropout.
+
+Goodfellow et al. 2014 gives the kinds of layers; the sizes and ranges are those of the authors' MNIST file
+(github.com/goodfeli/adversarial, mnist.yaml). Two things differ from it: images here lie in [-1, 1], and the
+generator's output bias starts at zero rather than at the pixels' marginals, since networks do not see the data.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from ganrun.architectures.layers import Maxout
+from ganrun.architectures.networks import Networks, checked_shape, is_image
+from ganrun.registry import number, register
+
+GENERATOR_RANGE = 0.05
+DISCRIMINATOR_RANGE = 0.005
+
+
+def symmetric_uniform(limit: float) -> nn.initializers.Initializer:
+    """Return an initializer that draws from [-limit, limit): pylearn2's ``irange``."""
+
+    def init(key, shape, dtype=jnp.float32, out_sharding=None):
+        return jax.random.uniform(key, shape, dtype, minval=-limit, maxval=limit, out_sharding=out_sharding)
+
+    return init
+
+
+# Made once: two modules compare equal only if they hold the very same function.
+generator_init = symmetric_uniform(GENERATOR_RANGE)
+discriminator_init = symmetric_uniform(DISCRIMINATOR_RANGE)
+
+
+class MaxoutGenerator(nn.Module):
+    """Dense layers with ReLU, then a sigmoid stretched to [-1, 1] for images or a linear layer for vectors.
+
+    Attributes:
+        shape: shape of one sample.
+        hidden: units of each hidden layer.
+    """
+
+    shape: tuple[int, ...]
+    hidden: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, z: jax.Array, train: bool) -> jax.Array:
+        """Map latents ``(n, latent_dim)`` to samples ``(n, *shape)``."""
+        init = generator_init if is_image(self.shape) else nn.initializers.he_uniform()
+        for features in self.hidden:
+            z = nn.relu(nn.Dense(features, kernel_init=init)(z))
+        flat = nn.Dense(math.prod(self.shape), kernel_init=init)(z)
+        return (2 * nn.sigmoid(flat) - 1).reshape(-1, *self.shape) if is_image(self.shape) else flat
+
+
+class MaxoutDiscriminator(nn.Module):
+    """Maxout layers with dropout on their inputs and on the input of the logit.
+
+    Attributes:
+        hidden: units of each hidden layer.
+        pieces: linear pieces of each unit.
+        dropout: chance that a hidden unit is dropped while training.
+        input_dropout: chance that a number of the example is dropped while training.
+    """
+
+    hidden: tuple[int, ...]
+    pieces: int
+    dropout: float
+    input_dropout: float
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Map examples ``(n, *shape)`` to logits ``(n,)``."""
+        # The published range suits 784 pixels; from two coordinates it would leave nothing of the signal.
+        init = discriminator_init if is_image(x.shape[1:]) else nn.initializers.lecun_uniform()
+        x = x.reshape(x.shape[0], -1)
+        x = nn.Dropout(self.input_dropout, deterministic=not train)(x)
+        for features in self.hidden:
+            x = Maxout(features, self.pieces, init)(x)
+            x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        return nn.Dense(1, kernel_init=init)(x)[:, 0]
+
+
+@register("architecture", "maxout")
+@dataclass(frozen=True)
+class MaxoutNetworks:
+    """The networks of Goodfellow et al. 2014 for vectors and images.
+
+    Attributes:
+        generator_hidden: units of the generator's hidden layers.
+        discriminator_hidden: units of the discriminator's maxout layers.
+        pieces: linear pieces of each maxout unit.
+        dropout: chance that a hidden unit of the discriminator is dropped while training.
+        input_dropout: chance that a number of an example is dropped while training.
+    """
+
+    generator_hidden: tuple[int, ...] = number((1200, 1200), low=1)
+    discriminator_hidden: tuple[int, ...] = number((240, 240), low=1)
+    pieces: int = number(5, low=1)
+    dropout: float = number(0.5, low=0, below=1)
+    input_dropout: float = number(0.2, low=0, below=1)
+    name: str = "maxout"
+
+    def build(self, shape: tuple[int, ...], latent_dim: int) -> Networks:
+        """Return the networks for examples of ``shape``; raise :class:`ConfigError` for a shape they cannot have."""
+        shape = checked_shape(shape, latent_dim)
+        return Networks(
+            MaxoutGenerator(shape, tuple(self.generator_hidden)),
+            MaxoutDiscriminator(tuple(self.discriminator_hidden), self.pieces, self.dropout, self.input_dropout),
+        )

@@ -1,0 +1,63 @@
+"""``ganrun COMMAND ...``: finds the command and hands over. Imports neither JAX nor Hydra until one needs them."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+
+from ganrun import __version__
+from ganrun.errors import ConfigError, GanrunError, did_you_mean
+
+COMMANDS = {
+    "train": "train a GAN; also continues one (resume=DIR) and sweeps (-m)",
+    "sample": "draw samples from a trained run",
+    "list": "the options of each group, with their meaning",
+    "doctor": "check Python, JAX, devices, caches, data and TensorBoard",
+}
+HELP = """ganrun {version}: an experiment runner for generative adversarial networks in JAX.
+
+usage: ganrun COMMAND [KEY=VALUE ...]
+
+{commands}
+
+`ganrun COMMAND --help` shows a command's options, `ganrun --version` the version.
+bash completion: eval "$(ganrun train -sc install=bash)"
+"""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line ``argv`` (default: the process's) and exit with its code."""
+    words = sys.argv[1:] if argv is None else argv
+    try:
+        code = dispatch(words)
+    except GanrunError as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            traceback.print_exc()
+        print(f"ganrun: {error}", file=sys.stderr)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:  # the reader left (ganrun list | head)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)
+
+
+def dispatch(words: list[str]) -> int:
+    """Run the command that ``words`` name and return its exit code."""
+    if words[:1] in ([], ["--help"], ["-h"], ["help"]):
+        commands = "\n".join(f"  {name:8} {meaning}" for name, meaning in COMMANDS.items())
+        print(HELP.format(version=__version__, commands=commands), end="")
+        return 0
+    if words[0] in ("--version", "-V"):
+        print(f"ganrun {__version__}")
+        return 0
+    if words[0] in ("-sc", "--shell-completion"):
+        return importlib.import_module("ganrun.commands.completion").complete(words)
+    if words[0] not in COMMANDS:
+        known = ", ".join(COMMANDS)
+        raise ConfigError(f"'{words[0]}' is not a command; there are {known}.{did_you_mean(words[0], COMMANDS)}")
+    command = importlib.import_module(f"ganrun.commands.{words[0]}")
+    return command.main(words[1:])

@@ -1,0 +1,33 @@
+"""``ganrun -sc ...``: bash completion, by way of Hydra's.
+
+Hydra's completion script calls ``ganrun -sc query=bash`` without the command that is being typed, so the command is
+taken from the line that bash passes in ``COMP_LINE``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+
+from ganrun.cli import COMMANDS
+
+HYDRA_COMMANDS = ("train", "sample")
+
+
+def complete(words: list[str]) -> int:
+    """Answer a completion query, or print the script that installs completion."""
+    if words[1:2] != ["query=bash"]:
+        return importlib.import_module("ganrun.commands.train").main(words)
+    line = os.environ.get("COMP_LINE", "")
+    typed = line.split()
+    if len(typed) < 2 or (len(typed) == 2 and not line.endswith(" ")):
+        start = typed[1] if len(typed) == 2 else ""
+        print("\n".join(name for name in COMMANDS if name.startswith(start)))
+        return 0
+    command = typed[1]
+    if command not in HYDRA_COMMANDS:
+        return 0
+    rest = line.split(None, 2)[2] if len(typed) > 2 else ""
+    os.environ["COMP_LINE"] = f"ganrun {rest}"
+    os.environ["COMP_POINT"] = str(len(os.environ["COMP_LINE"]))
+    return importlib.import_module(f"ganrun.commands.{command}").main(words)

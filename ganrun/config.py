@@ -1,0 +1,214 @@
+"""What a run may say: every key with its type and range, checked before any work starts.
+
+Hydra composes the YAML under ``conf/``; :func:`check` turns the result into a :class:`Train`, or raises
+:class:`~ganrun.errors.ConfigError` with one line that names the key, what was given and what is allowed. The options
+of a group (``dataset=ring``) bring their own fields: see :mod:`ganrun.registry`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ganrun.errors import ConfigError, did_you_mean
+from ganrun.registry import choice, lookup, number
+
+Plain = typing.TypeVar("Plain")
+
+GROUPS = ("dataset", "architecture", "loss", "schedule")
+
+
+@dataclasses.dataclass(frozen=True)
+class Latent:
+    """The noise prior p(z)."""
+
+    dim: int = number(2, low=1, high=100_000)
+    prior: str = choice("normal", ("normal", "uniform"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Ema:
+    """The moving average of the generator's weights that samples are drawn with."""
+
+    decay: float = number(0.999, low=0.0, below=1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Log:
+    """What is written down, and how often."""
+
+    every: int = number(50, low=1)
+    pictures: int = number(10, low=0, high=10_000)
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """When the whole state is saved (it always is at the end, and when the run is stopped)."""
+
+    seconds: float = number(30.0, above=0.0)
+    steps: int = number(0, low=0)
+    keep: int = number(2, low=1, high=10_000)
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimizer:
+    """One descent rule per player."""
+
+    generator: Any = None
+    discriminator: Any = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """The whole configuration of one run."""
+
+    seed: int = number(0, low=0, high=2**32 - 1)
+    steps: int = number(8000, low=1, high=2**31 - 1)
+    batch_size: int = number(256, low=1, high=2**24)
+    steps_per_call: int = number(100, low=1, high=1_000_000)
+    data_dir: str | None = None
+    resume: str | None = None
+    dataset: Any = None
+    architecture: Any = None
+    loss: Any = None
+    schedule: Any = None
+    optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
+    latent: Latent = dataclasses.field(default_factory=Latent)
+    ema: Ema = dataclasses.field(default_factory=Ema)
+    log: Log = dataclasses.field(default_factory=Log)
+    checkpoint: Checkpoint = dataclasses.field(default_factory=Checkpoint)
+
+
+def check(given: Mapping[str, Any]) -> Train:
+    """Return the configuration that ``given`` (plain dicts and scalars) describes; raise :class:`ConfigError`."""
+    given = dict(given)
+    groups = {name: _option(name, given.pop(name, None), name) for name in GROUPS}
+    sides = _mapping(given.pop("optimizer", None), "optimizer")
+    unknown = set(sides) - {"generator", "discriminator"}
+    if unknown:
+        _refuse_key("optimizer", sorted(unknown)[0], ("generator", "discriminator"))
+    optimizer = Optimizer(**{
+        player: _option("optimizer", sides.get(player), f"optimizer.{player}")
+        for player in ("generator", "discriminator")
+    })
+    plain = _build(Train, given, "", skip=(*GROUPS, "optimizer"))
+    if plain.data_dir is not None:
+        plain = dataclasses.replace(plain, data_dir=str(Path(plain.data_dir).expanduser().resolve()))
+    return dataclasses.replace(plain, optimizer=optimizer, **groups)
+
+
+def check_plain(schema: type[Plain], given: Mapping[str, Any]) -> Plain:
+    """Return the ``schema`` (a dataclass without groups) that ``given`` describes; raise :class:`ConfigError`."""
+    return _build(schema, given, "")
+
+
+def to_dict(config: Train) -> dict[str, Any]:
+    """Return ``config`` as plain dicts, lists and scalars: what config.yaml holds and :func:`check` takes back."""
+    return _plain(config)
+
+
+def data_folder(config: Train) -> Path:
+    """Return the folder that holds one folder per dataset: ``data_dir``, ``$GANRUN_DATA``, or a cache folder."""
+    chosen = config.data_dir or os.environ.get("GANRUN_DATA")
+    return Path(chosen).expanduser().resolve() if chosen else cache_folder() / "data"
+
+
+def cache_folder() -> Path:
+    """Return the folder for compiled programs and downloads: ``$GANRUN_CACHE``, else ``~/.cache/ganrun``."""
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.environ.get("GANRUN_CACHE") or Path(home) / "ganrun").expanduser().resolve()
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _option(group: str, node: Any, path: str) -> Any:
+    """Build the option that ``node['name']`` chooses, with the other keys as its fields."""
+    node = _mapping(node, path)
+    if "name" not in node:
+        raise ConfigError(f"{path}.name is missing: choose one with {group}=NAME.")
+    return _build(lookup(group, str(node["name"])), node, path)
+
+
+def _mapping(node: Any, path: str) -> dict[str, Any]:
+    if not isinstance(node, Mapping):
+        raise ConfigError(f"{path} must be a group of settings, not {node!r}.")
+    return dict(node)
+
+
+def _build(schema: type, node: Mapping[str, Any], path: str, skip: tuple[str, ...] = ()) -> Any:
+    fields = {field.name: field for field in dataclasses.fields(schema) if field.name not in skip}
+    kinds = typing.get_type_hints(schema)
+    values = {}
+    for key, value in node.items():
+        if key not in fields:
+            _refuse_key(path, str(key), fields)
+        where = f"{path}.{key}" if path else str(key)
+        kind = kinds[key]
+        if dataclasses.is_dataclass(kind):
+            values[key] = _build(typing.cast(type, kind), _mapping(value, where), where)
+        else:
+            values[key] = _value(kind, value, where, fields[key].metadata)
+    return schema(**values)
+
+
+def _refuse_key(path: str, key: str, allowed: Any) -> None:
+    where = f"{path}.{key}" if path else key
+    home = path or "the configuration"
+    raise ConfigError(f"{where} is not a setting: {home} has {', '.join(sorted(allowed))}.{did_you_mean(key, allowed)}")
+
+
+def _value(kind: Any, value: Any, path: str, rules: Mapping[str, Any]) -> Any:
+    """Return ``value`` as ``kind`` (int, float, bool, str, a tuple of those, or one of them or None)."""
+    if isinstance(kind, types.UnionType):
+        if value is None:
+            return None
+        kind = next(member for member in typing.get_args(kind) if member is not type(None))
+    if typing.get_origin(kind) is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"{path} must be a list such as [1, 2], not {value!r}.")
+        member = typing.get_args(kind)[0]
+        return tuple(_value(member, entry, f"{path}[{i}]", rules) for i, entry in enumerate(value))
+    value = _scalar(kind, value, path)
+    if "choices" in rules and value not in rules["choices"]:
+        listed = ", ".join(rules["choices"])
+        raise ConfigError(f"{path} must be one of {listed}, not '{value}'.{did_you_mean(value, rules['choices'])}")
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        _check_range(value, path, rules)
+    return value
+
+
+def _scalar(kind: type, value: Any, path: str) -> Any:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if kind is int and is_number and float(value).is_integer():
+        return int(value)
+    if kind is float and is_number and math.isfinite(value):
+        return float(value)
+    if kind in (bool, str) and isinstance(value, kind):
+        return value
+    if kind is str and is_number:  # a folder may be called 2024
+        return str(value)
+    wanted = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text"}[kind]
+    raise ConfigError(f"{path} must be {wanted}, not {value!r}.")
+
+
+def _check_range(value: float, path: str, rules: Mapping[str, Any]) -> None:
+    tests = {
+        "low": (lambda bound: value >= bound, "at least"),
+        "high": (lambda bound: value <= bound, "at most"),
+        "above": (lambda bound: value > bound, "greater than"),
+        "below": (lambda bound: value < bound, "less than"),
+    }
+    bounds = [(name, rules[name]) for name in tests if name in rules]
+    if not all(tests[name][0](bound) for name, bound in bounds):
+        allowed = " and ".join(f"{tests[name][1]} {bound:g}" for name, bound in bounds)
+        raise ConfigError(f"{path} must be {allowed}, not {value:g}.")

@@ -1,0 +1,94 @@
+"""Fetching one file from the first mirror that has it, whole or not at all."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ganrun.errors import ConfigError
+
+
+def fetch(
+    name: str,
+    mirrors: Sequence[str],
+    folder: Path,
+    md5: str | None = None,
+    timeout: float = 20,
+    verify: Callable[[Path], object] | None = None,
+) -> Path:
+    """Download ``<mirror>/<name>`` to ``folder/name`` from the first mirror that serves it; return its path.
+
+    The file appears under its name only once it is complete and checked, ``folder`` is created only then, and a
+    failure leaves nothing behind.
+
+    Args:
+        name: The file's name, at the mirror and in ``folder``.
+        mirrors: Base URLs (http or https), tried in order.
+        folder: Where the file goes.
+        md5: The md5 (hexadecimal) that the file must have, if known.
+        timeout: Seconds without an answer after which a mirror is given up.
+        verify: Called with the path of the downloaded file; a ConfigError from it moves on to the next mirror.
+
+    Raises:
+        ConfigError: No mirror gave the file, or ``folder`` cannot be written to.
+    """
+    failures = []
+    try:
+        with tempfile.TemporaryDirectory(prefix=".ganrun-download-", dir=_nearest_existing(folder)) as workplace:
+            for mirror in mirrors:
+                reason = _attempt(mirror, Path(workplace, name), md5, timeout, verify)
+                if reason is None:
+                    folder.mkdir(parents=True, exist_ok=True)
+                    Path(workplace, name).chmod(0o644)  # pooch makes it private, and data folders are often shared
+                    return Path(workplace, name).replace(folder / name)
+                failures.append(f"{mirror} ({reason})")
+    except OSError as error:
+        raise ConfigError(f"{name} cannot be stored in {folder}: {error.strerror or error}.") from error
+    raise ConfigError(f"{name} could not be downloaded: {', '.join(failures) or 'no mirrors are given'}.")
+
+
+def _attempt(
+    mirror: str, path: Path, md5: str | None, timeout: float, verify: Callable[[Path], object] | None
+) -> str | None:
+    """Download to ``path``; return None, or in a few words why this mirror did not do."""
+    # Imported here because most runs download nothing, and both take a noticeable part of the start-up.
+    import pooch
+    import requests
+
+    pooch.get_logger().setLevel("CRITICAL")  # it would advise on hashes; what goes wrong is told by the exceptions
+    downloader: Any = pooch.HTTPDownloader(timeout=timeout, progressbar=False)  # pooch's own annotation is wrong
+    try:
+        pooch.retrieve(
+            f"{mirror.rstrip('/')}/{path.name}",
+            known_hash=md5 and f"md5:{md5}",
+            fname=path.name,
+            path=path.parent,
+            downloader=downloader,
+        )
+        if verify is not None:
+            verify(path)
+    except ConfigError as error:
+        path.unlink()  # pooch takes a file that is there for one already downloaded
+        return str(error).removeprefix(f"{path}: ")
+    except requests.HTTPError as error:
+        return f"HTTP {error.response.status_code}" if error.response is not None else "HTTP error"
+    except requests.Timeout:
+        return f"no answer within {timeout:g} s"
+    except requests.exceptions.ChunkedEncodingError:
+        return "the transfer broke off"
+    except requests.exceptions.SSLError:
+        return "no trusted connection"
+    except requests.ConnectionError:
+        return "no connection"
+    except requests.RequestException as error:
+        return " ".join(str(error).split())
+    except ValueError:  # how pooch reports a wrong hash
+        return f"its md5 is not {md5}" if md5 else "not a usable URL"
+    return None
+
+
+def _nearest_existing(folder: Path) -> Path:
+    """Return the closest ancestor that exists, on whose disk the final rename is atomic."""
+    return next((parent for parent in folder.parents if parent.is_dir()), folder)

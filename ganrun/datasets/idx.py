@@ -1,0 +1,97 @@
+"""Reading idx files, the format of MNIST and its relatives (http://yann.lecun.com/exdb/mnist/, "file formats").
+
+Two zero bytes, a type byte, the number of dimensions, each dimension as a big-endian 32-bit integer, then the data.
+A file comes from the network or from a disk that may be full, so nothing in it is believed before it is checked.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import math
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ganrun.errors import ConfigError
+
+LIMIT = 1 << 30  # bytes that a header may promise: 20 times MNIST, and still no decompression bomb
+CHUNK = 1 << 20  # bytes per read: a small file whose header promises much never costs the memory promised
+GZIP_MAGIC = b"\x1f\x8b"
+UINT8 = 0x08
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Return the uint8 array in the idx file ``path``, gzipped or plain.
+
+    Raises:
+        ConfigError: The file cannot be read, or is not one complete idx file of bytes and nothing more.
+    """
+    return read_idx_hashed(path)[0]
+
+
+def read_idx_hashed(path: Path) -> tuple[np.ndarray, str]:
+    """Return the array of :func:`read_idx` and the sha256 (hexadecimal) of the decompressed file, header included."""
+    try:
+        with path.open("rb") as raw:
+            # The content decides and not the name: browsers and mirrors unpack files without renaming them.
+            if raw.peek(2)[:2] != GZIP_MAGIC:
+                return _parse(raw)
+            with gzip.GzipFile(fileobj=raw) as unpacked:
+                return _parse(unpacked)
+    except EOFError:
+        reason = "the gzip data is truncated"
+    except (gzip.BadGzipFile, zlib.error) as error:
+        reason = f"the gzip data is damaged ({error})"
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror or error})"
+    except ValueError as error:
+        reason = str(error)
+    raise ConfigError(f"{path}: {reason}")
+
+
+def _parse(stream: io.BufferedIOBase) -> tuple[np.ndarray, str]:
+    """Return the array and its sha256; raise ValueError with the reason when the content is not as it should be."""
+    digest = hashlib.sha256()
+    shape = _read_shape(stream, digest)
+    size = math.prod(shape)
+    # One byte more than promised shows trailing bytes, and makes gzip reach its end and compare the checksum.
+    content = _take(stream, size + 1, digest)
+    if len(content) < size:
+        raise ValueError(f"truncated: the header promises {size} bytes of data and {len(content)} are there")
+    if len(content) > size:
+        raise ValueError(f"there are trailing bytes after the {size} that the header promises")
+    return np.frombuffer(content, np.uint8).reshape(shape), digest.hexdigest()
+
+
+def _read_shape(stream: io.BufferedIOBase, digest: Any) -> tuple[int, ...]:
+    magic = _take(stream, 4, digest)
+    if not magic:
+        raise ValueError("the file is empty")
+    if len(magic) < 4 or magic[:2] != b"\0\0":
+        raise ValueError(f"not an idx file (it starts with {magic.hex(' ')})")
+    kind, dimensions = magic[2:]
+    if kind != UINT8:
+        raise ValueError(f"its idx type is 0x{kind:02x}; only 0x08 (uint8) is read")
+    if not 1 <= dimensions <= 4:
+        raise ValueError(f"its idx header names {dimensions} dimensions; 1 to 4 are read")
+    sizes = _take(stream, 4 * dimensions, digest)
+    if len(sizes) < 4 * dimensions:
+        raise ValueError("truncated inside the idx header")
+    shape = struct.unpack(f">{dimensions}I", sizes)
+    if not 0 < math.prod(shape) <= LIMIT:
+        raise ValueError(f"its idx header promises the shape {shape}; 1 byte to {LIMIT} bytes are read")
+    return shape
+
+
+def _take(stream: io.BufferedIOBase, count: int, digest: Any) -> bytearray:
+    """Return the next ``count`` bytes, or fewer at the end of the stream, and add them to ``digest``."""
+    content = bytearray()
+    while len(content) < count and (chunk := stream.read(min(CHUNK, count - len(content)))):
+        digest.update(chunk)
+        content += chunk
+    return content

@@ -1,0 +1,52 @@
+"""How JAX is set up: quiet, and with compiled programs kept between runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+from importlib import metadata
+from typing import Any
+
+from ganrun.config import cache_folder
+
+
+def prepare() -> None:
+    """Turn on the persistent compilation cache; call before the first JAX computation.
+
+    Every program is kept, however quick it was to compile: a GAN has several small ones, and compiling them is most
+    of a short run's time. ``GANRUN_CACHE=off`` turns it off.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.getLogger("absl").setLevel(logging.WARNING)  # Orbax tells every rename
+    import jax
+
+    if os.environ.get("GANRUN_CACHE") == "off":
+        return
+    folder = cache_folder() / "xla"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:  # a read-only home is no reason not to train
+        return
+    if os.access(folder, os.W_OK):
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def describe() -> dict[str, Any]:
+    """Return what computes: ``device`` in words and the ``versions`` of what the numbers depend on."""
+    import jax
+
+    devices = jax.devices()
+    packages = ("ganrun", "jax", "jaxlib", "flax", "optax", "numpy")
+    versions = {"python": platform.python_version()} | {name: _version(name) for name in packages}
+    kind = devices[0].device_kind
+    return {"device": f"{len(devices)} x {kind}" if len(devices) > 1 else kind, "versions": versions}
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,24 @@
+"""Errors that a person can cause, each told in one or two lines and tied to an exit code."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class GanrunError(Exception):
+    """The run failed for a reason that its message tells in full. Exit code 1."""
+
+    exit_code = 1
+
+
+class ConfigError(GanrunError):
+    """The command line, the configuration or the data folder is wrong. Exit code 2."""
+
+    exit_code = 2
+
+
+def did_you_mean(word: str, allowed: Iterable[str]) -> str:
+    """Return `` Did you mean 'hinge'?`` for the closest of ``allowed``, or an empty string."""
+    match = difflib.get_close_matches(str(word), [str(option) for option in allowed], n=1, cutoff=0.5)
+    return f" Did you mean '{match[0]}'?" if match else ""

@@ -1,0 +1,149 @@
+"""The GAN as a method: what :mod:`ganrun.run` needs of anything that it can train.
+
+``init(seed)``, ``advance(state, n)``, ``sample(state, key, n)`` and ``snapshot(state)``. All of it is jitted once per
+:class:`~ganrun.game.state.Game`: two runs whose games are equal share their programs.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from ganrun.architectures import Networks
+from ganrun.config import Train
+from ganrun.datasets import Data
+from ganrun.datasets.sampler import Cursor, Source
+from ganrun.errors import ConfigError
+from ganrun.game.algorithm import create, draw_noise, update
+from ganrun.game.state import Game, State, Tree
+from ganrun.registry import static, traced
+
+LOGITS = 2048  # examples a side behind the histograms of logits
+
+
+@struct.dataclass
+class Report:
+    """What a call of ``advance`` tells the host: the means over the logging interval so far, and any failure."""
+
+    means: jax.Array
+    bad_step: jax.Array
+    bad_tag: jax.Array
+
+
+@struct.dataclass
+class Snapshot:
+    """A look at the players: samples of the averaged generator and the discriminator's opinions.
+
+    Attributes:
+        samples: ``(n, *shape)``, from the same noise at every snapshot of a run.
+        real_logits: ``(LOGITS,)`` on held-out data.
+        fake_logits: ``(LOGITS,)`` on samples.
+        field: the discriminator's logits on the points that the picture needs, ``(points,)`` (may be empty).
+    """
+
+    samples: jax.Array
+    real_logits: jax.Array
+    fake_logits: jax.Array
+    field: jax.Array
+
+
+class Gan:
+    """One GAN experiment: the static game, the traced numbers and the data, with the programs over them."""
+
+    def __init__(self, config: Train, data: Data) -> None:
+        examples = getattr(getattr(data.train, "flat", None), "shape", (config.batch_size,))[0]
+        if config.batch_size > examples:
+            raise ConfigError(f"batch_size must be at most {examples}, the examples in the dataset.")
+        networks: Networks = config.architecture.build(data.shape, config.latent.dim)
+        self.game = Game(
+            generator=networks.generator,
+            discriminator=networks.discriminator,
+            loss=static(config.loss),
+            schedule=static(config.schedule),
+            generator_optimizer=static(config.optimizer.generator),
+            discriminator_optimizer=static(config.optimizer.discriminator),
+            prior=config.latent.prior,
+            latent_dim=config.latent.dim,
+            batch_size=config.batch_size,
+        )
+        self.numbers = _numbers(config)
+        self.data = data
+        self.seed = config.seed
+
+    def init(self) -> State:
+        """Return the state before the first step."""
+        return _create(self.game, self.numbers, jnp.uint32(self.seed), jnp.zeros((1, *self.data.shape)))
+
+    def abstract(self) -> State:
+        """Return the state's shapes and types without computing it: the target that a checkpoint is read into."""
+        return jax.eval_shape(self.init)
+
+    def advance(self, state: State, n: int) -> tuple[State, Report]:
+        """Run ``n`` iterations of Algorithm 1 on the device; ``state`` is consumed. Returns before they are done."""
+        return _advance(self.game, state, self.data.train, jnp.int32(n))
+
+    def sample(self, variables: Tree, key: jax.Array, n: int) -> jax.Array:
+        """Return ``n`` samples ``(n, *shape)`` of the generator with ``variables`` (``state.average``, say)."""
+        return _sample(self.game, variables, key, n)
+
+    def snapshot(self, state: State, n: int, points: np.ndarray) -> Snapshot:
+        """Look at ``state``: ``n`` samples, and the discriminator on ``points`` ``(points, *shape)``."""
+        return _snapshot(self.game, state, self.data.held_out, jnp.asarray(points, jnp.float32), n)
+
+
+def _numbers(config: Train) -> dict[str, Any]:
+    def array(value: float) -> jax.Array:
+        return jnp.asarray(value, jnp.int32 if isinstance(value, int) else jnp.float32)
+
+    numbers = {
+        "run": {"steps": float(config.steps), "log_every": config.log.every},
+        "loss": traced(config.loss),
+        "schedule": traced(config.schedule),
+        "optimizer": {
+            "generator": traced(config.optimizer.generator),
+            "discriminator": traced(config.optimizer.discriminator),
+        },
+        "ema": {"decay": config.ema.decay},
+    }
+    return jax.tree.map(array, numbers)
+
+
+_create = jax.jit(create, static_argnums=0)
+
+
+@partial(jax.jit, static_argnums=0, donate_argnums=1)
+def _advance(game: Game, state: State, source: Source, n: jax.Array) -> tuple[State, Report]:
+    # The trip count is traced, so one program serves every length of call.
+    state = jax.lax.fori_loop(0, n, lambda _, now: update(game, now, source), state)
+    readout = state.readout
+    means = readout.sums / readout.count
+    return state, Report(means=means, bad_step=readout.bad_step, bad_tag=readout.bad_tag)
+
+
+@partial(jax.jit, static_argnums=(0, 3))
+def _sample(game: Game, variables: Tree, key: jax.Array, n: int) -> jax.Array:
+    return game.generator.apply(variables, draw_noise(game, key, n), train=False)  # type: ignore[return-value]
+
+
+@partial(jax.jit, static_argnums=(0, 4))
+def _snapshot(game: Game, state: State, held_out: Source, points: jax.Array, n: int) -> Snapshot:
+    # Folding in the largest step keeps this noise apart from every training step's.
+    sample_key, real_key = jax.random.split(jax.random.fold_in(state.key, 2**31 - 1))
+    judge = partial(game.discriminator.apply, state.discriminator.variables, train=False)
+    samples = _sample(game, state.average, sample_key, n)
+    rows = getattr(held_out, "flat", None)
+    size = LOGITS if rows is None else min(LOGITS, rows.shape[0])
+    real, _ = held_out.minibatch(real_key, Cursor.start(), size)
+    fake = _sample(game, state.average, sample_key, size)
+    empty = jnp.zeros((0,), jnp.float32)
+    return Snapshot(
+        samples=samples,
+        real_logits=judge(real),  # type: ignore[arg-type]
+        fake_logits=judge(fake),  # type: ignore[arg-type]
+        field=judge(points) if points.shape[0] else empty,  # type: ignore[arg-type]
+    )

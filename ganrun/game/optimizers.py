@@ -1,0 +1,83 @@
+"""Gradient descent rules with every number traced: a new learning rate does not compile again.
+
+``transform(step, steps, numbers)`` builds the optax transformation inside the compiled update, where ``step`` is the
+generator step, ``steps`` the length of the run and ``numbers`` the option's traced parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from ganrun.registry import choice, number, register
+
+Numbers = Mapping[str, jax.Array]
+DECAYS = ("constant", "cosine", "linear", "exponential")
+
+
+@dataclass(frozen=True)
+class Decaying:
+    """A learning rate that decays over the run from ``learning_rate`` to ``minimum_rate``.
+
+    ``constant`` stays; ``linear`` and ``cosine`` (half a period; Loshchilov & Hutter 2017, eq. 5) arrive at the last
+    step; ``exponential`` divides by ``decay_factor`` at every step (the 2014 settings: 1.000004).
+    """
+
+    name: str = ""
+    learning_rate: float = number(1e-3, low=0.0, high=10.0)
+    decay: str = choice("constant", DECAYS)
+    decay_factor: float = number(1.000004, low=1.0, high=10.0)
+    minimum_rate: float = number(0.0, low=0.0, high=10.0)
+
+    def rate(self, step: jax.Array, steps: jax.Array, numbers: Numbers) -> jax.Array:
+        """Return the learning rate at ``step`` of ``steps``."""
+        start, floor = numbers["learning_rate"], jnp.minimum(numbers["minimum_rate"], numbers["learning_rate"])
+        done = jnp.clip(step / steps, 0.0, 1.0)
+        if self.decay == "cosine":
+            return floor + (start - floor) * 0.5 * (1.0 + jnp.cos(jnp.pi * done))
+        if self.decay == "linear":
+            return floor + (start - floor) * (1.0 - done)
+        if self.decay == "exponential":
+            return jnp.maximum(floor, start * numbers["decay_factor"] ** (-step.astype(jnp.float32)))
+        return start
+
+
+@register("optimizer", "adam")
+@dataclass(frozen=True)
+class Adam(Decaying):
+    """Adam (Kingma & Ba 2015, Algorithm 1)."""
+
+    name: str = "adam"
+    b1: float = number(0.5, low=0.0, below=1.0)
+    b2: float = number(0.99, low=0.0, below=1.0)
+    eps: float = number(1e-8, above=0.0, high=1.0)
+
+    def transform(self, step: jax.Array, steps: jax.Array, numbers: Numbers) -> optax.GradientTransformation:
+        adam = optax.scale_by_adam(numbers["b1"], numbers["b2"], numbers["eps"])
+        return optax.chain(adam, optax.scale(-self.rate(step, steps, numbers)))
+
+
+@register("optimizer", "sgd")
+@dataclass(frozen=True)
+class Sgd(Decaying):
+    """Stochastic gradient descent with momentum, as Goodfellow et al. 2014 trained (pylearn2's settings).
+
+    The momentum rises linearly from ``momentum`` to ``final_momentum`` over ``momentum_steps`` steps and stays.
+    """
+
+    name: str = "sgd"
+    learning_rate: float = number(0.1, low=0.0, high=10.0)
+    decay: str = choice("exponential", DECAYS)
+    minimum_rate: float = number(1e-6, low=0.0, high=10.0)
+    momentum: float = number(0.5, low=0.0, below=1.0)
+    final_momentum: float = number(0.7, low=0.0, below=1.0)
+    momentum_steps: float = number(125_000.0, above=0.0)
+
+    def transform(self, step: jax.Array, steps: jax.Array, numbers: Numbers) -> optax.GradientTransformation:
+        done = jnp.clip(step / numbers["momentum_steps"], 0.0, 1.0)
+        momentum = numbers["momentum"] + (numbers["final_momentum"] - numbers["momentum"]) * done
+        return optax.chain(optax.trace(momentum), optax.scale(-self.rate(step, steps, numbers)))

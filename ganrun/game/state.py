@@ -1,0 +1,93 @@
+"""The run as one pytree: saving it saves the run, restoring it continues to the same bits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from ganrun.datasets.sampler import Cursor
+
+Tree = Any
+
+# What a step reports; metrics.jsonl and TensorBoard carry the means over a logging interval under these tags.
+TAGS = (
+    "D(x)",
+    "D(G(z))",
+    "value",
+    "jsd/online",
+    "loss/discriminator",
+    "loss/generator",
+    "grad_norm/discriminator",
+    "grad_norm/generator",
+    "schedule/k",
+)
+
+
+@dataclass(frozen=True)
+class Game:
+    """The static half of a run: what shapes the compiled program. Equal games share one program."""
+
+    generator: nn.Module
+    discriminator: nn.Module
+    loss: Any
+    schedule: Any
+    generator_optimizer: Any
+    discriminator_optimizer: Any
+    prior: str
+    latent_dim: int
+    batch_size: int
+
+
+@struct.dataclass
+class Player:
+    """One network in training: parameters, batch statistics (may be empty) and optimizer state."""
+
+    params: Tree
+    stats: Tree
+    optimizer: Tree
+
+    @property
+    def variables(self) -> Tree:
+        """The collections that a linen module's ``apply`` takes."""
+        return {"params": self.params, "batch_stats": self.stats}
+
+
+@struct.dataclass
+class Readout:
+    """Sums of what the steps reported since the last logging boundary, and the first number that was not finite.
+
+    Attributes:
+        sums: float32 ``(len(TAGS),)``.
+        count: steps summed, int32.
+        bad_step: first step (counted from 1) with a NaN or Inf; 0 while there is none.
+        bad_tag: index into ``TAGS`` of the first such number.
+    """
+
+    sums: jax.Array
+    count: jax.Array
+    bad_step: jax.Array
+    bad_tag: jax.Array
+
+    @classmethod
+    def empty(cls) -> Readout:
+        zero = jnp.zeros((), jnp.int32)
+        return cls(sums=jnp.zeros((len(TAGS),), jnp.float32), count=zero, bad_step=zero, bad_tag=zero)
+
+
+@struct.dataclass
+class State:
+    """Everything that a run is. ``numbers`` holds every traced hyperparameter by part and name."""
+
+    step: jax.Array
+    key: jax.Array
+    numbers: Tree
+    generator: Player
+    discriminator: Player
+    average: Tree
+    cursor: Cursor
+    readout: Readout

@@ -1,0 +1,193 @@
+"""Hydra for ganrun's commands: where the configs are, composing them, and saying in one line what went wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import io
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ganrun.errors import ConfigError, did_you_mean
+
+VERSION_BASE = "1.3"
+
+
+def config_folder() -> Path:
+    """Return the folder of YAML: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+class Arguments:
+    """A command line as Hydra reads it: ``overrides`` and Hydra's own options."""
+
+    def __init__(self, words: list[str]) -> None:
+        complaint = io.StringIO()
+        try:
+            with contextlib.redirect_stderr(complaint):
+                self.options = get_args_parser().parse_args(words)
+        except SystemExit as leaving:
+            if leaving.code == 0:
+                raise
+            reason = complaint.getvalue().strip().splitlines()[-1].split("error: ")[-1]
+            raise ConfigError(f"{reason}. `--help` shows what is understood.") from None
+        self.words = words
+        self.overrides: list[str] = list(self.options.overrides)
+
+    @property
+    def only_shows(self) -> bool:
+        """Whether Hydra only prints something and runs no job."""
+        options = self.options
+        return bool(options.help or options.hydra_help or options.shell_completion)
+
+    @property
+    def runs(self) -> bool:
+        """Whether jobs will run."""
+        return not (self.only_shows or self.options.cfg or self.options.info)
+
+    def value(self, key: str) -> str | None:
+        """Return what the last override of ``key`` says, or None where it is not set or null."""
+        said = [text.partition("=")[2] for text in self.overrides if text.partition("=")[0] == key]
+        word = said[-1].strip("'\"") if said else ""
+        return None if word in ("", "null") else word
+
+
+def compose(config_name: str, overrides: list[str], extra_folder: str | None = None) -> dict[str, Any]:
+    """Return the composed config as plain data; raise :class:`ConfigError` in place of Hydra's own errors."""
+    searched = [f"hydra.searchpath=[{_quoted('file://' + str(Path(extra_folder).resolve()))}]"] if extra_folder else []
+    if extra_folder and not Path(extra_folder).is_dir():
+        raise ConfigError(f"--config-dir: there is no folder {extra_folder}.")
+    with hydra.initialize_config_dir(config_dir=str(config_folder()), version_base=VERSION_BASE):
+        try:
+            node = hydra.compose(config_name=config_name, overrides=[*overrides, *searched])
+            return OmegaConf.to_container(node, resolve=True)  # type: ignore[return-value]
+        except (HydraException, OmegaConfBaseException) as error:
+            fault = error
+    raise ConfigError(_one_line(fault, config_name)) from fault
+
+
+def jobs(overrides: list[str]) -> Iterator[list[str]]:
+    """Yield, for a sweep, override lists that between them contain every value of every axis.
+
+    The first value of all axes, then each further value alone: their number is the sum of the axes' lengths and not
+    the product, which is enough to find a value that is wrong by itself.
+    """
+    axes = []
+    for override in _parse(overrides):
+        values = [override.get_value_element_as_str()]
+        if override.is_sweep_override():
+            values = list(override.sweep_string_iterator())
+        axes.append([f"{override.get_key_element()}={value}" for value in values])
+    first = [axis[0] for axis in axes]
+    yield first
+    for i, axis in enumerate(axes):
+        for value in axis[1:]:
+            yield [*first[:i], value, *first[i + 1 :]]
+
+
+def hand_over(name: str, config_name: str, words: list[str], job: Callable[[DictConfig], int]) -> int:
+    """Let Hydra run ``job`` for the command line ``words``; return the worst exit code of its jobs."""
+    codes = [0]
+
+    def remember(config: DictConfig) -> None:
+        codes.append(job(config))
+        if codes[-1] in (130, 143):  # a signal ends a sweep too
+            raise SystemExit(codes[-1])
+
+    remember.__module__ = "ganrun"  # what Hydra would name the job after
+    run = hydra.main(config_path=str(config_folder()), config_name=config_name, version_base=VERSION_BASE)(remember)
+    before, sys.argv = sys.argv, [f"ganrun {name}", *words]
+    try:
+        run()
+    finally:
+        sys.argv = before
+    return max(codes)
+
+
+def _parse(overrides: list[str]) -> list[Any]:
+    try:
+        return OverridesParser.create().parse_overrides(overrides)
+    except OverrideParseException as error:
+        raise ConfigError(_unreadable(error)) from error
+
+
+def _unreadable(error: OverrideParseException) -> str:
+    return f"cannot read the setting '{error.override}': write KEY=VALUE, and put special characters in quotes."
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _one_line(error: Exception, config_name: str) -> str:
+    """Say what Hydra says in one line, with the closest match."""
+    if isinstance(error, OverrideParseException):
+        return _unreadable(error)
+    if isinstance(error, MissingConfigException):
+        return _missing(error, config_name)
+    text = str(error)
+    unknown = re.match(r"Could not (?:override|append to) '([^'@]+)", text)
+    if unknown and ("No match in the defaults list" in text or "not in struct" in str(error.__cause__)):
+        return unknown_key(unknown[1], config_name)
+    present = re.match(r"Could not append to config. An item is already at '([^']+)'", text)
+    if present:
+        return f"{present[1]} is a setting already: write {present[1]}=VALUE without the +."
+    cause = str(error.__cause__).splitlines()[0] if error.__cause__ else ""
+    return " ".join(part for part in (text.splitlines()[0], cause) if part)
+
+
+def _missing(error: MissingConfigException, config_name: str) -> str:
+    group, _, option = (error.missing_cfg_file or "").rpartition("/")
+    if not group:
+        return f"there is no config '{option}'; --config-name takes a file of conf/ or of --config-dir."
+    found = [name for name in (error.options or []) if not name.startswith("_")]
+    if not found and group in _groups():
+        return f"{group} has no option '{option}': choose one with {group}=NAME (`ganrun list {group}`)."
+    if not found:
+        return f"there is no group '{group}'.{did_you_mean(group, _groups())}"
+    return f"{group} has no option '{option}' (it has {', '.join(sorted(found))}).{did_you_mean(option, found)}"
+
+
+def unknown_key(key: str, config_name: str) -> str:
+    """Return the line for a key that the config does not have, with the setting that was probably meant."""
+    with hydra.initialize_config_dir(config_dir=str(config_folder()), version_base=VERSION_BASE):
+        try:
+            node = OmegaConf.to_container(hydra.compose(config_name=config_name), resolve=False)
+        except HydraException:
+            node = {}
+    paths = _paths(node)
+    home, _, last = key.rpartition(".")
+    homes = difflib.get_close_matches(home.partition(".")[0], {path.partition(".")[0] for path in paths}, n=1)
+    inside = [path for path in paths if homes and path.startswith(f"{homes[0]}.") and _means(path, last)]
+    guess = f" Did you mean {' or '.join(inside)}?" if inside else did_you_mean(key, [*_groups(), *paths])
+    return f"'{key}' is not a setting.{guess or ' `ganrun train --help` shows them all.'}"
+
+
+def _means(path: str, word: str) -> bool:
+    """Whether ``word`` is close to the last part of ``path`` or abbreviates it (lr, learning_rate)."""
+    name = path.rpartition(".")[2]
+    initials = "".join(part[0] for part in name.split("_") if part)
+    return word == initials or bool(difflib.get_close_matches(word, [name], cutoff=0.7))
+
+
+def _groups() -> list[str]:
+    return [path.name for path in config_folder().iterdir() if path.is_dir()]
+
+
+def _paths(node: Any, prefix: str = "") -> list[str]:
+    if not isinstance(node, dict):
+        return []
+    return [path for key, value in node.items() for path in (f"{prefix}{key}", *_paths(value, f"{prefix}{key}."))]

@@ -1,0 +1,254 @@
+"""One experiment: build the parts, loop, log, checkpoint, summarise."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import yaml
+
+from ganrun import datasets, device
+from ganrun.checkpoints import Checkpoints
+from ganrun.config import Train, data_folder, to_dict
+from ganrun.errors import GanrunError
+from ganrun.game.method import Gan, Report, Snapshot
+from ganrun.game.state import TAGS, State
+from ganrun.metrics.modes import coverage
+from ganrun.rundir import flat
+from ganrun.signals import StopRequest
+from ganrun.writers import Entry, FanOut, pictures, positions, rewind
+from ganrun.writers.console import Lines, Messages
+from ganrun.writers.images import Pictures
+from ganrun.writers.jsonl import JsonLines
+from ganrun.writers.tensorboard import TensorBoard
+
+CALL_SECONDS = 0.25  # a call to the device is kept to about this, so that Ctrl-C and progress are answered soon
+IMAGES, PLANE_POINTS, LINE_POINTS = 64, 10_000, 100_000  # samples behind a picture
+
+
+def build(config: Train) -> Gan:
+    """Return the method that ``config`` describes, with its data loaded. Writes nothing."""
+    return Gan(config, datasets.load(config.dataset, data_folder(config), config.seed))
+
+
+def train(config: Train, folder: Path, *, resume: bool = False) -> int:
+    """Train in the run directory ``folder`` until ``config.steps``; return the exit code.
+
+    Raises:
+        ConfigError: the parts do not fit together (before anything is written).
+        GanrunError: the run failed; ``summary.json`` says so too.
+    """
+    method = build(config)
+    return Run(method, config, folder, resume).go()
+
+
+@dataclass
+class Call:
+    """A call of ``advance`` under way on the device."""
+
+    step: int
+    n: int
+    begun: float
+    report: Report
+    snapshot: Snapshot | None
+
+
+class Run:
+    """One run in its directory, from the first step or from its newest checkpoint to the last."""
+
+    def __init__(self, method: Gan, config: Train, folder: Path, resume: bool) -> None:
+        self.method, self.config, self.folder = method, config, folder
+        self.density = method.data.density
+        self.points = pictures.points(self.density)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "summary.json").unlink(missing_ok=True)
+        self.checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep)
+        self.step, self.seconds, self.last = 0, 0.0, {}
+        self.state = self._restore() if resume else method.init()
+        self.messages = Messages(folder)
+        save_config(config, folder)
+        self.lines = Lines(self.messages, config.steps)
+        hyperparameters = flat({key: value for key, value in to_dict(config).items() if key != "resume"})
+        at = self.step if resume else None
+        writers = [JsonLines(folder), TensorBoard(folder, hyperparameters, at), Pictures(folder), self.lines]
+        self.fan = FanOut(writers)
+        every = config.log.every
+        spacing = config.steps / max(config.log.pictures, 1)
+        self.picture_every = max(1, round(spacing / every)) * every if config.log.pictures else 0
+        self.milestone_every = max(1, round(config.steps / 10 / every)) * every
+        self.started = self.row_time = self.saved = time.monotonic()
+        self.row_step = self.step
+        self.calls, self.done, self.per_step = 0, self.started, CALL_SECONDS
+
+    def go(self) -> int:
+        """Train, and leave a summary however it ends."""
+        self._announce("continues at step %d" % self.step if self.step else "starts")
+        status, code = "failed", 1
+        with StopRequest() as stop:
+            try:
+                self._loop(stop)
+                self._save()
+                self.checkpoints.wait()
+                status, code = ("stopped", stop.exit_code) if self.step < self.config.steps else ("completed", 0)
+            finally:
+                self._finish(status)
+        return code
+
+    def _loop(self, stop: StopRequest) -> None:
+        """Keep the device one call ahead of the host: while it computes, the call before is read and written."""
+        if self.step == 0:
+            self._picture_start()
+        waiting: Call | None = None
+        while self.step < self.config.steps and stop.signal is None:
+            n, begun = self._call_size(), time.monotonic()
+            self.state, report = self.method.advance(self.state, n)
+            self.step += n
+            snapshot = self._snapshot() if self._picture_due(self.step) else None
+            if waiting is not None:
+                self._collect(waiting)
+            waiting = Call(self.step, n, begun, report, snapshot)
+            if self._save_due():
+                self._collect(waiting)
+                waiting = None
+                self._save()
+        if waiting is not None:
+            self._collect(waiting)
+
+    def _call_size(self) -> int:
+        """Steps of the next call: up to the next row, up to ``steps_per_call``, and short where steps are slow."""
+        every = self.config.log.every
+        limit = min(every - self.step % every, self.config.steps - self.step, self.config.steps_per_call)
+        if self.config.checkpoint.steps:
+            limit = min(limit, self.config.checkpoint.steps - self.step % self.config.checkpoint.steps)
+        return max(1, min(limit, int(CALL_SECONDS / self.per_step)))
+
+    def _collect(self, call: Call) -> None:
+        """Wait for ``call``, stop on NaN or Inf, and hand a row to the writers where one is due."""
+        bad_step = int(call.report.bad_step)  # waits
+        now = time.monotonic()
+        if self.calls:  # the first call compiled
+            self.per_step = max((now - max(self.done, call.begun)) / call.n, 1e-7)
+        self.calls, self.done = self.calls + 1, now
+        if bad_step:
+            raise self._failure(bad_step, TAGS[int(call.report.bad_tag)])
+        self.lines.progress(call.step)
+        if call.step % self.config.log.every and call.step != self.config.steps:
+            return
+        rate = (call.step - self.row_step) / max(now - self.row_time, 1e-9)
+        self.row_step, self.row_time = call.step, now
+        scalars = dict(zip(TAGS, np.asarray(call.report.means).tolist(), strict=True))
+        self.fan.put(lambda: self._entry(call.step, scalars | {"steps_per_second": rate}, call.snapshot))
+
+    def _entry(self, step: int, scalars: dict[str, float], snapshot: Snapshot | None) -> Entry:
+        """Made in the writers' thread: what the snapshot shows, drawn and measured."""
+        milestone = step % self.milestone_every == 0 or step == self.config.steps
+        entry = Entry(step=step, scalars=scalars, milestone=milestone and step > 0)
+        if snapshot is None:
+            return entry
+        seen = jax.device_get(snapshot)
+        if self.density is not None and self.density.means.shape[0] > 1:
+            parts = (np.asarray(part) for part in (self.density.means, self.density.stds, self.density.weights))
+            entry.scalars = scalars | coverage(seen.samples, *parts)
+        entry.histograms = {"logits/real": seen.real_logits, "logits/fake": seen.fake_logits}
+        entry.picture = pictures.draw(seen.samples, self.density, seen.field, f"step {step}")
+        return entry
+
+    def _picture_due(self, step: int) -> bool:
+        return bool(self.picture_every) and (step % self.picture_every == 0 or step == self.config.steps)
+
+    def _picture_start(self) -> None:
+        if self.picture_every:
+            snapshot = self._snapshot()
+            self.fan.put(lambda: self._entry(0, {}, snapshot))
+
+    def _snapshot(self) -> Snapshot:
+        sizes = {1: LINE_POINTS, 2: PLANE_POINTS}
+        n = IMAGES if self.density is None else sizes[self.method.data.shape[0]]
+        return self.method.snapshot(self.state, n, self.points)
+
+    def _save_due(self) -> bool:
+        by_steps = self.config.checkpoint.steps and self.step % self.config.checkpoint.steps == 0
+        return bool(by_steps) or time.monotonic() - self.saved >= self.config.checkpoint.seconds
+
+    def _save(self) -> None:
+        """Save the state as it is now, with how far the growing files have come."""
+        self.fan.flush()
+        note = {
+            "files": positions(self.folder),
+            "seconds": self._elapsed(),
+            "metrics": self.last | self.fan.last,
+        }
+        self.checkpoints.save(self.step, self.state, note)
+        self.saved = time.monotonic()
+
+    def _restore(self) -> State:
+        """Go back to the newest checkpoint, and cut the files back to what they held then."""
+        if self.checkpoints.latest() is None:
+            rewind(self.folder, {})
+            return self.method.init()
+        state, note = self.checkpoints.restore(self.method.abstract())
+        rewind(self.folder, note["files"])
+        self.step, self.seconds, self.last = int(state.step), float(note["seconds"]), dict(note["metrics"])
+        return state.replace(numbers=self.method.numbers)
+
+    def _failure(self, step: int, tag: str) -> GanrunError:
+        self.checkpoints.wait()
+        good = self.checkpoints.latest()
+        where = f"the last good checkpoint is {self.folder / 'checkpoints' / str(good)}" if good else "none was saved"
+        return GanrunError(f"Step {step}: {tag} is NaN or Inf, so the run stops; {where}.")
+
+    def _announce(self, what: str) -> None:
+        self.messages.say(f"run {relative(self.folder)} {what}")
+        self.messages.say(f"watch it with: tensorboard --logdir {relative(self.folder)}")
+
+    def _finish(self, status: str) -> None:
+        try:
+            self.fan.close(status)
+        finally:
+            self.checkpoints.close()
+            summary = {
+                "status": status,
+                "steps": self.step,
+                "seconds": round(self._elapsed(), 3),
+                "metrics": self.last | self.fan.last,
+                **device.describe(),
+            }
+            write_atomically(self.folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+            self.messages.say(f"{status} at step {self.step}/{self.config.steps} after {self._elapsed():.1f} s")
+            self._announce("is where everything lies")
+            if status == "stopped":
+                self.messages.say(f"go on with: ganrun train resume={relative(self.folder)}")
+            self.messages.close()
+
+    def _elapsed(self) -> float:
+        return self.seconds + time.monotonic() - self.started
+
+
+def save_config(config: Train, folder: Path) -> None:
+    """Write ``config.yaml``: the whole resolved config, which repeats the run when given back to ganrun."""
+    quiet = [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
+    content: dict[str, Any] = {"defaults": ["settings", "_self_", *quiet], **to_dict(config), "resume": None}
+    text = "# Repeats this run: ganrun train --config-dir <this folder> --config-name config\n"
+    write_atomically(folder / "config.yaml", text + yaml.safe_dump(content, sort_keys=False))
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write ``text`` so that a kill leaves either the old file or the new one."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def relative(path: Path) -> str:
+    """Return ``path`` as a person in this folder would type it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return os.fspath(path)
+

@@ -1,0 +1,25 @@
+"""samples/: every picture of the run as a PNG named by its step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ganrun.writers import Entry
+
+
+class Pictures:
+    """Keeps the pictures in ``samples/`` of the run directory."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "samples"
+        self._folder.mkdir(exist_ok=True)
+
+    def write(self, entry: Entry) -> None:
+        if entry.picture is not None:
+            (self._folder / f"{entry.step:08d}.png").write_bytes(entry.picture)
+
+    def flush(self) -> None:
+        pass
+
+    def close(self, status: str) -> None:
+        pass

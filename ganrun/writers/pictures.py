@@ -1,0 +1,113 @@
+"""Pictures of what the generator makes: a grid of images, points over a density, or curves on the line."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from ganrun.datasets.sampler import to_bytes
+from ganrun.datasets.synthetic import Mixture
+
+PLANE = 96  # points a side at which the plane picture asks D
+LINE = 400  # points at which the line picture asks D
+MARGIN = 2  # pixels between the images of a grid
+
+
+def view(density: Mixture) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lower and upper corner of the region that a picture of ``density`` shows."""
+    means, reach = np.asarray(density.means, np.float64), 4.0 * np.asarray(density.stds, np.float64)[:, None]
+    low, high = (means - reach).min(axis=0), (means + reach).max(axis=0)
+    room = 0.15 * (high - low)
+    return low - room, high + room
+
+
+def points(density: Mixture | None) -> np.ndarray:
+    """Return the points ``(n, dim)`` at which a picture needs the discriminator; none for images."""
+    if density is None:
+        return np.zeros((0, 1), np.float32)
+    low, high = view(density)
+    if len(low) == 1:
+        return np.linspace(low, high, LINE).astype(np.float32)
+    axes = [np.linspace(low[i], high[i], PLANE) for i in range(2)]
+    return np.stack(np.meshgrid(*axes, indexing="xy"), axis=-1).reshape(-1, 2).astype(np.float32)
+
+
+def grid(images: np.ndarray) -> bytes:
+    """Return a PNG with ``images`` ``(n, height, width, channel)`` in [-1, 1] on a square grid, small ones enlarged."""
+    n, height, width, channel = images.shape
+    columns = math.ceil(math.sqrt(n))
+    rows = math.ceil(n / columns)
+    sheet = np.full((rows * (height + MARGIN) + MARGIN, columns * (width + MARGIN) + MARGIN, channel), 32, np.uint8)
+    for i, image in enumerate(to_bytes(images)):
+        top, left = MARGIN + i // columns * (height + MARGIN), MARGIN + i % columns * (width + MARGIN)
+        sheet[top : top + height, left : left + width] = image
+    picture = Image.fromarray(sheet[..., 0] if channel == 1 else sheet)
+    zoom = max(1, 320 // max(picture.size))
+    file = io.BytesIO()
+    picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST).save(file, "PNG")
+    return file.getvalue()
+
+
+def plane(samples: np.ndarray, density: Mixture, field: np.ndarray, title: str = "") -> bytes:
+    """Return a PNG of ``samples`` ``(n, 2)`` over the data's density, with contours of D where ``field`` is given.
+
+    ``field`` holds D's logits on :func:`points`.
+    """
+    low, high = view(density)
+    figure = Figure(figsize=(5, 5), dpi=100, layout="constrained")
+    axes = figure.add_subplot()
+    extent = (low[0], high[0], low[1], high[1])
+    log_p = density.log_density(points(density)).reshape(PLANE, PLANE)
+    axes.imshow(log_p, origin="lower", extent=extent, cmap="Greys", vmin=log_p.max() - 200, vmax=log_p.max() + 200)
+    if field.size:
+        probability = 1.0 / (1.0 + np.exp(-np.clip(field, -50, 50).reshape(PLANE, PLANE)))
+        shown = axes.contour(
+            probability, levels=np.arange(0.1, 1.0, 0.1), extent=extent, cmap="coolwarm", linewidths=0.8, vmin=0, vmax=1
+        )
+        figure.colorbar(shown, ax=axes, label="D(x)", shrink=0.75)
+    axes.scatter(samples[:, 0], samples[:, 1], s=4, color="tab:green", alpha=0.6, linewidths=0)
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), title=title)
+    return _png(figure)
+
+
+def line(samples: np.ndarray, density: Mixture, field: np.ndarray, title: str = "") -> bytes:
+    """Return a PNG in the style of Goodfellow et al. 2014, figure 1: data density, model density and D on the line.
+
+    ``samples`` ``(n, 1)`` give the model's density as a histogram; ``field`` holds D's logits on :func:`points`.
+    """
+    low, high = view(density)
+    x = points(density)
+    figure = Figure(figsize=(6, 4), dpi=100, layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(x[:, 0], np.exp(density.log_density(x)), "k:", label="data density")
+    heights, edges = np.histogram(samples[:, 0], bins=120, range=(low[0], high[0]))
+    model = heights / (len(samples) * np.diff(edges))
+    axes.stairs(model, edges, color="tab:green", label="model density")
+    axes.set(xlabel="x", ylabel="density", xlim=(low[0], high[0]), title=title)
+    if field.size:
+        right = axes.twinx()
+        right.plot(x[:, 0], 1.0 / (1.0 + np.exp(-np.clip(field, -50, 50))), "b--", label="D(x)")
+        right.axhline(0.5, color="b", linewidth=0.5, alpha=0.4)
+        right.set(ylim=(0, 1), ylabel="D(x)")
+    figure.legend(loc="outside upper right", ncols=3, frameon=False)
+    return _png(figure)
+
+
+def draw(samples: np.ndarray, density: Mixture | None, field: np.ndarray, title: str = "") -> bytes:
+    """Return the PNG that suits the data: images, points of the plane, or the line."""
+    if density is None:
+        return grid(samples)
+    if samples.shape[1] == 1:
+        return line(samples, density, field, title)
+    return plane(samples[:2000], density, field, title)
+
+
+def _png(figure: Figure) -> bytes:
+    file = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(file)
+    return file.getvalue()

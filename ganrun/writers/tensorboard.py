@@ -1,0 +1,128 @@
+"""TensorBoard event files, written with TensorBoard's own record writer: no TensorFlow, and tags kept as they are."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.custom_scalar import metadata as custom_scalar
+from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
+from tensorboard.plugins.hparams import metadata as hparams
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from ganrun.writers import Entry
+
+Value = summary_pb2.Summary.Value
+
+# Horizontal lines to read the charts against; TensorBoard draws only what is a scalar.
+REFERENCES = {"reference/one_half": 0.5, "reference/log_2": float(np.log(2.0))}
+CHARTS = {
+    "D(x) and D(G(z))": [r"^D\(x\)$", r"^D\(G\(z\)\)$", r"^reference/one_half$"],
+    "Jensen-Shannon divergence (nats)": [r"^jsd/.*$", r"^reference/log_2$"],
+}
+STATUS = {"completed": api_pb2.STATUS_SUCCESS, "failed": api_pb2.STATUS_FAILURE, "stopped": api_pb2.STATUS_UNKNOWN}
+
+
+class TensorBoard:
+    """Writes scalars, the sample picture, histograms, the charts' layout and the hyperparameters of one run.
+
+    Args:
+        folder: the run directory.
+        hyperparameters: flat, by dotted key.
+        resumed_at: the step that the run continues from; TensorBoard drops what it has seen beyond it.
+    """
+
+    def __init__(self, folder: Path, hyperparameters: dict[str, Any], resumed_at: int | None = None) -> None:
+        # TensorBoard reads the files of a run in the order of their names.
+        name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
+        self._records = RecordWriter((folder / name).open("wb"))
+        self._event(0, file_version="brain.Event:2")
+        if resumed_at is not None:
+            start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+            self._event(resumed_at + 1, session_log=start)
+            return
+        self._summary(0, [_layout(), _session_start(hyperparameters)])
+
+    def write(self, entry: Entry) -> None:
+        values = [Value(tag=tag, simple_value=value) for tag, value in (REFERENCES | entry.scalars).items()]
+        values += [_histogram(tag, data) for tag, data in entry.histograms.items()]
+        if entry.picture is not None:
+            values.append(_image("samples", entry.picture))
+        self._summary(entry.step, values)
+
+    def flush(self) -> None:
+        self._records.flush()
+
+    def close(self, status: str) -> None:
+        end = plugin_data_pb2.SessionEndInfo(status=STATUS[status], end_time_secs=time.time())  # type: ignore[arg-type]
+        content = plugin_data_pb2.HParamsPluginData(session_end_info=end)
+        metadata = hparams.create_summary_metadata(content)
+        self._summary(0, [Value(tag=hparams.SESSION_END_INFO_TAG, metadata=metadata, tensor=_NOTHING)])
+        self._records.close()
+
+    def _summary(self, step: int, values: list[Any]) -> None:
+        self._event(step, summary=summary_pb2.Summary(value=values))
+
+    def _event(self, step: int, **what: Any) -> None:
+        event = event_pb2.Event(wall_time=time.time(), step=step, **what)
+        self._records.write(event.SerializeToString())
+
+
+_NOTHING = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, tensor_shape=tensor_shape_pb2.TensorShapeProto())
+
+
+def _layout() -> Any:
+    charts = [
+        layout_pb2.Chart(title=title, multiline=layout_pb2.MultilineChartContent(tag=tags))
+        for title, tags in CHARTS.items()
+    ]
+    layout = layout_pb2.Layout(category=[layout_pb2.Category(title="The game", chart=charts)])
+    text = tensor_pb2.TensorProto(
+        dtype=types_pb2.DT_STRING,
+        tensor_shape=tensor_shape_pb2.TensorShapeProto(),
+        string_val=[layout.SerializeToString()],
+    )
+    return Value(tag=custom_scalar.CONFIG_SUMMARY_TAG, metadata=custom_scalar.create_summary_metadata(), tensor=text)
+
+
+def _session_start(hyperparameters: dict[str, Any]) -> Any:
+    info = plugin_data_pb2.SessionStartInfo(start_time_secs=time.time())
+    for key, value in hyperparameters.items():
+        if isinstance(value, bool):
+            info.hparams[key].bool_value = value
+        elif isinstance(value, (int, float)):
+            info.hparams[key].number_value = value
+        else:
+            info.hparams[key].string_value = str(value)
+    metadata = hparams.create_summary_metadata(plugin_data_pb2.HParamsPluginData(session_start_info=info))
+    return Value(tag=hparams.SESSION_START_INFO_TAG, metadata=metadata, tensor=_NOTHING)
+
+
+def _histogram(tag: str, data: np.ndarray) -> Any:
+    data = np.asarray(data, np.float64).ravel()
+    counts, edges = np.histogram(data, bins=30)
+    histogram = summary_pb2.HistogramProto(
+        min=data.min(),
+        max=data.max(),
+        num=data.size,
+        sum=data.sum(),
+        sum_squares=np.square(data).sum(),
+        bucket_limit=edges[1:].tolist(),
+        bucket=counts.tolist(),
+    )
+    return Value(tag=tag, histo=histogram)
+
+
+def _image(tag: str, png: bytes) -> Any:
+    width, height = struct.unpack(">II", png[16:24])  # the first fields of a PNG's header
+    return Value(
+        tag=tag,
+        image=summary_pb2.Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png),
+    )
