@@ -69,8 +69,8 @@ class Train:
     """The whole configuration of one run."""
 
     seed: int = number(0, low=0, high=2**32 - 1)
-    steps: int = number(8000, low=1, high=2**31 - 1)
-    batch_size: int = number(256, low=1, high=2**24)
+    steps: int = number(16_000, low=1, high=2**31 - 1)
+    batch_size: int = number(512, low=1, high=2**24)
     steps_per_call: int = number(100, low=1, high=1_000_000)
     data_dir: str | None = None
     resume: str | None = None

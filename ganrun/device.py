@@ -42,6 +42,8 @@ def describe() -> dict[str, Any]:
     packages = ("ganrun", "jax", "jaxlib", "flax", "optax", "numpy")
     versions = {"python": platform.python_version()} | {name: _version(name) for name in packages}
     kind = devices[0].device_kind
+    if kind == "cpu":
+        kind = f"cpu, {os.cpu_count()} cores"
     return {"device": f"{len(devices)} x {kind}" if len(devices) > 1 else kind, "versions": versions}
 
 

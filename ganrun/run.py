@@ -20,7 +20,7 @@ from ganrun.errors import GanrunError
 from ganrun.game.method import Gan, Report, Snapshot
 from ganrun.game.state import TAGS, State
 from ganrun.metrics.modes import coverage
-from ganrun.rundir import flat
+from ganrun.rundir import FREE, flat
 from ganrun.signals import StopRequest
 from ganrun.writers import Entry, FanOut, pictures, positions, rewind
 from ganrun.writers.console import Lines, Messages
@@ -44,8 +44,10 @@ def train(config: Train, folder: Path, *, resume: bool = False) -> int:
         ConfigError: the parts do not fit together (before anything is written).
         GanrunError: the run failed; ``summary.json`` says so too.
     """
-    method = build(config)
-    return Run(method, config, folder, resume).go()
+    if resume and completed(folder, config.steps):
+        print(f"{relative(folder)} is complete at step {config.steps}; give a larger steps=N to go on.")
+        return 0
+    return Run(build(config), config, folder, resume).go()
 
 
 @dataclass
@@ -74,10 +76,8 @@ class Run:
         self.messages = Messages(folder)
         save_config(config, folder)
         self.lines = Lines(self.messages, config.steps)
-        hyperparameters = flat({key: value for key, value in to_dict(config).items() if key != "resume"})
-        at = self.step if resume else None
-        writers = [JsonLines(folder), TensorBoard(folder, hyperparameters, at), Pictures(folder), self.lines]
-        self.fan = FanOut(writers)
+        board = TensorBoard(folder, hyperparameters(config), self.step if resume else None)
+        self.fan = FanOut([JsonLines(folder), board, Pictures(folder), self.lines])
         every = config.log.every
         spacing = config.steps / max(config.log.pictures, 1)
         self.picture_every = max(1, round(spacing / every)) * every if config.log.pictures else 0
@@ -88,7 +88,7 @@ class Run:
 
     def go(self) -> int:
         """Train, and leave a summary however it ends."""
-        self._announce("continues at step %d" % self.step if self.step else "starts")
+        self._announce(f" continues at step {self.step}" if self.step else "")
         status, code = "failed", 1
         with StopRequest() as stop:
             try:
@@ -203,8 +203,8 @@ class Run:
         where = f"the last good checkpoint is {self.folder / 'checkpoints' / str(good)}" if good else "none was saved"
         return GanrunError(f"Step {step}: {tag} is NaN or Inf, so the run stops; {where}.")
 
-    def _announce(self, what: str) -> None:
-        self.messages.say(f"run {relative(self.folder)} {what}")
+    def _announce(self, more: str = "") -> None:
+        self.messages.say(f"run directory: {relative(self.folder)}{more}")
         self.messages.say(f"watch it with: tensorboard --logdir {relative(self.folder)}")
 
     def _finish(self, status: str) -> None:
@@ -221,13 +221,28 @@ class Run:
             }
             write_atomically(self.folder / "summary.json", json.dumps(summary, indent=2) + "\n")
             self.messages.say(f"{status} at step {self.step}/{self.config.steps} after {self._elapsed():.1f} s")
-            self._announce("is where everything lies")
+            self._announce()
             if status == "stopped":
                 self.messages.say(f"go on with: ganrun train resume={relative(self.folder)}")
             self.messages.close()
 
     def _elapsed(self) -> float:
         return self.seconds + time.monotonic() - self.started
+
+
+def completed(folder: Path, steps: int) -> bool:
+    """Return whether the run in ``folder`` has ended at ``steps`` or beyond."""
+    try:
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        return summary["status"] == "completed" and summary["steps"] >= steps
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def hyperparameters(config: Train) -> dict[str, Any]:
+    """Return what a run computes with, by dotted key: the columns of TensorBoard's HPARAMS tab."""
+    settings = flat(to_dict(config))
+    return {key: value for key, value in settings.items() if key == "steps" or not key.startswith(FREE)}
 
 
 def save_config(config: Train, folder: Path) -> None:

@@ -87,6 +87,8 @@ def _sample(asked: Sample, run: Path) -> None:
     # Drawing needs the density behind the picture, but no training images: the shape of the data is enough.
     density = config.dataset.density() if hasattr(config.dataset, "density") else None
     method = Gan(config, datasets.Data(train=None, held_out=None, shape=config.dataset.shape, density=density))
+    if not (run / "checkpoints").is_dir():
+        raise GanrunError(f"{run} has no checkpoint yet.")
     state, _ = Checkpoints(run / "checkpoints").restore(method.abstract())
     variables = state.average if asked.average else state.generator.variables
     samples = np.asarray(method.sample(variables, jax.random.key(asked.seed), asked.n))

@@ -47,7 +47,7 @@ def grid(images: np.ndarray) -> bytes:
         top, left = MARGIN + i // columns * (height + MARGIN), MARGIN + i % columns * (width + MARGIN)
         sheet[top : top + height, left : left + width] = image
     picture = Image.fromarray(sheet[..., 0] if channel == 1 else sheet)
-    zoom = max(1, 320 // max(picture.size))
+    zoom = max(1, 500 // max(picture.size))
     file = io.BytesIO()
     picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST).save(file, "PNG")
     return file.getvalue()

@@ -1,0 +1,95 @@
+"""How much of the speed of a bare jitted loop does `ganrun train` keep, with its default logging?
+
+    python scripts/bench_train.py [repeats=3] [data_dir=FOLDER] [out=FILE.md]
+
+Each problem is run in turn as a bare loop (the same jitted update, called for 100 steps at a time, nothing written) and
+as ganrun's own loop with everything it does by default (metrics, TensorBoard, pictures, histograms, checkpoints, the
+final save), in one process with the programs compiled beforehand. The ratio is taken pair by pair.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from ganrun import device
+from ganrun.config import check
+from ganrun.errors import ConfigError
+from ganrun.game.method import Gan
+from ganrun.hydra_app import compose
+from ganrun.run import Run, build
+
+PROBLEMS = {
+    "ring / mlp": ["dataset=ring", "architecture=mlp"],
+    "mnist / mlp": ["dataset=mnist", "architecture=mlp", "steps=2000", "dataset.download=false"],
+}
+
+
+def bare(method: Gan, steps: int) -> float:
+    """Return the steps per second of the update alone."""
+    state = jax.block_until_ready(method.init())
+    begun = time.perf_counter()
+    for _ in range(0, steps, 100):
+        state, _ = method.advance(state, 100)
+    jax.block_until_ready(state)
+    return steps / (time.perf_counter() - begun)
+
+
+def whole(method: Gan, config: Any) -> float:
+    """Return the steps per second of ganrun's loop, first step to last file."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(method, config, Path(folder) / "run", resume=False)
+        jax.block_until_ready(run.state)
+        begun = time.perf_counter()
+        with contextlib.redirect_stdout(io.StringIO()):
+            run.go()
+        return config.steps / (time.perf_counter() - begun)
+
+
+def measure(name: str, overrides: list[str], repeats: int) -> str:
+    """Return one row of the table."""
+    config = check(compose("train", overrides))
+    method = build(config)
+    warm = check(compose("train", [*overrides, "steps=200"]))
+    whole(Gan(warm, method.data), warm)  # compiles all that both loops need
+    bare(method, 200)
+    pairs = [(bare(method, config.steps), whole(method, config)) for _ in range(repeats)]
+    ratios = [ours / alone for alone, ours in pairs]
+    medians = [statistics.median(column) for column in zip(*pairs, strict=True)]
+    spread = f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
+    return f"| {name} | {config.steps} | {medians[0]:.1f} | {medians[1]:.1f} | {spread} |"
+
+
+def main() -> None:
+    """Print the table; write it to ``out`` too where that is given."""
+    given = dict(word.split("=", 1) for word in sys.argv[1:])
+    repeats = int(given.get("repeats", 3))
+    folder = [f"data_dir={given['data_dir']}"] if "data_dir" in given else []
+    device.prepare()
+    about = device.describe()
+    lines = [
+        f"`python scripts/bench_train.py repeats={repeats}`, {about['device']}, jax {about['versions']['jax']}",
+        "",
+        "| problem | steps | bare loop, steps/s | ganrun train, steps/s | ratio, median (range) |",
+        "|---|---|---|---|---|",
+    ]
+    for name, overrides in PROBLEMS.items():
+        try:
+            lines.append(measure(name, [*overrides, *folder], repeats))
+        except ConfigError as error:
+            print(f"{name} is left out: {error}", file=sys.stderr)
+    print("\n".join(lines))
+    if "out" in given:
+        Path(given["out"]).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

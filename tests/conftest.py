@@ -1,0 +1,35 @@
+"""What all tests share: compiled programs kept between sessions, checked configs, and one tiny GAN."""
+
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from ganrun import device
+from ganrun.config import Train, check
+from ganrun.game.method import Gan
+from ganrun.hydra_app import compose
+from ganrun.run import build
+
+device.prepare()
+
+TINY = ("architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]", "batch_size=16")
+
+
+@pytest.fixture(scope="session")
+def compose_config() -> Callable[[Iterable[str]], Train]:
+    """Compose train.yaml with overrides, as the command line does, and check the result."""
+
+    def composed(overrides: Iterable[str] = ()) -> Train:
+        return check(compose("train", list(overrides)))
+
+    return composed
+
+
+@pytest.fixture(scope="session")
+def tiny_config(compose_config) -> Train:
+    return compose_config(TINY)
+
+
+@pytest.fixture(scope="session")
+def tiny_ring(tiny_config) -> Gan:
+    return build(tiny_config)
