@@ -12,8 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra._internal.utils import get_args_parser
+import hydra.core.global_hydra
+from hydra import version
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ValueType
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -66,16 +71,31 @@ class Arguments:
 
 def compose(config_name: str, overrides: list[str], extra_folder: str | None = None) -> dict[str, Any]:
     """Return the composed config as plain data; raise :class:`ConfigError` in place of Hydra's own errors."""
-    searched = [f"hydra.searchpath=[{_quoted('file://' + str(Path(extra_folder).resolve()))}]"] if extra_folder else []
     if extra_folder and not Path(extra_folder).is_dir():
         raise ConfigError(f"--config-dir: there is no folder {extra_folder}.")
-    with hydra.initialize_config_dir(config_dir=str(config_folder()), version_base=VERSION_BASE):
-        try:
-            node = hydra.compose(config_name=config_name, overrides=[*overrides, *searched])
+    try:
+        with _searching(extra_folder):
+            node = hydra.compose(config_name=config_name, overrides=overrides)
             return OmegaConf.to_container(node, resolve=True)  # type: ignore[return-value]
-        except (HydraException, OmegaConfBaseException) as error:
-            fault = error
-    raise ConfigError(_one_line(fault, config_name)) from fault
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_one_line(error, config_name)) from error
+
+
+@contextlib.contextmanager
+def _searching(extra_folder: str | None = None) -> Iterator[None]:
+    """Make ganrun's configs, then those of ``--config-dir``, what Hydra composes from: the order its own run uses."""
+    path = create_config_search_path(str(config_folder()))
+    if extra_folder:
+        last = SearchPathQuery(provider="schema", path=None)  # Hydra wants its schemas behind all else
+        path.prepend("command-line", f"file://{Path(extra_folder).resolve()}", anchor=last)
+    previous = hydra.core.global_hydra.GlobalHydra.get_state()
+    hydra.core.global_hydra.GlobalHydra.instance().clear()
+    version.setbase(VERSION_BASE)
+    Hydra.create_main_hydra2(task_name="ganrun", config_search_path=path)
+    try:
+        yield
+    finally:
+        hydra.core.global_hydra.GlobalHydra.set_state(previous)
 
 
 def jobs(overrides: list[str]) -> Iterator[list[str]]:
@@ -86,10 +106,12 @@ def jobs(overrides: list[str]) -> Iterator[list[str]]:
     """
     axes = []
     for override in _parse(overrides):
-        values = [override.get_value_element_as_str()]
+        if override.value_type == ValueType.GLOB_CHOICE_SWEEP:
+            continue  # the files it finds are options by their existence
         if override.is_sweep_override():
-            values = list(override.sweep_string_iterator())
-        axes.append([f"{override.get_key_element()}={value}" for value in values])
+            axes.append([f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()])
+        else:
+            axes.append([str(override.input_line)])
     first = [axis[0] for axis in axes]
     yield first
     for i, axis in enumerate(axes):
@@ -127,11 +149,6 @@ def _unreadable(error: OverrideParseException) -> str:
     return f"cannot read the setting '{error.override}': write KEY=VALUE, and put special characters in quotes."
 
 
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
-
-
 def _one_line(error: Exception, config_name: str) -> str:
     """Say what Hydra says in one line, with the closest match."""
     if isinstance(error, OverrideParseException):
@@ -140,6 +157,11 @@ def _one_line(error: Exception, config_name: str) -> str:
         return _missing(error, config_name)
     text = str(error)
     unknown = re.match(r"Could not (?:override|append to) '([^'@]+)", text)
+    if unknown and "No match in the defaults list" in text and unknown[1] in _groups():
+        return (
+            f"this config is a whole run's and chooses no {unknown[1]} by name: "
+            f"set its values ({unknown[1]}.KEY=VALUE), or start from `ganrun train` without --config-name."
+        )
     if unknown and ("No match in the defaults list" in text or "not in struct" in str(error.__cause__)):
         return unknown_key(unknown[1], config_name)
     present = re.match(r"Could not append to config. An item is already at '([^']+)'", text)
@@ -163,11 +185,11 @@ def _missing(error: MissingConfigException, config_name: str) -> str:
 
 def unknown_key(key: str, config_name: str) -> str:
     """Return the line for a key that the config does not have, with the setting that was probably meant."""
-    with hydra.initialize_config_dir(config_dir=str(config_folder()), version_base=VERSION_BASE):
-        try:
+    try:
+        with _searching():
             node = OmegaConf.to_container(hydra.compose(config_name=config_name), resolve=False)
-        except HydraException:
-            node = {}
+    except HydraException:
+        node = {}
     paths = _paths(node)
     home, _, last = key.rpartition(".")
     homes = difflib.get_close_matches(home.partition(".")[0], {path.partition(".")[0] for path in paths}, n=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,8 +83,8 @@ class Run:
         spacing = config.steps / max(config.log.pictures, 1)
         self.picture_every = max(1, round(spacing / every)) * every if config.log.pictures else 0
         self.milestone_every = max(1, round(config.steps / 10 / every)) * every
-        self.started = self.row_time = self.saved = time.monotonic()
-        self.row_step = self.step
+        self.started = self.saved = time.monotonic()
+        self.pace: deque[tuple[int, float]] = deque(maxlen=10)  # rows are read in bursts, so speed needs several
         self.calls, self.done, self.per_step = 0, self.started, CALL_SECONDS
 
     def go(self) -> int:
@@ -134,14 +135,18 @@ class Run:
         now = time.monotonic()
         if self.calls:  # the first call compiled
             self.per_step = max((now - max(self.done, call.begun)) / call.n, 1e-7)
+        else:
+            self.pace.append((call.step, now))
         self.calls, self.done = self.calls + 1, now
         if bad_step:
             raise self._failure(bad_step, TAGS[int(call.report.bad_tag)])
         self.lines.progress(call.step)
         if call.step % self.config.log.every and call.step != self.config.steps:
             return
-        rate = (call.step - self.row_step) / max(now - self.row_time, 1e-9)
-        self.row_step, self.row_time = call.step, now
+        self.pace.append((call.step, now))
+        (first_step, first_time), rate = self.pace[0], 0.0
+        if now > first_time:
+            rate = (call.step - first_step) / (now - first_time)
         scalars = dict(zip(TAGS, np.asarray(call.report.means).tolist(), strict=True))
         self.fan.put(lambda: self._entry(call.step, scalars | {"steps_per_second": rate}, call.snapshot))
 

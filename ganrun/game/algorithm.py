@@ -135,7 +135,7 @@ def _generator_step(
 ) -> tuple[Player, jax.Array, jax.Array]:
     """Lines 12-13 of Algorithm 1: descend the generator's loss against the discriminator as it is now.
 
-    Losses that compare fakes with data get no data here: all of the present losses ignore their real logits.
+    As in Algorithm 1 this step draws no data, so the loss gets None for its real logits.
     """
     noise_key, fake_key, judge_key = jax.random.split(key, 3)
     noise = draw_noise(game, noise_key, game.batch_size)
@@ -143,7 +143,7 @@ def _generator_step(
     def loss(params: Tree) -> tuple[jax.Array, Tree]:
         fake, stats = forward(game.generator, params, state.generator.stats, noise, fake_key)
         logits, _ = forward(game.discriminator, discriminator.params, discriminator.stats, fake, judge_key)
-        return game.loss.generator(jnp.zeros_like(logits), logits, state.numbers["loss"]), stats
+        return game.loss.generator(None, logits, state.numbers["loss"]), stats
 
     (value, stats), gradient = jax.value_and_grad(loss, has_aux=True)(state.generator.params)
     player = _descend(game, state, "generator", state.generator, gradient, stats)

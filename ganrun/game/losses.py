@@ -5,7 +5,8 @@ log D = log_sigmoid(logit) and log(1 - D) = log_sigmoid(-logit), which stay fini
 
 Each loss is a pair: ``discriminator(real_logits, fake_logits, numbers)`` and
 ``generator(real_logits, fake_logits, numbers)``. Logits have shape ``(batch,)``, the result is a scalar in nats, and
-``numbers`` holds the loss's traced parameters by name.
+``numbers`` holds the loss's traced parameters by name. The generator's step of Algorithm 1 draws no data, so its
+``real_logits`` are None.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Minimax(CrossEntropyGame):
 
     name: str = "minimax"
 
-    def generator(self, real_logits: jax.Array, fake_logits: jax.Array, numbers: Numbers) -> jax.Array:
+    def generator(self, real_logits: jax.Array | None, fake_logits: jax.Array, numbers: Numbers) -> jax.Array:
         return jnp.mean(log_sigmoid(-fake_logits))
 
 
@@ -66,7 +67,7 @@ class NonSaturating(CrossEntropyGame):
 
     name: str = "nonsaturating"
 
-    def generator(self, real_logits: jax.Array, fake_logits: jax.Array, numbers: Numbers) -> jax.Array:
+    def generator(self, real_logits: jax.Array | None, fake_logits: jax.Array, numbers: Numbers) -> jax.Array:
         return -jnp.mean(log_sigmoid(fake_logits))
 
 
@@ -81,5 +82,5 @@ class MaximumLikelihood(CrossEntropyGame):
 
     name: str = "maximum_likelihood"
 
-    def generator(self, real_logits: jax.Array, fake_logits: jax.Array, numbers: Numbers) -> jax.Array:
+    def generator(self, real_logits: jax.Array | None, fake_logits: jax.Array, numbers: Numbers) -> jax.Array:
         return -jnp.mean(jnp.exp(fake_logits))

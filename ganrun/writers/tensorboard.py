@@ -22,10 +22,13 @@ from ganrun.writers import Entry
 Value = summary_pb2.Summary.Value
 
 # Horizontal lines to read the charts against; TensorBoard draws only what is a scalar.
-REFERENCES = {"reference/one_half": 0.5, "reference/log_2": float(np.log(2.0))}
+REFERENCES = {"chart/one_half": 0.5, "chart/log_2": float(np.log(2.0))}
+# The custom-scalars page finds a curve's colour by the first parenthesis in "tag (run)", and draws nothing for a tag
+# that has one of its own. So the chart shows the same numbers under plainer names; the tags themselves stay.
+PLAINER = {"D(x)": "chart/D_on_data", "D(G(z))": "chart/D_on_samples"}
 CHARTS = {
-    "D(x) and D(G(z))": [r"^D\(x\)$", r"^D\(G\(z\)\)$", r"^reference/one_half$"],
-    "Jensen-Shannon divergence (nats)": [r"^jsd/.*$", r"^reference/log_2$"],
+    "D(x) and D(G(z))": [r"^chart/D_on_data$", r"^chart/D_on_samples$", r"^chart/one_half$"],
+    "Jensen-Shannon divergence (nats)": [r"^jsd/.*$", r"^chart/log_2$"],
 }
 STATUS = {"completed": api_pb2.STATUS_SUCCESS, "failed": api_pb2.STATUS_FAILURE, "stopped": api_pb2.STATUS_UNKNOWN}
 
@@ -51,7 +54,9 @@ class TensorBoard:
         self._summary(0, [_layout(), _session_start(hyperparameters)])
 
     def write(self, entry: Entry) -> None:
-        values = [Value(tag=tag, simple_value=value) for tag, value in (REFERENCES | entry.scalars).items()]
+        plainer = {PLAINER[tag]: value for tag, value in entry.scalars.items() if tag in PLAINER}
+        scalars = entry.scalars | plainer | REFERENCES
+        values = [Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
         values += [_histogram(tag, data) for tag, data in entry.histograms.items()]
         if entry.picture is not None:
             values.append(_image("samples", entry.picture))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import subprocess
+import sys
 
 import pytest
 
@@ -113,10 +114,7 @@ def test_a_damaged_config_of_a_run_is_told_in_a_line_or_two(inside, tmp_path):
     assert [found.name for found in tmp_path.rglob("*")] == ["run", "config.yaml"]
 
 
-def test_a_reader_that_leaves_early_is_no_error(environment):
-    import subprocess
-    import sys
-
+def test_a_reader_that_leaves_early_is_no_error(environment, tmp_path):
     words = f'"{sys.executable}" -m ganrun list | head -1; exit "${{PIPESTATUS[0]}}"'
-    done = subprocess.run(["bash", "-c", words], env=environment(), capture_output=True, text=True, cwd=Path("/"))
+    done = subprocess.run(["bash", "-c", words], env=environment(), cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0 and done.stderr == ""

@@ -81,8 +81,8 @@ def test_options_may_stand_between_settings(inside, tmp_path):
     assert "name: minimax" in done.stdout and "k: 3" in done.stdout
 
 
-def test_info_shows_where_the_config_comes_from_and_runs_nothing(inside, tmp_path):
-    done = inside("train", "--info", "searchpath", cwd=tmp_path)
+def test_info_shows_where_the_config_comes_from_and_runs_nothing(ganrun, tmp_path):
+    done = ganrun("train", "--info", "searchpath", cwd=tmp_path)
     assert done.returncode == 0
     assert str(config_folder()) in done.stdout
     assert list(tmp_path.iterdir()) == []
@@ -163,12 +163,14 @@ def completions(tmp_path_factory, environment) -> dict[str, list[str]]:
     for line in TYPED:
         words = " ".join(f"'{word}'" for word in [*line.split(), *([""] if line.endswith(" ") else [])])
         script += (
-            f"COMP_LINE='{line}'; COMP_POINT={len(line)}; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))\n"
+            f"COMP_LINE='{line}'; COMP_POINT={len(line)}; COMP_WORDS=({words})\n"
+            "COMP_CWORD=$((${#COMP_WORDS[@]} - 1))\n"
             'COMPREPLY=(); hydra_bash_completion 2>/dev/null; echo "= ${COMPREPLY[*]}"\n'
         )
     env = environment(PATH=f"{folder}{os.pathsep}{os.environ['PATH']}")
     words = ["bash", "--norc", "--noprofile", "-c", script]
-    done = subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, timeout=60, check=True)
+    (folder / "empty").mkdir()  # where nothing is completed, bash offers the files that are there
+    done = subprocess.run(words, cwd=folder / "empty", env=env, capture_output=True, text=True, timeout=60, check=True)
     answers = [line[1:].split() for line in done.stdout.splitlines() if line.startswith("=")]
     return dict(zip(TYPED, answers, strict=True))
 

@@ -1,0 +1,139 @@
+"""Shuffles, cursors and bytes: every example once per epoch, in an order that looks like chance."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ganrun.datasets.sampler import Cursor, Pixels, permuted, to_bytes, to_unit_range
+
+EPOCHS = 2000
+
+
+def order_of(seed):
+    """What :func:`ganrun.datasets.load` makes of a seed."""
+    return jax.random.key_data(jax.random.key(seed))
+
+
+@partial(jax.jit, static_argnums=2)
+def shuffles(order, epochs, size):
+    """The shuffle of ``range(size)`` of every one of ``epochs``, one per row."""
+    return jax.vmap(lambda epoch: permuted(order, epoch, jnp.arange(size), size))(epochs)
+
+
+def shuffle(seed, epoch, size):
+    return np.asarray(shuffles(order_of(seed), jnp.array([epoch]), size)[0])
+
+
+@pytest.fixture(scope="module", params=[0, 1, 2, 12345])
+def many(request):
+    """2000 shuffles of 64 of one seed. The default seed is 0."""
+    return np.asarray(shuffles(order_of(request.param), jnp.arange(EPOCHS), 64))
+
+
+@settings(deadline=None, max_examples=25)
+@given(size=st.integers(1, 3000), seed=st.integers(0, 2**32 - 1), epoch=st.integers(0, 2**31 - 1))
+def test_a_shuffle_is_a_bijection_for_every_size(size, seed, epoch):
+    assert np.array_equal(np.sort(shuffle(seed, epoch, size)), np.arange(size))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 16, 17, 1024, 1025])
+def test_a_shuffle_is_a_bijection_around_powers_of_two(size):
+    assert np.array_equal(np.sort(shuffle(0, 3, size)), np.arange(size))
+
+
+def test_a_position_is_shuffled_alike_alone_and_in_company():
+    whole = shuffle(5, 2, 100)
+    alone = [int(permuted(order_of(5), jnp.int32(2), jnp.array([i]), 100)[0]) for i in (0, 41, 99)]
+    assert alone == whole[[0, 41, 99]].tolist()
+
+
+def test_shuffles_differ_between_epochs_and_seeds():
+    # Two shuffles of 1000 agree in one place on average, and hardly ever in ten.
+    shuffled = [shuffle(seed, epoch, 1000) for seed, epoch in [(0, 0), (0, 1), (0, 2), (1, 0), (2, 0), (2**31, 0)]]
+    for i, one in enumerate(shuffled):
+        assert all(np.sum(one == other) < 10 for other in shuffled[:i])
+
+
+def chi_square(values, cells):
+    expected = len(values) / cells
+    return float(np.sum((np.bincount(values, minlength=cells) - expected) ** 2) / expected)
+
+
+@pytest.mark.parametrize("position", [0, 1, 37])
+def test_every_example_comes_first_equally_often(many, position):
+    # Chi-square with 63 degrees of freedom: mean 63, standard deviation 11; beyond 150 once in 10^8 fair shuffles.
+    assert chi_square(many[:, position], 64) < 150
+
+
+def test_neighbours_are_unrelated(many):
+    # The step from one example to the next, modulo 64, is 1 ... 63 equally often.
+    assert chi_square((many[:, 1] - many[:, 0]) % 64 - 1, 63) < 150
+
+
+def test_an_example_stays_in_its_place_as_often_as_in_any_other(many):
+    # The number of fixed points of a shuffle has mean 1 and variance 1: over 2000 epochs, five standard errors.
+    assert abs(np.mean(np.sum(many == np.arange(64), axis=1)) - 1) < 5 / np.sqrt(EPOCHS)
+
+
+def test_an_epoch_says_nothing_about_the_next(many):
+    # Likewise for the places that two successive shuffles share; they are less than independent pairs, hence ten.
+    shared = np.sum(many[1:] == many[:-1], axis=1)
+    assert abs(np.mean(shared) - 1) < 10 / np.sqrt(EPOCHS)
+
+
+def draw(source, n, batches):
+    """Return the bytes that ``batches`` minibatches of ``n`` show, in order, and the last cursor."""
+    draw_one = jax.jit(lambda cursor: source.minibatch(jax.random.key(0), cursor, n))
+    cursor, seen = Cursor.start(), []
+    for _ in range(batches):
+        values, cursor = draw_one(cursor)
+        seen.append(to_bytes(np.asarray(values)).reshape(-1))
+    return np.concatenate(seen), cursor
+
+
+def numbered(size, seed=0):
+    """Images of one pixel whose byte is their number."""
+    return Pixels(flat=jnp.arange(size, dtype=jnp.uint8)[:, None], order=order_of(seed), shape=(1, 1, 1))
+
+
+@settings(deadline=None, max_examples=15)
+@given(data=st.data(), size=st.integers(1, 60), seed=st.integers(0, 2**32 - 1))
+def test_every_example_comes_once_per_epoch_also_when_batches_straddle_epochs(data, size, seed):
+    n = data.draw(st.integers(1, size))
+    batches = -(-3 * size // n)
+    seen, cursor = draw(numbered(size, seed), n, batches)
+    for epoch in seen[: 3 * size].reshape(3, size):
+        assert np.array_equal(np.sort(epoch), np.arange(size))
+    assert (int(cursor.epoch), int(cursor.offset)) == divmod(n * batches, size)
+
+
+def test_the_order_does_not_depend_on_the_batch_size():
+    straight, _ = draw(numbered(12), 12, 2)
+    assert np.array_equal(draw(numbered(12), 5, 5)[0][:24], straight)
+    assert not np.array_equal(straight[:12], straight[12:])
+
+
+def test_a_minibatch_by_hand():
+    # One example, so no shuffle: 0 is -1, 255 is 1, 51 is 51 / 127.5 - 1 = -0.6 and 204 is 0.6; rows come first.
+    source = Pixels(flat=jnp.array([[0, 255, 51, 204]], jnp.uint8), order=order_of(3), shape=(2, 2, 1))
+    values, cursor = source.minibatch(jax.random.key(0), Cursor.start(), 1)
+    np.testing.assert_allclose(values, np.array([[[[-1.0], [1.0]], [[-0.6], [0.6]]]]), atol=1e-6)
+    assert values.dtype == jnp.float32
+    assert (int(cursor.epoch), int(cursor.offset)) == (1, 0)
+
+
+def test_bytes_survive_the_unit_range():
+    pixels = np.arange(256, dtype=np.uint8)
+    units = np.asarray(to_unit_range(jnp.asarray(pixels)))
+    assert (units[0], units[-1]) == (-1.0, 1.0)
+    assert np.array_equal(to_bytes(units), pixels)
+
+
+def test_bytes_are_rounded_and_clipped():
+    # (0 + 1) * 127.5 rounds to the even 128; 0.001 * 127.5 = 0.1275 to 0; 1.99 * 127.5 = 253.7 to 254.
+    assert to_bytes(np.array([0.0, -0.999, 0.99, 7.0, -7.0])).tolist() == [128, 0, 254, 255, 0]
