@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
@@ -25,7 +26,8 @@ class Checkpoints:
         self.folder = folder
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True, create=False)
         folder.mkdir(parents=True, exist_ok=True)
-        self._manager = ocp.CheckpointManager(folder.resolve(), options=options)
+        handlers = {"state": ocp.StandardCheckpointHandler(), "note": ocp.JsonCheckpointHandler()}
+        self._manager = ocp.CheckpointManager(folder.resolve(), options=options, item_handlers=handlers)
 
     def latest(self) -> int | None:
         """Return the step of the newest complete checkpoint."""
@@ -62,11 +64,21 @@ class Checkpoints:
         wanted = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for name, leaf in _named(target).items()}
         items = ocp.args.Composite(state=ocp.args.StandardRestore(wanted), note=ocp.args.JsonRestore())
         try:
+            self._compare(step, wanted)
             read = self._manager.restore(step, args=items)
         except (ValueError, KeyError, OSError) as error:
             reason = str(error).strip().splitlines()[0]
             raise GanrunError(f"Checkpoint {self.folder / str(step)} cannot be read: {reason}") from error
         return unflatten(target, read["state"]), dict(read["note"])
+
+    def _compare(self, step: int, wanted: dict[str, jax.ShapeDtypeStruct]) -> None:
+        """Refuse arrays of other names or shapes: Orbax itself would cut or pad them without a word."""
+        stored = self._manager.item_metadata(step)["state"]
+        found = {name: tuple(array.shape) for name, array in stored.items()}
+        for name in sorted(found.keys() | wanted.keys()):
+            shape = wanted[name].shape if name in wanted else None
+            if found.get(name) != shape:
+                raise ValueError(f"it has {name} of shape {found.get(name)}, this run {shape}")
 
     def close(self) -> None:
         """Finish writing and let go of the folder."""
@@ -81,9 +93,9 @@ def flatten(state: Tree) -> dict[str, np.ndarray]:
 def unflatten(target: Tree, arrays: dict[str, Any]) -> Tree:
     """Put ``arrays`` back into the shape of ``target``, the inverse of :func:`flatten`."""
     leaves, structure = jax.tree.flatten(target)
-    values = [jax.numpy.asarray(arrays[name]) for name in _named(target)]
+    values = [jnp.asarray(arrays[name]) for name in _named(target)]
     typed = [
-        jax.random.wrap_key_data(value) if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) else value
+        jax.random.wrap_key_data(value) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else value
         for leaf, value in zip(leaves, values, strict=True)
     ]
     return jax.tree.unflatten(structure, typed)
@@ -91,7 +103,7 @@ def unflatten(target: Tree, arrays: dict[str, Any]) -> Tree:
 
 def _plain_keys(state: Tree) -> Tree:
     def plain(leaf: Any) -> Any:
-        return jax.random.key_data(leaf) if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+        return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
 
     return jax.tree.map(plain, state)
 
@@ -101,7 +113,7 @@ def _named(tree: Tree) -> dict[str, Any]:
     named = {}
     for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
         name = jax.tree_util.keystr(path, simple=True, separator="/")
-        if isinstance(leaf, jax.ShapeDtypeStruct) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        if isinstance(leaf, jax.ShapeDtypeStruct) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             leaf = jax.eval_shape(jax.random.key_data, leaf)
         named[name] = leaf
     return named

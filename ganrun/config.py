@@ -93,10 +93,12 @@ def check(given: Mapping[str, Any]) -> Train:
     unknown = set(sides) - {"generator", "discriminator"}
     if unknown:
         _refuse_key("optimizer", sorted(unknown)[0], ("generator", "discriminator"))
-    optimizer = Optimizer(**{
-        player: _option("optimizer", sides.get(player), f"optimizer.{player}")
-        for player in ("generator", "discriminator")
-    })
+    optimizer = Optimizer(
+        **{
+            player: _option("optimizer", sides.get(player), f"optimizer.{player}")
+            for player in ("generator", "discriminator")
+        }
+    )
     plain = _build(Train, given, "", skip=(*GROUPS, "optimizer"))
     if plain.data_dir is not None:
         plain = dataclasses.replace(plain, data_dir=str(Path(plain.data_dir).expanduser().resolve()))

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +200,7 @@ class Run:
         state, note = self.checkpoints.restore(self.method.abstract())
         rewind(self.folder, note["files"])
         self.step, self.seconds, self.last = int(state.step), float(note["seconds"]), dict(note["metrics"])
-        return state.replace(numbers=self.method.numbers)
+        return replace(state, numbers=self.method.numbers)
 
     def _failure(self, step: int, tag: str) -> GanrunError:
         self.checkpoints.wait()
@@ -271,4 +271,3 @@ def relative(path: Path) -> str:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:
         return os.fspath(path)
-

@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -251,7 +250,7 @@ def test_a_number_that_no_float_holds_is_refused_like_any_other(plain):
 
 
 @pytest.mark.parametrize("key", numeric_keys())
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=20)
 @given(value=SCALARS)
 def test_any_scalar_gives_a_config_or_a_config_error(plain, key, value):
     try:
@@ -264,7 +263,7 @@ def test_any_scalar_gives_a_config_or_a_config_error(plain, key, value):
     assert check(to_dict(config)) == config
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @given(
     junk=st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner))
 )
@@ -342,9 +341,10 @@ def test_the_values_of_a_yaml_are_the_defaults_of_its_option(choice, compose_con
     if name not in registry.options(group):
         return  # adam_image: a preset of an option that has a YAML of its own
     config, default = compose_config([choice]), registry.lookup(group, name)()
-    chosen = (config.optimizer.generator, config.optimizer.discriminator) if group == "optimizer" else (config,)
-    for option in chosen if group == "optimizer" else (getattr(config, group),):
-        assert option == default
+    if group == "optimizer":
+        assert (config.optimizer.generator, config.optimizer.discriminator) == (default, default)
+    else:
+        assert getattr(config, group) == default
 
 
 def test_the_yaml_of_an_option_lists_all_of_its_fields():
@@ -395,8 +395,3 @@ def test_images_choose_their_own_optimizer_and_latent(compose_config):
     config = compose_config(["dataset=digits"])
     assert (config.optimizer.generator.learning_rate, config.latent.dim) == (2e-4, 64)
     assert compose_config(["dataset=digits", "optimizer=sgd", "latent.dim=9"]).latent.dim == 9
-
-
-def test_the_configs_lie_in_this_checkout_or_in_the_package():
-    assert (CONF / "train.yaml").is_file()
-    assert Path(CONF).name == "conf"

@@ -8,8 +8,8 @@ import yaml
 
 from ganrun.config import Checkpoint, Ema, Log, to_dict
 from ganrun.errors import ConfigError
-from ganrun.rundir import changed_settings, find_run, flat, load_config
 from ganrun.run import save_config
+from ganrun.rundir import changed_settings, find_run, flat, load_config
 
 
 def make_run(folder, when=0):
@@ -146,10 +146,8 @@ def test_a_resumed_run_may_not_compute_something_else(tiny_config):
 
 
 def test_another_option_shows_the_settings_that_came_and_went(tiny_config, compose_config):
-    changed = compose_config(
-        ["dataset=gaussian", "latent.dim=2", "batch_size=16"]
-        + ["architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]"]
-    )
+    narrow = ("architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]", "batch_size=16")
+    changed = compose_config(["dataset=gaussian", "latent.dim=2", *narrow])
     found = {key: (before, now) for key, before, now in changed_settings(tiny_config, changed)}
     assert found == {
         "dataset.name": ("ring", "gaussian"),

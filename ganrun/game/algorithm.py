@@ -6,6 +6,7 @@ against the *new* discriminator. ``state.numbers`` are arrays, so nothing here d
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -48,8 +49,8 @@ def create(game: Game, numbers: Tree, seed: jax.Array, example: jax.Array) -> St
         step=zero,
         key=key,
         numbers=numbers,
-        generator=generator.replace(optimizer=start["generator"].init(generator.params)),
-        discriminator=discriminator.replace(optimizer=start["discriminator"].init(discriminator.params)),
+        generator=replace(generator, optimizer=start["generator"].init(generator.params)),
+        discriminator=replace(discriminator, optimizer=start["discriminator"].init(discriminator.params)),
         average=jax.tree.map(jnp.copy, generator.variables),
         cursor=Cursor.start(),
         readout=Readout.empty(),
@@ -92,7 +93,8 @@ def update(game: Game, state: State, source: Source) -> State:
         "schedule/k": k,
     }
     step = state.step + 1
-    return state.replace(
+    return replace(
+        state,
         step=step,
         generator=generator,
         discriminator=discriminator,

@@ -23,7 +23,7 @@ from ganrun.game.algorithm import create, draw_noise, update
 from ganrun.game.state import Game, State, Tree
 from ganrun.registry import static, traced
 
-LOGITS = 2048  # examples a side behind the histograms of logits
+LOGITS = 512  # examples a side behind the histograms of logits: a picture of DCGAN must cost less than a second
 
 
 @struct.dataclass
@@ -41,7 +41,7 @@ class Snapshot:
 
     Attributes:
         samples: ``(n, *shape)``, from the same noise at every snapshot of a run.
-        real_logits: ``(LOGITS,)`` on held-out data.
+        real_logits: ``(LOGITS,)`` on held-out data (fewer where there are fewer).
         fake_logits: ``(LOGITS,)`` on samples.
         field: the discriminator's logits on the points that the picture needs, ``(points,)`` (may be empty).
     """

@@ -54,6 +54,7 @@ class FanOut:
         self.last: dict[str, float] = {}
         self._writers = writers
         self._error: BaseException | None = None
+        self._broken = False
         self._waiting: queue.Queue[Callable[[], Entry] | None] = queue.Queue(maxsize=64)
         self._thread = threading.Thread(target=self._work, name="ganrun-writers", daemon=True)
         self._thread.start()
@@ -80,14 +81,14 @@ class FanOut:
 
     def _work(self) -> None:
         while (make := self._waiting.get()) is not None:
-            if self._error is None:  # after an error the queue is only emptied, so that nobody waits forever
+            if not self._broken:  # after an error the queue is only emptied, so that nobody waits forever
                 try:
                     entry = make()
                     for writer in self._writers:
                         writer.write(entry)
                     self.last.update(entry.scalars)
                 except BaseException as error:
-                    self._error = error
+                    self._error, self._broken = error, True
             self._waiting.task_done()
         self._waiting.task_done()
 

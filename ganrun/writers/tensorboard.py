@@ -1,5 +1,7 @@
 """TensorBoard event files, written with TensorBoard's own record writer: no TensorFlow, and tags kept as they are."""
 
+# pyright: reportAttributeAccessIssue=false
+# (protobuf makes its classes when it is imported, where a type checker does not see them)
 from __future__ import annotations
 
 import os
@@ -66,7 +68,7 @@ class TensorBoard:
         self._records.flush()
 
     def close(self, status: str) -> None:
-        end = plugin_data_pb2.SessionEndInfo(status=STATUS[status], end_time_secs=time.time())  # type: ignore[arg-type]
+        end = plugin_data_pb2.SessionEndInfo(status=STATUS[status], end_time_secs=time.time())
         content = plugin_data_pb2.HParamsPluginData(session_end_info=end)
         metadata = hparams.create_summary_metadata(content)
         self._summary(0, [Value(tag=hparams.SESSION_END_INFO_TAG, metadata=metadata, tensor=_NOTHING)])

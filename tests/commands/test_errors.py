@@ -36,7 +36,10 @@ WRONG = {
     "resume and a sweep": (["train", "-m", "resume=latest", "seed=0,1"], ["resume", "-m"]),
     "a bad value within a sweep": (["train", "-m", "schedule.k=1,0"], ["schedule.k", "at least 1", "not 0"]),
     "a bad option within a sweep": (["train", "-m", "seed=0,1", "loss=minimax,hinje"], ["hinje", "minimax"]),
-    "a bad batch within a sweep": (["train", "-m", "dataset=digits", "batch_size=16,5000"], ["at most 1437"]),
+    "a bad batch within a sweep": (
+        ["train", "-m", "dataset=digits", "steps=1", "batch_size=16,5000"],
+        ["at most 1437"],
+    ),
     "a run to sample that does not exist": (["sample", "run=nowhere"], ["no run directory nowhere"]),
     "no run to sample": (["sample"], ["latest", "no run under"]),
     "a picture format that is not written": (["sample", "out=x.jpg"], [".jpg", ".png", ".npz"]),

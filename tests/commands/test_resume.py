@@ -22,8 +22,8 @@ from ganrun.run import build
 from ganrun.rundir import load_config
 
 # Many checkpoints make a run slow enough to be stopped at will after the first.
-POINTS = ("steps=800", "log.every=20", "log.pictures=4", "checkpoint.steps=20")
-IMAGES = ("steps=300", "log.every=10", "log.pictures=2", "checkpoint.steps=10", "ema.decay=0.9")
+POINTS = ("steps=500", "log.every=20", "log.pictures=4", "checkpoint.steps=20")
+IMAGES = ("steps=150", "log.every=10", "log.pictures=2", "checkpoint.steps=10", "ema.decay=0.9")
 
 
 def arrays(run: Path) -> dict[str, np.ndarray]:
@@ -74,8 +74,8 @@ def saved(run: Path) -> list[int]:
     return sorted(int(path.name) for path in (run / "checkpoints").glob("*") if path.name.isdigit())
 
 
-def log_exists(cwd: Path) -> bool:
-    return any((cwd / "outputs").glob("*/*/train.log"))
+def config_exists(cwd: Path) -> bool:
+    return any((cwd / "outputs").glob("*/*/config.yaml"))
 
 
 def checkpoint_exists(cwd: Path) -> bool:
@@ -119,7 +119,7 @@ def points(ganrun, tiny, only_run, tmp_path_factory) -> Path:
 def test_a_killed_run_on_points_goes_on_to_the_same_bits(stop, points, ganrun, tiny, rows, tmp_path):
     code, run, _ = stop((*tiny, *POINTS), tmp_path, signal.SIGKILL, checkpoint_exists)
     assert code == -signal.SIGKILL and not (run / "summary.json").exists()
-    assert 20 <= saved(run)[-1] < 800
+    assert 20 <= saved(run)[-1] < 500
     with (run / "metrics.jsonl").open("a") as file:
         file.write('{"step": 40, "D(x')  # as a kill between two writes leaves it
     done = ganrun("train", f"resume={run.relative_to(tmp_path)}", cwd=tmp_path)
@@ -144,7 +144,7 @@ def test_a_killed_convolutional_run_goes_on_to_the_same_bits(
     reference = ganrun("train", *tiny_dcgan, *IMAGES, cwd=whole)
     assert reference.returncode == 0, reference.stderr
     code, run, _ = stop((*tiny_dcgan, *IMAGES), killed, signal.SIGKILL, checkpoint_exists)
-    assert code == -signal.SIGKILL and 10 <= saved(run)[-1] < 300
+    assert code == -signal.SIGKILL and 10 <= saved(run)[-1] < 150
     done = ganrun("train", "resume=latest", cwd=killed)
     assert done.returncode == 0, done.stderr
     assert_same_run(run, only_run(whole), rows)
@@ -158,12 +158,12 @@ def test_a_killed_convolutional_run_goes_on_to_the_same_bits(
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_again(stop, points, ganrun, tiny, rows, tmp_path):
-    code, run, _ = stop((*tiny, *POINTS), tmp_path, signal.SIGKILL, log_exists)
+    code, run, _ = stop((*tiny, *POINTS), tmp_path, signal.SIGKILL, config_exists)
     assert code == -signal.SIGKILL
     assert saved(run) == []
     with (run / "metrics.jsonl").open("a") as file:
         file.write('{"step": 20, "D(x)": 0.5}\n{"st')
-    done = ganrun("train", f"resume={run}", cwd=tmp_path)
+    done = ganrun("train", f"resume={run}", "checkpoint.steps=0", cwd=tmp_path)  # may change, and saves time here
     assert done.returncode == 0, done.stderr
     assert_same_run(run, points, rows)
     # It has all that a first start writes besides.
@@ -187,10 +187,10 @@ def test_a_signal_saves_the_state_tells_how_to_go_on_and_the_run_ends_in_the_sam
     assert code == {signal.SIGINT: 130, signal.SIGTERM: 143}[number]
     assert "Traceback" not in err
     summary = json.loads((run / "summary.json").read_text())
-    assert summary["status"] == "stopped" and 0 < summary["steps"] < 800
+    assert summary["status"] == "stopped" and 0 < summary["steps"] < 500
     assert saved(run)[-1] == summary["steps"]
     assert f"ganrun train resume={run.relative_to(cwd)}" in (cwd / "out.txt").read_text()
-    done = inside("train", "resume=latest", cwd=cwd)
+    done = inside("train", "resume=latest", "checkpoint.steps=0", cwd=cwd)
     assert done.returncode == 0, done.stderr
     assert_same_run(run, points, rows)
 
@@ -279,14 +279,17 @@ def test_resume_needs_no_other_folder_than_the_one_it_is_told(points, inside, ro
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_damaged_checkpoint_is_told_in_a_line_or_two(inside, tiny, only_run, tmp_path):
+def test_a_damaged_checkpoint_is_told_in_a_line_or_two_and_the_run_stays_as_it_was(
+    inside, ganrun, tiny, only_run, tmp_path
+):
     assert inside("train", *tiny, "steps=20", cwd=tmp_path).returncode == 0
     run = only_run(tmp_path)
-    for path in (run / "checkpoints/20/state").rglob("*"):
-        if path.is_file() and "manifest" in path.name:
-            path.write_bytes(b"\0" * 10)
-    for words in (["train", "resume=latest", "steps=40"], ["sample"]):
-        done = inside(*words, cwd=tmp_path)
-        assert done.returncode == 1, done.stderr
-        assert "Traceback" not in done.stderr and 1 <= len(done.stderr.splitlines()) <= 2
-        assert "checkpoints/20" in done.stderr
+    for path in (run / "checkpoints/20/state").rglob("manifest*"):
+        path.write_bytes(b"\0" * 10)
+    before = contents(run)
+    done = ganrun("train", "resume=latest", "steps=40", cwd=tmp_path)  # a process: Orbax leaves threads behind
+    assert done.returncode == 1, done.stderr
+    assert "checkpoints/20" in done.stderr and "cannot be read" in done.stderr
+    after = contents(run)
+    assert all(after.get(name) == before[name] for name in ("summary.json", "metrics.jsonl", "config.yaml"))
+    assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) <= 2 and len(done.stderr) < 600

@@ -32,7 +32,8 @@ ALWAYS = (
     "steps_per_second",
 )
 PICTURED = ("modes/covered", "modes/high_quality")
-REFERENCES = {"reference/one_half": 0.5, "reference/log_2": 0.6931472}
+REFERENCES = {"chart/one_half": 0.5, "chart/log_2": 0.6931472}
+PLAINER = {"chart/D_on_data": "D(x)", "chart/D_on_samples": "D(G(z))"}  # for the page that cannot draw a parenthesis
 
 
 class Trained:
@@ -123,10 +124,16 @@ def test_steps_per_second_is_positive(trained):
 def test_events_hold_the_same_scalars_as_metrics_to_single_precision(trained, events):
     rows = [json.loads(line) for line in (trained.run / "metrics.jsonl").read_text().splitlines()]
     tags = {tag for row in rows for tag in row} - {"step"}
-    assert set(events.Tags()["scalars"]) == tags | set(REFERENCES)
+    assert set(events.Tags()["scalars"]) == tags | set(REFERENCES) | set(PLAINER)
     for tag in tags:
         wanted = [(row["step"], float(np.float32(row[tag]))) for row in rows if tag in row]
         assert [(seen.step, seen.value) for seen in events.Scalars(tag)] == wanted, tag
+
+
+def test_events_hold_what_the_charts_draw_under_plainer_names(events):
+    for plainer, tag in PLAINER.items():
+        drawn, kept = events.Scalars(plainer), events.Scalars(tag)
+        assert [(seen.step, seen.value) for seen in drawn] == [(seen.step, seen.value) for seen in kept]
 
 
 def test_events_hold_the_lines_that_the_charts_are_read_against(events):

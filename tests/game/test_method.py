@@ -16,7 +16,6 @@ from ganrun.datasets.synthetic import Ring
 from ganrun.errors import ConfigError
 from ganrun.game.losses import Minimax, NonSaturating
 from ganrun.game.method import LOGITS, Gan, _advance, _create
-from ganrun.game.optimizers import Adam
 from ganrun.game.schedules import Constant
 from ganrun.game.state import TAGS
 

@@ -41,11 +41,11 @@ def test_a_few_strays_do_not_cover_a_mode():
 
 
 def test_a_light_mode_needs_fewer_samples():
-    # A weight of 0.1 entitles to 10 of 100, and a fifth of that is 2.
-    weights = np.array([0.9, 0.1])
-    one, two = ([[0.0, 0.0]] * (100 - n) + [[10.0, 0.0]] * n for n in (1, 2))
-    assert cover(one, weights)["modes/covered"] == 1.0
-    assert cover(two, weights)["modes/covered"] == 2.0
+    # A weight of 1/4 entitles to 25 of 100, and a fifth of that is 5.
+    weights = np.array([0.75, 0.25])
+    four, five = ([[0.0, 0.0]] * (100 - n) + [[10.0, 0.0]] * n for n in (4, 5))
+    assert cover(four, weights)["modes/covered"] == 1.0
+    assert cover(five, weights)["modes/covered"] == 2.0
 
 
 def test_samples_far_from_every_mode_cover_none():

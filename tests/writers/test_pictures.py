@@ -104,8 +104,7 @@ def test_samples_outside_of_the_picture_leave_the_density(samples):
 
 
 def test_samples_show_where_they_are():
-    # Only green is darker in red than in green; the sample in the middle of the ring is the middle of the picture's
-    # axes, to the left of nothing and above nothing else.
+    # Samples are green on grey. (2, 0) is the ring's rightmost mode: at mid height, in the right part of 500 pixels.
     picture = np.asarray(decoded(plane(np.array([[2.0, 0.0]] * 50), RING, NOTHING)).convert("RGB")).astype(int)
     rows, columns = np.nonzero(picture[..., 1] - picture[..., 0] > 60)
     assert len(rows) > 0

@@ -1,0 +1,203 @@
+"""A real TensorBoard on the outputs of real runs, asked over its HTTP interface."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="module")
+def outputs(inside, tiny, tmp_path_factory) -> Path:
+    """The ``outputs`` of a sweep over two losses."""
+    cwd = tmp_path_factory.mktemp("watched")
+    words = ("steps=40", "log.every=10", "loss=minimax,nonsaturating", "schedule.k=2")
+    done = inside("train", "-m", *tiny, *words, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return cwd / "outputs"
+
+
+@pytest.fixture(scope="module")
+def ask(outputs, environment, tmp_path_factory) -> Iterator[Callable[..., Any]]:
+    """Ask the server's ``/data/PATH?KEY=VALUE``, or post a JSON body to it; answers JSON or bytes."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    words = [sys.executable, "-m", "tensorboard.main", "--logdir", str(outputs), "--host", "127.0.0.1"]
+    words += ["--port", str(port), "--load_fast=false", "--reload_interval", "1"]
+    log = tmp_path_factory.mktemp("server") / "log.txt"
+    with log.open("w") as file:
+        server = subprocess.Popen(words, env=environment(), stdout=file, stderr=subprocess.STDOUT)
+
+    def get(path: str, body: dict[str, Any] | None = None, **query: str) -> Any:
+        url = f"http://127.0.0.1:{port}/data/{path}?{urllib.parse.urlencode(query)}"
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            content = answer.read()
+            return json.loads(content) if "json" in answer.headers["Content-Type"] else content
+
+    def loaded() -> bool:
+        try:
+            tags = get("plugin/scalars/tags")
+        except OSError:  # URLError is one: nobody listens yet
+            return False
+        done = [run for run in tags if "D(x)" in tags[run]]
+        return len(done) == 2 and all(len(get("plugin/scalars/scalars", run=run, tag="D(x)")) == 4 for run in done)
+
+    try:
+        deadline = time.monotonic() + 40
+        while not loaded():
+            assert server.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, f"no answer in 40 s:\n{log.read_text()}"
+            time.sleep(0.3)
+        yield get
+        assert "Traceback" not in log.read_text()
+    finally:
+        server.terminate()
+        try:
+            server.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+@pytest.fixture(scope="module")
+def runs(outputs) -> dict[str, Path]:
+    """The run directories by the name that TensorBoard gives them."""
+    return {str(path.parent.relative_to(outputs)): path.parent for path in outputs.glob("**/config.yaml")}
+
+
+def written(run: Path) -> dict[str, list[tuple[int, float]]]:
+    """The scalars of ``metrics.jsonl`` by tag."""
+    table: dict[str, list[tuple[int, float]]] = {}
+    for line in (run / "metrics.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        for tag in set(row) - {"step"}:
+            table.setdefault(tag, []).append((row["step"], float(np.float32(row[tag]))))
+    return table
+
+
+def test_every_run_is_shown_with_every_tag_under_its_exact_name(ask, runs):
+    tags = ask("plugin/scalars/tags")
+    assert set(tags) == set(runs)
+    for name, run in runs.items():
+        assert {tag for tag in tags[name] if not tag.startswith("chart/")} == set(written(run))
+        assert {"D(x)", "D(G(z))", "jsd/online"} <= set(tags[name])
+
+
+def test_every_scalar_is_served_as_it_was_written(ask, runs):
+    for name, run in runs.items():
+        for tag, wanted in written(run).items():
+            seen = ask("plugin/scalars/scalars", run=name, tag=tag)
+            assert [(step, pytest.approx(value, rel=1e-6)) for _, step, value in seen] == wanted, tag
+
+
+def test_the_charts_are_laid_out_and_their_patterns_find_their_tags(ask, runs):
+    layout = ask("plugin/custom_scalars/layout")
+    charts = [chart for category in layout["category"] for chart in category["chart"]]
+    found = {chart["title"]: chart["multiline"]["tag"] for chart in charts}
+    assert len(found) == 2
+    tags = ask("plugin/scalars/tags")[next(iter(runs))]
+
+    def shown(patterns: list[str]) -> set[str]:
+        return {tag for tag in tags for pattern in patterns if re.match(pattern, tag)}
+
+    game, divergence = found.values()
+    assert shown(game) == {"chart/D_on_data", "chart/D_on_samples", "chart/one_half"}
+    assert shown(divergence) == {"jsd/online", "chart/log_2"}
+    assert "nats" in list(found)[1]
+    # The page draws no curve whose tag has a parenthesis.
+    assert not [tag for tag in shown(game) | shown(divergence) if "(" in tag]
+
+
+def test_the_charts_are_served_with_their_numbers(ask, runs):
+    for name, run in runs.items():
+        for tag, drawn in {"D(x)": "chart/D_on_data", "D(G(z))": "chart/D_on_samples"}.items():
+            answer = ask("plugin/custom_scalars/scalars", run=name, tag=f"^{drawn}$")
+            assert answer["regex_valid"] and set(answer["tag_to_events"]) == {drawn}
+            seen = [(step, value) for _, step, value in answer["tag_to_events"][drawn]]
+            assert seen == [(step, pytest.approx(value, rel=1e-6)) for step, value in written(run)[tag]]
+
+
+def test_the_lines_to_read_the_charts_against_are_flat(ask, runs):
+    for tag, value in {"chart/one_half": 0.5, "chart/log_2": math.log(2)}.items():
+        seen = ask("plugin/scalars/scalars", run=next(iter(runs)), tag=tag)
+        assert len(seen) >= 4 and all(found == pytest.approx(value) for _, _, found in seen)
+
+
+def test_the_sample_pictures_are_served(ask, runs):
+    for name, run in runs.items():
+        seen = ask("plugin/images/images", run=name, tag="samples", sample="0")
+        files = {int(path.stem): path.read_bytes() for path in (run / "samples").iterdir()}
+        assert sorted(image["step"] for image in seen) == sorted(files) == [0, 40]
+        for image in seen:
+            query = {key: values[0] for key, values in urllib.parse.parse_qs(image["query"]).items()}
+            assert ask("plugin/images/individualImage", **query) == files[image["step"]]
+
+
+def test_the_histograms_of_the_logits_are_served(ask, runs):
+    for name in runs:
+        for tag in ("logits/real", "logits/fake"):
+            seen = ask("plugin/histograms/histograms", run=name, tag=tag)
+            assert [step for _, step, _ in seen] == [0, 40]
+            for _, _, buckets in seen:
+                counts = [count for _, _, count in buckets]
+                assert len(buckets) == 30 and sum(counts) == 2048
+                assert all(left <= right for left, right, _ in buckets)
+
+
+@pytest.fixture(scope="module")
+def sessions(ask, runs) -> dict[str, dict[str, Any]]:
+    """What the HPARAMS tab shows, by run."""
+    request = {
+        "experimentName": "",
+        "allowedStatuses": ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"],
+        "startIndex": 0,
+        "sliceSize": 10,
+        "colParams": [],
+        "aggregationType": "AGGREGATION_AVG",
+        "aggregationMetric": {"tag": ""},
+    }
+    groups = ask("plugin/hparams/session_groups", body=request)["sessionGroups"]
+    assert len(groups) == len(runs)
+    return {session["name"].rstrip("/"): {**group, **session} for group in groups for session in group["sessions"]}
+
+
+def test_the_hyperparameters_are_columns_that_tell_the_runs_apart(sessions, runs):
+    assert set(sessions) == set(runs)
+    assert sorted(session["hparams"]["loss.name"] for session in sessions.values()) == ["minimax", "nonsaturating"]
+    for session in sessions.values():
+        settings = session["hparams"]
+        assert settings["schedule.k"] == 2 and settings["batch_size"] == 16 and settings["dataset.name"] == "ring"
+        assert settings["optimizer.generator.learning_rate"] == pytest.approx(1e-3)
+
+
+def test_the_metrics_stand_beside_the_hyperparameters(sessions, runs):
+    for name, session in sessions.items():
+        shown = {metric["name"]["tag"]: metric["value"] for metric in session["metricValues"]}
+        for tag, seen in written(runs[name]).items():
+            assert shown[tag] == pytest.approx(seen[-1][1], rel=1e-6), tag
+
+
+def test_the_hparams_tab_knows_that_the_runs_have_ended_well(sessions):
+    assert all(session["status"] == "STATUS_SUCCESS" for session in sessions.values())
+
+
+def test_a_tag_that_is_not_there_is_not_found(ask, runs):
+    with pytest.raises(urllib.error.HTTPError, match="404") as refused:
+        ask("plugin/scalars/scalars", run=next(iter(runs)), tag="jsd/nonsense")
+    refused.value.close()

@@ -1,0 +1,104 @@
+"""The README's commands are run as they stand, made short; its two set-up commands are run by .ci/run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHORT = ("steps=6", "log.every=3", "log.pictures=1")
+
+
+def commands() -> list[str]:
+    blocks = re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line.strip() and "-m venv" not in line]
+
+
+def data_folder() -> Path | None:
+    places = [os.environ.get("GANRUN_DATA"), ROOT.parent / "shared" / "datasets"]
+    return next((Path(place) for place in places if place and (Path(place) / "mnist").is_dir()), None)
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory) -> Path:
+    """A folder with one finished run, so that `latest` means something whichever command is tested first."""
+    folder = tmp_path_factory.mktemp("readme")
+    run(["ganrun", "train", *SHORT], folder)
+    return folder
+
+
+def run(words: list[str], folder: Path) -> None:
+    environment = dict(os.environ)
+    if data_folder():
+        environment["GANRUN_DATA"] = str(data_folder())
+    command = [sys.executable, "-m", *words]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("command", [line for line in commands() if line.startswith("ganrun")])
+def test_a_ganrun_command_of_the_readme_runs(command: str, workplace: Path) -> None:
+    words = shlex.split(command)
+    if ("dataset=mnist" in words or "goodfellow2014" in command) and data_folder() is None:
+        pytest.skip("no MNIST at $GANRUN_DATA or ../shared/datasets")
+    trains = words[1] == "train" and "--help" not in words and "--cfg" not in words
+    if trains and "resume=latest" not in words:
+        words += SHORT
+    run(words, workplace)
+
+
+def test_the_tensorboard_command_of_the_readme_serves_the_runs(workplace: Path) -> None:
+    (command,) = [line for line in commands() if line.startswith("tensorboard")]
+    words = shlex.split(command)
+    port = 6900 + os.getpid() % 1000
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tensorboard.main", *words[1:], "--port", str(port)],
+        cwd=workplace,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        runs = wait_for(f"http://127.0.0.1:{port}/data/runs")
+        assert re.search(r"\d{4}-\d\d-\d\d", runs)
+    finally:
+        server.kill()
+        server.wait()
+
+
+def wait_for(address: str) -> str:
+    for _ in range(200):
+        try:
+            with urllib.request.urlopen(address, timeout=5) as answer:
+                text = answer.read().decode()
+            if text.strip() != "[]":
+                return text
+        except (urllib.error.URLError, ConnectionError):
+            pass
+        time.sleep(0.2)
+    raise AssertionError(f"nothing at {address}")
+
+
+def test_every_other_command_is_a_set_up_command_that_the_ci_script_runs() -> None:
+    rest = [line for line in commands() if not line.startswith(("ganrun", "tensorboard"))]
+    assert rest == []
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    for marker in ("main-job", "tests"):
+        assert f"<!-- {marker} -->\n```bash\n" in README
+        assert f"readme_command {marker}" in script
+
+
+def test_the_pictures_of_the_readme_are_there() -> None:
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)
+    assert len(pictures) >= 3
+    for picture in pictures:
+        assert (ROOT / picture).is_file()
