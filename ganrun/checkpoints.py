@@ -6,6 +6,8 @@ that a kill at any moment leaves the one before it. It holds arrays by name and 
 
 from __future__ import annotations
 
+import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +69,9 @@ class Checkpoints:
             self._compare(step, wanted)
             read = self._manager.restore(step, args=items)
         except (ValueError, KeyError, OSError) as error:
-            reason = str(error).strip().splitlines()[0]
+            # Orbax leaves event loops behind that would complain, one traceback each, while Python shuts down.
+            sys.unraisablehook = lambda _: None
+            reason = textwrap.shorten(str(error).partition(" [tensorstore_spec")[0], 240, placeholder=" ...")
             raise GanrunError(f"Checkpoint {self.folder / str(step)} cannot be read: {reason}") from error
         return unflatten(target, read["state"]), dict(read["note"])
 

@@ -55,7 +55,7 @@ def dispatch(words: list[str]) -> int:
         print(f"ganrun {__version__}")
         return 0
     if words[0] in ("-sc", "--shell-completion"):
-        return importlib.import_module("ganrun.commands.completion").complete(words)
+        return importlib.import_module("ganrun.commands.completion").complete(words, COMMANDS)
     if words[0] not in COMMANDS:
         known = ", ".join(COMMANDS)
         raise ConfigError(f"'{words[0]}' is not a command; there are {known}.{did_you_mean(words[0], COMMANDS)}")

@@ -8,8 +8,8 @@ of a group (``dataset=ring``) bring their own fields: see :mod:`ganrun.registry`
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ class Ema:
 class Log:
     """What is written down, and how often."""
 
-    every: int = number(50, low=1)
+    every: int = number(50, low=1, high=2**31 - 1)
     pictures: int = number(10, low=0, high=10_000)
 
 
@@ -191,16 +191,18 @@ def _value(kind: Any, value: Any, path: str, rules: Mapping[str, Any]) -> Any:
 
 def _scalar(kind: type, value: Any, path: str) -> Any:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if kind is int and is_number and float(value).is_integer():
+    if kind is int and is_number and (isinstance(value, int) or value.is_integer()):
         return int(value)
-    if kind is float and is_number and math.isfinite(value):
+    if kind is float and is_number and abs(value) <= sys.float_info.max:  # compares exactly, whatever the integer
         return float(value)
     if kind in (bool, str) and isinstance(value, kind):
         return value
     if kind is str and is_number:  # a folder may be called 2024
         return str(value)
     wanted = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text"}[kind]
-    raise ConfigError(f"{path} must be {wanted}, not {value!r}.")
+    huge = isinstance(value, int) and abs(value) > sys.float_info.max  # Python refuses to print such a number
+    shown = "a number of more than 308 digits" if huge else repr(value)
+    raise ConfigError(f"{path} must be {wanted}, not {shown}.")
 
 
 def _check_range(value: float, path: str, rules: Mapping[str, Any]) -> None:
@@ -213,4 +215,5 @@ def _check_range(value: float, path: str, rules: Mapping[str, Any]) -> None:
     bounds = [(name, rules[name]) for name in tests if name in rules]
     if not all(tests[name][0](bound) for name, bound in bounds):
         allowed = " and ".join(f"{tests[name][1]} {bound:g}" for name, bound in bounds)
-        raise ConfigError(f"{path} must be {allowed}, not {value:g}.")
+        huge = abs(value) > sys.float_info.max
+        raise ConfigError(f"{path} must be {allowed}, not {'so large' if huge else format(value, 'g')}.")

@@ -13,6 +13,7 @@ from typing import Any
 
 import hydra
 import hydra.core.global_hydra
+import yaml
 from hydra import version
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
@@ -42,14 +43,15 @@ class Arguments:
         complaint = io.StringIO()
         try:
             with contextlib.redirect_stderr(complaint):
-                self.options = get_args_parser().parse_args(words)
+                self.options = get_args_parser().parse_intermixed_args(words)
         except SystemExit as leaving:
             if leaving.code == 0:
                 raise
             reason = complaint.getvalue().strip().splitlines()[-1].split("error: ")[-1]
             raise ConfigError(f"{reason}. `--help` shows what is understood.") from None
-        self.words = words
         self.overrides: list[str] = list(self.options.overrides)
+        # Hydra's own parser wants all settings in one stretch; the flags may stand anywhere between them.
+        self.words = [*_without(words, self.overrides), *self.overrides]
 
     @property
     def only_shows(self) -> bool:
@@ -79,6 +81,9 @@ def compose(config_name: str, overrides: list[str], extra_folder: str | None = N
             return OmegaConf.to_container(node, resolve=True)  # type: ignore[return-value]
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_one_line(error, config_name)) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = f"--config-dir {extra_folder}: " if extra_folder else ""
+        raise ConfigError(f"{where}not YAML: {' '.join(str(error).split())}") from error
 
 
 @contextlib.contextmanager
@@ -138,6 +143,12 @@ def hand_over(name: str, config_name: str, words: list[str], job: Callable[[Dict
     return max(codes)
 
 
+def _without(words: list[str], settings: list[str]) -> list[str]:
+    """Return ``words`` less ``settings``, each of them once."""
+    left = list(settings)
+    return [word for word in words if word not in left or left.remove(word)]
+
+
 def _parse(overrides: list[str]) -> list[Any]:
     try:
         return OverridesParser.create().parse_overrides(overrides)
@@ -167,6 +178,8 @@ def _one_line(error: Exception, config_name: str) -> str:
     present = re.match(r"Could not append to config. An item is already at '([^']+)'", text)
     if present:
         return f"{present[1]} is a setting already: write {present[1]}=VALUE without the +."
+    if text.startswith("Ambiguous value for argument"):
+        return f"{text.splitlines()[0]}: write -m to run one job per value, or [A,B] for a list."
     cause = str(error.__cause__).splitlines()[0] if error.__cause__ else ""
     return " ".join(part for part in (text.splitlines()[0], cause) if part)
 

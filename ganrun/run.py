@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
-import yaml
 
 from ganrun import datasets, device
 from ganrun.checkpoints import Checkpoints
-from ganrun.config import Train, data_folder, to_dict
+from ganrun.config import Train, data_folder
 from ganrun.errors import GanrunError
 from ganrun.game.method import Gan, Report, Snapshot
 from ganrun.game.state import TAGS, State
 from ganrun.metrics.modes import coverage
-from ganrun.rundir import FREE, flat
+from ganrun.rundir import completed, hyperparameters, relative, save_config, write_atomically
 from ganrun.signals import StopRequest
 from ganrun.writers import Entry, FanOut, pictures, positions, rewind
 from ganrun.writers.console import Lines, Messages
@@ -70,14 +67,16 @@ class Run:
         self.density = method.data.density
         self.points = pictures.points(self.density)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "summary.json").unlink(missing_ok=True)
         self.checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep)
         self.step, self.seconds, self.last = 0, 0.0, {}
+        if not resume:
+            save_config(config, folder)  # first of all: from here on the run can be resumed
         self.state = self._restore() if resume else method.init()
-        self.messages = Messages(folder)
         save_config(config, folder)
+        (folder / "summary.json").unlink(missing_ok=True)
+        self.messages = Messages(folder)
         self.lines = Lines(self.messages, config.steps)
-        board = TensorBoard(folder, hyperparameters(config), self.step if resume else None)
+        board = TensorBoard(folder, hyperparameters(config), self.step or None)
         self.fan = FanOut([JsonLines(folder), board, Pictures(folder), self.lines])
         every = config.log.every
         spacing = config.steps / max(config.log.pictures, 1)
@@ -135,18 +134,19 @@ class Run:
         now = time.monotonic()
         if self.calls:  # the first call compiled
             self.per_step = max((now - max(self.done, call.begun)) / call.n, 1e-7)
-        else:
-            self.pace.append((call.step, now))
+        if self.calls <= 1:  # speed is measured from the second call on, where there is one
+            self.pace.clear()
+            self.pace.append((call.step - call.n, call.begun))
         self.calls, self.done = self.calls + 1, now
         if bad_step:
+            self.step = bad_step
             raise self._failure(bad_step, TAGS[int(call.report.bad_tag)])
         self.lines.progress(call.step)
         if call.step % self.config.log.every and call.step != self.config.steps:
             return
         self.pace.append((call.step, now))
-        (first_step, first_time), rate = self.pace[0], 0.0
-        if now > first_time:
-            rate = (call.step - first_step) / (now - first_time)
+        first_step, first_time = self.pace[0]
+        rate = (call.step - first_step) / max(now - first_time, 1e-9)
         scalars = dict(zip(TAGS, np.asarray(call.report.means).tolist(), strict=True))
         self.fan.put(lambda: self._entry(call.step, scalars | {"steps_per_second": rate}, call.snapshot))
 
@@ -233,41 +233,3 @@ class Run:
 
     def _elapsed(self) -> float:
         return self.seconds + time.monotonic() - self.started
-
-
-def completed(folder: Path, steps: int) -> bool:
-    """Return whether the run in ``folder`` has ended at ``steps`` or beyond."""
-    try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        return summary["status"] == "completed" and summary["steps"] >= steps
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def hyperparameters(config: Train) -> dict[str, Any]:
-    """Return what a run computes with, by dotted key: the columns of TensorBoard's HPARAMS tab."""
-    settings = flat(to_dict(config))
-    return {key: value for key, value in settings.items() if key == "steps" or not key.startswith(FREE)}
-
-
-def save_config(config: Train, folder: Path) -> None:
-    """Write ``config.yaml``: the whole resolved config, which repeats the run when given back to ganrun."""
-    quiet = [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
-    content: dict[str, Any] = {"defaults": ["settings", "_self_", *quiet], **to_dict(config), "resume": None}
-    text = "# Repeats this run: ganrun train --config-dir <this folder> --config-name config\n"
-    write_atomically(folder / "config.yaml", text + yaml.safe_dump(content, sort_keys=False))
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write ``text`` so that a kill leaves either the old file or the new one."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
-def relative(path: Path) -> str:
-    """Return ``path`` as a person in this folder would type it."""
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return os.fspath(path)

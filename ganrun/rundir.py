@@ -1,7 +1,9 @@
-"""Run directories: finding them, and the config that lies in them."""
+"""Run directories: finding them, and the small files that lie in them."""
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,16 @@ def find_run(name: str, outputs: Path = Path("outputs")) -> Path:
     raise ConfigError(f"there is no run directory {name}.{did_you_mean(str(folder), siblings)}")
 
 
+def require_writable(name: str) -> None:
+    """Raise :class:`ConfigError` unless the folder ``name`` can be written, or made."""
+    folder = Path(name).expanduser().absolute()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir():
+        raise ConfigError(f"runs go to {folder}, but {existing} is a file.")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ConfigError(f"runs go to {folder}, but {existing} cannot be written: set hydra.run.dir=FOLDER.")
+
+
 def load_config(folder: Path) -> Train:
     """Return the checked config of the run in ``folder``.
 
@@ -43,7 +55,7 @@ def load_config(folder: Path) -> Train:
     path = folder / "config.yaml"
     try:
         node: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
     if not isinstance(node, dict):
         raise ConfigError(f"{path} is not a run's config.")
@@ -64,3 +76,41 @@ def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in tree.items():
         pairs |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return pairs
+
+
+def completed(folder: Path, steps: int) -> bool:
+    """Return whether the run in ``folder`` has ended at ``steps`` or beyond."""
+    try:
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        return summary["status"] == "completed" and summary["steps"] >= steps
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def hyperparameters(config: Train) -> dict[str, Any]:
+    """Return what a run computes with, by dotted key: the columns of TensorBoard's HPARAMS tab."""
+    settings = flat(to_dict(config))
+    return {key: value for key, value in settings.items() if key == "steps" or not key.startswith(FREE)}
+
+
+def save_config(config: Train, folder: Path) -> None:
+    """Write ``config.yaml``: the whole resolved config, which repeats the run when given back to ganrun."""
+    quiet = [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
+    content: dict[str, Any] = {"defaults": ["settings", "_self_", *quiet], **to_dict(config), "resume": None}
+    text = "# Repeats this run: ganrun train --config-dir <this folder> --config-name config\n"
+    write_atomically(folder / "config.yaml", text + yaml.safe_dump(content, sort_keys=False))
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write ``text`` so that a kill leaves either the old file or the new one."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def relative(path: Path) -> str:
+    """Return ``path`` as a person in this folder would type it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return os.fspath(path)

@@ -65,7 +65,7 @@ def value_at(config, key):
         ("log.pictures", -1, "log.pictures must be at least 0"),
         ("checkpoint.seconds", 0, "checkpoint.seconds must be greater than 0, not 0."),
         ("checkpoint.keep", 0, "checkpoint.keep must be at least 1"),
-        ("dataset.std", 0.0, "dataset.std must be greater than 0, not 0."),
+        ("dataset.std", 0.0, "dataset.std must be at least 1e-06 and at most 1e+06, not 0."),
         ("loss.label_smoothing", 1, "loss.label_smoothing must be at least 0 and less than 1, not 1."),
         ("schedule.k", 0, "schedule.k must be at least 1 and at most 1000, not 0."),
         ("optimizer.generator.learning_rate", -1, "optimizer.generator.learning_rate must be at least 0"),
@@ -259,7 +259,7 @@ def test_any_scalar_gives_a_config_or_a_config_error(plain, key, value):
         assert key in str(error)
         return
     found = value_at(config, key)
-    assert found == value and not isinstance(value, bool)
+    assert found == type(found)(value) and not isinstance(value, bool)
     assert check(to_dict(config)) == config
 
 

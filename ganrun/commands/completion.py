@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import importlib
 import os
-
-from ganrun.cli import COMMANDS
+from collections.abc import Iterable
 
 HYDRA_COMMANDS = ("train", "sample")
 
 
-def complete(words: list[str]) -> int:
-    """Answer a completion query, or print the script that installs completion."""
+def complete(words: list[str], commands: Iterable[str]) -> int:
+    """Answer a completion query (``commands`` are what there is), or print the script that installs completion."""
     if words[1:2] != ["query=bash"]:
         return importlib.import_module("ganrun.commands.train").main(words)
     line = os.environ.get("COMP_LINE", "")
     typed = line.split()
     if len(typed) < 2 or (len(typed) == 2 and not line.endswith(" ")):
         start = typed[1] if len(typed) == 2 else ""
-        print("\n".join(name for name in COMMANDS if name.startswith(start)))
+        print("\n".join(name for name in commands if name.startswith(start)))
         return 0
     command = typed[1]
     if command not in HYDRA_COMMANDS:

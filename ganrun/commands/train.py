@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ganrun.config import Train, check, data_folder
 from ganrun.errors import ConfigError, GanrunError
 from ganrun.hydra_app import Arguments, compose, hand_over, jobs
-from ganrun.rundir import changed_settings, find_run, load_config
+from ganrun.rundir import changed_settings, find_run, load_config, require_writable
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -31,6 +31,8 @@ def main(words: list[str]) -> int:
         node = compose(name, overrides, options.config_dir)
         if arguments.runs:
             _inspect(node, resumed is not None)
+    if arguments.runs:
+        require_writable(arguments.value("hydra.run.dir") or arguments.value("hydra.sweep.dir") or "outputs")
     return hand_over("train", name, arguments.words, _job)
 
 
@@ -38,6 +40,9 @@ def _inspect(node: dict[str, Any], resumed: bool) -> Train:
     """Check everything that can be checked before work starts: keys, ranges, shapes, files."""
     config = check(node)
     config.architecture.build(config.dataset.shape, config.latent.dim)
+    if hasattr(config.dataset, "examples") and config.batch_size > config.dataset.examples:
+        examples = config.dataset.examples
+        raise ConfigError(f"batch_size must be at most {examples}, the examples of {config.dataset.name}.")
     if hasattr(config.dataset, "check"):
         config.dataset.check(data_folder(config))
     if resumed and config.resume is not None:
@@ -50,6 +55,7 @@ def _continue(arguments: Arguments, resumed: str) -> Arguments:
     if arguments.options.multirun:
         raise ConfigError("resume continues one run: leave out -m.")
     folder = find_run(resumed)
+    load_config(folder)  # says what is wrong with it, where something is
     others = [word for word in arguments.words if word.partition("=")[0] != "resume"]
     where = str(folder).replace("'", "\\'")
     own = ["--config-dir", str(folder), "--config-name", "config", f"resume='{where}'", f"hydra.run.dir='{where}'"]
@@ -92,7 +98,9 @@ def _job(node: DictConfig) -> int:
 
 def _remove_if_empty(folder: Path) -> None:
     """Hydra makes the run directory before the job; take it back where nothing was written."""
-    for path in (folder, folder.parent):
+    for path in (folder, *folder.parents):
+        if path == Path.cwd():
+            return
         try:
             path.rmdir()
         except OSError:

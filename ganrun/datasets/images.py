@@ -53,6 +53,11 @@ class Digits:
         """``(height, width, channel)`` of one example."""
         return 8, 8, 1
 
+    @property
+    def examples(self) -> int:
+        """How many examples there are to train on."""
+        return 1437
+
     def find(self, data_dir: Path) -> dict[str, Path]:
         """Return no files: the images come with scikit-learn."""
         return {}
@@ -88,6 +93,11 @@ class IdxImages:
     def shape(self) -> tuple[int, int, int]:
         """``(height, width, channel)`` of one example."""
         return 28, 28, 1
+
+    @property
+    def examples(self) -> int:
+        """How many examples there are to train on."""
+        return self.counts["train"]
 
     def find(self, data_dir: Path) -> dict[str, Path]:
         """Return the path of each split's images (``train``, ``held_out``); a split that is not there is left out."""

@@ -80,14 +80,14 @@ def permuted(order: jax.Array, epoch: jax.Array, position: jax.Array, size: int)
     """
     half = max(1, ((size - 1).bit_length() + 1) // 2)
     mask = jnp.uint32((1 << half) - 1)
-    seeds = order.astype(jnp.uint32)
-    epoch = epoch.astype(jnp.uint32)
+    seeds, epoch = order.astype(jnp.uint32), epoch.astype(jnp.uint32)
+    # Both words of the key go through the mixer: one of them is 0 for a small seed, and rounds must not repeat.
+    keys = [_mix(seeds[0] + _mix(seeds[1] + _mix(epoch * ROUNDS + turn + 1))) for turn in range(ROUNDS)]
 
     def encipher(value: jax.Array) -> jax.Array:
         left, right = value >> half, value & mask
         for turn in range(ROUNDS):
-            word = right + seeds[turn % 2] * jnp.uint32(2 * turn + 1) + epoch * jnp.uint32(0x9E3779B9)
-            left, right = right, left ^ (_mix(word) & mask)
+            left, right = right, left ^ (_mix(right + keys[turn]) & mask)
         return (left << half) | right
 
     def walk(value: jax.Array) -> jax.Array:

@@ -67,7 +67,7 @@ class Gaussian:
 
     name: str = "gaussian"
     mean: float = number(0.0)
-    std: float = number(1.0, above=0.0)
+    std: float = number(1.0, low=1e-6, high=1e6)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -84,7 +84,7 @@ class Mixture1d:
 
     name: str = "mixture1d"
     means: tuple[float, ...] = number((-1.5, 2.0))
-    stds: tuple[float, ...] = number((0.7, 1.0), above=0.0)
+    stds: tuple[float, ...] = number((0.7, 1.0), low=1e-6, high=1e6)
     weights: tuple[float, ...] = number((0.6, 0.4), above=0.0)
 
     def __post_init__(self) -> None:
@@ -111,7 +111,7 @@ class Ring:
     name: str = "ring"
     modes: int = number(8, low=1, high=1000)
     radius: float = number(2.0, above=0.0)
-    std: float = number(0.02, above=0.0)
+    std: float = number(0.02, low=1e-6, high=1e6)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -130,7 +130,7 @@ class Grid:
     name: str = "grid"
     side: int = number(5, low=1, high=100)
     spacing: float = number(2.0, above=0.0)
-    std: float = number(0.05, above=0.0)
+    std: float = number(0.05, low=1e-6, high=1e6)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -24,13 +24,14 @@ class Decaying:
     """A learning rate that decays over the run from ``learning_rate`` to ``minimum_rate``.
 
     ``constant`` stays; ``linear`` and ``cosine`` (half a period; Loshchilov & Hutter 2017, eq. 5) arrive at the last
-    step; ``exponential`` divides by ``decay_factor`` at every step (the 2014 settings: 1.000004).
+    step; ``exponential`` divides by 1 + ``decay_rate`` at every step (the 2014 settings: 1.000004, whose last digits
+    single precision would lose, so the small part is what is kept).
     """
 
     name: str = ""
     learning_rate: float = number(1e-3, low=0.0, high=10.0)
     decay: str = choice("constant", DECAYS)
-    decay_factor: float = number(1.000004, low=1.0, high=10.0)
+    decay_rate: float = number(4e-6, low=0.0, high=10.0)
     minimum_rate: float = number(0.0, low=0.0, high=10.0)
 
     def rate(self, step: jax.Array, steps: jax.Array, numbers: Numbers) -> jax.Array:
@@ -42,7 +43,7 @@ class Decaying:
         if self.decay == "linear":
             return floor + (start - floor) * (1.0 - done)
         if self.decay == "exponential":
-            return jnp.maximum(floor, start * numbers["decay_factor"] ** (-step.astype(jnp.float32)))
+            return jnp.maximum(floor, start * jnp.exp(-step * jnp.log1p(numbers["decay_rate"])))
         return start
 
 
@@ -52,6 +53,7 @@ class Adam(Decaying):
     """Adam (Kingma & Ba 2015, Algorithm 1)."""
 
     name: str = "adam"
+    decay: str = choice("cosine", DECAYS)
     b1: float = number(0.5, low=0.0, below=1.0)
     b2: float = number(0.99, low=0.0, below=1.0)
     eps: float = number(1e-8, above=0.0, high=1.0)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 HIGH_QUALITY_STDS = 3.0  # a sample counts for a mode within so many standard deviations of its centre
-COVERED_SHARE = 0.2  # a mode is covered when it gets this share of the high-quality mass that it should
+COVERED_SHARE = 0.2  # a mode is covered when it gets this share of the samples that it should
 
 
 def coverage(samples: np.ndarray, means: np.ndarray, stds: np.ndarray, weights: np.ndarray) -> dict[str, float]:
     """Count the modes that ``samples`` reach.
 
     A sample has high quality when it lies within 3 standard deviations of its nearest centre (Srivastava et al. 2017,
-    VEEGAN, section 4). A mode is covered when at least 20 % of the high-quality samples that its weight entitles it
-    to are there, so that a few strays do not count.
+    VEEGAN, section 4). A mode is covered when its high-quality samples are at least 20 % of the samples that its
+    weight entitles it to, so that a few strays do not count.
 
     Args:
         samples: ``(n, dim)``.

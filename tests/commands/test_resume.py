@@ -195,7 +195,7 @@ def test_a_signal_saves_the_state_tells_how_to_go_on_and_the_run_ends_in_the_sam
     assert_same_run(run, points, rows)
 
 
-def test_a_signal_ends_a_whole_sweep(stop, tiny, tmp_path, environment):
+def test_a_signal_ends_a_whole_sweep(stop, tiny, tmp_path):
     def first_lane_is_under_way(cwd: Path) -> bool:
         return any((cwd / "outputs").glob("sweeps/*/*/0/checkpoints/20"))
 

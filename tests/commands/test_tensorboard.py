@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ganrun.game.method import LOGITS
+
 
 @pytest.fixture(scope="module")
 def outputs(inside, tiny, tmp_path_factory) -> Path:
@@ -156,7 +158,7 @@ def test_the_histograms_of_the_logits_are_served(ask, runs):
             assert [step for _, step, _ in seen] == [0, 40]
             for _, _, buckets in seen:
                 counts = [count for _, _, count in buckets]
-                assert len(buckets) == 30 and sum(counts) == 2048
+                assert len(buckets) == 30 and sum(counts) == LOGITS
                 assert all(left <= right for left, right, _ in buckets)
 
 

@@ -35,7 +35,7 @@ def many(request):
     return np.asarray(shuffles(order_of(request.param), jnp.arange(EPOCHS), 64))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(size=st.integers(1, 3000), seed=st.integers(0, 2**32 - 1), epoch=st.integers(0, 2**31 - 1))
 def test_a_shuffle_is_a_bijection_for_every_size(size, seed, epoch):
     assert np.array_equal(np.sort(shuffle(seed, epoch, size)), np.arange(size))
@@ -101,7 +101,7 @@ def numbered(size, seed=0):
     return Pixels(flat=jnp.arange(size, dtype=jnp.uint8)[:, None], order=order_of(seed), shape=(1, 1, 1))
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=10)
 @given(data=st.data(), size=st.integers(1, 60), seed=st.integers(0, 2**32 - 1))
 def test_every_example_comes_once_per_epoch_also_when_batches_straddle_epochs(data, size, seed):
     n = data.draw(st.integers(1, size))

@@ -29,7 +29,7 @@ def updates(rule, gradients, step=0):
 
 def rate(decay, step, *, steps=100, start=0.1, floor=0.02, factor=2.0):
     rule = Decaying(decay=decay)
-    numbers = {"learning_rate": start, "minimum_rate": floor, "decay_factor": factor}
+    numbers = {"learning_rate": start, "minimum_rate": floor, "decay_rate": factor - 1}
     return float(rule.rate(jnp.int32(step), jnp.float32(steps), jax.tree.map(jnp.float32, numbers)))
 
 
