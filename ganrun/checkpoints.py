@@ -65,14 +65,16 @@ class Checkpoints:
             raise GanrunError(f"{self.folder} holds no complete checkpoint.")
         wanted = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for name, leaf in _named(target).items()}
         items = ocp.args.Composite(state=ocp.args.StandardRestore(wanted), note=ocp.args.JsonRestore())
+        # Where a file is damaged, Orbax's readers go on in threads and complain, one traceback each, about an event
+        # loop that is gone. Those say nothing that the error does not; they come until Python ends.
+        loud, sys.unraisablehook = sys.unraisablehook, _without_closed_loops
         try:
             self._compare(step, wanted)
             read = self._manager.restore(step, args=items)
         except (ValueError, KeyError, OSError) as error:
-            # Orbax leaves event loops behind that would complain, one traceback each, while Python shuts down.
-            sys.unraisablehook = lambda _: None
             reason = textwrap.shorten(str(error).partition(" [tensorstore_spec")[0], 240, placeholder=" ...")
             raise GanrunError(f"Checkpoint {self.folder / str(step)} cannot be read: {reason}") from error
+        sys.unraisablehook = loud
         return unflatten(target, read["state"]), dict(read["note"])
 
     def _compare(self, step: int, wanted: dict[str, jax.ShapeDtypeStruct]) -> None:
@@ -87,6 +89,11 @@ class Checkpoints:
     def close(self) -> None:
         """Finish writing and let go of the folder."""
         self._manager.close()
+
+
+def _without_closed_loops(fault: Any) -> None:
+    if "Event loop is closed" not in str(fault.exc_value):
+        sys.__unraisablehook__(fault)
 
 
 def flatten(state: Tree) -> dict[str, np.ndarray]:

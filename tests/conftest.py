@@ -33,3 +33,8 @@ def tiny_config(compose_config) -> Train:
 @pytest.fixture(scope="session")
 def tiny_ring(tiny_config) -> Gan:
     return build(tiny_config)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the slow tests last, so that a quick one that fails is seen soon."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
