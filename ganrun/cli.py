@@ -5,10 +5,9 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import traceback
 
 from ganrun import __version__
-from ganrun.errors import ConfigError, GanrunError, did_you_mean
+from ganrun.errors import ConfigError, did_you_mean, tell
 
 COMMANDS = {
     "train": "train a GAN; also continues one (resume=DIR) and sweeps (-m)",
@@ -32,16 +31,13 @@ def main(argv: list[str] | None = None) -> None:
     words = sys.argv[1:] if argv is None else argv
     try:
         code = dispatch(words)
-    except GanrunError as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            traceback.print_exc()
-        print(f"ganrun: {error}", file=sys.stderr)
-        code = error.exit_code
     except KeyboardInterrupt:
         code = 130
-    except BrokenPipeError:  # the reader left (ganrun list | head)
+    except BrokenPipeError:  # the reader left (ganrun --help | head)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except Exception as error:
+        code = tell(error)
     sys.exit(code)
 
 

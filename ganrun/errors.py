@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import os
+import sys
+import textwrap
+import traceback
 from collections.abc import Iterable
 
 
@@ -16,6 +20,19 @@ class ConfigError(GanrunError):
     """The command line, the configuration or the data folder is wrong. Exit code 2."""
 
     exit_code = 2
+
+
+def tell(error: Exception) -> int:
+    """Say on standard error what went wrong (with a traceback if ``HYDRA_FULL_ERROR=1``); return the exit code."""
+    if os.environ.get("HYDRA_FULL_ERROR") == "1":
+        traceback.print_exception(error)
+    if isinstance(error, GanrunError):
+        print(f"ganrun: {error}", file=sys.stderr)
+        return error.exit_code
+    lines = str(error).strip().splitlines() or ["no message"]
+    kind = type(error).__name__
+    print(f"ganrun: {kind}: {textwrap.shorten(lines[0], 300)} (HYDRA_FULL_ERROR=1 shows where)", file=sys.stderr)
+    return 1
 
 
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:

@@ -205,8 +205,10 @@ class Run:
     def _failure(self, step: int, tag: str) -> GanrunError:
         self.checkpoints.wait()
         good = self.checkpoints.latest()
-        where = f"the last good checkpoint is {self.folder / 'checkpoints' / str(good)}" if good else "none was saved"
-        return GanrunError(f"Step {step}: {tag} is NaN or Inf, so the run stops; {where}.")
+        where = "no checkpoint was saved before"
+        if good is not None:
+            where = f"the last good checkpoint is {relative(self.folder / 'checkpoints' / str(good))}"
+        return GanrunError(f"step {step}: {tag} is NaN or Inf, so the run stops; {where}.")
 
     def _announce(self, more: str = "") -> None:
         self.messages.say(f"run directory: {relative(self.folder)}{more}")

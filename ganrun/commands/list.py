@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ganrun.errors import ConfigError, did_you_mean
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 HELP = """ganrun list: the options of each group, with their meaning.
 
@@ -21,12 +17,13 @@ def main(words: list[str]) -> int:
     from rich.table import Table
 
     from ganrun.hydra_app import config_folder
+    from ganrun.writers.console import Terminal
 
     if words[:1] in (["--help"], ["-h"]):
         print(HELP, end="")
         return 0
     known = sorted(path.name for path in config_folder().iterdir() if path.is_dir())
-    console = _console()
+    console = Terminal()
     for group in words or known:
         # `ganrun list losses` is what one types; the folder is called loss.
         folder = next((name for name in known if group in (name, f"{name}s", f"{name}es")), None)
@@ -40,16 +37,6 @@ def main(words: list[str]) -> int:
         console.print(f"{folder}", style="bold")
         console.print(table)
     return 0
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    class Pipe(Console):
-        def on_broken_pipe(self) -> None:
-            raise BrokenPipeError  # the command line knows what to do: nothing is wrong with `ganrun list | head`
-
-    return Pipe()
 
 
 def meaning(path: Path) -> str:

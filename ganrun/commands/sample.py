@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganrun.config import check_plain
-from ganrun.errors import ConfigError, GanrunError, did_you_mean
+from ganrun.errors import ConfigError, GanrunError, did_you_mean, tell
 from ganrun.hydra_app import Arguments, compose, hand_over, jobs
 from ganrun.registry import number
 from ganrun.rundir import find_run, load_config
@@ -66,11 +64,8 @@ def _job(node: DictConfig) -> int:
     try:
         device.prepare()
         _sample(*_inspect(OmegaConf.to_container(node, resolve=True)))  # type: ignore[arg-type]
-    except GanrunError as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        print(f"ganrun: {error}", file=sys.stderr)
-        return error.exit_code
+    except Exception as error:
+        return tell(error)
     return 0
 
 

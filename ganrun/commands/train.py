@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganrun.config import Train, check, data_folder
-from ganrun.errors import ConfigError, GanrunError
+from ganrun.errors import ConfigError, tell
 from ganrun.hydra_app import Arguments, compose, hand_over, jobs
 from ganrun.rundir import changed_settings, find_run, load_config, require_writable
 
@@ -87,11 +85,8 @@ def _job(node: DictConfig) -> int:
 
         config = check(OmegaConf.to_container(node, resolve=True))  # type: ignore[arg-type]
         return train(config, folder, resume=config.resume is not None)
-    except GanrunError as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        print(f"ganrun: {error}", file=sys.stderr)
-        return error.exit_code
+    except Exception as error:
+        return tell(error)
     finally:
         _remove_if_empty(folder)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import sys
 from pathlib import Path
 from typing import ClassVar
 
@@ -121,6 +122,7 @@ class IdxImages:
             if not self.download:
                 raise self._missing(split, data_dir, "dataset.download is false.")
             verify = functools.partial(self._read, split)
+            print(f"{self.name}: downloading {FILES[split]}.gz into {data_dir / self.name}", file=sys.stderr)
             try:
                 fetch(f"{FILES[split]}.gz", self.mirrors, data_dir / self.name, self.md5.get(split), verify=verify)
             except ConfigError as error:

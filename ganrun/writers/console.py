@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import IO
@@ -14,11 +15,19 @@ from ganrun.writers import Entry
 SHOWN = ("D(x)", "D(G(z))", "value", "loss/discriminator", "loss/generator", "modes/covered", "modes/high_quality")
 
 
+class Terminal(Console):
+    """A console whose reader may leave (``ganrun train | head``): it falls silent, and the work goes on."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
 class Messages:
     """Prints lines to standard output and keeps them, with the time, in ``train.log`` of the run directory."""
 
     def __init__(self, folder: Path) -> None:
-        self.console = Console(highlight=False, soft_wrap=True)
+        self.console = Terminal(highlight=False, soft_wrap=True)
         self._log: IO[str] = (folder / "train.log").open("a", encoding="utf-8", buffering=1)
 
     def say(self, line: str, *, show: bool = True) -> None:

@@ -319,7 +319,7 @@ RECKLESS = ("learning_rate=0.5", "decay=constant")
 def test_nan_stops_the_run_with_its_step_its_tag_and_the_last_good_checkpoint(failed):
     assert failed.done.returncode == 1
     assert "Traceback" not in failed.done.stderr and 1 <= len(failed.done.stderr.splitlines()) <= 2
-    told = re.match(r"ganrun: Step (\d+): (\S+) is NaN or Inf", failed.done.stderr)
+    told = re.match(r"ganrun: step (\d+): (\S+) is NaN or Inf", failed.done.stderr)
     assert told and int(told[1]) > 10 and told[2] in ALWAYS
     kept = sorted(int(path.name) for path in (failed.run / "checkpoints").iterdir())
     assert kept and kept[-1] < int(told[1])

@@ -40,7 +40,9 @@ def programs():
 
 @pytest.fixture(scope="module")
 def compiled(tiny_config):
-    """The tiny config, its programs compiled."""
+    """The tiny config, its programs compiled, and none that an earlier test may have left."""
+    _advance.clear_cache()
+    _create.clear_cache()
     method = gan(tiny_config)
     method.advance(method.init(), 1)
     return tiny_config
