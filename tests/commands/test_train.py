@@ -323,7 +323,8 @@ def test_nan_stops_the_run_with_its_step_its_tag_and_the_last_good_checkpoint(fa
     assert told and int(told[1]) > 10 and told[2] in ALWAYS
     kept = sorted(int(path.name) for path in (failed.run / "checkpoints").iterdir())
     assert kept and kept[-1] < int(told[1])
-    assert str(failed.run / "checkpoints" / str(kept[-1])) in failed.done.stderr
+    named = (failed.run / "checkpoints" / str(kept[-1])).relative_to(failed.cwd)  # as one would type it there
+    assert f"the last good checkpoint is {named}." in failed.done.stderr
 
 
 def test_a_failed_run_says_so_in_its_summary_and_its_log(failed):
