@@ -15,6 +15,9 @@ from ganrun.errors import ConfigError, did_you_mean
 # What may change when a run is continued: how long it is and what is written down, nothing that it computes.
 FREE = ("steps", "steps_per_call", "data_dir", "resume", "log.", "checkpoint.")
 
+# What a run's config takes from ganrun's own: the settings of Hydra. A list that names other files is refused.
+DEFAULTS = ["settings", "_self_", {"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
+
 
 def find_run(name: str, outputs: Path = Path("outputs")) -> Path:
     """Return the run directory ``name``; ``latest`` is the newest one under ``outputs``.
@@ -59,7 +62,8 @@ def load_config(folder: Path) -> Train:
         raise ConfigError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
     if not isinstance(node, dict):
         raise ConfigError(f"{path} is not a run's config.")
-    node.pop("defaults", None)
+    if node.pop("defaults", DEFAULTS) != DEFAULTS:
+        raise ConfigError(f"{path} has a defaults list that ganrun did not write; a run's config stands for itself.")
     return check(node)
 
 
@@ -95,8 +99,7 @@ def hyperparameters(config: Train) -> dict[str, Any]:
 
 def save_config(config: Train, folder: Path) -> None:
     """Write ``config.yaml``: the whole resolved config, which repeats the run when given back to ganrun."""
-    quiet = [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
-    content: dict[str, Any] = {"defaults": ["settings", "_self_", *quiet], **to_dict(config), "resume": None}
+    content: dict[str, Any] = {"defaults": DEFAULTS, **to_dict(config), "resume": None}
     text = "# Repeats this run: ganrun train --config-dir <this folder> --config-name config\n"
     write_atomically(folder / "config.yaml", text + yaml.safe_dump(content, sort_keys=False))
 

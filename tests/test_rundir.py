@@ -156,3 +156,24 @@ def test_another_option_shows_the_settings_that_came_and_went(tiny_config, compo
         "dataset.mean": (None, 0.0),
         "dataset.std": (0.02, 1.0),
     }
+
+
+def test_a_config_that_would_pull_in_other_files_is_refused(tmp_path, tiny_config):
+    save_config(tiny_config, tmp_path)
+    path = tmp_path / "config.yaml"
+    path.write_text(path.read_text().replace("- settings", "- settings\n- elsewhere"))
+    with pytest.raises(ConfigError, match="defaults list that ganrun did not write"):
+        load_config(tmp_path)
+
+
+def test_a_config_with_a_target_or_a_hydra_section_is_refused(tmp_path, tiny_config):
+    save_config(tiny_config, tmp_path)
+    path = tmp_path / "config.yaml"
+    whole = path.read_text()
+    for more, named in (
+        ("hydra:\n  callbacks:\n    x: {_target_: os.system}\n", "hydra"),
+        ("_target_: a.b\n", "_target_"),
+    ):
+        path.write_text(whole + more)
+        with pytest.raises(ConfigError, match=f"{named} is not a setting"):
+            load_config(tmp_path)

@@ -93,9 +93,8 @@ def _job(node: DictConfig) -> int:
 
 def _remove_if_empty(folder: Path) -> None:
     """Hydra makes the run directory before the job; take it back where nothing was written."""
-    for path in (folder, *folder.parents):
-        if path == Path.cwd():
-            return
+    inside = [parent for parent in folder.parents if Path.cwd() in parent.parents]
+    for path in (folder, *inside):
         try:
             path.rmdir()
         except OSError:
