@@ -1,0 +1,28 @@
+"""The scripts that people run by hand still run; what they measure is not judged here."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
+TINY = ["architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]", "batch_size=16"]
+
+
+def test_the_training_benchmark_gives_a_row_with_both_speeds_and_their_ratio() -> None:
+    measure = runpy.run_path(str(SCRIPTS / "bench_train.py"))["measure"]
+    row = measure("tiny", [*TINY, "steps=200", "log.pictures=1"], 1)
+    name, steps, bare, whole, ratio = [cell.strip() for cell in row.strip("|").split("|")]
+    assert (name, steps) == ("tiny", "200")
+    assert float(ratio.split()[0]) == pytest.approx(float(whole) / float(bare), rel=0.05)
+
+
+def test_the_gallery_puts_pictures_side_by_side() -> None:
+    strip = runpy.run_path(str(SCRIPTS / "make_gallery.py"))["strip"]
+    sheet = strip([Image.new("L", (40, 30), value) for value in (0, 255)])
+    assert sheet.size == (1600, 600)
+    assert sheet.getpixel((10, 300)) == (0, 0, 0)
+    assert sheet.getpixel((1590, 300)) == (255, 255, 255)
