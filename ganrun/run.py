@@ -161,7 +161,7 @@ class Run:
             parts = (np.asarray(part) for part in (self.density.means, self.density.stds, self.density.weights))
             entry.scalars = scalars | coverage(seen.samples, *parts)
         entry.histograms = {"logits/real": seen.real_logits, "logits/fake": seen.fake_logits}
-        entry.picture = pictures.draw(seen.samples, self.density, seen.field, f"step {step}")
+        entry.picture = pictures.draw(seen.samples, self.density, seen.field, f"step {step}", seen.ladder)
         return entry
 
     def _picture_due(self, step: int) -> bool:

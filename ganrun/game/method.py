@@ -23,6 +23,7 @@ from ganrun.game.algorithm import create, draw_noise, update
 from ganrun.game.state import Game, State, Tree
 from ganrun.registry import static, traced
 
+RUNGS = 41  # arrows from z to x = G(z) in the picture of the line
 LOGITS = 512  # examples a side behind the histograms of logits: a picture of DCGAN must cost less than a second
 
 
@@ -44,12 +45,15 @@ class Snapshot:
         real_logits: ``(LOGITS,)`` on held-out data (fewer where there are fewer).
         fake_logits: ``(LOGITS,)`` on samples.
         field: the discriminator's logits on the points that the picture needs, ``(points,)`` (may be empty).
+        ladder: pairs (z, G(z)) ``(rungs, 2)`` at evenly spaced quantiles of the prior, where both are numbers; else
+            empty.
     """
 
     samples: jax.Array
     real_logits: jax.Array
     fake_logits: jax.Array
     field: jax.Array
+    ladder: jax.Array
 
 
 class Gan:
@@ -146,4 +150,12 @@ def _snapshot(game: Game, state: State, held_out: Source, points: jax.Array, n: 
         real_logits=judge(real),  # type: ignore[arg-type]
         fake_logits=judge(fake),  # type: ignore[arg-type]
         field=judge(points) if points.shape[0] else empty,  # type: ignore[arg-type]
+        ladder=_ladder(game, state.average) if game.latent_dim == 1 and samples.shape[1:] == (1,) else empty,
     )
+
+
+def _ladder(game: Game, variables: Tree) -> jax.Array:
+    quantile = (jnp.arange(RUNGS) + 0.5) / RUNGS
+    z = 2.0 * quantile - 1.0 if game.prior == "uniform" else jax.scipy.stats.norm.ppf(quantile)
+    x = game.generator.apply(variables, z[:, None], train=False)
+    return jnp.concatenate([z[:, None], x], axis=1)  # type: ignore[list-item]

@@ -6,6 +6,7 @@ import io
 import math
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -15,6 +16,7 @@ from ganrun.datasets.synthetic import Mixture
 
 PLANE = 96  # points a side at which the plane picture asks D
 LINE = 400  # points at which the line picture asks D
+NO_LADDER = np.zeros((0, 2))
 MARGIN = 2  # pixels between the images of a grid
 
 
@@ -75,20 +77,27 @@ def plane(samples: np.ndarray, density: Mixture, field: np.ndarray, title: str =
     return _png(figure)
 
 
-def line(samples: np.ndarray, density: Mixture, field: np.ndarray, title: str = "") -> bytes:
+def line(
+    samples: np.ndarray, density: Mixture, field: np.ndarray, title: str = "", ladder: np.ndarray = NO_LADDER
+) -> bytes:
     """Return a PNG in the style of Goodfellow et al. 2014, figure 1: data density, model density and D on the line.
 
-    ``samples`` ``(n, 1)`` give the model's density as a histogram; ``field`` holds D's logits on :func:`points`.
+    ``samples`` ``(n, 1)`` give the model's density as a histogram; ``field`` holds D's logits on :func:`points`;
+    ``ladder`` ``(rungs, 2)`` are pairs (z, G(z)), drawn below as arrows from the noise to the data, where given.
     """
     low, high = view(density)
     x = points(density)
-    figure = Figure(figsize=(6, 4), dpi=100, layout="constrained")
-    axes = figure.add_subplot()
+    figure = Figure(figsize=(6, 4.8 if len(ladder) else 4), dpi=100, layout="constrained")
+    if len(ladder):
+        axes, below = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
+        _arrows(below, ladder, (float(low[0]), float(high[0])))
+    else:
+        axes = figure.add_subplot()
     axes.plot(x[:, 0], np.exp(density.log_density(x)), "k:", label="data density")
     heights, edges = np.histogram(samples[:, 0], bins=120, range=(low[0], high[0]))
     model = heights / (len(samples) * np.diff(edges))
     axes.stairs(model, edges, color="tab:green", label="model density")
-    axes.set(xlabel="x", ylabel="density", xlim=(low[0], high[0]), title=title)
+    axes.set(xlabel="" if len(ladder) else "x", ylabel="density", xlim=(low[0], high[0]), title=title)
     if field.size:
         right = axes.twinx()
         right.plot(x[:, 0], 1.0 / (1.0 + np.exp(-np.clip(field, -50, 50))), "b--", label="D(x)")
@@ -98,12 +107,24 @@ def line(samples: np.ndarray, density: Mixture, field: np.ndarray, title: str = 
     return _png(figure)
 
 
-def draw(samples: np.ndarray, density: Mixture | None, field: np.ndarray, title: str = "") -> bytes:
+def _arrows(axes: Axes, ladder: np.ndarray, span: tuple[float, float]) -> None:
+    """Draw z on a line below and G(z) on the line of x above, joined; z is stretched to the width of the picture."""
+    z, x = ladder[:, 0], ladder[:, 1]
+    middle, half = sum(span) / 2, (span[1] - span[0]) / 2
+    start = middle + 0.9 * half * z / np.abs(z).max()
+    axes.plot([start, x], [np.zeros_like(z), np.ones_like(x)], color="tab:green", linewidth=0.6)
+    axes.plot(x, np.ones_like(x), linestyle="", marker="^", markersize=3, color="tab:green")
+    axes.set(ylim=(0, 1.1), yticks=[0, 1], yticklabels=["z", "x = G(z)"], xlabel="x")
+
+
+def draw(
+    samples: np.ndarray, density: Mixture | None, field: np.ndarray, title: str = "", ladder: np.ndarray = NO_LADDER
+) -> bytes:
     """Return the PNG that suits the data: images, points of the plane, or the line."""
     if density is None:
         return grid(samples)
     if samples.shape[1] == 1:
-        return line(samples, density, field, title)
+        return line(samples, density, field, title, ladder)
     return plane(samples[:2000], density, field, title)
 
 

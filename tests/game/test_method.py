@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from statistics import NormalDist
 
 import jax
 import jax.numpy as jnp
@@ -251,3 +252,20 @@ def test_every_logging_interval_that_the_config_accepts_can_be_run(tiny_config, 
     except ConfigError:
         return
     gan(dataclasses.replace(tiny_config, log=config.log))
+
+
+@pytest.mark.parametrize(("prior", "edge"), [("uniform", 40 / 41), ("normal", NormalDist().inv_cdf(40.5 / 41))])
+def test_the_ladder_stands_on_even_quantiles_of_the_prior(compose_config, prior, edge):
+    # 41 quantiles (i + 1/2) / 41: the last is q = 40.5 / 41, where a uniform z is 2 q - 1 = 40 / 41.
+    config = compose_config(["dataset=gaussian", f"latent.prior={prior}", "architecture.generator_hidden=[8]"])
+    method = gan(config)
+    state = method.init()
+    ladder = np.asarray(method.snapshot(state, 16, np.zeros((0, 1))).ladder)
+    assert ladder.shape == (41, 2)
+    np.testing.assert_allclose(ladder[[0, 20, 40], 0], [-edge, 0.0, edge], atol=1e-5)
+    moved = method.game.generator.apply(state.average, jnp.asarray(ladder[:, :1]), train=False)
+    np.testing.assert_allclose(ladder[:, 1:], moved, rtol=1e-5, atol=1e-6)
+
+
+def test_there_is_no_ladder_where_z_or_x_is_more_than_a_number(tiny_ring):
+    assert tiny_ring.snapshot(tiny_ring.init(), 16, np.zeros((0, 2))).ladder.shape == (0,)

@@ -128,3 +128,12 @@ def test_draw_picks_the_kind_that_suits_the_data(monkeypatch, kind, samples, den
 
 def test_draw_needs_no_field_for_images():
     assert draw(np.zeros((4, 8, 8, 1)), None, np.zeros(7)) == grid(np.zeros((4, 8, 8, 1)))
+
+
+def test_the_line_shows_where_each_z_goes_when_it_is_told():
+    samples = np.linspace(-2, 2, 500, dtype=np.float32)[:, None]
+    without = line(samples, HUMP, np.zeros(0))
+    rungs = np.stack([np.linspace(-1, 1, 9), np.linspace(-2, 2, 9)], axis=1)
+    straight = line(samples, HUMP, np.zeros(0), ladder=rungs)
+    folded = line(samples, HUMP, np.zeros(0), ladder=np.abs(rungs))
+    assert len({without, straight, folded}) == 3
