@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import io
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -73,7 +74,7 @@ class Arguments:
 
 def compose(config_name: str, overrides: list[str], extra_folder: str | None = None) -> dict[str, Any]:
     """Return the composed config as plain data; raise :class:`ConfigError` in place of Hydra's own errors."""
-    if extra_folder and not Path(extra_folder).is_dir():
+    if extra_folder and not os.path.isdir(extra_folder):  # noqa: PTH112 (pathlib raises on a name too long)
         raise ConfigError(f"--config-dir: there is no folder {extra_folder}.")
     try:
         with _searching(extra_folder):
@@ -84,6 +85,8 @@ def compose(config_name: str, overrides: list[str], extra_folder: str | None = N
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         where = f"--config-dir {extra_folder}: " if extra_folder else ""
         raise ConfigError(f"{where}not YAML: {' '.join(str(error).split())}") from error
+    except (ValueError, TypeError, OSError) as error:
+        raise ConfigError(_misused_group(overrides) or str(error).splitlines()[0]) from error
 
 
 @contextlib.contextmanager
@@ -171,7 +174,7 @@ def _one_line(error: Exception, config_name: str) -> str:
     if unknown and "No match in the defaults list" in text and unknown[1] in _groups():
         return (
             f"this config is a whole run's and chooses no {unknown[1]} by name: "
-            f"set its values ({unknown[1]}.KEY=VALUE), or start from `ganrun train` without --config-name."
+            f"set its values ({unknown[1]}.KEY=VALUE), or start a new run with `ganrun train {unknown[1]}=NAME`."
         )
     if unknown and ("No match in the defaults list" in text or "not in struct" in str(error.__cause__)):
         return unknown_key(unknown[1], config_name)
@@ -182,6 +185,15 @@ def _one_line(error: Exception, config_name: str) -> str:
         return f"{text.splitlines()[0]}: write -m to run one job per value, or [A,B] for a list."
     cause = str(error.__cause__).splitlines()[0] if error.__cause__ else ""
     return " ".join(part for part in (text.splitlines()[0], cause) if part)
+
+
+def _misused_group(overrides: list[str]) -> str:
+    """Return the line for a group that is given something else than a name, which Hydra does not expect at all."""
+    for override in _parse(overrides):
+        group, value = override.key_or_group, override.value()
+        if group in _groups() and not isinstance(value, (str, list)):
+            return f"{group} takes the name of an option, not {value!s:.40} (`ganrun list {group}`)."
+    return ""
 
 
 def _missing(error: MissingConfigException, config_name: str) -> str:

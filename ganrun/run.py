@@ -14,7 +14,7 @@ import numpy as np
 from ganrun import datasets, device
 from ganrun.checkpoints import Checkpoints
 from ganrun.config import Train, data_folder
-from ganrun.errors import GanrunError
+from ganrun.errors import ConfigError, GanrunError
 from ganrun.game.method import Gan, Report, Snapshot
 from ganrun.game.state import TAGS, State
 from ganrun.metrics.modes import coverage
@@ -42,6 +42,9 @@ def train(config: Train, folder: Path, *, resume: bool = False) -> int:
         ConfigError: the parts do not fit together (before anything is written).
         GanrunError: the run failed; ``summary.json`` says so too.
     """
+    if not resume and (folder / "config.yaml").exists():
+        where = relative(folder)
+        raise ConfigError(f"{where} holds a run already: continue it with resume={where}, or choose another folder.")
     if resume and completed(folder, config.steps):
         print(f"{relative(folder)} is complete at step {config.steps}; give a larger steps=N to go on.")
         return 0

@@ -31,6 +31,7 @@ def find_run(name: str, outputs: Path = Path("outputs")) -> Path:
             raise ConfigError(f"run 'latest': there is no run under {outputs.resolve()} yet.")
         return max(configs, key=lambda path: path.stat().st_mtime).parent.resolve()
     folder = Path(name).expanduser()
+    _require_name(name)
     if (folder / "config.yaml").is_file():
         return folder.resolve()
     if folder.is_dir():
@@ -39,9 +40,19 @@ def find_run(name: str, outputs: Path = Path("outputs")) -> Path:
     raise ConfigError(f"there is no run directory {name}.{did_you_mean(str(folder), siblings)}")
 
 
+def _require_name(name: str) -> None:
+    """Raise :class:`ConfigError` for what cannot be the name of a file at all."""
+    try:
+        (Path(name).expanduser() / "config.yaml").exists()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigError(f"'{name:.40}...' cannot be a folder: {reason}.") from error
+
+
 def require_writable(name: str) -> None:
     """Raise :class:`ConfigError` unless the folder ``name`` can be written, or made."""
     folder = Path(name).expanduser().absolute()
+    _require_name(name)
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not existing.is_dir():
         raise ConfigError(f"runs go to {folder}, but {existing} is a file.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -51,7 +52,7 @@ def _inspect(node: dict[str, Any]) -> tuple[Sample, Path]:
     if suffix not in FORMATS:
         raise ConfigError(f"out must end in {', '.join(FORMATS)}, not '{suffix}'.{did_you_mean(suffix, FORMATS)}")
     folder = Path(asked.out).expanduser().resolve().parent
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112 (pathlib raises on a name too long)
         raise ConfigError(f"out: there is no folder {folder}.")
     return asked, find_run(asked.run)
 

@@ -121,3 +121,28 @@ def test_a_reader_that_leaves_early_is_no_error(environment, tmp_path):
     words = f'"{sys.executable}" -m ganrun list | head -1; exit "${{PIPESTATUS[0]}}"'
     done = subprocess.run(["bash", "-c", words], env=environment(), cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0 and done.stderr == ""
+
+
+@pytest.mark.parametrize("word", ["loss=0", "architecture=nan", "optimizer=true", "dataset=null"])
+def test_a_group_that_is_given_no_name_is_told_so(inside, tmp_path, word):
+    done = inside("train", word, cwd=tmp_path)
+    group = word.partition("=")[0]
+    assert done.returncode == 2
+    assert f"{group} takes the name of an option" in done.stderr and f"ganrun list {group}" in done.stderr
+
+
+@pytest.mark.parametrize("word", ["hydra.run.dir=", "resume="])
+def test_a_folder_whose_name_no_disk_can_hold_is_refused(inside, tmp_path, word):
+    done = inside("train", word + 300 * "n", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "cannot be a folder: File name too long." in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_holds_a_run_is_not_written_over(inside, tiny, tmp_path):
+    assert inside("train", *tiny, "steps=5", "hydra.run.dir=here", cwd=tmp_path).returncode == 0
+    before = (tmp_path / "here" / "metrics.jsonl").read_text()
+    done = inside("train", *tiny, "steps=5", "hydra.run.dir=here", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "here holds a run already: continue it with resume=here" in done.stderr
+    assert (tmp_path / "here" / "metrics.jsonl").read_text() == before
