@@ -22,12 +22,18 @@ Tree = Any
 
 
 class Checkpoints:
-    """The checkpoints of one run directory, newest last; ``keep`` of them stay."""
+    """The checkpoints of one run directory, newest last; ``keep`` of them stay.
 
-    def __init__(self, folder: Path, keep: int = 2) -> None:
+    ``read_only`` changes nothing in the folder, which another process may be training in: opened for writing, what a
+    killed run left half written is cleaned up, and that could as well be what a living one is just writing.
+    """
+
+    def __init__(self, folder: Path, keep: int = 2, *, read_only: bool = False) -> None:
         self.folder = folder
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True, create=False)
-        folder.mkdir(parents=True, exist_ok=True)
+        options = ocp.CheckpointManagerOptions(read_only=True, create=False)
+        if not read_only:
+            options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True, create=False)
+            folder.mkdir(parents=True, exist_ok=True)
         handlers = {"state": ocp.StandardCheckpointHandler(), "note": ocp.JsonCheckpointHandler()}
         self._manager = ocp.CheckpointManager(folder.resolve(), options=options, item_handlers=handlers)
 

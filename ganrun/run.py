@@ -72,10 +72,12 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         self.checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep)
         self.step, self.seconds, self.last = 0, 0.0, {}
-        if not resume:
+        if resume:
+            self.state = self._restore()
+            save_config(config, folder)  # with what a resumed run may change, once it is known to go on
+        else:
             save_config(config, folder)  # first of all: from here on the run can be resumed
-        self.state = self._restore() if resume else method.init()
-        save_config(config, folder)
+            self.state = method.init()
         (folder / "summary.json").unlink(missing_ok=True)
         self.messages = Messages(folder)
         self.lines = Lines(self.messages, config.steps)

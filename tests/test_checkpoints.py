@@ -106,3 +106,16 @@ def test_a_checkpoint_of_another_network_is_refused_in_one_line(tmp_path) -> Non
     other["params"]["extra"] = jax.ShapeDtypeStruct((4, 3), jnp.float32)
     with pytest.raises(GanrunError, match="cannot be read"):
         kept.restore(other)
+
+
+def test_a_reader_leaves_alone_what_another_process_is_writing(tmp_path) -> None:
+    kept = Checkpoints(tmp_path)
+    kept.save(10, state(), {})
+    kept.wait()
+    kept.close()
+    (tmp_path / "20.orbax-checkpoint-tmp" / "state").mkdir(parents=True)
+    reader = Checkpoints(tmp_path, read_only=True)
+    reader.restore(target())
+    reader.close()
+    assert names(tmp_path) == ["10", "20.orbax-checkpoint-tmp"]
+    assert (tmp_path / "20.orbax-checkpoint-tmp" / "state").is_dir()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from omegaconf import DictConfig
 
+BATCH = 512  # samples drawn at once
 FORMATS = (".png", ".npy", ".npz")
 
 
@@ -43,7 +44,7 @@ def main(words: list[str]) -> int:
             node = compose(name, overrides, options.config_dir)
             if arguments.runs:
                 _inspect(node)
-    return hand_over("sample", name, words, _job)
+    return hand_over("sample", name, arguments.words, _job)
 
 
 def _inspect(node: dict[str, Any]) -> tuple[Sample, Path]:
@@ -85,9 +86,13 @@ def _sample(asked: Sample, run: Path) -> None:
     method = Gan(config, datasets.Data(train=None, held_out=None, shape=config.dataset.shape, density=density))
     if not (run / "checkpoints").is_dir():
         raise GanrunError(f"{run} has no checkpoint yet.")
-    state, _ = Checkpoints(run / "checkpoints").restore(method.abstract())
+    state, _ = Checkpoints(run / "checkpoints", read_only=True).restore(method.abstract())
     variables = state.average if asked.average else state.generator.variables
-    samples = np.asarray(method.sample(variables, jax.random.key(asked.seed), asked.n))
+    key = jax.random.key(asked.seed)
+    # One program of one size, whatever n: memory stays bounded, and sample i depends on the seed and i alone.
+    starts = range(0, asked.n, BATCH)
+    drawn = [np.asarray(method.sample(variables, jax.random.fold_in(key, start), BATCH)) for start in starts]
+    samples = np.concatenate(drawn)[: asked.n]
     out = Path(asked.out).expanduser()
     if out.suffix.lower() == ".png":
         picture = pictures.draw(samples, density, np.zeros(0), f"{run.name}, step {int(state.step)}")

@@ -60,9 +60,9 @@ class Gan:
     """One GAN experiment: the static game, the traced numbers and the data, with the programs over them."""
 
     def __init__(self, config: Train, data: Data) -> None:
-        examples = getattr(getattr(data.train, "flat", None), "shape", (config.batch_size,))[0]
-        if config.batch_size > examples:
-            raise ConfigError(f"batch_size must be at most {examples}, the examples in the dataset.")
+        rows = getattr(data.train, "flat", None)
+        if rows is not None and config.batch_size > len(rows):
+            raise ConfigError(f"batch_size must be at most {len(rows)}, the examples in the dataset.")
         networks: Networks = config.architecture.build(data.shape, config.latent.dim)
         self.game = Game(
             generator=networks.generator,

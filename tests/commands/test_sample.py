@@ -141,3 +141,16 @@ def test_sample_sweeps_too(points, inside, tmp_path):
     assert done.returncode == 0, done.stderr
     one, two = np.load(tmp_path / "1.npy"), np.load(tmp_path / "2.npy")
     assert one.shape == two.shape == (3, 2) and (one != two).any()
+
+
+def test_more_samples_begin_with_the_fewer_also_beyond_what_is_drawn_at_once(points, draw):
+    few = np.load(draw(points, "few.npy", "n=5", "seed=3"))
+    many = np.load(draw(points, "many.npy", "n=1100", "seed=3"))
+    assert many.shape == (1100, 2) and len(np.unique(many, axis=0)) == 1100
+    np.testing.assert_array_equal(many[:5], few)
+
+
+def test_flags_may_stand_between_the_settings(points, inside):
+    done = inside("sample", "n=3", "--cfg", "job", "seed=5", cwd=points)
+    assert done.returncode == 0, done.stderr
+    assert "seed: 5" in done.stdout
