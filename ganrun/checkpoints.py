@@ -30,7 +30,8 @@ class Checkpoints:
 
     def __init__(self, folder: Path, keep: int = 2, *, read_only: bool = False) -> None:
         self.folder = folder
-        options = ocp.CheckpointManagerOptions(read_only=True, create=False)
+        # Not Orbax's own read_only, which warns about settings that nobody made; nothing is written without save().
+        options = ocp.CheckpointManagerOptions(create=False)
         if not read_only:
             options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True, create=False)
             folder.mkdir(parents=True, exist_ok=True)
