@@ -21,7 +21,7 @@ from ganrun.registry import choice, lookup, number
 
 Plain = typing.TypeVar("Plain")
 
-GROUPS = ("dataset", "architecture", "loss", "schedule")
+GROUPS = ("dataset", "architecture", "loss", "schedule", "probe")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +78,7 @@ class Train:
     architecture: Any = None
     loss: Any = None
     schedule: Any = None
+    probe: Any = None
     optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
     latent: Latent = dataclasses.field(default_factory=Latent)
     ema: Ema = dataclasses.field(default_factory=Ema)
@@ -87,7 +88,7 @@ class Train:
 
 def check(given: Mapping[str, Any]) -> Train:
     """Return the configuration that ``given`` (plain dicts and scalars) describes; raise :class:`ConfigError`."""
-    given = dict(given)
+    given = {"probe": {"name": "off"}, **given}  # a run from before there were probes has none
     groups = {name: _option(name, given.pop(name, None), name) for name in GROUPS}
     sides = _mapping(given.pop("optimizer", None), "optimizer")
     unknown = set(sides) - {"generator", "discriminator"}

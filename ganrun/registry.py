@@ -23,6 +23,7 @@ ROOMS = {
     "loss": "ganrun.game.losses",
     "schedule": "ganrun.game.schedules",
     "optimizer": "ganrun.game.optimizers",
+    "probe": "ganrun.divergence.probe",
 }
 _options: dict[str, dict[str, type]] = {group: {} for group in ROOMS}
 

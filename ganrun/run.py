@@ -8,26 +8,24 @@ from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from ganrun import datasets, device
 from ganrun.checkpoints import Checkpoints
 from ganrun.config import Train, data_folder
 from ganrun.errors import ConfigError, GanrunError
-from ganrun.game.method import Gan, Report, Snapshot
-from ganrun.game.state import TAGS, State
-from ganrun.metrics.modes import coverage
+from ganrun.game.method import Gan, Report
+from ganrun.game.state import State
+from ganrun.observer import Look, NotFinite, Observer
 from ganrun.rundir import completed, hyperparameters, relative, save_config, write_atomically
 from ganrun.signals import StopRequest
-from ganrun.writers import Entry, FanOut, pictures, positions, rewind
+from ganrun.writers import Entry, FanOut, positions, rewind
 from ganrun.writers.console import Lines, Messages
 from ganrun.writers.images import Pictures
-from ganrun.writers.jsonl import JsonLines
+from ganrun.writers.jsonl import JsonLines, plain
 from ganrun.writers.tensorboard import TensorBoard
 
 CALL_SECONDS = 0.25  # a call to the device is kept to about this, so that Ctrl-C and progress are answered soon
-IMAGES, PLANE_POINTS, LINE_POINTS = 64, 10_000, 100_000  # samples behind a picture
 
 
 def build(config: Train) -> Gan:
@@ -59,7 +57,7 @@ class Call:
     n: int
     begun: float
     report: Report
-    snapshot: Snapshot | None
+    look: Look | None
 
 
 class Run:
@@ -67,8 +65,7 @@ class Run:
 
     def __init__(self, method: Gan, config: Train, folder: Path, resume: bool) -> None:
         self.method, self.config, self.folder = method, config, folder
-        self.density = method.data.density
-        self.points = pictures.points(self.density)
+        self.observer = Observer(method, config)
         folder.mkdir(parents=True, exist_ok=True)
         self.checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep)
         self.step, self.seconds, self.last = 0, 0.0, {}
@@ -84,8 +81,6 @@ class Run:
         board = TensorBoard(folder, hyperparameters(config), self.step or None)
         self.fan = FanOut([JsonLines(folder), board, Pictures(folder), self.lines])
         every = config.log.every
-        spacing = config.steps / max(config.log.pictures, 1)
-        self.picture_every = max(1, round(spacing / every)) * every if config.log.pictures else 0
         self.milestone_every = max(1, round(config.steps / 10 / every)) * every
         self.started = self.saved = time.monotonic()
         self.pace: deque[tuple[int, float]] = deque(maxlen=10)  # rows are read in bursts, so speed needs several
@@ -107,17 +102,17 @@ class Run:
 
     def _loop(self, stop: StopRequest) -> None:
         """Keep the device one call ahead of the host: while it computes, the call before is read and written."""
-        if self.step == 0:
-            self._picture_start()
+        if self.step == 0 and (first := self._look()) is not None:
+            self.fan.put(lambda: self._entry(0, {}, first))
         waiting: Call | None = None
         while self.step < self.config.steps and stop.signal is None:
             n, begun = self._call_size(), time.monotonic()
             self.state, report = self.method.advance(self.state, n)
             self.step += n
-            snapshot = self._snapshot() if self._picture_due(self.step) else None
+            look = self._look()
             if waiting is not None:
                 self._collect(waiting)
-            waiting = Call(self.step, n, begun, report, snapshot)
+            waiting = Call(self.step, n, begun, report, look)
             if self._save_due():
                 self._collect(waiting)
                 waiting = None
@@ -145,42 +140,36 @@ class Run:
         self.calls, self.done = self.calls + 1, now
         if bad_step:
             self.step = bad_step
-            raise self._failure(bad_step, TAGS[int(call.report.bad_tag)])
+            raise self._failure(bad_step, self.method.game.tags[int(call.report.bad_tag)])
         self.lines.progress(call.step)
         if call.step % self.config.log.every and call.step != self.config.steps:
             return
         self.pace.append((call.step, now))
         first_step, first_time = self.pace[0]
         rate = (call.step - first_step) / max(now - first_time, 1e-9)
-        scalars = dict(zip(TAGS, np.asarray(call.report.means).tolist(), strict=True))
-        self.fan.put(lambda: self._entry(call.step, scalars | {"steps_per_second": rate}, call.snapshot))
+        scalars = dict(zip(self.method.game.tags, np.asarray(call.report.means).tolist(), strict=True))
+        self.fan.put(lambda: self._entry(call.step, scalars | {"steps_per_second": rate}, call.look))
 
-    def _entry(self, step: int, scalars: dict[str, float], snapshot: Snapshot | None) -> Entry:
-        """Made in the writers' thread: what the snapshot shows, drawn and measured."""
+    def _entry(self, step: int, scalars: dict[str, float], look: Look | None) -> Entry:
+        """Made in the writers' thread: the means of the steps, and what the look shows.
+
+        A look is at the state after ``step``, which no step has reported on yet: it may be the first to show what is
+        lost.
+        """
         milestone = step % self.milestone_every == 0 or step == self.config.steps
         entry = Entry(step=step, scalars=scalars, milestone=milestone and step > 0)
-        if snapshot is None:
+        if look is None:
             return entry
-        seen = jax.device_get(snapshot)
-        if self.density is not None and self.density.means.shape[0] > 1:
-            parts = (np.asarray(part) for part in (self.density.means, self.density.stds, self.density.weights))
-            entry.scalars = scalars | coverage(seen.samples, *parts)
-        entry.histograms = {"logits/real": seen.real_logits, "logits/fake": seen.fake_logits}
-        entry.picture = pictures.draw(seen.samples, self.density, seen.field, f"step {step}", seen.ladder)
+        try:
+            seen = self.observer.read(look)
+        except NotFinite as lost:
+            raise self._failure(step, str(lost)) from lost
+        entry.scalars = scalars | seen.scalars
+        entry.histograms, entry.pictures = seen.histograms, seen.pictures
         return entry
 
-    def _picture_due(self, step: int) -> bool:
-        return bool(self.picture_every) and (step % self.picture_every == 0 or step == self.config.steps)
-
-    def _picture_start(self) -> None:
-        if self.picture_every:
-            snapshot = self._snapshot()
-            self.fan.put(lambda: self._entry(0, {}, snapshot))
-
-    def _snapshot(self) -> Snapshot:
-        sizes = {1: LINE_POINTS, 2: PLANE_POINTS}
-        n = IMAGES if self.density is None else sizes[self.method.data.shape[0]]
-        return self.method.snapshot(self.state, n, self.points)
+    def _look(self) -> Look | None:
+        return self.observer.look(self.state, self.step) if self.observer.due(self.step) else None
 
     def _save_due(self) -> bool:
         by_steps = self.config.checkpoint.steps and self.step % self.config.checkpoint.steps == 0
@@ -192,7 +181,7 @@ class Run:
         note = {
             "files": positions(self.folder),
             "seconds": self._elapsed(),
-            "metrics": self.last | self.fan.last,
+            "metrics": plain(self.last | self.fan.last),
         }
         self.checkpoints.save(self.step, self.state, note)
         self.saved = time.monotonic()
@@ -228,7 +217,7 @@ class Run:
                 "status": status,
                 "steps": self.step,
                 "seconds": round(self._elapsed(), 3),
-                "metrics": self.last | self.fan.last,
+                "metrics": plain(self.last | self.fan.last),
                 **device.describe(),
             }
             write_atomically(self.folder / "summary.json", json.dumps(summary, indent=2) + "\n")

@@ -13,7 +13,7 @@ from ganrun.config import Train, check, to_dict
 from ganrun.errors import ConfigError, did_you_mean
 
 # What may change when a run is continued: how long it is and what is written down, nothing that it computes.
-FREE = ("steps", "steps_per_call", "data_dir", "resume", "log.", "checkpoint.")
+FREE = ("steps", "steps_per_call", "data_dir", "resume", "log.", "checkpoint.", "probe.")
 
 # What a run's config takes from ganrun's own: the settings of Hydra. A list that names other files is refused.
 DEFAULTS = ["settings", "_self_", {"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]

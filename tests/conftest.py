@@ -12,7 +12,12 @@ from ganrun.run import build
 
 device.prepare()
 
-TINY = ("architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]", "batch_size=16")
+TINY = (
+    "architecture.generator_hidden=[8]",
+    "architecture.discriminator_hidden=[8]",
+    "batch_size=16",
+    "probe=off",
+)
 
 
 @pytest.fixture(scope="session")

@@ -329,7 +329,7 @@ def test_every_yaml_composes_and_survives_a_round_trip(choice, compose_config):
 def test_the_defaults_of_train_are_those_of_the_schema(compose_config, monkeypatch):
     monkeypatch.delenv("GANRUN_DATA", raising=False)
     found = to_dict(compose_config([]))
-    groups = ("dataset", "architecture", "loss", "schedule", "optimizer")
+    groups = ("dataset", "architecture", "loss", "schedule", "optimizer", "probe")
     assert {key: value for key, value in found.items() if key not in groups} == {
         key: value for key, value in to_dict(Train()).items() if key not in groups
     }

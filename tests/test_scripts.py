@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
-TINY = ["architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]", "batch_size=16"]
+TINY = ["architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]", "batch_size=16", "probe=off"]
 
 
 def test_the_training_benchmark_gives_a_row_with_both_speeds_and_their_ratio() -> None:

@@ -10,7 +10,7 @@ import importlib
 import os
 from collections.abc import Iterable
 
-HYDRA_COMMANDS = ("train", "sample")
+HYDRA_COMMANDS = ("train", "sample", "jsd")
 
 
 def complete(words: list[str], commands: Iterable[str]) -> int:
@@ -27,6 +27,14 @@ def complete(words: list[str], commands: Iterable[str]) -> int:
     if command not in HYDRA_COMMANDS:
         return 0
     rest = line.split(None, 2)[2] if len(typed) > 2 else ""
+    if command == "jsd":
+        rest = _without_sides(rest)
     os.environ["COMP_LINE"] = f"ganrun {rest}"
     os.environ["COMP_POINT"] = str(len(os.environ["COMP_LINE"]))
     return importlib.import_module(f"ganrun.commands.{command}").main(words)
+
+
+def _without_sides(line: str) -> str:
+    """Leave out the files that are typed already: Hydra, which completes the rest, reads settings only."""
+    *done, last = line.split(" ")
+    return " ".join([*(word for word in done if "=" in word or word.startswith("-")), last])

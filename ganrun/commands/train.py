@@ -38,6 +38,7 @@ def _inspect(node: dict[str, Any], resumed: bool) -> Train:
     """Check everything that can be checked before work starts: keys, ranges, shapes, files."""
     config = check(node)
     config.architecture.build(config.dataset.shape, config.latent.dim)
+    config.probe.check(hasattr(config.dataset, "density"), config.dataset.name)
     if hasattr(config.dataset, "examples") and config.batch_size > config.dataset.examples:
         examples = config.dataset.examples
         raise ConfigError(f"batch_size must be at most {examples}, the examples of {config.dataset.name}.")
@@ -67,7 +68,8 @@ def _refuse_changes(config: Train) -> None:
         listed = ", ".join(f"{key} ({before!r} before, {now!r} now)" for key, before, now in changed)
         raise ConfigError(
             f"resume goes on with the run's own settings, but these differ: {listed}.\n"
-            f"Only steps, steps_per_call, data_dir, log.* and checkpoint.* may change; start a new run for the others."
+            "Only steps, steps_per_call, data_dir, log.*, checkpoint.* and probe.* may change; "
+            "start a new run for the others."
         )
 
 

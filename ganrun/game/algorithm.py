@@ -1,7 +1,8 @@
 """Algorithm 1 of Goodfellow et al. 2014 as one pure function.
 
 k discriminator updates, each on a fresh minibatch of noise and of data, then one generator update on fresh noise
-against the *new* discriminator. ``state.numbers`` are arrays, so nothing here depends on their values.
+against the *new* discriminator (and on fresh data, for the losses that compare the two). ``state.numbers`` are arrays,
+so nothing here depends on their values.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import jax.numpy as jnp
 import optax
 
 from ganrun.datasets.sampler import Cursor, Source
-from ganrun.game.losses import game_value
-from ganrun.game.state import TAGS, Game, Player, Readout, State, Tree
+from ganrun.game.losses import readings
+from ganrun.game.state import READINGS, Game, Player, Readout, State, Tree
 
-LOG_4 = 1.3862943611198906
+DISCRIMINATOR_REPORTS = ("loss/discriminator", "grad_norm/discriminator")
+DATA = 3  # name of the generator's data key beside the three that its step splits off
 
 
 def draw_noise(game: Game, key: jax.Array, n: int) -> jax.Array:
@@ -53,7 +55,7 @@ def create(game: Game, numbers: Tree, seed: jax.Array, example: jax.Array) -> St
         discriminator=replace(discriminator, optimizer=start["discriminator"].init(discriminator.params)),
         average=jax.tree.map(jnp.copy, generator.variables),
         cursor=Cursor.start(),
-        readout=Readout.empty(),
+        readout=Readout.empty(len(game.tags)),
     )
 
 
@@ -74,24 +76,13 @@ def update(game: Game, state: State, source: Source) -> State:
     k = game.schedule.discriminator_steps(state.step, state.numbers["schedule"])
 
     discriminator_step = partial(_discriminator_step, game, state, source, discriminator_key)
-    silent = (jnp.zeros(()),) * 5
+    silent = dict.fromkeys((*READINGS[game.loss.reads], *DISCRIMINATOR_REPORTS), jnp.zeros(()))
     discriminator, cursor, seen = jax.lax.fori_loop(
         0, k, discriminator_step, (state.discriminator, state.cursor, silent)
     )
-    generator, generator_loss, generator_norm = _generator_step(game, state, discriminator, generator_key)
+    generator, cursor, felt = _generator_step(game, state, source, generator_key, discriminator, cursor)
 
-    d_real, d_fake, value, discriminator_loss, discriminator_norm = seen
-    reports = {
-        "D(x)": d_real,
-        "D(G(z))": d_fake,
-        "value": value,
-        "jsd/online": (value + LOG_4) / 2,
-        "loss/discriminator": discriminator_loss,
-        "loss/generator": generator_loss,
-        "grad_norm/discriminator": discriminator_norm,
-        "grad_norm/generator": generator_norm,
-        "schedule/k": k,
-    }
+    reports = seen | felt | {"schedule/k": k}
     step = state.step + 1
     return replace(
         state,
@@ -100,7 +91,7 @@ def update(game: Game, state: State, source: Source) -> State:
         discriminator=discriminator,
         average=_follow(state, generator),
         cursor=cursor,
-        readout=_record(state, step, jnp.stack([jnp.asarray(reports[tag], jnp.float32) for tag in TAGS])),
+        readout=_record(state, step, jnp.stack([jnp.asarray(reports[tag], jnp.float32) for tag in game.tags])),
     )
 
 
@@ -122,34 +113,35 @@ def _discriminator_step(game: Game, state: State, source: Source, key: jax.Array
         )
 
     (value, (real_logits, fake_logits, stats)), gradient = jax.value_and_grad(loss, has_aux=True)(discriminator.params)
-    seen = (
-        jnp.mean(jax.nn.sigmoid(real_logits)),
-        jnp.mean(jax.nn.sigmoid(fake_logits)),
-        game_value(real_logits, fake_logits),
-        value,
-        optax.tree.norm(gradient),
-    )
+    seen = readings(game.loss.reads, real_logits, fake_logits)
+    seen |= dict(zip(DISCRIMINATOR_REPORTS, (value, optax.tree.norm(gradient)), strict=True))
     return _descend(game, state, "discriminator", discriminator, gradient, stats), cursor, seen
 
 
 def _generator_step(
-    game: Game, state: State, discriminator: Player, key: jax.Array
-) -> tuple[Player, jax.Array, jax.Array]:
+    game: Game, state: State, source: Source, key: jax.Array, discriminator: Player, cursor: Cursor
+) -> tuple[Player, Cursor, dict[str, jax.Array]]:
     """Lines 12-13 of Algorithm 1: descend the generator's loss against the discriminator as it is now.
 
-    As in Algorithm 1 this step draws no data, so the loss gets None for its real logits.
+    As in Algorithm 1 this step draws no data and the loss gets None for its real logits, unless it asks for them.
     """
     noise_key, fake_key, judge_key = jax.random.split(key, 3)
     noise = draw_noise(game, noise_key, game.batch_size)
+    real_logits = None
+    if game.loss.generator_sees_data:
+        # Split off by a name of its own: the losses that see no data draw what they always drew.
+        data_key, real_key = jax.random.split(jax.random.fold_in(key, DATA))
+        real, cursor = source.minibatch(data_key, cursor, game.batch_size)
+        real_logits, _ = forward(game.discriminator, discriminator.params, discriminator.stats, real, real_key)
 
     def loss(params: Tree) -> tuple[jax.Array, Tree]:
         fake, stats = forward(game.generator, params, state.generator.stats, noise, fake_key)
         logits, _ = forward(game.discriminator, discriminator.params, discriminator.stats, fake, judge_key)
-        return game.loss.generator(None, logits, state.numbers["loss"]), stats
+        return game.loss.generator(real_logits, logits, state.numbers["loss"]), stats
 
     (value, stats), gradient = jax.value_and_grad(loss, has_aux=True)(state.generator.params)
     player = _descend(game, state, "generator", state.generator, gradient, stats)
-    return player, value, optax.tree.norm(gradient)
+    return player, cursor, {"loss/generator": value, "grad_norm/generator": optax.tree.norm(gradient)}
 
 
 def _descend(game: Game, state: State, name: str, player: Player, gradient: Tree, stats: Tree) -> Player:

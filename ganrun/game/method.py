@@ -29,7 +29,13 @@ LOGITS = 512  # examples a side behind the histograms of logits: a picture of DC
 
 @struct.dataclass
 class Report:
-    """What a call of ``advance`` tells the host: the means over the logging interval so far, and any failure."""
+    """What a call of ``advance`` tells the host: the means over the logging interval so far, and any failure.
+
+    Attributes:
+        means: ``(len(game.tags),)``, in their order.
+        bad_step: the first step with a NaN or Inf; 0 while there is none.
+        bad_tag: index into ``game.tags`` of the first such number.
+    """
 
     means: jax.Array
     bad_step: jax.Array
@@ -95,8 +101,15 @@ class Gan:
         """Return ``n`` samples ``(n, *shape)`` of the generator with ``variables`` (``state.average``, say)."""
         return _sample(self.game, variables, key, n)
 
-    def snapshot(self, state: State, n: int, points: np.ndarray) -> Snapshot:
-        """Look at ``state``: ``n`` samples, and the discriminator on ``points`` ``(points, *shape)``."""
+    def push(self, variables: Tree, latents: jax.Array) -> jax.Array:
+        """Return G of ``latents`` ``(n, latent_dim)``, one sample ``(*shape)`` each, with ``variables``."""
+        return _push(self.game, variables, latents)
+
+    def snapshot(self, state: State, n: int, points: np.ndarray) -> tuple[Snapshot, Tree]:
+        """Look at ``state``: ``n`` samples, and the discriminator on ``points`` ``(points, *shape)``.
+
+        Also returns a copy of the averaged generator's variables, which outlives ``state``.
+        """
         return _snapshot(self.game, state, self.data.held_out, jnp.asarray(points, jnp.float32), n)
 
 
@@ -134,8 +147,13 @@ def _sample(game: Game, variables: Tree, key: jax.Array, n: int) -> jax.Array:
     return game.generator.apply(variables, draw_noise(game, key, n), train=False)  # type: ignore[return-value]
 
 
+@partial(jax.jit, static_argnums=0)
+def _push(game: Game, variables: Tree, latents: jax.Array) -> jax.Array:
+    return game.generator.apply(variables, latents, train=False)  # type: ignore[return-value]
+
+
 @partial(jax.jit, static_argnums=(0, 4))
-def _snapshot(game: Game, state: State, held_out: Source, points: jax.Array, n: int) -> Snapshot:
+def _snapshot(game: Game, state: State, held_out: Source, points: jax.Array, n: int) -> tuple[Snapshot, Tree]:
     # Folding in the largest step keeps this noise apart from every training step's.
     sample_key, real_key = jax.random.split(jax.random.fold_in(state.key, 2**31 - 1))
     judge = partial(game.discriminator.apply, state.discriminator.variables, train=False)
@@ -145,13 +163,14 @@ def _snapshot(game: Game, state: State, held_out: Source, points: jax.Array, n: 
     real, _ = held_out.minibatch(real_key, Cursor.start(), size)
     fake = _sample(game, state.average, sample_key, size)
     empty = jnp.zeros((0,), jnp.float32)
-    return Snapshot(
+    shown = Snapshot(
         samples=samples,
         real_logits=judge(real),  # type: ignore[arg-type]
         fake_logits=judge(fake),  # type: ignore[arg-type]
         field=judge(points) if points.shape[0] else empty,  # type: ignore[arg-type]
         ladder=_ladder(game, state.average) if game.latent_dim == 1 and samples.shape[1:] == (1,) else empty,
     )
+    return shown, jax.tree.map(jnp.copy, state.average)
 
 
 def _ladder(game: Game, variables: Tree) -> jax.Array:

@@ -14,18 +14,27 @@ from ganrun.datasets.sampler import Cursor
 
 Tree = Any
 
-# What a step reports; metrics.jsonl and TensorBoard carry the means over a logging interval under these tags.
-TAGS = (
-    "D(x)",
-    "D(G(z))",
-    "value",
-    "jsd/online",
+# What a step can say of the discriminator depends on what its output means (:class:`ganrun.game.losses.Loss`).
+READINGS = {
+    "probability": ("D(x)", "D(G(z))", "value", "jsd/online"),
+    "critic": ("critic/real", "critic/fake"),
+    "pair": ("critic/real", "critic/fake", "value/pair"),
+}
+REPORTS = (
     "loss/discriminator",
     "loss/generator",
     "grad_norm/discriminator",
     "grad_norm/generator",
     "schedule/k",
 )
+
+
+def tags(reads: str) -> tuple[str, ...]:
+    """Return the tags of what a step reports, where the loss ``reads`` the discriminator's output so.
+
+    metrics.jsonl and TensorBoard carry the means over a logging interval under these tags.
+    """
+    return READINGS[reads] + REPORTS
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,11 @@ class Game:
     prior: str
     latent_dim: int
     batch_size: int
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """What a step of this game reports, in order."""
+        return tags(self.loss.reads)
 
 
 @struct.dataclass
@@ -62,10 +76,10 @@ class Readout:
     """Sums of what the steps reported since the last logging boundary, and the first number that was not finite.
 
     Attributes:
-        sums: float32 ``(len(TAGS),)``.
+        sums: float32 ``(len(game.tags),)``.
         count: steps summed, int32.
         bad_step: first step (counted from 1) with a NaN or Inf; 0 while there is none.
-        bad_tag: index into ``TAGS`` of the first such number.
+        bad_tag: index into ``game.tags`` of the first such number.
     """
 
     sums: jax.Array
@@ -74,9 +88,9 @@ class Readout:
     bad_tag: jax.Array
 
     @classmethod
-    def empty(cls) -> Readout:
+    def empty(cls, size: int) -> Readout:
         zero = jnp.zeros((), jnp.int32)
-        return cls(sums=jnp.zeros((len(TAGS),), jnp.float32), count=zero, bad_step=zero, bad_tag=zero)
+        return cls(sums=jnp.zeros((size,), jnp.float32), count=zero, bad_step=zero, bad_tag=zero)
 
 
 @struct.dataclass

@@ -21,15 +21,15 @@ class Entry:
     Attributes:
         step: generator updates done.
         scalars: values by tag, in the order they are shown.
-        picture: a PNG, or None.
+        pictures: PNGs by tag.
         histograms: values by tag.
         milestone: whether a plain log shows this step (about ten do in a run).
     """
 
     step: int
     scalars: dict[str, float]
-    picture: bytes | None = None
     histograms: dict[str, np.ndarray] = field(default_factory=dict)
+    pictures: dict[str, bytes] = field(default_factory=dict)
     milestone: bool = False
 
 

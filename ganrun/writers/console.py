@@ -12,7 +12,16 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from ganrun.writers import Entry
 
-SHOWN = ("D(x)", "D(G(z))", "value", "loss/discriminator", "loss/generator", "modes/covered", "modes/high_quality")
+LIVE = ("D(x)", "D(G(z))", "value", "critic/real", "critic/fake", "value/pair")
+SHOWN = (
+    *LIVE,
+    "D(x)/calibrated",
+    "D(G(z))/calibrated",
+    "loss/discriminator",
+    "loss/generator",
+    "modes/covered",
+    "modes/high_quality",
+)
 
 
 class Terminal(Console):
@@ -69,7 +78,7 @@ class Lines:
 
     def write(self, entry: Entry) -> None:
         if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=entry.step, seen=_brief(entry, ("D(x)", "D(G(z))", "value")))
+            self._progress.update(self._task, completed=entry.step, seen=_brief(entry, LIVE))
         if entry.milestone:
             line = f"step {entry.step}/{self._steps}  {_brief(entry, SHOWN)}"
             self._messages.say(line, show=self._progress is None)

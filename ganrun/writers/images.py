@@ -15,8 +15,9 @@ class Pictures:
         self._folder.mkdir(exist_ok=True)
 
     def write(self, entry: Entry) -> None:
-        if entry.picture is not None:
-            (self._folder / f"{entry.step:08d}.png").write_bytes(entry.picture)
+        for tag, png in entry.pictures.items():
+            kind = "" if tag == "samples" else f"_{tag}"
+            (self._folder / f"{entry.step:08d}{kind}.png").write_bytes(png)
 
     def flush(self) -> None:
         pass

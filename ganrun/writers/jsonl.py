@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 from ganrun.writers import Entry
+
+
+def plain(scalars: dict[str, float]) -> dict[str, float | None]:
+    """Return ``scalars`` as JSON can hold them: null stands for infinity, which KL(data, model) can be."""
+    return {tag: None if value is None or math.isinf(value) else value for tag, value in scalars.items()}
 
 
 class JsonLines:
@@ -15,7 +21,7 @@ class JsonLines:
         self._file = (folder / "metrics.jsonl").open("a", encoding="utf-8")
 
     def write(self, entry: Entry) -> None:
-        self._file.write(json.dumps({"step": entry.step, **entry.scalars}, allow_nan=False) + "\n")
+        self._file.write(json.dumps({"step": entry.step, **plain(entry.scalars)}, allow_nan=False) + "\n")
 
     def flush(self) -> None:
         self._file.flush()

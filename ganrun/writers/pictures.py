@@ -55,10 +55,10 @@ def grid(images: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def plane(samples: np.ndarray, density: Mixture, field: np.ndarray, title: str = "") -> bytes:
+def plane(samples: np.ndarray, density: Mixture, field: np.ndarray, title: str = "", label: str = "D(x)") -> bytes:
     """Return a PNG of ``samples`` ``(n, 2)`` over the data's density, with contours of D where ``field`` is given.
 
-    ``field`` holds D's logits on :func:`points`.
+    ``field`` holds D's logits on :func:`points`; ``label`` says how they came about.
     """
     low, high = view(density)
     figure = Figure(figsize=(5, 5), dpi=100, layout="constrained")
@@ -71,19 +71,25 @@ def plane(samples: np.ndarray, density: Mixture, field: np.ndarray, title: str =
         shown = axes.contour(
             probability, levels=np.arange(0.1, 1.0, 0.1), extent=extent, cmap="coolwarm", linewidths=0.8, vmin=0, vmax=1
         )
-        figure.colorbar(shown, ax=axes, label="D(x)", shrink=0.75)
+        figure.colorbar(shown, ax=axes, label=label, shrink=0.75)
     axes.scatter(samples[:, 0], samples[:, 1], s=4, color="tab:green", alpha=0.6, linewidths=0)
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), title=title)
-    return _png(figure)
+    return to_png(figure)
 
 
 def line(
-    samples: np.ndarray, density: Mixture, field: np.ndarray, title: str = "", ladder: np.ndarray = NO_LADDER
+    samples: np.ndarray,
+    density: Mixture,
+    field: np.ndarray,
+    title: str = "",
+    ladder: np.ndarray = NO_LADDER,
+    label: str = "D(x)",
 ) -> bytes:
     """Return a PNG in the style of Goodfellow et al. 2014, figure 1: data density, model density and D on the line.
 
-    ``samples`` ``(n, 1)`` give the model's density as a histogram; ``field`` holds D's logits on :func:`points`;
-    ``ladder`` ``(rungs, 2)`` are pairs (z, G(z)), drawn below as arrows from the noise to the data, where given.
+    ``samples`` ``(n, 1)`` give the model's density as a histogram; ``field`` holds D's logits on :func:`points`
+    and ``label`` says how they came about; ``ladder`` ``(rungs, 2)`` are pairs (z, G(z)), drawn below as arrows from
+    the noise to the data, where given.
     """
     low, high = view(density)
     x = points(density)
@@ -100,11 +106,11 @@ def line(
     axes.set(xlabel="" if len(ladder) else "x", ylabel="density", xlim=(low[0], high[0]), title=title)
     if field.size:
         right = axes.twinx()
-        right.plot(x[:, 0], 1.0 / (1.0 + np.exp(-np.clip(field, -50, 50))), "b--", label="D(x)")
+        right.plot(x[:, 0], 1.0 / (1.0 + np.exp(-np.clip(field, -50, 50))), "b--", label=label)
         right.axhline(0.5, color="b", linewidth=0.5, alpha=0.4)
-        right.set(ylim=(0, 1), ylabel="D(x)")
+        right.set(ylim=(0, 1), ylabel=label)
     figure.legend(loc="outside upper right", ncols=3, frameon=False)
-    return _png(figure)
+    return to_png(figure)
 
 
 def _arrows(axes: Axes, ladder: np.ndarray, span: tuple[float, float]) -> None:
@@ -118,17 +124,23 @@ def _arrows(axes: Axes, ladder: np.ndarray, span: tuple[float, float]) -> None:
 
 
 def draw(
-    samples: np.ndarray, density: Mixture | None, field: np.ndarray, title: str = "", ladder: np.ndarray = NO_LADDER
+    samples: np.ndarray,
+    density: Mixture | None,
+    field: np.ndarray,
+    title: str = "",
+    ladder: np.ndarray = NO_LADDER,
+    label: str = "D(x)",
 ) -> bytes:
     """Return the PNG that suits the data: images, points of the plane, or the line."""
     if density is None:
         return grid(samples)
     if samples.shape[1] == 1:
-        return line(samples, density, field, title, ladder)
-    return plane(samples[:2000], density, field, title)
+        return line(samples, density, field, title, ladder, label)
+    return plane(samples[:2000], density, field, title, label)
 
 
-def _png(figure: Figure) -> bytes:
+def to_png(figure: Figure) -> bytes:
+    """Return ``figure`` as a PNG."""
     file = io.BytesIO()
     FigureCanvasAgg(figure).print_png(file)
     return file.getvalue()

@@ -27,10 +27,15 @@ Value = summary_pb2.Summary.Value
 REFERENCES = {"chart/one_half": 0.5, "chart/log_2": float(np.log(2.0))}
 # The custom-scalars page finds a curve's colour by the first parenthesis in "tag (run)", and draws nothing for a tag
 # that has one of its own. So the chart shows the same numbers under plainer names; the tags themselves stay.
-PLAINER = {"D(x)": "chart/D_on_data", "D(G(z))": "chart/D_on_samples"}
+PLAINER = {
+    "D(x)": "chart/D_on_data",
+    "D(G(z))": "chart/D_on_samples",
+    "D(x)/calibrated": "chart/D_on_data_calibrated",
+    "D(G(z))/calibrated": "chart/D_on_samples_calibrated",
+}
 CHARTS = {
-    "D(x) and D(G(z))": [r"^chart/D_on_data$", r"^chart/D_on_samples$", r"^chart/one_half$"],
-    "Jensen-Shannon divergence (nats)": [r"^jsd/.*$", r"^chart/log_2$"],
+    "D(x) and D(G(z))": [*(f"^{name}$" for name in PLAINER.values()), r"^chart/one_half$"],
+    "Jensen-Shannon divergence (nats)": [r"^jsd/(online|exact|probe|probe_lower)$", r"^chart/log_2$"],
 }
 STATUS = {"completed": api_pb2.STATUS_SUCCESS, "failed": api_pb2.STATUS_FAILURE, "stopped": api_pb2.STATUS_UNKNOWN}
 
@@ -60,8 +65,7 @@ class TensorBoard:
         scalars = entry.scalars | plainer | REFERENCES
         values = [Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
         values += [_histogram(tag, data) for tag, data in entry.histograms.items()]
-        if entry.picture is not None:
-            values.append(_image("samples", entry.picture))
+        values += [_image(tag, png) for tag, png in entry.pictures.items()]
         self._summary(entry.step, values)
 
     def flush(self) -> None:

@@ -74,27 +74,29 @@ def inside() -> Callable[..., subprocess.CompletedProcess[str]]:
 @pytest.fixture(scope="session")
 def tiny() -> tuple[str, ...]:
     """Settings that make a run on points small."""
-    return ("architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]", "batch_size=16", PICTURES)
+    hidden = ("architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]")
+    return (*hidden, "batch_size=16", PICTURES, "probe=off")
 
 
 @pytest.fixture(scope="session")
 def tiny_dcgan() -> tuple[str, ...]:
     """Settings that make a convolutional run on images small."""
     digits = ("dataset=digits", "architecture=dcgan", "architecture.width=4", "latent.dim=8")
-    return (*digits, "batch_size=16", PICTURES)
+    return (*digits, "batch_size=16", PICTURES, "probe=off")
 
 
 PICTURES = "log.pictures=1"
+TIMES = ("steps_per_second", "probe/seconds")
 
 
 @pytest.fixture(scope="session")
 def rows() -> Callable[[Path], list[dict[str, Any]]]:
-    """Read ``metrics.jsonl`` of a run; without ``steps_per_second``, which no two runs share."""
+    """Read ``metrics.jsonl`` of a run, without the times, which no two runs share."""
 
     def read(run: Path) -> list[dict[str, Any]]:
         lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
         table = [json.loads(line) for line in lines]
-        return [{tag: value for tag, value in row.items() if tag != "steps_per_second"} for row in table]
+        return [{tag: value for tag, value in row.items() if tag not in TIMES} for row in table]
 
     return read
 

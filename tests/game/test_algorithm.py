@@ -23,10 +23,11 @@ from flax import struct
 from ganrun.datasets import Data
 from ganrun.datasets.sampler import Cursor, Pixels
 from ganrun.game.algorithm import create, draw_noise, forward, update
+from ganrun.game.losses import Loss
 from ganrun.game.method import Gan
 from ganrun.game.optimizers import Sgd
 from ganrun.game.schedules import Constant
-from ganrun.game.state import TAGS, Game
+from ganrun.game.state import Game
 from ganrun.run import build
 
 FREE = {"learning_rate": 1.0, "momentum": 0.0, "final_momentum": 0.0}
@@ -56,7 +57,9 @@ class LinearDiscriminator(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class Linear:
+class Linear(Loss):
+    reads = "probability"
+
     def discriminator(self, real_logits, fake_logits, numbers):
         return jnp.mean(fake_logits) - jnp.mean(real_logits)
 
@@ -109,8 +112,8 @@ def b(state):
     return float(state.generator.params["b"][0])
 
 
-def mean(state, tag):
-    return float((state.readout.sums / state.readout.count)[TAGS.index(tag)])
+def mean(state, tag, game=PAPER_GAME):
+    return float((state.readout.sums / state.readout.count)[game.tags.index(tag)])
 
 
 def test_k_discriminator_updates_then_one_generator_update_against_the_new_discriminator():
@@ -194,7 +197,7 @@ def test_nothing_is_bad_in_a_healthy_run():
 )
 def test_the_first_bad_step_and_number_are_remembered(numbers, step, tag):
     readout = play(5, log_every=2, **numbers)[-1].readout
-    assert (int(readout.bad_step), TAGS[int(readout.bad_tag)]) == (step, tag)
+    assert (int(readout.bad_step), PAPER_GAME.tags[int(readout.bad_tag)]) == (step, tag)
 
 
 def test_the_average_follows_with_a_short_memory_at_first():

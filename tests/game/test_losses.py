@@ -14,10 +14,19 @@ from hypothesis import strategies as st
 from jax.test_util import check_grads
 from scipy.special import ndtri
 
-from ganrun.game.algorithm import LOG_4
-from ganrun.game.losses import MaximumLikelihood, Minimax, NonSaturating, game_value
+from ganrun.game.losses import (
+    LOG_4,
+    Hinge,
+    MaximumLikelihood,
+    Minimax,
+    NonSaturating,
+    Relativistic,
+    game_value,
+    pair_value,
+)
 
 LOSSES = [Minimax(), NonSaturating(), MaximumLikelihood()]
+CRITICS = [Relativistic(), Hinge()]
 PLAIN = {"label_smoothing": jnp.float32(0.0)}
 LOG_3 = log(3.0)
 
@@ -94,7 +103,7 @@ def test_the_generators_gradient_by_hand(loss, by_hand):
     np.testing.assert_allclose(slope, np.array(by_hand) / 2, rtol=1e-6)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", [*LOSSES, *CRITICS])
 def test_gradients_agree_with_finite_differences(loss):
     numbers = {"label_smoothing": jnp.float32(0.1)}
     real, fake = jnp.array([-1.5, 0.3, 2.0]), jnp.array([0.7, -0.2, -2.5])
@@ -102,12 +111,12 @@ def test_gradients_agree_with_finite_differences(loss):
     check_grads(lambda f: loss.generator(real, f, numbers), (fake,), order=1, modes=["rev"], rtol=1e-2)
 
 
-@pytest.mark.parametrize("loss", [Minimax(), NonSaturating()])
-@pytest.mark.parametrize("sign", [1.0, -1.0])
-def test_extreme_logits_stay_finite(loss, sign):
-    real, fake = jnp.full(2, sign * 1e4), jnp.full(2, sign * 1e4)
+@pytest.mark.parametrize("loss", [Minimax(), NonSaturating(), *CRITICS])
+@pytest.mark.parametrize("signs", [(1.0, 1.0), (-1.0, -1.0), (1.0, -1.0), (-1.0, 1.0)])
+def test_extreme_logits_stay_finite(loss, signs):
+    real, fake = (jnp.full(2, sign * 1e4) for sign in signs)
     everything = (
-        jax.value_and_grad(lambda f: generator_loss(loss, f))(fake),
+        jax.value_and_grad(lambda f: loss.generator(real, f, PLAIN))(fake),
         jax.value_and_grad(lambda r, f: loss.discriminator(r, f, PLAIN), argnums=(0, 1))(real, fake),
     )
     assert all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(everything))
@@ -117,6 +126,9 @@ def test_extreme_logits_have_the_asymptotic_loss():
     # log sigmoid(-x) = -x up to e^-x, so log(1 - D) at the logit 1e4 is -1e4, and -log D at -1e4 is 1e4.
     assert generator_loss(Minimax(), jnp.array([1e4])) == pytest.approx(-1e4)
     assert generator_loss(NonSaturating(), jnp.array([-1e4])) == pytest.approx(1e4)
+    assert generator_loss(Relativistic(), jnp.array([-1e4])) == pytest.approx(1e4)
+    assert Relativistic().discriminator(jnp.array([-1e4]), jnp.array([1e4]), PLAIN) == pytest.approx(2e4)
+    assert Relativistic().discriminator(jnp.array([1e4]), jnp.array([-1e4]), PLAIN) == 0
 
 
 @settings(deadline=None, max_examples=30)
@@ -162,3 +174,67 @@ def test_the_maximum_likelihood_gradient_is_that_of_kl():
 
     by_hand = [mean / std**2, 1 / std - (1 + mean**2) / std**3]
     np.testing.assert_allclose(jax.grad(loss)(jnp.array([mean, std])), by_hand, rtol=0.005)
+
+
+def test_the_relativistic_losses_by_hand():
+    # The pairs differ by log 3 and 0, so the critic gives 3/4 and 1/2 to "the first is data".
+    real, fake = jnp.array([LOG_3 + 7, 7.0]), jnp.array([7.0, 7.0])
+    loss = Relativistic()
+    assert loss.discriminator(real, fake, PLAIN) == pytest.approx(-(log(3 / 4) + log(1 / 2)) / 2, rel=1e-5)
+    assert loss.generator(real, fake, PLAIN) == pytest.approx(-(log(1 / 4) + log(1 / 2)) / 2, rel=1e-5)
+    # -log sigmoid(t) has the slope sigmoid(t) - 1, at t = log 3 and 0 for the critic, -log 3 and 0 for the generator.
+    slopes = jax.grad(lambda r, f: loss.discriminator(r, f, PLAIN), argnums=(0, 1))(real, fake)
+    np.testing.assert_allclose(slopes[0], [-1 / 8, -1 / 4], rtol=1e-5)
+    np.testing.assert_allclose(slopes[1], [1 / 8, 1 / 4], rtol=1e-5)
+    np.testing.assert_allclose(jax.grad(lambda f: loss.generator(real, f, PLAIN))(fake), [-3 / 8, -1 / 4], rtol=1e-5)
+
+
+def test_relativistic_pairs_are_taken_row_by_row():
+    # (3, 0) and (0, 3) differ by 3 and -3, (3, 3) and (0, 0) not at all.
+    real, fake = jnp.array([3.0, 0.0]), jnp.array([0.0, 3.0])
+    loss = Relativistic()
+    assert loss.discriminator(real, fake, PLAIN) == pytest.approx((np.log1p(np.exp(-3)) + np.log1p(np.exp(3))) / 2)
+    assert loss.discriminator(real, fake[::-1], PLAIN) == pytest.approx(log(2.0))
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(-1000, 1000), st.lists(st.integers(-20, 20), min_size=2, max_size=6))
+def test_a_constant_added_to_a_relativistic_critic_changes_nothing(constant, logits):
+    real, fake = jnp.array(logits, jnp.float32), jnp.array(logits[::-1], jnp.float32)
+    for part in (Relativistic().discriminator, Relativistic().generator):
+        assert part(real + constant, fake + constant, PLAIN) == part(real, fake, PLAIN)
+
+
+def test_the_hinge_losses_by_hand():
+    # Data at 2 and 1/2 miss the margin 1 by 0 and 1/2, samples at -2 and 1/2 miss -1 by 0 and 3/2.
+    real, fake = jnp.array([2.0, 0.5]), jnp.array([-2.0, 0.5])
+    assert Hinge().discriminator(real, fake, PLAIN) == pytest.approx((0.5 + 1.5) / 2)
+    assert Hinge().generator(None, fake, PLAIN) == pytest.approx((2.0 - 0.5) / 2)
+    slopes = jax.grad(lambda r, f: Hinge().discriminator(r, f, PLAIN), argnums=(0, 1))(real, fake)
+    assert [slope.tolist() for slope in slopes] == [[0, -0.5], [0, 0.5]]
+    assert jax.grad(lambda f: Hinge().generator(None, f, PLAIN))(fake).tolist() == [-0.5, -0.5]
+
+
+def test_a_critic_that_cannot_tell_or_always_can():
+    # -log 1/2 for a pair in doubt; a score of 0 misses both margins by 1, and beyond them nothing is left to lose.
+    same = jnp.full(3, 5.0)
+    assert Relativistic().discriminator(same, same, PLAIN) == pytest.approx(log(2.0))
+    assert Hinge().discriminator(jnp.zeros(3), jnp.zeros(3), PLAIN) == 2
+    assert Hinge().discriminator(jnp.ones(3), -jnp.ones(3), PLAIN) == 0
+    assert pair_value(same, same) == pytest.approx(0.0, abs=1e-6)
+    assert pair_value(same, same - 1e4) == pytest.approx(log(2.0))
+
+
+def test_the_pair_value_of_the_best_critic_is_the_divergence_of_the_pairs():
+    # p = N(0, 1), q = N(m, 1): (x, y) and (y, x) are Gaussians of the plane m sqrt(2) apart. Along the line through
+    # their centres they are N(0, 1) and N(m sqrt(2), 1), whose divergence is integrated here from the densities.
+    mean, t = 1.3, np.linspace(-12, 16, 200_001)
+    one, other = (np.exp(-0.5 * (t - centre) ** 2) / np.sqrt(2 * np.pi) for centre in (0.0, mean * np.sqrt(2)))
+    middle = (one + other) / 2
+    divergence = np.sum(one * np.log(one / middle) + other * np.log(other / middle)) / 2 * (t[1] - t[0])
+    random = np.random.default_rng(0).permutation(len(NORMAL))  # rows must be independent pairs
+    value = pair_value(optimal_logit(NORMAL, mean), optimal_logit(NORMAL[random] + mean, mean))
+    # log sigmoid of a pair has a spread of about 1/2: its standard error over 400 000 pairs is below 0.001.
+    assert value == pytest.approx(divergence, abs=0.003)
+    worse = pair_value(2 * optimal_logit(NORMAL, mean), 2 * optimal_logit(NORMAL[random] + mean, mean))
+    assert worse < value - 0.01

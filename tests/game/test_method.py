@@ -18,7 +18,6 @@ from ganrun.errors import ConfigError
 from ganrun.game.losses import Minimax, NonSaturating
 from ganrun.game.method import LOGITS, Gan, _advance, _create
 from ganrun.game.schedules import Constant
-from ganrun.game.state import TAGS
 
 CHANGED = """The first five steps of the tiny ring GAN are not what they were.
 Changing these numbers is right only if you meant to change what a run computes: the initial weights, the order of
@@ -91,7 +90,7 @@ def test_another_shape_or_rule_is_another_program(compiled, change):
 def test_the_numbers_that_share_a_program_still_count(compiled):
     methods = [gan(dataclasses.replace(compiled, schedule=Constant(k=k))) for k in (1, 2)]
     reports = [method.advance(method.init(), 3)[1] for method in methods]
-    assert [float(report.means[TAGS.index("schedule/k")]) for report in reports] == [1.0, 2.0]
+    assert [float(report.means[methods[0].game.tags.index("schedule/k")]) for report in reports] == [1.0, 2.0]
     assert not np.array_equal(reports[0].means, reports[1].means)
 
 
@@ -164,7 +163,7 @@ def golden_gan(tiny_config):
 def test_the_first_steps_are_what_they_were(golden_gan):
     state, report = golden_gan.advance(golden_gan.init(), 5)
     found = {
-        "means": dict(zip(TAGS, np.asarray(report.means).tolist(), strict=True)),
+        "means": dict(zip(golden_gan.game.tags, np.asarray(report.means).tolist(), strict=True)),
         "generator": norms(state.generator.params),
         "discriminator": norms(state.discriminator.params),
         "average": norms(state.average),
@@ -231,17 +230,21 @@ def test_samples_are_a_function_of_the_variables_and_the_key(tiny_config, tiny_r
 def test_a_snapshot_shows_samples_logits_and_the_field(tiny_ring):
     state = tiny_ring.init()
     points = np.array([[0.0, 0.0], [1.0, -1.0], [3.0, 2.0]])
-    seen = tiny_ring.snapshot(state, 6, points)
+    seen, average = tiny_ring.snapshot(state, 6, points)
     judge = tiny_ring.game.discriminator
+    np.testing.assert_array_equal(
+        tiny_ring.push(average, jnp.ones((2, 2))),
+        tiny_ring.game.generator.apply(state.average, jnp.ones((2, 2)), False),
+    )
     assert seen.samples.shape == (6, 2)
     assert seen.real_logits.shape == seen.fake_logits.shape == (LOGITS,)
     np.testing.assert_allclose(seen.field, judge.apply(state.discriminator.variables, points, train=False), rtol=1e-5)
-    assert np.array_equal(tiny_ring.snapshot(state, 6, points).samples, seen.samples)
+    assert np.array_equal(tiny_ring.snapshot(state, 6, points)[0].samples, seen.samples)
 
 
 def test_a_snapshot_without_points_has_no_field_and_no_more_logits_than_images(tiny_config):
     method = Gan(tiny_config, small_images(16))
-    seen = method.snapshot(method.init(), 4, np.zeros((0, 1), np.float32))
+    seen, _ = method.snapshot(method.init(), 4, np.zeros((0, 1), np.float32))
     assert (seen.samples.shape, seen.field.shape, seen.real_logits.shape) == ((4, 2, 2, 1), (0,), (16,))
 
 
@@ -260,7 +263,7 @@ def test_the_ladder_stands_on_even_quantiles_of_the_prior(compose_config, prior,
     config = compose_config(["dataset=gaussian", f"latent.prior={prior}", "architecture.generator_hidden=[8]"])
     method = gan(config)
     state = method.init()
-    ladder = np.asarray(method.snapshot(state, 16, np.zeros((0, 1))).ladder)
+    ladder = np.asarray(method.snapshot(state, 16, np.zeros((0, 1)))[0].ladder)
     assert ladder.shape == (41, 2)
     np.testing.assert_allclose(ladder[[0, 20, 40], 0], [-edge, 0.0, edge], atol=1e-5)
     moved = method.game.generator.apply(state.average, jnp.asarray(ladder[:, :1]), train=False)
@@ -268,4 +271,4 @@ def test_the_ladder_stands_on_even_quantiles_of_the_prior(compose_config, prior,
 
 
 def test_there_is_no_ladder_where_z_or_x_is_more_than_a_number(tiny_ring):
-    assert tiny_ring.snapshot(tiny_ring.init(), 16, np.zeros((0, 2))).ladder.shape == (0,)
+    assert tiny_ring.snapshot(tiny_ring.init(), 16, np.zeros((0, 2)))[0].ladder.shape == (0,)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 
 import numpy as np
@@ -12,7 +13,7 @@ from ganrun.writers import Entry, FanOut, positions, rewind
 from ganrun.writers.console import Lines, Messages
 from ganrun.writers.images import Pictures
 from ganrun.writers.jsonl import JsonLines
-from ganrun.writers.tensorboard import TensorBoard
+from ganrun.writers.tensorboard import CHARTS, PLAINER, TensorBoard
 
 
 class Recorder:
@@ -97,8 +98,9 @@ def test_json_lines_refuse_a_nan_rather_than_write_what_is_no_json(tmp_path) -> 
 
 
 def test_pictures_are_named_by_their_step(tmp_path) -> None:
-    Pictures(tmp_path).write(Entry(step=400, scalars={}, picture=b"png"))
+    Pictures(tmp_path).write(Entry(step=400, scalars={}, pictures={"samples": b"png", "densities": b"png2"}))
     assert (tmp_path / "samples" / "00000400.png").read_bytes() == b"png"
+    assert (tmp_path / "samples" / "00000400_densities.png").read_bytes() == b"png2"
 
 
 def test_events_carry_exact_tags_and_names_that_the_custom_chart_can_draw(tmp_path) -> None:
@@ -115,6 +117,22 @@ def test_events_carry_exact_tags_and_names_that_the_custom_chart_can_draw(tmp_pa
     assert "logits/real" in values
 
 
+def test_the_custom_chart_has_a_name_without_a_parenthesis_for_every_d_and_finds_it(tmp_path) -> None:
+    assert all("(" not in name for name in PLAINER.values())
+    patterns = CHARTS["D(x) and D(G(z))"]
+    for name in PLAINER.values():
+        assert len([pattern for pattern in patterns if re.match(pattern, name)]) == 1
+    writer = TensorBoard(tmp_path, {})
+    writer.write(Entry(step=7, scalars={"D(x)/calibrated": 0.625, "D(G(z))/calibrated": 0.375, "critic/real": -40.0}))
+    writer.close("completed")
+    (path,) = tmp_path.glob("events.out.tfevents.*")
+    values = {v.tag: v for event in EventFileLoader(str(path)).Load() for v in event.summary.value}
+    scalars = {tag: value.tensor.float_val[0] for tag, value in values.items() if value.tensor.float_val}
+    expected = {"D(x)/calibrated": 0.625, "D(G(z))/calibrated": 0.375, "critic/real": -40.0}
+    expected |= {"chart/D_on_data_calibrated": 0.625, "chart/D_on_samples_calibrated": 0.375}
+    assert scalars == pytest.approx(expected | {"chart/one_half": 0.5, "chart/log_2": 0.6931472})
+
+
 def test_plain_lines_appear_at_milestones_only_and_go_to_the_log_too(tmp_path, capsys) -> None:
     messages = Messages(tmp_path)
     lines = Lines(messages, steps=100)
@@ -124,3 +142,13 @@ def test_plain_lines_appear_at_milestones_only_and_go_to_the_log_too(tmp_path, c
     messages.close()
     assert capsys.readouterr().out == "step 20/100  D(x) 0.625  100 steps/s\n"
     assert (tmp_path / "train.log").read_text().endswith("step 20/100  D(x) 0.625  100 steps/s\n")
+
+
+def test_a_plain_line_shows_what_a_critic_has_to_say(tmp_path, capsys) -> None:
+    messages = Messages(tmp_path)
+    lines = Lines(messages, steps=100)
+    scalars = {"critic/real": -7.28, "critic/fake": -8.78, "value/pair": 0.31, "grad_norm/generator": 1.0}
+    lines.write(Entry(step=20, scalars=scalars | {"D(x)/calibrated": 0.584}, milestone=True))
+    messages.close()
+    shown = "step 20/100  critic/real -7.28  critic/fake -8.78  value/pair 0.31  D(x)/calibrated 0.584\n"
+    assert capsys.readouterr().out == shown

@@ -126,6 +126,14 @@ def test_draw_picks_the_kind_that_suits_the_data(monkeypatch, kind, samples, den
     assert draw(samples, density, NOTHING, "step 1") == kind
 
 
+@pytest.mark.parametrize(("density", "size"), [(RING, PLANE**2), (HUMP, LINE)], ids=["plane", "line"])
+def test_a_picture_says_how_its_field_came_about(density, size):
+    samples, field = np.zeros((10, density.means.shape[1])), np.linspace(-3, 3, size)
+    plain = draw(samples, density, field, "step 1")
+    assert draw(samples, density, field, "step 1", label="D(x)") == plain
+    assert draw(samples, density, field, "step 1", label="D(x), calibrated") != plain
+
+
 def test_draw_needs_no_field_for_images():
     assert draw(np.zeros((4, 8, 8, 1)), None, np.zeros(7)) == grid(np.zeros((4, 8, 8, 1)))
 

@@ -1,0 +1,7 @@
+"""How far the model is from the data, and how sure we are. Every number here is in nats unless it says otherwise.
+
+``exact``      the divergence itself, where one density is known and the other can be pushed or sampled densely.
+``stack``      a lower bound in expectation from finite samples: classifiers trained and scored on disjoint parts.
+``streaming``  the same where both sides can be drawn from without end.
+``knn``        an estimate from nearest-neighbour distances, neither an upper nor a lower bound.
+"""

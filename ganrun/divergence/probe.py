@@ -1,0 +1,106 @@
+"""The probe of a run: a classifier independent of the training discriminator that measures how far G is from the data.
+
+Its randomness is a function of (seed, step), and it keeps nothing between two looks, so a run that was stopped and
+continued logs the same numbers.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from ganrun.divergence.estimate import Estimate
+from ganrun.divergence.sides import Side
+from ganrun.errors import ConfigError
+from ganrun.registry import number, register
+
+FINITE = 2_000  # examples a side of a finite dataset that a budget of 1 pays for
+
+
+@dataclass(frozen=True)
+class Probe:
+    """When a probe works, and how much.
+
+    Attributes:
+        times: looks in a run, evenly spaced, the last one at the end.
+        every: steps between looks, to the nearest row of metrics; 0 means ``times`` of them.
+        budget: work in one look; 1 is what ``ganrun jsd`` spends, and more resolves more.
+    """
+
+    name: str = ""
+    times: int = number(4, low=1, high=100_000)
+    every: int = number(0, low=0, high=2**31 - 1)
+    budget: float = number(0.2, low=0.05, high=1000.0)
+
+    def check(self, endless: bool, dataset: str) -> None:
+        """Raise :class:`ConfigError` where this probe cannot work on ``dataset``."""
+
+    def measure(self, data: Side, model: Side, seed: int, step: int) -> dict[str, float]:
+        """Return the tags of one look: ``jsd/probe`` and what belongs to it, in nats, and the seconds it took."""
+        begun = time.perf_counter()
+        # The run trains on meanwhile: more threads than cores would slow down both.
+        with threadpool_limits(1):
+            found = self.estimate(data, model, int(np.random.SeedSequence([seed, step]).generate_state(1)[0]))
+        return {
+            "jsd/probe": found.estimate,
+            "jsd/probe_lower": found.lower,
+            "jsd/probe_se": found.se,
+            "probe/seconds": time.perf_counter() - begun,
+        }
+
+    def estimate(self, data: Side, model: Side, seed: int) -> Estimate:
+        raise NotImplementedError
+
+
+@register("probe", "off")
+@dataclass(frozen=True)
+class Off:
+    """No probe."""
+
+    name: str = "off"
+
+    def check(self, endless: bool, dataset: str) -> None:
+        pass
+
+
+@register("probe", "streaming")
+@dataclass(frozen=True)
+class Streaming(Probe):
+    """Fresh examples of both sides for every part of the probe."""
+
+    name: str = "streaming"
+
+    def check(self, endless: bool, dataset: str) -> None:
+        if not endless:
+            raise ConfigError(
+                f"probe=streaming needs data without end, and {dataset} is a finite set: use probe=stack."
+            )
+
+    def estimate(self, data: Side, model: Side, seed: int) -> Estimate:
+        assert data.draw is not None and model.draw is not None
+        from ganrun.divergence import streaming
+
+        return streaming.estimate(data.draw, model.draw, seed, self.budget)
+
+
+@register("probe", "stack")
+@dataclass(frozen=True)
+class Stack(Probe):
+    """Held-out data against as many samples, cross-fitted: to have learned the training data by heart does not help."""
+
+    name: str = "stack"
+
+    def estimate(self, data: Side, model: Side, seed: int) -> Estimate:
+        from ganrun.divergence import stack
+
+        assert model.draw is not None
+        wanted = max(200, round(FINITE * self.budget))
+        if data.rows is None:
+            assert data.draw is not None
+            real = data.draw(wanted, seed)
+        else:
+            real = data.rows[np.random.default_rng(seed).permutation(len(data.rows))[:wanted]]
+        return stack.estimate(real, model.draw(len(real), seed + 1), seed, self.budget)

@@ -1,0 +1,128 @@
+"""Where the mass of one latent number lands on the line when a generator maps it there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ganrun.datasets.synthetic import Mixture
+from ganrun.divergence import cells
+from ganrun.divergence.cells import LINE_CELLS, line_edges, outside, rounding
+
+INTERVALS = 2**17  # of the prior
+STRIDE = 16  # of them to a cell
+BULK = 5.0  # the normal prior's |z| below which intervals are even; 6e-7 lies beyond
+FARTHEST = 1e4  # the normal prior's last |z|
+TAIL = 512  # intervals a side beyond BULK
+MOST_ATOMS = 2**13
+MOST_TURNS = 2**11
+
+Push = Callable[[np.ndarray], np.ndarray]
+Tail = tuple[np.ndarray, np.ndarray]
+
+
+def prior_intervals(push: Push, prior: str) -> tuple[np.ndarray, np.ndarray, list[Tail]]:
+    """Cut a prior into intervals and push their ends through a generator.
+
+    Returns:
+        The images ``(n + 1,)`` of the ends, the mass ``(n,)`` between them and, for the normal prior, the two tails
+        beyond: distances |z| from 0 and their images.
+
+    Raises:
+        ValueError: an unknown prior, images of another shape than z or, but for the tails, not finite.
+    """
+    if prior not in ("normal", "uniform"):
+        raise ValueError(f"prior is {prior!r}; allowed: 'normal', 'uniform'.")
+    end = BULK if prior == "normal" else 1.0
+    # The generator sees float32, so the masses have to be those of intervals between float32 numbers.
+    z = np.linspace(-end, end, INTERVALS + 1, dtype=np.float32).astype(np.float64)
+    images = _images(push, z)
+    if not np.isfinite(images).all():
+        raise ValueError("the generator returned numbers that are not finite.")
+    if prior == "uniform":
+        return images, np.diff(z) / 2, []
+    return images, np.exp(cells.log_normal_masses(z)), [_tail(push, side) for side in (-1, 1)]
+
+
+def _images(push: Push, z: np.ndarray) -> np.ndarray:
+    images = np.asarray(push(z.astype(np.float32)[:, None]))
+    if images.shape != (len(z), 1):
+        raise ValueError(f"the generator returned shape {images.shape} for ({len(z)}, 1) numbers; need the same.")
+    return images[:, 0].astype(np.float64)
+
+
+def _tail(push: Push, side: int) -> Tail:
+    """Return the distances from 0 beyond ``BULK`` on one side of the prior and their images, while those are finite."""
+    distance = np.geomspace(BULK, FARTHEST, TAIL + 1).astype(np.float32).astype(np.float64)
+    images = _images(push, side * distance)
+    lost = np.flatnonzero(~np.isfinite(images))
+    kept = lost[0] if len(lost) else len(images)
+    return distance[:kept], images[:kept]
+
+
+def cell_edges(
+    density: Mixture, images: np.ndarray, mass: np.ndarray, tails: list[Tail]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the edges ``(n,)`` of the cells, infinite at both ends, and where the cells of half as many edges start.
+
+    Edges that isolate an atom, a fold or an end of the model's support stay in the coarser cells.
+    """
+    step = np.diff(images)
+    still, index = np.unique(images[:-1][step == 0], return_inverse=True)
+    atoms = still[np.argsort(np.bincount(index, mass[step == 0], minlength=len(still)))[-MOST_ATOMS:]]
+    turns = images[1:-1][step[1:] * step[:-1] < 0]
+    # Images are float32: a cell starts where rounding to one does, so that images which rounding has joined stay whole
+    # and a real atom gets a cell too narrow to hold any data.
+    special = np.unique(np.concatenate([atoms, turns[:: len(turns) // MOST_TURNS + 1], [images.min(), images.max()]]))
+    low, high = rounding(special)
+    ordinary = np.concatenate([images[::STRIDE], *(images for _, images in tails)])
+    ordinary = np.concatenate([line_edges(density, LINE_CELLS), rounding(ordinary)[0]])
+    special = np.concatenate([low, high])
+    edges = np.unique(np.concatenate([special, outside(ordinary, low, high)]))
+    kept = np.isin(edges, special) | (np.arange(len(edges)) % 2 == 0)
+    return np.concatenate([[-np.inf], edges, [np.inf]]), np.append(0, 1 + np.flatnonzero(kept))
+
+
+def spread(edges: np.ndarray, images: np.ndarray, mass: np.ndarray) -> np.ndarray:
+    """Spread each ``mass`` ``(n,)`` evenly between successive ``images`` ``(n + 1,)``; return the mass in each cell."""
+    low, high = np.minimum(images[:-1], images[1:]), np.maximum(images[:-1], images[1:])
+    count = len(edges) - 1
+    first = np.searchsorted(edges, low, side="right") - 1
+    last = np.maximum(first, np.searchsorted(edges, high, side="left") - 1)
+    out = np.bincount(first, np.where(first == last, mass, 0.0), minlength=count)
+    across = first < last
+    low, high, first, last = low[across], high[across], first[across], last[across]
+    if not len(first):
+        return out
+    thickness = mass[across] / (high - low)
+    out += np.bincount(first, thickness * (edges[first + 1] - low), minlength=count)
+    out += np.bincount(last, thickness * (high - edges[last]), minlength=count)
+    # Only wholly covered cells go through running sums, where no thickness exceeds a mass by the width of a cell. What
+    # rounding leaves of such a sum must not read as mass where nothing covers, nor as none where something does.
+    change = np.bincount(first + 1, thickness, minlength=count) - np.bincount(last, thickness, minlength=count)
+    cover = np.cumsum(np.bincount(first + 1, minlength=count) - np.bincount(last, minlength=count))
+    total = np.maximum(np.cumsum(change, dtype=np.longdouble).astype(np.float64), thickness.min())
+    covered = cover > 0
+    out[covered] += total[covered] * np.diff(edges)[covered]
+    return out
+
+
+def spread_tails(edges: np.ndarray, tails: list[Tail]) -> np.ndarray:
+    """Return the log of the mass that the prior's tails bring to each cell, images between the z given being linear."""
+    out = np.full(len(edges) - 1, -np.inf)
+    for distance, images in tails:
+        for near, far, start, stop in zip(distance[:-1], distance[1:], images[:-1], images[1:], strict=True):
+            first = np.searchsorted(edges, min(start, stop), side="right") - 1
+            last = max(first, np.searchsorted(edges, max(start, stop), side="left") - 1)
+            forward = slice(None, None, 1 if start <= stop else -1)
+            inner = edges[first + 1 : last + 1][forward]
+            share = (inner - start) / (stop - start) if len(inner) else inner
+            cuts = np.concatenate([[near], np.minimum(near + share * (far - near), far), [far]])
+            width = np.diff(cuts)
+            # Not exact but of the middle: far out nearly all mass is at the near end, which would set the divergence.
+            part = np.full(len(width), -np.inf)
+            np.log(width, where=width > 0, out=part)
+            part -= 0.5 * (cuts[:-1] + 0.5 * width) ** 2 + cells.LOG_ROOT_2PI
+            out[first : last + 1] = np.logaddexp(out[first : last + 1], part[forward])
+    return out

@@ -1,0 +1,112 @@
+"""A trained run as a side of a comparison: its generator, endless, and what it was trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ganrun import datasets
+from ganrun.checkpoints import Checkpoints
+from ganrun.config import Train
+from ganrun.divergence.sides import Side, load_images, to_unit_range
+from ganrun.errors import ConfigError, GanrunError
+from ganrun.game.method import Gan
+from ganrun.rundir import load_config, relative
+
+if TYPE_CHECKING:
+    from ganrun.game.state import State
+
+POINTS, IMAGES = 4096, 512  # samples per call of the one program: points are small, images are not
+SMALL = 64  # numbers in one example up to which it counts as a point
+
+
+def of_run(label: str, folder: Path, data_dir: str | None, *, average: bool) -> Side:
+    """Return the generator of the newest checkpoint in ``folder`` as a side; nothing in the folder is touched.
+
+    Raises:
+        ConfigError: its config is wrong, or it has no checkpoint that can be read.
+    """
+    config = load_config(folder)
+    method, state = _restore(config, folder)
+    variables = state.average if average else state.generator.variables
+    training, held_out, notes = _images(label, config, data_dir)
+    weights = "averaged" if average else "trained"
+    return dataclasses.replace(
+        generator_side(label, method, variables),
+        training=training,
+        held_out=held_out,
+        notes=notes,
+        about=f"run {relative(folder)}, step {int(state.step)}, {weights} generator",
+    )
+
+
+def generator_side(label: str, method: Gan, variables: Any) -> Side:
+    """Return the generator of ``method`` with ``variables`` as a side."""
+    shape = tuple(method.data.shape)
+    batch = POINTS if np.prod(shape) <= SMALL else IMAGES
+    return Side(
+        label,
+        shape,
+        draw=_drawing(method, variables, batch),
+        push=_pushing(method, variables, batch),
+        prior=method.game.prior,
+        latent_dim=method.game.latent_dim,
+    )
+
+
+def _restore(config: Train, folder: Path) -> tuple[Gan, State]:
+    # The shape of the data is all that a generator needs of it.
+    method = Gan(config, datasets.Data(train=None, held_out=None, shape=config.dataset.shape, density=None))
+    if not (folder / "checkpoints").is_dir():
+        raise ConfigError(f"{relative(folder)} has no checkpoint yet.")
+    checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
+    try:
+        state, _ = checkpoints.restore(method.abstract())
+    except GanrunError as error:  # to this command a run is an input, so the command line is what is wrong
+        raise ConfigError(str(error)) from error
+    finally:
+        checkpoints.close()
+    return method, state
+
+
+def _drawing(method: Gan, variables: Any, batch: int) -> Callable[[int, int], np.ndarray]:
+    def draw(n: int, seed: int) -> np.ndarray:
+        key = jax.random.key(np.uint32(seed & 0xFFFFFFFF))
+        starts = range(0, n, batch)
+        parts = [np.asarray(method.sample(variables, jax.random.fold_in(key, start), batch)) for start in starts]
+        return np.concatenate(parts)[:n].reshape(n, -1)
+
+    return draw
+
+
+def _pushing(method: Gan, variables: Any, batch: int) -> Callable[[np.ndarray], np.ndarray]:
+    def push(latents: np.ndarray) -> np.ndarray:
+        n = len(latents)
+        # The last batch is filled up with zeros, so that there is one program of one size.
+        whole = np.zeros((-(-n // batch) * batch, latents.shape[1]), np.float32)
+        whole[:n] = latents
+        starts = range(0, len(whole), batch)
+        parts = [np.asarray(method.push(variables, jnp.asarray(whole[start : start + batch]))) for start in starts]
+        return np.concatenate(parts)[:n].reshape(n, -1)
+
+    return push
+
+
+def _images(
+    label: str, config: Train, data_dir: str | None
+) -> tuple[np.ndarray | None, np.ndarray | None, tuple[str, ...]]:
+    """Return the rows that the run was trained on and those that were kept from it, where they can be had."""
+    if hasattr(config.dataset, "density"):
+        return None, None, ()
+    try:
+        arrays = load_images(config.dataset, data_dir or config.data_dir)
+    except ConfigError as error:
+        reason = str(error).splitlines()[0]
+        return None, None, (f"{label}: memorised samples were not looked for ({reason})",)
+    return to_unit_range(arrays.train), to_unit_range(arrays.held_out), ()

@@ -1,0 +1,239 @@
+"""What can be compared: a file of samples, a trained run's generator, or a dataset, all as one kind of side."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ganrun.config import Train, data_folder
+from ganrun.divergence.array_files import SUFFIXES, float_type, read_array, require_array, shown
+from ganrun.divergence.pairs import check_pair
+from ganrun.errors import ConfigError, did_you_mean
+from ganrun.registry import lookup, options
+from ganrun.rundir import find_run, load_config
+
+if TYPE_CHECKING:
+    from ganrun.datasets import Data
+    from ganrun.datasets.synthetic import Mixture
+
+__all__ = ["Side", "check_pair", "glimpse", "open_side", "require_side"]
+
+FEWEST = 100  # samples a side: with fewer nothing can be said of any divergence
+LARGEST = 1e18  # a number whose square still fits single precision
+GLIMPSE = 1000  # samples of an endless side that stand for it where it is checked
+BATCH = 4096  # points drawn at once from a density: one program of one size
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One of the two distributions whose divergence is asked for; its samples are rows of ``d`` numbers.
+
+    Attributes:
+        label: as the person gave it, made printable.
+        shape: of one example.
+        rows: a finite set of samples, float32 or float64 ``(n, d)``.
+        draw: ``draw(n, seed)`` gives ``(n, d)`` float32, fresh samples without end. The same seed gives the same rows,
+            and two sides may share a source of noise: draw A and B with different seeds.
+        density: the density that ``draw`` draws from, where it is known.
+        push: a run's generator: latents ``(n, latent_dim)`` to samples ``(n, d)`` float32.
+        prior: of the latents: ``normal``, or ``uniform`` on [-1, 1].
+        latent_dim: numbers in one latent; 0 where there is no generator.
+        training: ``(n, d)`` what the run was trained on, where that is a finite set which is at hand.
+        held_out: ``(n, d)`` what was kept from its training.
+        notes: how the samples were read, where a person should know; each becomes a warning.
+        about: what the label stands for, in a few words.
+    """
+
+    label: str
+    shape: tuple[int, ...]
+    rows: np.ndarray | None = None
+    draw: Callable[[int, int], np.ndarray] | None = None
+    density: Mixture | None = None
+    push: Callable[[np.ndarray], np.ndarray] | None = None
+    prior: str = "normal"
+    latent_dim: int = 0
+    training: np.ndarray | None = None
+    held_out: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+    about: str = ""
+
+    @property
+    def d(self) -> int:
+        """How many numbers one example has."""
+        return math.prod(self.shape)
+
+
+def open_side(text: str, *, key: str | None, data_dir: str | None, average: bool = True) -> Side:
+    """Return the side that ``text`` names.
+
+    Args:
+        text: an .npy or .npz file, a run directory or ``latest``, or the name of a dataset.
+        key: the array in an .npz; not needed where there is only one.
+        data_dir: the folder with one folder per dataset; None: as everywhere else in ganrun.
+        average: of a run, take the moving average of the generator (else the trained weights as they are).
+
+    Raises:
+        ConfigError: in a line or two, what is wrong with it. Nothing is downloaded or written.
+    """
+    kind, place = _find(text)
+    if kind == "file":
+        return _of_file(shown(text), Path(place), key)
+    if kind == "dataset":
+        return _of_dataset(place, data_dir)
+    from ganrun.divergence.run_side import of_run  # only a run needs all of ganrun
+
+    return of_run(shown(text), Path(place), data_dir, average=average)
+
+
+def require_side(text: str, *, key: str | None) -> None:
+    """Raise :class:`ConfigError` where :func:`open_side` would, as far as can be told without loading anything."""
+    kind, place = _find(text)
+    if kind == "file":
+        require_array(Path(place), key)
+    if kind == "run":
+        load_config(Path(place))
+
+
+def glimpse(side: Side, seed: int) -> Side:
+    """Return ``side`` with rows to check: its own, or some fresh draws of an endless side.
+
+    Raises:
+        ConfigError: the draws hold a NaN or Inf.
+    """
+    if side.rows is not None or side.draw is None:
+        return side
+    rows = side.draw(GLIMPSE, seed)
+    _require_finite(side.label, rows)
+    return dataclasses.replace(side, rows=rows)
+
+
+def _find(text: str) -> tuple[str, str]:
+    """Return what ``text`` names (file, run or dataset) and its path or name."""
+    if text == "latest":
+        return "run", str(find_run(text))
+    path = Path(text)
+    with contextlib.suppress(RuntimeError):  # ~name where nobody has that name: shells leave it as it is, too
+        path = path.expanduser()
+    try:
+        is_file, is_folder = path.is_file(), path.is_dir()
+        found = path.exists()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigError(f"'{shown(text)}' cannot be a file: {reason}.") from error
+    # A dataset's name means the dataset in whatever folder one stands; ./ring is the file or folder called ring.
+    if text in options("dataset"):
+        return "dataset", text
+    if found and not is_folder and path.suffix.lower() in SUFFIXES:
+        return "file", str(path)
+    if is_folder and not (path / "config.yaml").is_file():
+        raise ConfigError(f"'{shown(text)}' is not a run directory: it has no config.yaml.")
+    if is_folder:
+        return "run", str(path.resolve())
+    reason = "is no file of arrays" if is_file or found else "is not there"
+    raise ConfigError(_unknown(text, path, reason))
+
+
+def _unknown(text: str, path: Path, reason: str) -> str:
+    datasets = sorted(options("dataset"))
+    near: list[str] = []
+    with contextlib.suppress(OSError, ValueError):  # no such folder: then only the datasets can be meant
+        entries = list(path.parent.iterdir())
+        near = [str(one) for one in entries if one.suffix.lower() in SUFFIXES or (one / "config.yaml").is_file()]
+    guess = did_you_mean(str(path), [*datasets, *(name for name in near if name.isprintable())])
+    return (
+        f"'{shown(text)}' {reason}: A and B are each an .npy or .npz file, a run directory, latest, "
+        f"or a dataset ({', '.join(datasets)}).{guess}"
+    )
+
+
+def _of_file(label: str, path: Path, key: str | None) -> Side:
+    array = read_array(path, key)
+    if len(array) < FEWEST:
+        raise ConfigError(f"{label}: {len(array)} samples are too few; a side needs {FEWEST} at least.")
+    shape = array.shape[1:] or (1,)
+    flat, notes = _floats(label, array)
+    _require_finite(label, flat)
+    about = f"{len(flat)} samples of {' x '.join(map(str, shape))}, {array.dtype}"
+    return Side(label, shape, rows=flat, notes=notes, about=about)
+
+
+def _floats(label: str, array: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return ``array`` as floats ``(n, d)``, and what there is to say about how they were made."""
+    flat = array.reshape(len(array), -1)
+    if array.dtype == np.uint8 and array.ndim >= 3:
+        note = f"{label}: bytes 0 to 255 were scaled to [-1, 1] (x / 127.5 - 1); the other side must mean that range."
+        return to_unit_range(flat), (note,)
+    with np.errstate(all="ignore"):  # what does not fit becomes Inf, and is refused as such
+        floats = flat.astype(float_type(array.dtype), copy=False)
+    if array.dtype.kind in "iu":
+        return floats, (f"{label}: {array.dtype} numbers were taken as they are, not scaled.",)
+    return floats, ()
+
+
+def to_unit_range(pixels: np.ndarray) -> np.ndarray:
+    """Map bytes 0...255 to float32 in [-1, 1], on the host."""
+    return pixels.astype(np.float32) / np.float32(127.5) - np.float32(1.0)
+
+
+def _require_finite(label: str, rows: np.ndarray) -> None:
+    """Raise :class:`ConfigError` for NaN, Inf, and numbers too large to be squared."""
+    step = max(1, (1 << 22) // rows.shape[1])  # the mask of a large array would be large itself
+    starts = range(0, len(rows), step)
+    bad = np.concatenate([~np.isfinite(rows[start : start + step]).all(axis=1) for start in starts])
+    if bad.any():
+        count, first = int(bad.sum()), int(bad.argmax())
+        held = f"{count} of {len(rows)} rows hold" if count > 1 else f"1 of {len(rows)} rows holds"
+        raise ConfigError(f"{label}: {held} a NaN or Inf (the first is row {first}, counted from 0).")
+    largest = max(float(rows.max()), -float(rows.min()))
+    if largest > LARGEST:
+        raise ConfigError(f"{label}: holds numbers as large as {largest:.3g}; scale them below {LARGEST:g}.")
+
+
+def _of_dataset(name: str, data_dir: str | None) -> Side:
+    option = lookup("dataset", name)()
+    if hasattr(option, "density"):
+        density = option.density()
+        about = f"dataset, {' x '.join(map(str, option.shape))}, known density"
+        return Side(name, tuple(option.shape), draw=drawing(density), density=density, about=about)
+    arrays = load_images(option, data_dir)
+    rows = to_unit_range(arrays.held_out)
+    about = f"dataset, its {len(rows)} held-out images in [-1, 1]"
+    return Side(name, tuple(arrays.shape), rows=rows, about=about)
+
+
+def data_side(label: str, data: Data) -> Side:
+    """Return what a run imitates as a side: a known density, or the images that are held out from training."""
+    if data.density is not None:
+        return Side(label, data.shape, draw=drawing(data.density), density=data.density)
+    flat = getattr(data.held_out, "flat", None)
+    return Side(label, data.shape, rows=None if flat is None else to_unit_range(np.asarray(flat)))
+
+
+def load_images(option: Any, data_dir: str | None) -> Any:
+    """Return the splits of the image dataset ``option`` from disk; raise :class:`ConfigError` where they are not."""
+    if hasattr(option, "download"):
+        option = dataclasses.replace(option, download=False)  # to compare is no order to fetch anything
+    return option.load(data_folder(Train(data_dir=data_dir)))
+
+
+def drawing(density: Mixture) -> Callable[[int, int], np.ndarray]:
+    """Return ``draw(n, seed)`` of ``density``: sample i depends on the seed and i alone."""
+    import jax
+
+    from ganrun.datasets.sampler import Cursor
+
+    one = jax.jit(lambda key: density.minibatch(key, Cursor.start(), BATCH)[0])
+
+    def draw(n: int, seed: int) -> np.ndarray:
+        key = jax.random.key(np.uint32(seed & 0xFFFFFFFF))
+        starts = range(0, n, BATCH)
+        return np.concatenate([np.asarray(one(jax.random.fold_in(key, start))) for start in starts])[:n]
+
+    return draw

@@ -1,0 +1,128 @@
+"""What a run looks like at a step, beyond what the step itself reports: pictures, coverage, divergence.
+
+A look is taken in the training loop, which costs next to nothing, and read in the writers' thread while training goes
+on. What it finds depends on the seed and the step alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+
+from ganrun.config import Train
+from ganrun.divergence import exact
+from ganrun.divergence.calibration import calibrate, calibrated_readout
+from ganrun.divergence.run_side import generator_side
+from ganrun.divergence.sides import Side, data_side
+from ganrun.game.method import Gan, Snapshot
+from ganrun.game.state import State, Tree
+from ganrun.metrics.modes import coverage
+from ganrun.writers import pictures
+from ganrun.writers.densities import densities
+
+IMAGES, PLANE_POINTS, LINE_POINTS = 64, 10_000, 100_000  # samples behind a picture
+DENSE = 1 << 17  # samples behind jsd/exact where the generator cannot be followed
+
+
+class NotFinite(Exception):
+    """A look found NaN or Inf under this tag."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """The players as they were after ``step``; ``average`` are the variables of the averaged generator."""
+
+    step: int
+    snapshot: Snapshot
+    average: Tree
+
+
+@dataclass
+class Seen:
+    """What a look shows: scalars by tag, logits by tag, and PNGs by tag."""
+
+    scalars: dict[str, float] = field(default_factory=dict)
+    histograms: dict[str, np.ndarray] = field(default_factory=dict)
+    pictures: dict[str, bytes] = field(default_factory=dict)
+
+
+class Observer:
+    """Looks at the players of ``method`` at the steps that ``config`` asks for."""
+
+    def __init__(self, method: Gan, config: Train) -> None:
+        self.method, self.config = method, config
+        self.density = method.data.density
+        self.points = pictures.points(self.density)
+        self.data = data_side(config.dataset.name, method.data)
+        # Looks fall on rows of metrics, so their spacing is a whole number of rows.
+        self.picture_every = self._spacing(config.steps / config.log.pictures) if config.log.pictures else 0
+        probe = config.probe
+        self.probe_every = 0 if probe.name == "off" else self._spacing(probe.every or config.steps / probe.times)
+
+    def _spacing(self, steps: float) -> int:
+        every = self.config.log.every
+        return max(1, round(steps / every)) * every
+
+    def due(self, step: int) -> bool:
+        """Return whether ``step`` is looked at."""
+        return self._due(self.picture_every, step) or (step > 0 and self._due(self.probe_every, step))
+
+    def _due(self, every: int, step: int) -> bool:
+        return bool(every) and (step % every == 0 or step == self.config.steps)
+
+    def look(self, state: State, step: int) -> Look:
+        """Take down what is needed of ``state`` after ``step``, which the next steps consume; waits for nothing."""
+        sizes = {1: LINE_POINTS, 2: PLANE_POINTS}
+        n = IMAGES if self.density is None else sizes[self.method.data.shape[0]]
+        snapshot, average = self.method.snapshot(state, n, self.points)
+        return Look(step, snapshot, average)
+
+    def read(self, look: Look) -> Seen:
+        """Measure and draw what ``look`` shows.
+
+        Raises:
+            NotFinite: the discriminator's logits are not finite.
+        """
+        shown: Any = jax.device_get(look.snapshot)
+        seen = Seen(histograms={"logits/real": shown.real_logits, "logits/fake": shown.fake_logits})
+        for tag, logits in seen.histograms.items():
+            if not np.all(np.isfinite(logits)):
+                raise NotFinite(tag)
+        logits, label = shown.field, "D(x)"
+        if self.config.loss.reads != "probability":
+            seen.scalars |= calibrated_readout(shown.real_logits, shown.fake_logits)
+            scale, offset = calibrate(shown.real_logits, shown.fake_logits)
+            logits, label = scale * np.asarray(logits, np.float64) + offset, "D(x), calibrated"
+        if self.density is not None and self.density.means.shape[0] > 1:
+            parts = (np.asarray(part) for part in (self.density.means, self.density.stds, self.density.weights))
+            seen.scalars |= coverage(shown.samples, *parts)
+        title = f"step {look.step}"
+        if self._due(self.picture_every, look.step):
+            seen.pictures["samples"] = pictures.draw(shown.samples, self.density, logits, title, shown.ladder, label)
+        model = generator_side("model", self.method, look.average)
+        dense = self._exact(look.step, model, shown.samples, seen)
+        if look.step > 0 and self._due(self.probe_every, look.step):
+            seen.scalars |= self.config.probe.measure(self.data, model, self.config.seed, look.step)
+            if self.density is not None:
+                seen.pictures["densities"] = densities(dense, self.density, logits, title, label)
+        return seen
+
+    def _exact(self, step: int, model: Side, samples: np.ndarray, seen: Seen) -> np.ndarray:
+        """Add the divergences that can be had exactly, and return the samples that show the model's density best."""
+        if self.density is None:
+            return samples
+        if model.d == 1 and model.latent_dim == 1 and model.push is not None:
+            found = exact.of_push(self.density, model.push, model.prior)
+        else:
+            assert model.draw is not None
+            seed = int(np.random.SeedSequence([self.config.seed, step, 1]).generate_state(1)[0])
+            samples = model.draw(DENSE, seed)
+            found = exact.of_samples(self.density, samples)
+        seen.scalars |= {"jsd/exact": found.jsd, "kl/forward": found.kl_forward, "kl/reverse": found.kl_reverse}
+        if found.w1 is not None:
+            seen.scalars["w1"] = found.w1
+        seen.scalars["jsd/exact_error"] = found.error
+        return samples

@@ -1,0 +1,105 @@
+"""Pictures of the whole game where densities are known: p_data, p_g, the optimal discriminator and the learned one.
+
+Goodfellow et al. 2014, proposition 1: D*(x) = p_data(x) / (p_data(x) + p_g(x)). Both densities are masses of the
+picture's own cells, so D* here is the best that a discriminator with the picture's resolution could do.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ganrun.datasets.synthetic import Mixture
+from ganrun.divergence.cells import cell_masses
+from ganrun.writers import pictures
+
+NOWHERE = 0.1  # cells with less than a sample's tenth of both masses show no D*: there is nothing to tell apart
+DECADES = 4  # of density that the plane shows
+
+
+def densities(samples: np.ndarray, density: Mixture, field: np.ndarray, title: str = "", label: str = "D(x)") -> bytes:
+    """Return a PNG of p_data, p_g, D* and the learned D.
+
+    Args:
+        samples: of the model, ``(n, 1)`` or ``(n, 2)``; the more, the smoother.
+        density: of the data.
+        field: the discriminator's logits on :func:`ganrun.writers.pictures.points` of ``density``.
+        title: stands above.
+        label: of the learned discriminator.
+    """
+    points = pictures.points(density)
+    axes = [np.unique(points[:, i]).astype(np.float64) for i in range(points.shape[1])]
+    edges = [_around(axis) for axis in axes]
+    data = cell_masses(density, edges)
+    model = np.histogramdd(samples, bins=edges)[0] / len(samples)
+    seen = np.maximum(data, model) > NOWHERE / len(samples)
+    best = np.where(seen, data / np.maximum(data + model, 1e-300), np.nan)
+    learned = 1.0 / (1.0 + np.exp(-np.clip(field, -50, 50)))
+    if len(edges) == 1:
+        return _line(axes[0], edges[0], data, model, best, learned, title, label)
+    return _plane(edges, data, model, best, learned.reshape(len(axes[1]), len(axes[0])).T, title, label)
+
+
+def _around(centres: np.ndarray) -> np.ndarray:
+    """Return the edges of the cells whose ``centres`` are evenly spaced."""
+    step = (centres[-1] - centres[0]) / (len(centres) - 1)
+    return np.concatenate([centres - step / 2, [centres[-1] + step / 2]])
+
+
+def _line(
+    x: np.ndarray,
+    edges: np.ndarray,
+    data: np.ndarray,
+    model: np.ndarray,
+    best: np.ndarray,
+    learned: np.ndarray,
+    title: str,
+    label: str,
+) -> bytes:
+    figure = Figure(figsize=(6, 5), dpi=100, layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
+    width = edges[1] - edges[0]
+    above.plot(x, data / width, "k:", label="p_data")
+    above.stairs(model / width, edges, color="tab:green", label="p_g")
+    above.set(ylabel="density", title=title, xlim=(edges[0], edges[-1]))
+    above.legend(frameon=False)
+    below.plot(x, best, color="tab:red", label="optimal D*")
+    below.plot(x, learned, "b--", label=f"learned {label}")
+    below.axhline(0.5, color="b", linewidth=0.5, alpha=0.4)
+    below.set(xlabel="x", ylabel="D(x)", ylim=(0, 1))
+    below.legend(frameon=False)
+    return pictures.to_png(figure)
+
+
+def _plane(
+    edges: list[np.ndarray],
+    data: np.ndarray,
+    model: np.ndarray,
+    best: np.ndarray,
+    learned: np.ndarray,
+    title: str,
+    label: str,
+) -> bytes:
+    figure = Figure(figsize=(8, 7.4), dpi=100, layout="constrained")
+    panels = figure.subplots(2, 2, sharex=True, sharey=True)
+    area = float(np.prod([edge[1] - edge[0] for edge in edges]))
+    top = np.log10(max(data.max(), model.max()) / area)
+    for axes, masses, name in zip(panels[0], (data, model), ("p_data", "p_g"), strict=True):
+        height = np.log10(np.maximum(masses / area, 1e-300))
+        shown = _show(axes, np.where(masses > 0, height, np.nan), edges, "viridis", (top - DECADES, top), name)
+    figure.colorbar(shown, ax=panels[0], label="log10 density")
+    for axes, chance, name in zip(panels[1], (best, learned), ("optimal D*", f"learned {label}"), strict=True):
+        shown = _show(axes, chance, edges, "RdBu_r", (0.0, 1.0), name)
+    figure.colorbar(shown, ax=panels[1], label="probability of data")
+    figure.suptitle(title)
+    return pictures.to_png(figure)
+
+
+def _show(
+    axes: Axes, values: np.ndarray, edges: list[np.ndarray], colours: str, limits: tuple[float, float], name: str
+):  # type: ignore[no-untyped-def]
+    extent = (edges[0][0], edges[0][-1], edges[1][0], edges[1][-1])
+    axes.set_title(name)
+    axes.set_facecolor("0.9")
+    return axes.imshow(values.T, origin="lower", extent=extent, cmap=colours, vmin=limits[0], vmax=limits[1])

@@ -1,0 +1,399 @@
+"""``ganrun jsd``: its command line, what it refuses, and what it prints. The estimators are tested elsewhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import io
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+
+from ganrun.commands import jsd
+from ganrun.divergence.estimate import Estimate
+from ganrun.divergence.sides import Side
+from ganrun.hydra_app import Arguments, compose
+
+METHODS = "ganrun.divergence.methods"
+KEYS = ["estimate", "se", "lower", "method", "n", "d", "floor", "seconds", "warnings"]
+TOLD = Estimate(estimate=0.25, se=0.01, lower=0.23, method="stack", n=300, d=2, seconds=1.5)
+
+
+class Estimators:
+    """Stands in for the estimators, and remembers what they were asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.floors: list[dict[str, Any]] = []
+        self.answer = TOLD
+
+    def estimate(self, a: Side, b: Side, method: str, *, n: int | None, seed: int, budget: float) -> Estimate:
+        self.asked.append({"a": a, "b": b, "method": method, "n": n, "seed": seed, "budget": budget})
+        return dataclasses.replace(self.answer, method=method)
+
+    def floor(self, a: Side, method: str, *, n: int | None, seed: int, budget: float) -> float:
+        self.floors.append({"a": a, "method": method, "n": n, "seed": seed, "budget": budget})
+        return 0.002
+
+
+@pytest.fixture
+def estimators(monkeypatch) -> Estimators:
+    """Replace the estimators: what they find is not what is tested here."""
+    fake = Estimators()
+    try:
+        importlib.import_module(METHODS)
+    except ImportError:
+        monkeypatch.setitem(sys.modules, METHODS, ModuleType(METHODS))
+    monkeypatch.setattr(sys.modules[METHODS], "estimate", fake.estimate, raising=False)
+    monkeypatch.setattr(sys.modules[METHODS], "floor", fake.floor, raising=False)
+    return fake
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A folder with some files to compare."""
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "real.npy", rng.normal(size=(500, 2)))
+    np.save(tmp_path / "fake.npy", rng.normal(size=(400, 2)))
+    np.save(tmp_path / "line.npy", rng.normal(size=300))
+    np.savez(tmp_path / "two.npz", train=rng.normal(size=(300, 2)), test=rng.normal(size=(200, 2)))
+    np.savez(tmp_path / "one.npz", samples=rng.normal(size=(300, 2)))
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def trained(inside, tiny, tmp_path_factory) -> Path:
+    """A folder with a run on the ring."""
+    cwd = tmp_path_factory.mktemp("trained")
+    done = inside("train", *tiny, "steps=20", "log.every=10", cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return cwd
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+# What it prints
+
+
+def test_text_says_the_estimate_its_bound_and_what_was_compared(folder, inside, estimators):
+    before = listing(folder)
+    done = inside("jsd", "real.npy", "fake.npy", cwd=folder)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    lines = dict(line.split(None, 1) for line in done.stdout.splitlines())
+    assert lines["estimate"] == "0.2500 ± 0.0100 nats (log 2 = 0.6931)"
+    assert lines["lower"].startswith("0.2300:") and lines["floor"].startswith("0.0020:")
+    assert lines["method"] == "stack" and lines["n"] == "300 samples a side of 2 numbers" and lines["seconds"] == "1.5"
+    assert lines["A"] == "real.npy: 500 samples of 2, float64" and lines["B"].startswith("fake.npy: 400 samples")
+    assert listing(folder) == before
+
+
+def test_json_is_one_object_and_nothing_else(folder, inside, estimators):
+    done = inside("jsd", "real.npy", "fake.npy", "format=json", cwd=folder)
+    assert done.returncode == 0 and done.stderr == "" and len(done.stdout.splitlines()) == 1
+    assert list(json.loads(done.stdout)) == KEYS
+    assert json.loads(done.stdout) == {
+        "estimate": 0.25,
+        "se": 0.01,
+        "lower": 0.23,
+        "method": "stack",
+        "n": 300,
+        "d": 2,
+        "floor": 0.002,
+        "seconds": 1.5,
+        "warnings": [],
+    }
+
+
+def test_what_is_not_finite_is_null(folder, inside, estimators):
+    estimators.answer = dataclasses.replace(TOLD, estimate=np.float32(np.nan), se=math.inf, n=np.int64(9))  # type: ignore[arg-type]
+    done = inside("jsd", "real.npy", "fake.npy", "format=json", "floor=false", cwd=folder)
+    told = json.loads(done.stdout)
+    assert told["estimate"] is told["se"] is told["floor"] is None and told["n"] == 9
+    assert estimators.floors == []
+    assert inside("jsd", "real.npy", "fake.npy", "floor=false", cwd=folder).returncode == 0
+
+
+def test_warnings_stand_at_the_end_each_in_its_line(folder, inside, estimators):
+    np.save(folder / "bytes.npy", np.random.default_rng(0).integers(0, 255, (200, 6, 6), dtype=np.uint8))
+    np.save(folder / "same.npy", np.load(folder / "bytes.npy"))
+    estimators.answer = dataclasses.replace(TOLD, d=36, estimate=0.67, warnings=("the split was uneven.",))
+    done = inside("jsd", "bytes.npy", "same.npy", cwd=folder)
+    warnings = [line for line in done.stdout.splitlines() if line.startswith("warning: ")]
+    assert done.stdout.splitlines()[-len(warnings) :] == warnings
+    hints = ("bytes.npy: bytes 0 to 255", "same.npy: bytes 0 to 255", "200 rows of A", "the split was uneven", "weak:")
+    for hint, line in zip((*hints, "near log 2: read `lower`"), warnings, strict=True):
+        assert hint in line
+    told = json.loads(inside("jsd", "bytes.npy", "same.npy", "format=json", cwd=folder).stdout)
+    assert [f"warning: {text}" for text in told["warnings"]] == warnings
+
+
+@pytest.mark.parametrize(
+    ("answer", "hints"),
+    [
+        ({"d": 31}, []),
+        ({"d": 32}, ["weak"]),
+        ({"method": "streaming", "d": 99}, []),
+        ({"estimate": 0.66}, []),
+        ({"estimate": 0.664}, ["near log 2"]),
+        ({"estimate": 0.7}, ["near log 2"]),
+        ({"estimate": 0.6931, "method": "exact"}, []),
+    ],
+)
+def test_known_weaknesses_are_told(answer, hints):
+    told = jsd._weaknesses(dataclasses.replace(TOLD, **answer))
+    assert len(told) == len(hints)
+    assert all(hint in text for hint, text in zip(hints, told, strict=True))
+
+
+def test_a_terminal_without_the_characters_gets_others(folder, environment, tmp_path):
+    text = jsd._as_text(Side("ü", (1,)), Side("b", (1,)), TOLD, None, [])
+    code = f"from ganrun.commands.jsd import _print; _print({text!r})"
+    env = environment(PYTHONIOENCODING="ascii")
+    done = subprocess.run([sys.executable, "-c", code], env=env, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and "\\xb1 0.0100" in done.stdout and "\\xfc" in done.stdout, done.stderr
+
+
+# What the estimators are asked for
+
+
+@pytest.mark.parametrize(
+    ("words", "method", "n"),
+    [
+        (["real.npy", "fake.npy"], "stack", None),
+        (["real.npy", "fake.npy", "method=knn", "n=100"], "knn", 100),
+        (["real.npy", "ring"], "stack", 500),
+        (["ring", "ring"], "streaming", None),
+        (["ring", "grid", "method=stack"], "stack", 10_000),
+        (["ring", "grid", "method=knn", "n=20000"], "knn", 20_000),
+        (["gaussian", "mixture1d", "method=exact"], "exact", None),
+        (["line.npy", "gaussian", "n=200", "seed=7", "budget=0.5"], "stack", 200),
+    ],
+)
+def test_the_method_and_the_number_of_samples_follow_from_the_sides(words, method, n, folder, inside, estimators):
+    done = inside("jsd", *words, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    (asked,), (floor,) = estimators.asked, estimators.floors
+    assert (asked["method"], asked["n"]) == (floor["method"], floor["n"]) == (method, n)
+    assert (asked["a"].label, asked["b"].label) == (words[0], words[1])
+    settings = dict(word.split("=") for word in words[2:])
+    assert asked["seed"] == int(settings.get("seed", 0)) and asked["budget"] == float(settings.get("budget", 1))
+
+
+def test_a_run_is_compared_with_its_data(trained, inside, estimators):
+    before = listing(trained)
+    for words, method in ((["ring", "latest"], "streaming"), (["latest", "ring", "method=exact"], "exact")):
+        done = inside("jsd", *words, cwd=trained)
+        assert done.returncode == 0 and done.stderr == "", done.stderr
+        assert estimators.asked[-1]["method"] == method
+        assert "step 20, averaged generator" in done.stdout
+        assert estimators.floors[-1]["a"].label == "ring"  # the exact floor needs a density
+    assert listing(trained) == before
+
+
+def test_images_of_a_run_are_searched_for_memorised_ones(folder, inside, estimators, monkeypatch):
+    from ganrun.divergence import sides
+
+    rows = np.random.default_rng(0).uniform(-1, 1, (400, 4)).astype(np.float32)
+
+    def fake(text: str, **options) -> Side:
+        draw = None if text == "real.npy" else lambda n, seed: np.resize(rows, (n, 4))
+        return Side(text, (4,), rows=None if draw else rows + 1, draw=draw, training=rows, held_out=rows[::-1] + 0.5)
+
+    monkeypatch.setattr(sides, "open_side", fake)
+    done = inside("jsd", "real.npy", "fake.npy", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "warning: fake.npy may have memorised: of 1000 samples 1000 are copies" in done.stdout
+
+
+def test_columns_that_say_nothing_are_dropped(folder, inside, estimators):
+    for name in ("real", "fake"):
+        rows = np.load(folder / f"{name}.npy")
+        np.save(folder / f"{name}.npy", np.column_stack([np.ones(len(rows)), rows]))
+    done = inside("jsd", "real.npy", "fake.npy", cwd=folder)
+    assert estimators.asked[0]["a"].d == estimators.asked[0]["b"].d == estimators.floors[0]["a"].d == 2
+    assert "warning: dropped column 0 " in done.stdout
+
+
+# Its command line
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["real.npy", "two.npz", "key=test"],
+        ["key=test", "real.npy", "two.npz"],
+        ["real.npy", "key=test", "two.npz"],
+        ["a=real.npy", "b=two.npz", "key=test"],
+        ["b=two.npz", "real.npy", "key=test"],
+        ["a=real.npy", "key=test", "two.npz"],
+        ["--config-name", "jsd", "real.npy", "key='test'", "two.npz"],
+        ["real.npy", "two.npz", "key=nonsense", "key_b=test"],
+    ],
+)
+def test_the_sides_may_stand_anywhere(words, folder, inside, estimators):
+    done = inside("jsd", *words, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    (asked,) = estimators.asked
+    assert (len(asked["a"].rows), len(asked["b"].rows)) == (500, 200)
+
+
+NAMES = ["with space.npy", "it's.npy", 'a "quote".npy', "a\\b.npy", "${oc.env:HOME}.npy", "\\${x}.npy", "ünï → 図.npy"]
+MORE = ["a,b.npy", "[a].npy", "{x:1}.npy", "a:b.npy", "100%.npy", "#x.npy", "a\tb\nc.npy", "~x.npy", ":x:.npy"]
+
+
+@pytest.mark.parametrize("name", [*NAMES, *MORE])
+def test_a_path_may_have_any_name(name, folder, inside, estimators):
+    (folder / "real.npy").rename(folder / name)
+    done = inside("jsd", name, "fake.npy", cwd=folder)
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == 8, done.stderr
+    assert len(estimators.asked[0]["a"].rows) == 500
+
+
+def test_in_a_sweep_too(folder, inside, estimators):
+    name = "it's 1,2 \\'${x}.npy"
+    (folder / "real.npy").rename(folder / name)
+    done = inside("jsd", "-m", "fake.npy", name, "format=json", "seed=1,2", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert [len(asked["b"].rows) for asked in estimators.asked] == [500, 500]
+
+
+@pytest.mark.parametrize("name", ["x=b.npy", "lr=0.1 it's.npy", "run=1/x.npy"])
+def test_a_path_with_an_equals_sign_is_told_how_to_be_given_and_that_works(name, folder, inside, estimators):
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / "real.npy").rename(folder / name)
+    done = inside("jsd", name, "fake.npy", cwd=folder)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    command = done.stderr.partition("write ")[2].partition(" (or b=")[0]
+    echoed = subprocess.run(["sh", "-c", f"printf %s {command}"], capture_output=True, text=True, check=True).stdout
+    done = inside("jsd", echoed, "fake.npy", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert estimators.asked[0]["a"].label == name
+
+
+ANY = st.text(alphabet=st.one_of(st.sampled_from("'\"\\${}=,:[]() \n~"), st.characters(codec="utf-8")))
+
+
+@settings(max_examples=300, deadline=None)
+@given(ANY)
+def test_whatever_the_word_hydra_gives_it_back(text):
+    text = text.replace("\0", "")  # no word of a command line has it
+    (override,) = OverridesParser.create().parse_overrides([f"a={jsd.quoted(text)}"])
+    assert not override.is_sweep_override()
+    assert OmegaConf.to_container(OmegaConf.create({"a": override.value()}), resolve=True) == {"a": text}
+
+
+@settings(max_examples=15, deadline=None)
+@given(ANY)
+def test_and_so_does_the_whole_config(text):
+    text = text.replace("\0", "")
+    assert compose("jsd", [f"a={jsd.quoted(text)}"])["a"] == text
+
+
+def test_the_words_become_settings_and_flags_stay():
+    arguments = jsd.name_sides(Arguments(["x.npy", "--cfg", "job", "n=5000", "y'.npy"]))
+    assert arguments.words == ["--cfg", "job", "n=5000", "a='x.npy'", "b='y\\'.npy'"]
+
+
+def test_cfg_and_help_run_nothing_and_need_no_sides(folder, inside):
+    done = inside("jsd", "real.npy", "--cfg", "job", "fake.npy", "seed=5", cwd=folder)
+    assert done.returncode == 0 and "a: real.npy" in done.stdout and "b: fake.npy" in done.stdout, done.stderr
+    assert "seed: 5" in done.stdout
+    assert inside("jsd", "--cfg", "job", cwd=folder).returncode == 0
+    for words in (["--help"], ["real.npy", "--help"]):
+        done = inside("jsd", *words, cwd=folder)
+        assert done.returncode == 0 and "usage: ganrun jsd A B" in done.stdout
+
+
+def test_a_sweep_prints_one_object_a_job_and_leaves_nothing(folder, inside, estimators):
+    before = listing(folder)
+    done = inside("jsd", "-m", "real.npy", "b=fake.npy,one.npz", "seed=1,2", "format=json", cwd=folder)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert [list(json.loads(line)) for line in done.stdout.splitlines()] == [KEYS] * 4
+    jobs = [(asked["b"].label, asked["seed"]) for asked in estimators.asked]
+    assert jobs == [("fake.npy", 1), ("fake.npy", 2), ("one.npz", 1), ("one.npz", 2)]
+    assert listing(folder) == before
+
+
+def test_a_density_in_three_dimensions_cannot_be_integrated():
+    a = Side("a", (3,), density=object(), draw=lambda n, seed: np.zeros((n, 3)))  # type: ignore[arg-type]
+    with pytest.raises(jsd.ConfigError, match="in 1 or 2 dimensions, not in 3"):
+        jsd.resolve("exact", a, a)
+
+
+def test_what_an_estimator_cannot_do_is_told_with_its_own_exit_code(folder, inside, estimators, monkeypatch):
+    def fail(*args, **options):
+        raise jsd.ConfigError("not with these.")
+
+    monkeypatch.setattr(estimators, "estimate", fail)
+    monkeypatch.setattr(sys.modules[METHODS], "estimate", fail)
+    done = inside("jsd", "real.npy", "fake.npy", cwd=folder)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "ganrun: not with these.\n")
+
+
+# Real processes
+
+PROGRAM = f"""
+import sys, types
+from ganrun.divergence.estimate import Estimate
+fake = types.ModuleType({METHODS!r})
+fake.estimate = lambda a, b, method, **asked: Estimate(0.1, 0.01, 0.08, method, 500, a.d)
+fake.floor = lambda a, method, **asked: 0.001
+sys.modules[fake.__name__] = fake
+from ganrun.cli import main
+main(sys.argv[1:])
+"""
+
+
+def test_a_real_process_prints_one_object_and_leaves_nothing(folder, environment, trained):
+    before = listing(folder)
+    run = str(next(trained.glob("outputs/*/*")))
+    for words in (["real.npy", "fake.npy"], ["ring", run]):
+        command = [sys.executable, "-W", "error::UserWarning", "-c", PROGRAM, "jsd", *words, "format=json"]
+        done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0 and done.stderr == "", done.stderr
+        assert list(json.loads(done.stdout)) == KEYS
+    assert listing(folder) == before
+
+
+def test_a_name_that_is_no_text_is_told(folder, environment):
+    odd = os.fsdecode(b"\xff.npy")
+    (folder / odd).write_bytes((folder / "real.npy").read_bytes())
+    command = [sys.executable, "-c", PROGRAM, "jsd", odd, "fake.npy"]
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert b"'\\udcff.npy': 500 samples" in done.stdout
+
+
+# Completion
+
+
+def test_completion_offers_the_settings_also_after_the_files(inside, tmp_path, monkeypatch):
+    def offered(line: str) -> set[str]:
+        monkeypatch.setenv("COMP_LINE", line)
+        return set(inside("-sc", "query=bash", cwd=tmp_path).stdout.split())
+
+    assert offered("ganrun js") == {"jsd"}
+    assert {"a=", "b=", "method=", "n=", "key="} <= offered("ganrun jsd ")
+    assert {"method="} == offered("ganrun jsd x.npy y.npy me")
+    assert {"seed=", "floor="} <= offered("ganrun jsd x.npy y'.npy n=5 ")
+
+
+def test_text_reaches_a_stream_that_is_no_terminal_as_it_is(monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", stream)
+    jsd._print("[red]:smile: " + 300 * "x")
+    assert stream.getvalue() == "[red]:smile: " + 300 * "x" + "\n"

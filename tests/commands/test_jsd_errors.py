@@ -1,0 +1,104 @@
+"""``ganrun jsd``: whatever is wrong with the sides or the settings is told in a line, and nothing is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A folder with some files to compare."""
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "real.npy", rng.normal(size=(500, 2)))
+    np.save(tmp_path / "fake.npy", rng.normal(size=(400, 2)))
+    np.save(tmp_path / "line.npy", rng.normal(size=300))
+    np.savez(tmp_path / "two.npz", train=rng.normal(size=(300, 2)), test=rng.normal(size=(200, 2)))
+    np.savez(tmp_path / "one.npz", samples=rng.normal(size=(300, 2)))
+    return tmp_path
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+WRONG = {
+    "no sides": ([], ["A and B are missing", "usage: ganrun jsd A B"]),
+    "one side": (["real.npy"], ["one side is missing", "usage: ganrun jsd A B"]),
+    "three sides": (["real.npy", "fake.npy", "ring"], ["there are 3", "usage: ganrun jsd A B"]),
+    "three sides, one by key": (["a=real.npy", "fake.npy", "ring"], ["there are 3"]),
+    "a file that is not there": (["reel.npy", "ring"], ["'reel.npy' is not there", "Did you mean 'real.npy'?"]),
+    "a dataset that does not exist": (["real.npy", "rinng"], ["Did you mean 'ring'?", "run directory"]),
+    "a folder that is no run": (["sub", "ring"], ["'sub' is not a run directory"]),
+    "no run yet": (["latest", "ring"], ["there is no run under"]),
+    "a dataset without files": (["mnist", "real.npy", "data_dir=sub"], ["missing in", "dataset.download is false"]),
+    "several arrays": (["two.npz", "ring"], ["key=NAME", "train (300 x 2), test (200 x 2)"]),
+    "a wrong key": (["two.npz", "ring", "key=tset"], ["array 'tset'", "Did you mean 'test'?"]),
+    "a key without archive": (["real.npy", "ring", "key=x"], ["key=x", "neither A nor B"]),
+    "a key of B without archive": (["one.npz", "ring", "key_b=x"], ["key_b=x", "B is none"]),
+    "other dimensions": (["real.npy", "line.npy"], ["A (real.npy)", "(2,)", "B (line.npy)", "(1,)"]),
+    "too few samples": (["few.npy", "ring"], ["few.npy: 99 samples are too few"]),
+    "nan": (["nan.npy", "ring"], ["nan.npy: 2 of 200 rows hold a NaN or Inf (the first is row 3"]),
+    "inf": (["inf.npy", "ring"], ["inf.npy: 1 of 200 rows holds a NaN or Inf (the first is row 5"]),
+    "one point against itself": (["point.npy", "point.npy"], ["one and the same point"]),
+    "objects": (["objects.npy", "ring"], ["objects.npy: holds Python objects"]),
+    "a truncated file": (["cut.npy", "ring"], ["cut.npy: truncated"]),
+    "an archive by the wrong name": (["zip.npy", "ring"], ["name it .npz"]),
+    "a table": (["table.csv", "ring"], ["'table.csv' is no file of arrays"]),
+    "a method that does not exist": (["real.npy", "ring", "method=exakt"], ["method", "Did you mean 'exact'?"]),
+    "streaming of a file": (["real.npy", "ring", "method=streaming"], ["A (real.npy) is a finite set: use stack"]),
+    "streaming of files": (["real.npy", "fake.npy", "method=streaming"], ["B (fake.npy) are finite sets"]),
+    "exact without density": (["real.npy", "fake.npy", "method=exact"], ["neither has a known density"]),
+    "exact with a file": (["ring", "fake.npy", "method=exact"], ["B is a finite set"]),
+    "more samples than there are": (["real.npy", "ring", "n=501"], ["n=501", "500 samples of A (real.npy)"]),
+    "too few asked for": (["real.npy", "ring", "n=10"], ["n must be at least 100"]),
+    "no budget": (["real.npy", "ring", "budget=0"], ["budget must be at most 1000 and greater than 0"]),
+    "a seed below zero": (["real.npy", "ring", "seed=-1"], ["seed must be at least 0"]),
+    "a format that does not exist": (["real.npy", "ring", "format=jason"], ["Did you mean 'json'?"]),
+    "a word for a flag": (["real.npy", "ring", "floor=maybe"], ["floor must be true or false"]),
+    "a misspelt key": (["real.npy", "ring", "metod=knn"], ["'metod' is not a setting", "method"]),
+    "an unknown flag": (["real.npy", "ring", "--fast"], ["--fast", "--help"]),
+    "a bad value within a sweep": (["-m", "real.npy", "ring", "n=200,10"], ["n must be at least 100"]),
+    "a bad side within a sweep": (["-m", "real.npy", "b=ring,rinng"], ["Did you mean 'ring'?"]),
+    "a name that is too long": (["n" * 300, "ring"], ["cannot be a file"]),
+}
+
+
+@pytest.fixture
+def bad_folder(folder) -> Path:
+    rows = np.random.default_rng(0).normal(size=(200, 2))
+    (folder / "sub").mkdir()
+    np.save(folder / "few.npy", rows[:99])
+    for name, where, value in (("nan", [3, 7], np.nan), ("inf", [5], np.inf)):
+        broken = rows.copy()
+        broken[where, 0] = value
+        np.save(folder / f"{name}.npy", broken)
+    np.save(folder / "point.npy", np.ones((200, 2)))
+    np.save(folder / "objects.npy", np.array([None] * 200), allow_pickle=True)
+    (folder / "cut.npy").write_bytes((folder / "real.npy").read_bytes()[:-9])
+    (folder / "zip.npy").write_bytes((folder / "one.npz").read_bytes())
+    (folder / "table.csv").write_text("1,2\n")
+    return folder
+
+
+@pytest.mark.parametrize(("words", "hints"), WRONG.values(), ids=WRONG.keys())
+def test_a_wrong_command_line_is_told_in_a_line_and_leaves_nothing(words, hints, bad_folder, inside):
+    before = listing(bad_folder)
+    done = inside("jsd", "format=json", *words, cwd=bad_folder)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("ganrun: ") and "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == (2 if "missing in" in hints else 1), done.stderr
+    for hint in hints:
+        assert hint in done.stderr
+    assert listing(bad_folder) == before
+
+
+def test_a_real_process_tells_what_is_wrong_in_one_line(bad_folder, ganrun):
+    before = listing(bad_folder)
+    done = ganrun("jsd", "nan.npy", "ring", cwd=bad_folder)
+    assert done.returncode == 2 and done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1 and "NaN or Inf" in done.stderr
+    assert listing(bad_folder) == before
