@@ -21,6 +21,7 @@ Expert = Callable[[np.ndarray, np.ndarray, int], Judge]
 
 MODELLED = 50_000  # most examples a side that a mixture is fitted to; a third of it above four dimensions
 LEARNED = 40_000  # most examples a side that the network on distances learns from
+SHOWN = 40  # examples a side per update that it makes: more it would hardly see
 LOGIT = 15.0  # an expert's logits are cut off here: none of them knows more than that from finite data
 
 
@@ -86,7 +87,7 @@ def distances(x: np.ndarray, is_real: np.ndarray, seed: int, updates: int = 1500
         """``inside``: the side that ``rows`` belong to, whose nearest example is the row itself."""
         logs = []
         for side, tree in trees.items():
-            distance, _ = tree.query(rows, k=ranks + (inside is side), workers=-1)
+            distance, _ = tree.query(rows, k=list(ranks + (inside is side)), workers=-1)  # type: ignore[arg-type]
             logs.append(np.log(distance + 1e-9))
         return np.concatenate([x.shape[1] * (logs[1] - logs[0]), *logs], axis=1)
 
@@ -94,7 +95,7 @@ def distances(x: np.ndarray, is_real: np.ndarray, seed: int, updates: int = 1500
     table, label = [], []
     for side in (True, False):
         rows = x[is_real == side]
-        rows = rows[rng.permutation(len(rows))[:LEARNED]]
+        rows = rows[rng.permutation(len(rows))[: min(LEARNED, SHOWN * updates)]]
         table.append(features(rows, inside=side))
         label.append(np.full(len(rows), side))
     learned = np.concatenate(table)
@@ -148,6 +149,6 @@ def _logistic(features: Callable[[np.ndarray], np.ndarray], x: np.ndarray, is_re
         return float(loss), np.concatenate([[error.sum()], slope])
 
     start = np.zeros(table.shape[1] + 1)
-    weights = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 60}).x
+    weights = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 40}).x
     inner, offset = (weights[1:] / scale).astype(np.float32), weights[0] - mean @ (weights[1:] / scale)
     return lambda rows: np.clip(features(rows) @ inner + offset, -LOGIT, LOGIT)

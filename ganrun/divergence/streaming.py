@@ -7,7 +7,9 @@ score from draws of their own. With nothing to learn by heart, what is left is w
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -64,34 +66,42 @@ class Plan:
             crowd=int(np.clip(300_000 * budget, 10_000, 2_000_000)),
             combined=int(np.clip(8_000 * budget, 2_000, 20_000)),
             scored=int(np.clip(50_000 * budget, 10_000, 400_000)),
-            updates=int(np.clip(4_000 * budget, 200, 100_000)),
+            updates=int(np.clip(3_000 * budget, 200, 100_000)),
         )
 
 
-def estimate(real: Draw, fake: Draw, seed: int = 0, budget: float = 1.0, scored: int | None = None) -> Estimate:
+def estimate(
+    real: Draw, fake: Draw, seed: int = 0, budget: float = 1.0, scored: int | None = None, workers: int = 1
+) -> Estimate:
     """Estimate the Jensen-Shannon divergence between what ``real`` and ``fake`` draw, in nats."""
     plan = Plan.of(budget)
     source = Source(real, fake, seed)
-    judge = fit(source, plan, seed, budget)
+    judge = fit(source, plan, seed, budget, workers)
     on_real, on_fake = (judge(rows) for rows in source.sides(scored or plan.scored))
     return stack.summarise(on_real, on_fake, LIMIT, method="streaming", d=source.dimensions)
 
 
-def fit(source: Source, plan: Plan, seed: int, budget: float) -> Judge:
-    """Return the classifier of examples ``(n, d)`` that ``plan`` pays for."""
+def fit(source: Source, plan: Plan, seed: int, budget: float, workers: int = 1) -> Judge:
+    """Return the classifier of examples ``(n, d)`` that ``plan`` pays for.
+
+    ``workers`` experts learn at the same time; their number changes nothing.
+    """
     x, is_real = source.labelled(plan.learned)
     see = Coordinates.fit(x)
     seen = see(x)
-    judges = [learn(seen, is_real, seed) for learn in stack.panel(seen.shape[1], budget)]
 
     def stream(n: int) -> tuple[np.ndarray, np.ndarray]:
         rows, labels = source.labelled(n // 2)
         return see(rows), labels
 
-    nearest = stack.crowd(seen.shape[1], plan.updates // 2)
-    if nearest:
-        rows, labels = stream(2 * plan.crowd)
-        judges += [learn(rows, labels, seed) for learn in nearest]
-    judges.append(network.learn(stream, stream(2 * plan.combined), seed, plan.updates))
-    judge = combine(judges, *stream(2 * plan.combined))
+    held, combined = stream(2 * plan.combined), stream(2 * plan.combined)
+    crowd = stack.crowd(seen.shape[1], max(200, plan.updates // 3))
+    nearest = stream(2 * plan.crowd) if crowd else None
+    # From here on the network alone draws, so that the order of the draws is the same whoever is done first.
+    tasks = [lambda: network.learn(stream, held, seed, plan.updates)]
+    tasks += [partial(learn, *nearest, seed) for learn in crowd if nearest is not None]
+    tasks += [partial(learn, seen, is_real, seed) for learn in stack.panel(seen.shape[1], budget)]
+    with ThreadPoolExecutor(workers) as pool:
+        judges = list(pool.map(lambda task: task(), tasks))
+    judge = combine(judges, *combined)
     return lambda rows: judge(see(rows))

@@ -41,6 +41,13 @@ def test_a_coin_by_hand():
     assert judge(np.array([[1.0], [-1.0], [0.0]])) == pytest.approx([np.log(3), -np.log(3), 0], abs=0.003)
 
 
+def test_one_example_a_side_by_hand():
+    """The ridge keeps the weight of an expert who was right twice finite: 2 log(1 + e^-w) + w^2 / 2 is least."""
+    judge = combine([column(0)], np.array([[1.0], [-1.0]]), np.array([True, False]))
+    assert 0.6748 * (1 + np.exp(0.6748)) == pytest.approx(2, abs=1e-3)
+    assert judge(np.array([[1.0], [-1.0]])) == pytest.approx([0.6748, -0.6748], abs=1e-3)
+
+
 def test_believes_the_expert_among_noise():
     x, is_real = shifted(4000, columns=9)
     judges = [log_odds, *(column(i) for i in range(1, 9))]

@@ -26,7 +26,7 @@ ALL = {
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Many small products are far slower on several threads that also have other work."""
+    """As the methods run it: many small products are far slower on threads that also have other work."""
     with threadpool_limits(1):
         yield
 

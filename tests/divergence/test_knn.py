@@ -44,6 +44,18 @@ def test_by_hand():
     assert found.se == pytest.approx(0, abs=1e-6)
 
 
+def test_against_all_distances():
+    """The fifth neighbour of each of twenty examples a side, found by looking at all of them."""
+    real, fake = pair(0, n=20)
+    see = knn.Coordinates.fit(np.concatenate([real, fake]))
+    x = see(np.concatenate([real, fake]))[:, 0]
+    distance = np.abs(x[:, None] - x)
+    own = np.concatenate([np.sort(distance[:20, :20], axis=1), np.sort(distance[20:, 20:], axis=1)])[:, 5]
+    mixed = np.sort(distance, axis=1)[:, 5]
+    by_hand = np.log(39 / 19) + np.mean(np.log(mixed / own))
+    assert knn.estimate(real, fake).estimate == pytest.approx(by_hand, abs=1e-6)
+
+
 @pytest.mark.parametrize("shared", [False, True])
 def test_repeated_examples(shared):
     """Thirty times the same hundred points: no distance is zero, and no logarithm infinite."""

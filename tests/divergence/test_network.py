@@ -71,6 +71,9 @@ def test_the_same_seed_is_the_same_network():
     one, again, other = (network.on_examples(x, is_real, seed, updates=100)(x) for seed in (7, 7, 8))
     assert np.array_equal(one, again)
     assert not np.array_equal(one, other)
+    examples = shifted(network.CALL * network.BATCH, 4)
+    starts = [network.learn(lambda n: examples, (x, is_real), seed, updates=100)(x) for seed in (0, 1)]
+    assert not np.array_equal(*starts)
 
 
 def test_logits_of_any_number_of_rows():

@@ -4,12 +4,20 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from ganrun.divergence import stack
 from ganrun.divergence.estimate import LOG_2
 
 SHIFT = 0.1114  # nats, between N(0, 1) and N(1, 1)
 CAUCHY = 0.0290  # between Cauchy distributions of scale 1 and 2
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """As the methods run it: many small products are far slower on threads that also have other work."""
+    with threadpool_limits(1):
+        yield
 
 
 def normal(n: int, seed: int, mean: float = 0.0, d: int = 1) -> np.ndarray:
@@ -86,6 +94,11 @@ def test_the_same_seed_is_the_same_number(parabolas_only):
     real, fake = normal(300, 1), normal(300, 2, mean=1)
     assert stack.estimate(real, fake, seed=3) == stack.estimate(real, fake, seed=3)
     assert stack.estimate(real, fake, seed=3) != stack.estimate(real, fake, seed=4)
+
+
+def test_folds_side_by_side(parabolas_only):
+    real, fake = normal(300, 1), normal(400, 2, mean=1)
+    assert stack.estimate(real, fake, workers=3) == stack.estimate(real, fake)
 
 
 def test_sides_swapped(parabolas_only):

@@ -1,0 +1,156 @@
+"""The linear pieces of a network of dense layers and (leaky) rectifiers on the plane.
+
+Such a network is linear on convex pieces of the latent plane, which its units cut out one after the other: each layer
+is linear on the pieces of the layers before, so a unit's sign changes on a line (Montufar et al. 2014, section 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ganrun.architectures.maxout import MaxoutGenerator
+from ganrun.architectures.mlp import MlpGenerator
+from ganrun.divergence.plane_cover import Triangles, doubled_areas
+
+LEAKY = 0.2
+NORM_EPSILON = 1e-5  # of flax's and our batch normalisation
+BLOCK = 2**12  # pieces that are cut together
+ROUNDING = 1e-12  # of the largest image
+SLIVER = 1e-9  # of a piece: a cut that leaves less on one side is not made
+
+
+@dataclass(frozen=True)
+class Rectifiers:
+    """Dense layers, each but the last followed by max(x, slope * x).
+
+    Attributes:
+        layers: kernel ``(inputs, outputs)`` and bias ``(outputs,)`` of each.
+        slope: of negative numbers; 0 for ReLU.
+    """
+
+    layers: tuple[tuple[np.ndarray, np.ndarray], ...]
+    slope: float
+
+
+def rectifiers(generator: Any, variables: Any) -> Rectifiers | None:
+    """Return ``generator`` with ``variables`` as plain layers, in double precision; None where it is something else."""
+    if not isinstance(generator, (MlpGenerator, MaxoutGenerator)) or len(generator.shape) != 1:
+        return None
+    layers = []
+    for index in range(len(generator.hidden) + 1):
+        dense = variables["params"][f"Dense_{index}"]
+        kernel, bias = np.asarray(dense["kernel"], np.float64), np.asarray(dense["bias"], np.float64)
+        if isinstance(generator, MlpGenerator) and generator.batch_norm and 0 < index < len(generator.hidden):
+            name = f"BatchNorm_{index - 1}"
+            norm, seen = ({k: np.asarray(v, np.float64) for k, v in variables[part][name].items()} for part in NORM)
+            scale = norm["scale"] / np.sqrt(seen["var"] + NORM_EPSILON)
+            kernel, bias = kernel * scale, (bias - seen["mean"]) * scale + norm["bias"]
+        layers.append((kernel, bias))
+    return Rectifiers(tuple(layers), LEAKY if isinstance(generator, MlpGenerator) else 0.0)
+
+
+NORM = ("params", "batch_stats")
+
+
+@dataclass(frozen=True)
+class _Pieces:
+    """Convex pieces: corners ``(n, corners, 2)``, the last one repeated, and the map ``(n, 3, units)`` of (z, 1)."""
+
+    corners: np.ndarray
+    maps: np.ndarray
+
+    def take(self, index: np.ndarray | slice) -> _Pieces:
+        return _Pieces(self.corners[index], self.maps[index])
+
+    def values(self) -> np.ndarray:
+        """Return what each unit gives at each corner, ``(n, corners, units)``."""
+        return self.corners @ self.maps[:, :2] + self.maps[:, 2:]
+
+
+def linear_triangles(network: Rectifiers, end: float, most: int) -> Triangles | None:
+    """Cut the square of latents from -end to end into triangles on which ``network`` is linear.
+
+    Returns:
+        The triangles, or None where there would be more than ``most``.
+    """
+    square = np.array([[[-end, -end], [end, -end], [end, end], [-end, end]]])
+    waiting = [(0, _Pieces(square, np.eye(3)[None, :, :2]))]
+    latents, images, count = [], [], 0
+    while waiting:
+        depth, pieces = waiting.pop()
+        kernel, bias = network.layers[depth]
+        maps = pieces.maps @ kernel
+        maps[:, 2] += bias
+        pieces = _Pieces(pieces.corners, maps)
+        if depth == len(network.layers) - 1:
+            latents.append(_fan(pieces.corners))
+            images.append(_fan(pieces.values()))
+            count += len(latents[-1])
+            if count > most:
+                return None
+            continue
+        pieces = _cut(pieces, network.slope)
+        waiting += [(depth + 1, pieces.take(slice(i, i + BLOCK))) for i in range(0, len(pieces.corners), BLOCK)]
+    latent, image = np.concatenate(latents), np.concatenate(images)
+    kept = doubled_areas(latent) != 0
+    return Triangles(latent[kept], image[kept], ROUNDING * float(np.abs(image).max()))
+
+
+def _fan(corners: np.ndarray) -> np.ndarray:
+    """Return the triangles ``(n, 3, 2)`` of convex pieces ``(m, corners, 2)``, among them empty ones."""
+    first = np.broadcast_to(corners[:, :1], corners[:, 2:].shape)
+    return np.stack([first, corners[:, 1:-1], corners[:, 2:]], axis=2).reshape(-1, 3, 2)
+
+
+def _cut(pieces: _Pieces, slope: float) -> _Pieces:
+    """Cut ``pieces`` where a unit is 0, and rectify the units."""
+    values = pieces.values()
+    crossed = _crossed(values.min(axis=1), values.max(axis=1))
+    positive = values.max(axis=1) > -values.min(axis=1)
+    corners, parent = pieces.corners, np.arange(len(crossed))
+    for unit in np.flatnonzero(crossed.any(axis=0)):
+        some = np.flatnonzero(crossed[parent, unit])
+        maps = pieces.maps[parent[some], :, unit]
+        value = np.einsum("ncd,nd->nc", corners[some], maps[:, :2]) + maps[:, 2:]
+        low, high = value.min(axis=1), value.max(axis=1)
+        positive[some, unit] = high > -low
+        still = _crossed(low, high)
+        some, value = some[still], value[still]
+        above, below = _side(corners[some], value), _side(corners[some], -value)
+        positive[some, unit] = True
+        other = positive[some]
+        other[:, unit] = False
+        width = max(corners.shape[1], above.shape[1], below.shape[1])
+        corners, above, below = (_padded(part, width) for part in (corners, above, below))
+        corners[some] = above
+        corners, positive = np.concatenate([corners, below]), np.concatenate([positive, other])
+        parent = np.concatenate([parent, parent[some]])
+    factor = np.where(positive, 1.0, slope)
+    return _Pieces(corners, pieces.maps[parent] * factor[:, None])
+
+
+def _crossed(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    return np.minimum(high, -low) > SLIVER * (high - low)
+
+
+def _side(corners: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Return the part of convex pieces ``(n, corners, 2)`` where ``value`` ``(n, corners)``, linear on each, is > 0."""
+    following, other = np.roll(corners, -1, axis=1), np.roll(value, -1, axis=1)
+    changes = value * other < 0
+    way = np.where(changes, value, 0.0) / np.where(changes, value - other, 1.0)
+    n, width = value.shape
+    points, kept = np.empty((n, 2 * width, 2)), np.empty((n, 2 * width), bool)
+    points[:, ::2], points[:, 1::2] = corners, corners + way[..., None] * (following - corners)
+    kept[:, ::2], kept[:, 1::2] = (value >= 0) & (corners != following).any(axis=2), changes
+    count = kept.sum(axis=1)
+    order = np.argsort(~kept, axis=1, kind="stable")
+    last = np.minimum(np.arange(count.max(initial=1)), np.maximum(count, 1)[:, None] - 1)
+    return np.take_along_axis(points, np.take_along_axis(order, last, axis=1)[..., None], axis=1)
+
+
+def _padded(corners: np.ndarray, width: int) -> np.ndarray:
+    return np.pad(corners, ((0, 0), (0, width - corners.shape[1]), (0, 0)), mode="edge")

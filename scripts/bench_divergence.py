@@ -1,0 +1,180 @@
+"""How far are the divergence estimates from the truth, and what do they cost?
+
+    python scripts/bench_divergence.py [part=table|coverage|training] [seeds=3] [pairs=TEXT] [methods=A,B] [out=FILE.md]
+
+table     every estimator on every pair of scripts/divergence_pairs.py: error, standard error, coverage, seconds, memory
+coverage  how often the lower bound lies below what the probe's own classifiers score on large fresh samples
+training  |jsd/probe - jsd/exact| along runs of `ganrun train` in one and two dimensions
+
+Each estimate is made in a process of its own, so that its seconds and its memory are its own.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import divergence_pairs as known
+import numpy as np
+
+from ganrun import device
+from ganrun.divergence import methods, stack
+from ganrun.divergence.estimate import scores
+from ganrun.divergence.sides import Side
+
+FROZEN = {1: 10_000, 2: 10_000, 8: 50_000, 32: 50_000}  # examples a side, by dimension
+REPEATS, SIDE, FRESH = 200, 1000, 20_000
+
+
+def measure(name: str, method: str, seed: int) -> dict[str, Any]:
+    """Return one estimate on one pair, with its seconds and the peak memory of this process."""
+    p, q = known.PAIRS[name]
+    rng = np.random.default_rng([seed, 1])
+    d = p.draw(rng, 2).shape[1]
+    n = FROZEN[d]
+    begun = time.perf_counter()
+    a, b = (
+        Side(name, (d,), draw=lambda n, s, one=one: one.draw(np.random.default_rng(s), n))
+        if method == "streaming"
+        else Side(name, (d,), rows=one.draw(rng, n))
+        for one in (p, q)
+    )
+    found = methods.estimate(a, b, method, seed=seed)
+    seconds = time.perf_counter() - begun
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"estimate": found.estimate, "se": found.se, "lower": found.lower, "seconds": seconds, "mib": peak}
+
+
+def apart(*words: str) -> dict[str, Any]:
+    """Run this script as a worker and return what it prints."""
+    done = subprocess.run([sys.executable, __file__, "worker", *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return json.loads(done.stdout)
+
+
+def table(given: dict[str, str], seeds: int) -> list[str]:
+    """Return the table over pairs and methods; errors are means over the seeds, with the smallest and the largest."""
+    lines = [
+        "| pair | true | method | n a side | error, mean (range) | se | lower ≤ true | seconds | MiB |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name in [name for name in known.PAIRS if given.get("pairs", "") in name]:
+        true, _ = known.truth(name)
+        d = known.PAIRS[name][0].draw(np.random.default_rng(0), 2).shape[1]
+        for method in given.get("methods", "stack,streaming,knn").split(","):
+            found = [apart(f"pair={name}", f"method={method}", f"seed={seed}") for seed in range(seeds)]
+            error = [one["estimate"] - true for one in found]
+            column = {key: float(np.mean([one[key] for one in found])) for key in ("se", "seconds", "mib")}
+            covered = sum(one["lower"] <= true for one in found)
+            n = "endless" if method == "streaming" else str(FROZEN[d])
+            lines.append(
+                f"| {name} | {true:.4f} | {method} | {n} "
+                f"| {np.mean(error):+.4f} ({min(error):+.4f} … {max(error):+.4f})"
+                f" | {column['se']:.4f} | {covered}/{seeds} | {column['seconds']:.1f} | {column['mib']:.0f} |"
+            )
+            print(lines[-1], file=sys.stderr, flush=True)
+    return lines
+
+
+def cover(shift: float, seed: int) -> dict[str, float]:
+    """Estimate N(0, 1) against N(shift, 1) from a thousand examples a side, and score the same classifiers afresh."""
+    rng = np.random.default_rng([seed, 7])
+    real, fake = rng.standard_normal((SIDE, 1)), rng.standard_normal((SIDE, 1)) + shift
+    scored = stack.cross_fit(real, fake, seed, 0.2)
+    limit = float(np.log(SIDE)) + 1.0
+    found = stack.summarise(scored.real, scored.fake, limit, method="stack", d=1)
+    fresh = rng.standard_normal((FRESH, 1))
+    value = []
+    for judge in scored.judges:
+        on_real, on_fake = scores(judge(fresh).clip(-limit, limit), judge(fresh + shift).clip(-limit, limit))
+        value.append(0.5 * (on_real.mean() + on_fake.mean()))
+    own = float(np.mean(value))
+    normal = found.estimate - 1.645 * found.se
+    return {"own": own, "estimate": found.estimate, "lower": found.lower, "normal": normal}
+
+
+def coverage(seeds: int) -> list[str]:
+    """Return the table of how often the lower bounds hold, over ``REPEATS`` repeats."""
+    del seeds
+    lines = [
+        "| shift | repeats | estimate, mean | classifiers' own value, mean | lower bound, mean | holds "
+        "| normal bound holds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for shift in (1.0, 4.0):
+        found = [cover(shift, seed) for seed in range(REPEATS)]
+        mean = {key: np.mean([one[key] for one in found]) for key in ("estimate", "own", "lower")}
+        holds = [np.mean([one[key] <= one["own"] for one in found]) for key in ("lower", "normal")]
+        lines.append(
+            f"| {shift:g} | {REPEATS} | {mean['estimate']:.4f} | {mean['own']:.4f} | {mean['lower']:.4f} "
+            f"| {holds[0]:.3f} | {holds[1]:.3f} |"
+        )
+        print(lines[-1], file=sys.stderr, flush=True)
+    return lines
+
+
+RUNS = {
+    "mixture1d": ["dataset=mixture1d", "loss=minimax", "schedule.k=5", "steps=4000", "latent.dim=1"],
+    "ring": ["dataset=ring", "steps=16000"],
+    "ring, std .1": ["dataset=ring", "dataset.std=0.1", "steps=16000"],
+}
+
+
+def training(given: dict[str, str], seeds: int) -> list[str]:
+    """Return the table of differences between probe and exact value along runs, 20 looks each."""
+    budget = given.get("budget", "1")
+    lines = [
+        "| run | budget | seed | exact, first and last | abs. difference: median, largest | within .01 "
+        "| seconds a look |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in [name for name in RUNS if given.get("pairs", "") in name]:
+        for seed in range(seeds):
+            looks = trained(
+                [*RUNS[name], f"seed={seed}", "probe.times=20", "log.pictures=20", f"probe.budget={budget}"]
+            )
+            gap = np.array([abs(row["jsd/probe"] - row["jsd/exact"]) for row in looks])
+            seconds = np.mean([row["probe/seconds"] for row in looks])
+            lines.append(
+                f"| {name} | {budget} | {seed} | {looks[0]['jsd/exact']:.3f}, {looks[-1]['jsd/exact']:.3f} "
+                f"| {np.median(gap):.4f}, {gap.max():.4f} | {np.sum(gap <= 0.01)}/{len(gap)} | {seconds:.1f} |"
+            )
+            print(lines[-1], file=sys.stderr, flush=True)
+    return lines
+
+
+def trained(overrides: list[str]) -> list[dict[str, Any]]:
+    """Train with ``overrides`` and return the rows that hold a probe's look."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "ganrun", "train", *overrides, f"hydra.run.dir={folder}/run"]
+        subprocess.run(command, check=True, capture_output=True)
+        rows = [json.loads(line) for line in (Path(folder) / "run/metrics.jsonl").read_text().splitlines()]
+    return [row for row in rows if "jsd/probe" in row]
+
+
+def main() -> None:
+    """Print the part asked for; write it to ``out`` too where that is given."""
+    given = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
+    device.prepare()
+    if sys.argv[1:2] == ["worker"]:
+        print(json.dumps(measure(given["pair"], given["method"], int(given["seed"]))))
+        return
+    seeds, part = int(given.get("seeds", 3)), given.get("part", "table")
+    about = device.describe()
+    said = " ".join(word for word in sys.argv[1:] if not word.startswith("out="))
+    lines = [f"`python scripts/bench_divergence.py {said}`, {about['device']}, jax {about['versions']['jax']}", ""]
+    lines += {"table": table, "training": training}[part](given, seeds) if part != "coverage" else coverage(seeds)
+    print("\n".join(lines))
+    if "out" in given:
+        Path(given["out"]).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
