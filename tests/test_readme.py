@@ -16,7 +16,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SHORT = ("steps=6", "log.every=3", "log.pictures=1")
+SHORT = ("steps=6", "log.every=3", "log.pictures=1", "probe=off")
+LITTLE = ("budget=0.1", "n=1000", "floor=false")
 
 
 def commands() -> list[str]:
@@ -54,6 +55,8 @@ def test_a_ganrun_command_of_the_readme_runs(command: str, workplace: Path) -> N
     trains = words[1] == "train" and "--help" not in words and "--cfg" not in words
     if trains and "resume=latest" not in words:
         words += SHORT
+    if words[1] == "jsd" and "method=exact" not in words:
+        words += LITTLE
     run(words, workplace)
 
 

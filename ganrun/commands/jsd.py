@@ -152,13 +152,17 @@ def _compare(asked: Jsd) -> None:
     if seen_a.rows is not None and seen_b.rows is not None:
         a, b, dropped = without_constants(a, b, seen_a.rows, seen_b.rows)
         warnings += dropped
+    from rich.console import Console
+
     from ganrun.divergence import methods  # heavy, and for nothing where the sides are refused
 
-    found = methods.estimate(a, b, method, n=n, seed=asked.seed, budget=asked.budget)
+    work: dict[str, Any] = {"n": n, "seed": asked.seed, "budget": asked.budget}
+    with Console(stderr=True).status(f"{method}: A against B"):
+        found = methods.estimate(a, b, method, **work)
     floor = None
     if asked.floor:
-        reference = b if method == "exact" and a.density is None else a
-        floor = methods.floor(reference, method, n=n, seed=asked.seed, budget=asked.budget)
+        with Console(stderr=True).status(f"{method}: A against itself, for the floor"):
+            floor = methods.floor(b if method == "exact" and a.density is None else a, method, **work)
     warnings = list(dict.fromkeys([*warnings, *found.warnings, *_weaknesses(found)]))
     _print(_as_json(found, floor, warnings) if asked.format == "json" else _as_text(a, b, found, floor, warnings))
 

@@ -18,7 +18,7 @@ from ganrun.divergence.plane_cover import Triangles, doubled_areas
 
 LEAKY = 0.2
 NORM_EPSILON = 1e-5  # of flax's and our batch normalisation
-BLOCK = 2**12  # pieces that are cut together
+BLOCK = 2**18  # pieces times units that are cut together
 ROUNDING = 1e-12  # of the largest image
 SLIVER = 1e-9  # of a piece: a cut that leaves less on one side is not made
 
@@ -83,7 +83,7 @@ def linear_triangles(network: Rectifiers, end: float, most: int) -> Triangles | 
     while waiting:
         depth, pieces = waiting.pop()
         kernel, bias = network.layers[depth]
-        maps = pieces.maps @ kernel
+        maps = (pieces.maps.reshape(-1, len(kernel)) @ kernel).reshape(-1, 3, len(bias))
         maps[:, 2] += bias
         pieces = _Pieces(pieces.corners, maps)
         if depth == len(network.layers) - 1:
@@ -93,8 +93,8 @@ def linear_triangles(network: Rectifiers, end: float, most: int) -> Triangles | 
             if count > most:
                 return None
             continue
-        pieces = _cut(pieces, network.slope)
-        waiting += [(depth + 1, pieces.take(slice(i, i + BLOCK))) for i in range(0, len(pieces.corners), BLOCK)]
+        pieces, size = _cut(pieces, network.slope), max(64, BLOCK // len(bias))
+        waiting += [(depth + 1, pieces.take(slice(i, i + size))) for i in range(0, len(pieces.corners), size)]
     latent, image = np.concatenate(latents), np.concatenate(images)
     kept = doubled_areas(latent) != 0
     return Triangles(latent[kept], image[kept], ROUNDING * float(np.abs(image).max()))
@@ -108,32 +108,28 @@ def _fan(corners: np.ndarray) -> np.ndarray:
 
 def _cut(pieces: _Pieces, slope: float) -> _Pieces:
     """Cut ``pieces`` where a unit is 0, and rectify the units."""
-    values = pieces.values()
-    crossed = _crossed(values.min(axis=1), values.max(axis=1))
-    positive = values.max(axis=1) > -values.min(axis=1)
+    crossed = _crossed(pieces.values())
     corners, parent = pieces.corners, np.arange(len(crossed))
     for unit in np.flatnonzero(crossed.any(axis=0)):
         some = np.flatnonzero(crossed[parent, unit])
         maps = pieces.maps[parent[some], :, unit]
         value = np.einsum("ncd,nd->nc", corners[some], maps[:, :2]) + maps[:, 2:]
-        low, high = value.min(axis=1), value.max(axis=1)
-        positive[some, unit] = high > -low
-        still = _crossed(low, high)
+        still = _crossed(value)
         some, value = some[still], value[still]
         above, below = _side(corners[some], value), _side(corners[some], -value)
-        positive[some, unit] = True
-        other = positive[some]
-        other[:, unit] = False
         width = max(corners.shape[1], above.shape[1], below.shape[1])
         corners, above, below = (_padded(part, width) for part in (corners, above, below))
         corners[some] = above
-        corners, positive = np.concatenate([corners, below]), np.concatenate([positive, other])
-        parent = np.concatenate([parent, parent[some]])
-    factor = np.where(positive, 1.0, slope)
-    return _Pieces(corners, pieces.maps[parent] * factor[:, None])
+        corners, parent = np.concatenate([corners, below]), np.concatenate([parent, parent[some]])
+    maps = pieces.maps[parent]
+    within = corners.mean(axis=1)
+    value = maps[:, 2] + within[:, :1] * maps[:, 0] + within[:, 1:] * maps[:, 1]
+    return _Pieces(corners, maps * np.where(value > 0, 1.0, slope)[:, None])
 
 
-def _crossed(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+def _crossed(value: np.ndarray) -> np.ndarray:
+    """Return whether ``value`` ``(n, corners, ...)`` is well above 0 at one corner and well below at another."""
+    low, high = value.min(axis=1), value.max(axis=1)
     return np.minimum(high, -low) > SLIVER * (high - low)
 
 

@@ -1,5 +1,7 @@
 """Each expert where it should be good, and what all of them promise."""
 
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -166,6 +168,17 @@ def test_sides_far_apart(name):
     logits = ALL[name](x, is_real, 0)(x).reshape(len(x), -1)
     assert np.all(logits[is_real] > 0.5)
     assert np.all(logits[~is_real] < -0.5)
+
+
+def test_mixtures_side_by_side_leave_the_warnings_as_they_are():
+    """Too few rounds are no cause for a warning, nor for silence about others, in whatever order threads finish."""
+    rng = np.random.default_rng(0)
+    x, is_real = labelled(rng.normal(size=(300, 2)), rng.normal(size=(300, 2)))
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(2) as pool:
+        tasks = [(seed, *sizes) for seed in range(30) for sizes in ((4, 2), (25, 5))]
+        list(pool.map(lambda task: experts.mixture(x, is_real, *task), tasks))
+    assert warnings.filters == before
 
 
 @pytest.mark.parametrize("name", ALL)

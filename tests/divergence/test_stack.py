@@ -28,13 +28,13 @@ def normal(n: int, seed: int, mean: float = 0.0, d: int = 1) -> np.ndarray:
 
 
 def test_nothing_to_tell():
-    found = stack.estimate(normal(4000, 1), normal(4000, 2), budget=0.05)
+    found = stack.estimate(normal(4000, 1), normal(4000, 2), budget=0.05, workers=2)
     assert abs(found.estimate) < 0.003
     assert found.lower < found.estimate
 
 
 def test_shift():
-    found = stack.estimate(normal(2000, 1), normal(2000, 2, mean=1), budget=0.1)
+    found = stack.estimate(normal(2000, 1), normal(2000, 2, mean=1), budget=0.1, workers=2)
     assert found.estimate == pytest.approx(SHIFT, abs=3.5 * found.se + 0.005)
     assert 0.004 < found.se < 0.009
     assert found.lower < SHIFT
@@ -44,7 +44,7 @@ def test_shift():
 
 def test_as_many_examples_as_there_are():
     """More of one side than of the other is no difference between them: 4 to 1, a log-odds of 1.4 for every example."""
-    found = stack.estimate(normal(1000, 1), normal(4000, 2, mean=1), budget=0.05)
+    found = stack.estimate(normal(1000, 1), normal(4000, 2, mean=1), budget=0.05, workers=2)
     assert found.estimate == pytest.approx(SHIFT, abs=3.5 * found.se + 0.01)
     assert found.n == 1000
 
@@ -53,27 +53,27 @@ def test_disjoint_segments():
     """{0} x [0, 1] and {0.001} x [0, 1]: nothing in common, however near (claim 4 of the sources)."""
     rng = np.random.default_rng(0)
     real, fake = (np.c_[np.full(500, x), rng.random(500)] for x in (0.0, 0.001))
-    found = stack.estimate(real, fake, budget=0.05)
+    found = stack.estimate(real, fake, budget=0.05, workers=2)
     assert LOG_2 - 0.01 < found.estimate < LOG_2
     assert LOG_2 - 0.1 < found.lower < LOG_2
 
 
 def test_heavy_tails():
     rng = np.random.default_rng(0)
-    found = stack.estimate(rng.standard_cauchy((2000, 1)), 2 * rng.standard_cauchy((2000, 1)), budget=0.05)
+    found = stack.estimate(rng.standard_cauchy((2000, 1)), 2 * rng.standard_cauchy((2000, 1)), budget=0.05, workers=2)
     assert found.estimate == pytest.approx(CAUCHY, abs=3.5 * found.se + 0.006)
 
 
 def test_copied_examples_are_no_difference():
     """Half of the fakes are real examples, number for number: both samples still come from one distribution."""
     real, more = normal(1000, 1, d=2), normal(500, 2, d=2)
-    found = stack.estimate(real, np.concatenate([real[:500], more]), budget=0.05)
+    found = stack.estimate(real, np.concatenate([real[:500], more]), budget=0.05, workers=2)
     assert abs(found.estimate) < 0.006
 
 
 def test_more_dimensions_than_are_kept():
     """A hundred columns, each of them shifted by a little: 0.2 sqrt(100) = 2 along the diagonal."""
-    found = stack.estimate(normal(1000, 1, d=100), normal(1000, 2, mean=0.2, d=100), budget=0.05)
+    found = stack.estimate(normal(1000, 1, d=100), normal(1000, 2, mean=0.2, d=100), budget=0.05, workers=2)
     assert 0.12 < found.estimate < 0.3368 + 3.5 * found.se  # a frozen thousand does not show all of it
     assert found.d == 100
 

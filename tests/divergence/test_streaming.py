@@ -28,7 +28,7 @@ def normal(mean: float = 0.0):
 
 
 def test_shift():
-    found = streaming.estimate(normal(), normal(1), budget=0.05)
+    found = streaming.estimate(normal(), normal(1), budget=0.05, workers=2)
     assert found.estimate == pytest.approx(SHIFT, abs=3.5 * found.se + 0.004)
     assert found.estimate - 6 * found.se < found.lower < SHIFT
     assert (found.method, found.n, found.d) == ("streaming", 10_000, 1)
@@ -44,7 +44,7 @@ def test_the_same_seed_is_the_same_number(monkeypatch):
 
 
 def test_sides_that_share_a_source_of_noise_and_nothing_to_tell():
-    found = streaming.estimate(normal(), normal(), seed=1, budget=0.05, scored=20_000)
+    found = streaming.estimate(normal(), normal(), seed=1, budget=0.05, scored=20_000, workers=2)
     assert abs(found.estimate) < 0.002
     assert found.n == 20_000
 
