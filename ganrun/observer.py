@@ -6,7 +6,8 @@ on. What it finds depends on the seed and the step alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -15,6 +16,7 @@ import numpy as np
 from ganrun.config import Train
 from ganrun.divergence import exact
 from ganrun.divergence.calibration import calibrate, calibrated_readout
+from ganrun.divergence.plane import of_plane
 from ganrun.divergence.run_side import generator_side
 from ganrun.divergence.sides import Side, data_side
 from ganrun.game.method import Gan, Snapshot
@@ -25,6 +27,8 @@ from ganrun.writers.densities import densities
 
 IMAGES, PLANE_POINTS, LINE_POINTS = 64, 10_000, 100_000  # samples behind a picture
 DENSE = 1 << 17  # samples behind jsd/exact where the generator cannot be followed
+ON_THE_WAY = {"nodes": 192, "points": 1 << 14}  # how finely a latent plane is followed
+AT_THE_END = {"nodes": 512, "points": 1 << 15}
 
 
 class NotFinite(Exception):
@@ -114,15 +118,22 @@ class Observer:
         """Add the divergences that can be had exactly, and return the samples that show the model's density best."""
         if self.density is None:
             return samples
-        if model.d == 1 and model.latent_dim == 1 and model.push is not None:
+        assert model.push is not None and model.draw is not None
+        if model.d == 1 and model.latent_dim == 1:
             found = exact.of_push(self.density, model.push, model.prior)
         else:
-            assert model.draw is not None
             seed = int(np.random.SeedSequence([self.config.seed, step, 1]).generate_state(1)[0])
             samples = model.draw(DENSE, seed)
             found = exact.of_samples(self.density, samples)
-        seen.scalars |= {"jsd/exact": found.jsd, "kl/forward": found.kl_forward, "kl/reverse": found.kl_reverse}
+            if model.d == 2 and model.latent_dim == 2:
+                care = AT_THE_END if step == self.config.steps else ON_THE_WAY
+                pushed = of_plane(self.density, model.push, model.prior, **care, seed=seed)
+                found = replace(found, jsd=pushed.jsd, kl_reverse=pushed.kl_reverse, error=pushed.error)
+                if pushed.missed:
+                    found = replace(found, kl_forward=math.inf)
+                seen.scalars["data_missed"] = pushed.missed
+        seen.scalars |= {"jsd/exact": found.jsd, "jsd/exact_error": found.error}
+        seen.scalars |= {"kl/forward": found.kl_forward, "kl/reverse": found.kl_reverse}
         if found.w1 is not None:
             seen.scalars["w1"] = found.w1
-        seen.scalars["jsd/exact_error"] = found.error
         return samples

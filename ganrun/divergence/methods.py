@@ -10,12 +10,13 @@ from dataclasses import replace
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ganrun.divergence import exact, knn, stack, streaming
+from ganrun.divergence import exact, knn, plane, stack, streaming
 from ganrun.divergence.estimate import Estimate
 from ganrun.divergence.sides import Side
 
 SAMPLES = 10_000  # drawn of a side that has no end, where no number is given
 DENSE = 1 << 21  # samples behind an exact value, where the model can only be sampled
+NODES = 1024  # a side of the grid on which a latent plane is followed
 
 
 def estimate(a: Side, b: Side, method: str, *, n: int | None = None, seed: int = 0, budget: float = 1.0) -> Estimate:
@@ -79,6 +80,9 @@ def _exact(a: Side, b: Side, n: int | None, seed: int, budget: float) -> Estimat
         found = exact.of_densities(data.density, model.density)
     elif model.push is not None and model.latent_dim == 1 and model.d == 1:
         found = exact.of_push(data.density, model.push, model.prior)
+    elif model.push is not None and model.latent_dim == 2 and model.d == 2:
+        nodes = int(np.clip(NODES * budget**0.5, 128, 2048))
+        found = plane.of_plane(data.density, model.push, model.prior, nodes, seed=seed)
     elif model.draw is not None:
         used = n or int(DENSE * min(budget, 2.0))
         found = exact.of_samples(data.density, model.draw(used, seed))

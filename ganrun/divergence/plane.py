@@ -8,7 +8,7 @@ linearly, so the model's density at a point is a sum over the triangles whose im
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -20,7 +20,7 @@ from ganrun.divergence.plane_pieces import Rectifiers, linear_triangles
 
 END = {"normal": 6.0, "uniform": 1.0}  # latents are followed to here; 4e-9 of the normal prior lies beyond
 SPREAD = 3.0**0.5  # nodes of the normal prior lie as densely as a normal of this width: best for errors of second order
-ROUNDING = 2.0**-23  # of float32
+PRECISION = 2.0**-23  # of float32
 FLAT = 0.01  # share of the model on lines and points that float32 may make of thin images
 AGREEMENT = 0.02  # by which a generator and its layers may differ, of the largest image: some devices round to 8 bits
 LOG_2 = float(np.log(2))
@@ -37,14 +37,12 @@ class Plane:
         kl_reverse: KL(model, data), nats; infinite where the model puts mass on lines or points.
         missed: share of the data where the model has no density; KL(data, model) is infinite where it is not 0.
         error: how far ``jsd`` may be off, nats.
-        exact: whether the linear pieces of a network were followed, so that only points are a matter of chance.
     """
 
     jsd: float
     kl_reverse: float
     missed: float
     error: float
-    exact: bool
 
 
 def of_plane(
@@ -90,15 +88,17 @@ def of_plane(
     pieces = None if network is None else linear_triangles(network, END[prior], 2 * nodes**2)
     if pieces is not None:
         _require_same(push, pieces)
-        return queries.compare(pieces, *_pieces_of(pieces, queries.latents), exact=True)
+        ratios = queries.log_ratios(pieces, _pieces_of(pieces, queries.latents))
+        return queries.summary(ratios, queries.scores(ratios), lost=0.0, flat=0.0)
     axis = _axis(prior, nodes)
     images = _images(push, axis)
     fine, coarse = (
-        queries.compare(_grid(axis[::step], images[::step, ::step]), _cells_of(axis[::step], queries.latents))
+        queries.log_ratios(_grid(axis[::step], images[::step, ::step]), _cells_of(axis[::step], queries.latents))
         for step in (1, 2)
     )
-    change = fine.jsd - coarse.jsd
-    return replace(fine, jsd=float(np.clip(fine.jsd + change, 0.0, LOG_2)), error=fine.error + abs(change))
+    change = [a - b for a, b in zip(queries.scores(fine), queries.scores(coarse), strict=True)]
+    scores = [a + b for a, b in zip(queries.scores(fine), change, strict=True)]
+    return queries.summary(fine, scores, lost=abs(queries.mean(change)), flat=FLAT)
 
 
 @dataclass(frozen=True)
@@ -134,20 +134,146 @@ class _Queries:
         latents = 2 * square - 1 if prior == "uniform" else ndtri(square).clip(-END[prior], END[prior])
         return cls(density, prior, data, cells.log_density(density, data), sides, weights, latents)
 
-    def compare(self, triangles: Triangles, owners: np.ndarray, exact: bool = False) -> Plane:
-        """Compare the data with the mass that ``triangles`` carry, where ``owners`` are those of the latents."""
+    def log_ratios(self, triangles: Triangles, owners: np.ndarray) -> list[np.ndarray]:
+        """Return log(q / p), nats, at points of each mode and of the model, whose mass ``triangles`` carry.
+
+        ``owners`` are the numbers of the triangles in which the latents lie.
+        """
         n, thinned = len(self.data), _inverse(stretch(triangles))
         images = inside(triangles.images[owners], *coordinates(triangles.latents[owners], self.latents))
         owner = np.append(np.full(n, -1), owners)
         q = np.append(np.zeros(n), self._prior(self.latents) * thinned[owners])
-        for point, triangle, u, w in hits(Strips(np.concatenate([self.data, images])), triangles.images):
+        # On an image without an area the model's density is infinite, whatever else is there.
+        wide, asked = np.flatnonzero(thinned), np.flatnonzero(np.append(np.ones(n), thinned[owners]))
+        for place, number, u, w in hits(Strips(np.concatenate([self.data, images])[asked]), triangles.images[wide]):
             # Whatever rounding makes of its image, a latent lies in its own triangle, and once.
-            other = owner[point] != triangle
-            point, triangle = point[other], triangle[other]
+            other = owner[asked[place]] != wide[number]
+            point, triangle = asked[place[other]], wide[number[other]]
             there = inside(triangles.latents[triangle], u[other], w[other])
             q += np.bincount(point, self._prior(there) * thinned[triangle], len(q))
-        flat = thinned[owners] == 0
+        q[n:][thinned[owners] == 0] = np.inf
         with np.errstate(divide="ignore"):
-            log_ratio = np.log(q) - np.append(self.log_p, cells.log_density(self.density, images))
-        log_ratio[n:][flat] = np.inf
-        return self._summary(log_ratio[:n], log_ratio[n:], flat.mean() > (0 if exact else FLAT), exact)
+            ratios = np.log(q) - np.append(self.log_p, cells.log_density(self.density, images))
+        return np.split(ratios, np.cumsum(self.sides**2))
+
+    def _prior(self, latents: np.ndarray) -> np.ndarray:
+        if self.prior == "uniform":
+            return np.full(len(latents), 0.25)
+        return np.exp(-0.5 * np.sum(latents**2, axis=1)) / (2 * np.pi)
+
+    def scores(self, ratios: list[np.ndarray]) -> list[np.ndarray]:
+        return [LOG_2 - _entropy(part) for part in ratios]
+
+    def mean(self, parts: list[np.ndarray]) -> float:
+        """Return the mean over both sides of what is given for points of each mode and of the model."""
+        return float(self._shares @ [part.mean() for part in parts])
+
+    @property
+    def _shares(self) -> np.ndarray:
+        return 0.5 * np.append(self.weights, 1.0)
+
+    def summary(self, ratios: list[np.ndarray], scores: list[np.ndarray], lost: float, flat: float) -> Plane:
+        on_model = ratios[-1]
+        singular = np.isposinf(on_model)
+        variances = [_variance(part) for part in scores]
+        return Plane(
+            jsd=float(np.clip(self.mean(scores), 0.0, LOG_2)),
+            kl_reverse=float("inf") if singular.mean() > flat else float(on_model[~singular].mean()),
+            missed=float(self.weights @ [np.mean(np.isneginf(part)) for part in ratios[:-1]]),
+            # What has less mass than a few points may not have been met at all.
+            error=2 * float(np.sqrt(self._shares**2 @ variances)) + LOG_2 / len(on_model) + lost,
+        )
+
+
+def _even(side: int, rng: np.random.Generator) -> np.ndarray:
+    """Return a point in each of ``side``^2 cells of the unit square, ``(side^2, 2)``."""
+    corner = np.stack(np.meshgrid(np.arange(side), np.arange(side), indexing="ij"), axis=-1).reshape(-1, 2)
+    return np.clip((corner + rng.random(corner.shape)) / side, 1e-16, 1 - 1e-16)
+
+
+def _entropy(log_odds: np.ndarray) -> np.ndarray:
+    """Return the entropy of a coin with these log-odds, nats."""
+    size = np.minimum(np.abs(log_odds), 700)
+    return np.log1p(np.exp(-size)) + size / (1 + np.exp(size))
+
+
+def _variance(scores: np.ndarray) -> float:
+    """Return the variance of the mean of ``scores``, one from each cell of a square grid.
+
+    What a score differs by from the mean of its neighbours has 3/2 of the variance within a cell, if scores are
+    either noise or change evenly from cell to cell.
+    """
+    square = scores.reshape(round(len(scores) ** 0.5), -1)
+    bends = [side[1:-1] - 0.5 * (side[:-2] + side[2:]) for side in (square, square.T)]
+    return float(np.mean([np.mean(bend**2) for bend in bends])) / 1.5 / len(scores)
+
+
+def _inverse(x: np.ndarray) -> np.ndarray:
+    return np.where(x > 0, 1 / np.where(x > 0, x, 1.0), 0.0)
+
+
+# The pieces of a network -----------------------------------------------------------------------------------------
+
+
+def _pieces_of(triangles: Triangles, latents: np.ndarray) -> np.ndarray:
+    """Return the number of the triangle that each of ``latents`` lies in."""
+    owners = np.zeros(len(latents), np.int64)
+    for point, triangle, _, _ in hits(Strips(latents), triangles.latents, slack=1e-6):
+        owners[point] = triangle
+    return owners
+
+
+def _require_same(push: Push, triangles: Triangles) -> None:
+    some = slice(None, None, len(triangles.latents) // 500 + 1)
+    centres, expected = triangles.latents[some].mean(axis=1), triangles.images[some].mean(axis=1)
+    off = np.abs(_pushed(push, centres) - expected).max()
+    if off > AGREEMENT * np.abs(expected).max() + 1e-6:
+        raise ValueError(f"the network is not the generator: their images differ by up to {off:.3g}.")
+
+
+# A grid ----------------------------------------------------------------------------------------------------------
+
+
+def _axis(prior: str, nodes: int) -> np.ndarray:
+    """Return the nodes of one axis, an odd number of them; as float32 has them, for the generator sees those."""
+    end, cells_ = END[prior], nodes // 2 * 2
+    if prior == "uniform":
+        axis = np.linspace(-end, end, cells_ + 1)
+    else:
+        last = ndtr(-end / SPREAD)
+        axis = SPREAD * ndtri(np.linspace(last, 1 - last, cells_ + 1))
+    return axis.astype(np.float32).astype(np.float64)
+
+
+def _images(push: Push, axis: np.ndarray) -> np.ndarray:
+    latents = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1)
+    return _pushed(push, latents.reshape(-1, 2)).reshape(latents.shape)
+
+
+def _pushed(push: Push, latents: np.ndarray) -> np.ndarray:
+    images = np.asarray(push(latents.astype(np.float32)))
+    if images.shape != latents.shape:
+        raise ValueError(f"the generator returned shape {images.shape} for {latents.shape} numbers; need the same.")
+    if not np.isfinite(images).all():
+        raise ValueError("the generator returned numbers that are not finite.")
+    return images.astype(np.float64)
+
+
+def _grid(axis: np.ndarray, images: np.ndarray) -> Triangles:
+    """Return two triangles a cell, first all lower left ones."""
+    latents = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1)
+    return Triangles(_halves(latents), _halves(images), PRECISION)
+
+
+def _halves(nodes: np.ndarray) -> np.ndarray:
+    corner, right, up, opposite = nodes[:-1, :-1], nodes[1:, :-1], nodes[:-1, 1:], nodes[1:, 1:]
+    halves = [np.stack(three, axis=2).reshape(-1, 3, 2) for three in ((corner, right, up), (opposite, up, right))]
+    return np.concatenate(halves)
+
+
+def _cells_of(axis: np.ndarray, latents: np.ndarray) -> np.ndarray:
+    """Return the number of the triangle that each of ``latents`` lies in."""
+    last = len(axis) - 2
+    cell = np.clip(np.searchsorted(axis, latents, side="right") - 1, 0, last)
+    part = ((latents - axis[cell]) / (axis[cell + 1] - axis[cell])).sum(axis=1)
+    return (cell[:, 0] + (part > 1) * (last + 1)) * (last + 1) + cell[:, 1]

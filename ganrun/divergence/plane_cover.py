@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-STRIP = 128  # points in a strip
+STRIP = 256  # points in a strip
 BLOCK = 2**15  # triangles looked at together
 PAIRS = 2**18  # of triangles and strips looked at together
 SLACK = 1e-9  # of the points' height that a search looks further up and down: far more than rounding
@@ -21,12 +21,12 @@ class Triangles:
     Attributes:
         latents: corners in the latent plane.
         images: corners in the data's plane; a triangle is mapped linearly onto its image.
-        rounding: how far off an image may be: an image that is no thicker is taken for a line or a point.
+        precision: of the images' coordinates, as a part of them.
     """
 
     latents: np.ndarray
     images: np.ndarray
-    rounding: float
+    precision: float
 
 
 def doubled_areas(corners: np.ndarray) -> np.ndarray:
@@ -36,11 +36,11 @@ def doubled_areas(corners: np.ndarray) -> np.ndarray:
 
 
 def stretch(triangles: Triangles) -> np.ndarray:
-    """Return by how much images are larger than their latents, ``(n,)``; 0 where they are lines or points."""
-    area = np.abs(doubled_areas(triangles.images))
-    sides = np.abs(triangles.images - np.roll(triangles.images, 1, axis=1)).max(axis=(1, 2))
-    latent = np.abs(doubled_areas(triangles.latents))
-    return np.where(area > triangles.rounding * sides, area / np.maximum(latent, TINY), 0.0)
+    """Return by how much images are larger than their latents, ``(n,)``; 0 where rounding may be all they have."""
+    area, latent = np.abs(doubled_areas(triangles.images)), np.abs(doubled_areas(triangles.latents))
+    size, extent = np.abs(triangles.images).max(axis=1), np.ptp(triangles.images, axis=1)
+    rounding = triangles.precision * (size * extent[:, ::-1]).sum(axis=1)
+    return np.where(area > rounding, area / np.maximum(latent, TINY), 0.0)
 
 
 class Strips:
@@ -141,3 +141,11 @@ def inside(corners: np.ndarray, u: np.ndarray, w: np.ndarray) -> np.ndarray:
     """Return the points ``(n, 2)`` that have coordinates ``u`` and ``w`` ``(n,)`` in triangles ``(n, 3, 2)``."""
     a, b, c = (corners[:, k] for k in range(3))
     return a + u[:, None] * (b - a) + w[:, None] * (c - a)
+
+
+def coordinates(corners: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the coordinates in triangles ``(n, 3, 2)`` of ``points`` ``(n, 2)``: 0 and 0 at the first corner."""
+    a, b, c = (corners[:, k] for k in range(3))
+    right, up, (x, y) = b - a, c - a, (points - a).T
+    area = right[:, 0] * up[:, 1] - right[:, 1] * up[:, 0]
+    return (x * up[:, 1] - y * up[:, 0]) / area, (y * right[:, 0] - x * right[:, 1]) / area

@@ -6,7 +6,6 @@ is linear on the pieces of the layers before, so a unit's sign changes on a line
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,7 @@ from ganrun.divergence.plane_cover import Triangles, doubled_areas
 LEAKY = 0.2
 NORM_EPSILON = 1e-5  # of flax's and our batch normalisation
 BLOCK = 2**18  # pieces times units that are cut together
-ROUNDING = 1e-12  # of the largest image
+PRECISION = 1e-12  # of images
 SLIVER = 1e-9  # of a piece: a cut that leaves less on one side is not made
 
 
@@ -97,7 +96,7 @@ def linear_triangles(network: Rectifiers, end: float, most: int) -> Triangles | 
         waiting += [(depth + 1, pieces.take(slice(i, i + size))) for i in range(0, len(pieces.corners), size)]
     latent, image = np.concatenate(latents), np.concatenate(images)
     kept = doubled_areas(latent) != 0
-    return Triangles(latent[kept], image[kept], ROUNDING * float(np.abs(image).max()))
+    return Triangles(latent[kept], image[kept], PRECISION)
 
 
 def _fan(corners: np.ndarray) -> np.ndarray:

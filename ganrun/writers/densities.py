@@ -87,7 +87,8 @@ def _plane(
     top = np.log10(max(data.max(), model.max()) / area)
     for axes, masses, name in zip(panels[0], (data, model), ("p_data", "p_g"), strict=True):
         height = np.log10(np.maximum(masses / area, 1e-300))
-        shown = _show(axes, np.where(masses > 0, height, np.nan), edges, "viridis", (top - DECADES, top), name)
+        height = np.where(height > top - DECADES, height, np.nan)
+        shown = _show(axes, height, edges, "viridis", (top - DECADES, top), name)
     figure.colorbar(shown, ax=panels[0], label="log10 density")
     for axes, chance, name in zip(panels[1], (best, learned), ("optimal D*", f"learned {label}"), strict=True):
         shown = _show(axes, chance, edges, "RdBu_r", (0.0, 1.0), name)

@@ -20,7 +20,7 @@ from ganrun.writers.tensorboard import CHARTS
 STEPS = 40
 LOGGED = (f"steps={STEPS}", "log.every=10", "log.pictures=2", "checkpoint.steps=20")  # after tiny: the last word counts
 LOSSES = ("relativistic", "hinge")
-EXACT = {"jsd/exact", "jsd/exact_error", "kl/forward", "kl/reverse"}
+EXACT = {"data_missed", "jsd/exact", "jsd/exact_error", "kl/forward", "kl/reverse"}
 PICTURED = {"modes/covered", "modes/high_quality", "D(x)/calibrated", "D(G(z))/calibrated"} | EXACT
 ALWAYS = {
     "critic/real",

@@ -31,7 +31,15 @@ ALWAYS = (
     "schedule/k",
     "steps_per_second",
 )
-PICTURED = ("modes/covered", "modes/high_quality", "jsd/exact", "jsd/exact_error", "kl/forward", "kl/reverse")
+PICTURED = (
+    "modes/covered",
+    "modes/high_quality",
+    "data_missed",
+    "jsd/exact",
+    "jsd/exact_error",
+    "kl/forward",
+    "kl/reverse",
+)
 REFERENCES = {"chart/one_half": 0.5, "chart/log_2": 0.6931472}
 PLAINER = {"chart/D_on_data": "D(x)", "chart/D_on_samples": "D(G(z))"}  # for the page that cannot draw a parenthesis
 

@@ -170,6 +170,14 @@ def test_sides_far_apart(name):
     assert np.all(logits[~is_real] < -0.5)
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_the_largest_seeds(name):
+    """A run's seed may be as large as 2^32 - 1, and every fold adds a number of its own to it."""
+    rng = np.random.default_rng(0)
+    x, is_real = labelled(rng.normal(size=(60, 2)), rng.normal(size=(60, 2)) + 1)
+    assert np.isfinite(ALL[name](x, is_real, 2**32 + 3)(x)).all()
+
+
 def test_mixtures_side_by_side_leave_the_warnings_as_they_are():
     """Too few rounds are no cause for a warning, nor for silence about others, in whatever order threads finish."""
     rng = np.random.default_rng(0)

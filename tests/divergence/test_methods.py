@@ -1,5 +1,7 @@
 """The methods by name, over sides of every kind."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -144,10 +146,31 @@ def test_exact_from_samples(model):
     assert found.n == 200_000
 
 
+def test_two_latent_numbers_are_followed_in_the_plane(monkeypatch):
+    given = []
+
+    def of_plane(density, push, prior, *_, **__):
+        given.append((density, push, prior))
+        return SimpleNamespace(jsd=0.3, error=0.02)
+
+    monkeypatch.setattr(methods.plane, "of_plane", of_plane)
+    density = mixture(np.zeros((1, 2)), 1.0)
+    data = Side("data", (2,), draw=drawing(density), density=density)
+    model = Side("run", (2,), draw=lambda n, seed: np.zeros((n, 2)), push=lambda z: z, prior="uniform", latent_dim=2)
+    found = methods.estimate(model, data, "exact")
+    assert given == [(density, model.push, "uniform")]
+    assert (found.estimate, found.se, found.d) == (0.3, 0.01, 2)
+    assert found.lower == pytest.approx(0.28)
+
+
 def test_exact_follows_the_budget(monkeypatch):
     monkeypatch.setattr(methods, "DENSE", 1 << 14)
     sizes = [methods.estimate(known(), endless(1), "exact", budget=budget).n for budget in (0.5, 1.0, 2.0, 1000.0)]
     assert sizes == [1 << 13, 1 << 14, 1 << 15, 1 << 15]
+
+
+def test_exact_with_next_to_no_budget():
+    assert methods.estimate(known(), endless(1), "exact", budget=1e-6).estimate == pytest.approx(SHIFT, abs=0.05)
 
 
 def test_exact_needs_a_density():

@@ -78,6 +78,12 @@ def test_more_dimensions_than_are_kept():
     assert found.d == 100
 
 
+def test_next_to_no_budget_and_the_largest_seed():
+    """Whatever the command line accepts gives a number, if not a good one."""
+    found = stack.estimate(normal(100, 1), normal(100, 2, mean=1), seed=2**32 - 1, budget=1e-6, workers=2)
+    assert -0.1 < found.estimate < 0.25
+
+
 # A cheap panel, where only the bookkeeping matters -------------------------------------------------------------------
 
 
