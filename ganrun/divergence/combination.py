@@ -31,7 +31,9 @@ def combine(judges: list[Judge], x: np.ndarray, is_real: np.ndarray) -> Judge:
     start = np.concatenate([[0.0], np.full(columns, 1.0 / columns)])
     bounds = [(None, None)] + [(0.0, None)] * columns
     weights = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds).x
-    return lambda rows: np.clip(opinions(judges, rows) @ weights[1:] + weights[0], -LOGIT, LOGIT)
+    # With more examples of one side the logits learned are those of log n p / (m q): take log n / m out again.
+    offset = weights[0] - np.log(target.sum() / (len(target) - target.sum()))
+    return lambda rows: np.clip(opinions(judges, rows) @ weights[1:] + offset, -LOGIT, LOGIT)
 
 
 def opinions(judges: list[Judge], x: np.ndarray) -> np.ndarray:

@@ -31,10 +31,11 @@ class Coordinates:
     @classmethod
     def fit(cls, x: np.ndarray) -> Coordinates:
         """Fit to ``x`` ``(n, d)``, both samples together."""
+        x = np.asarray(x, np.float64)  # the squares of large numbers do not add up in single precision
         low, centre, high = np.percentile(x, [25, 50, 75], axis=0)
         spread = x.std(axis=0)
         # A column that is mostly one value (the border of a picture) has no interquartile range, but varies.
-        scale = np.where(high - low > 1e-3 * spread, (high - low) / 1.349, np.where(spread > 0, spread, 1.0))
+        scale = np.where(high > low, (high - low) / 1.349, np.where(spread > 0, spread, 1.0))
         drawn_in = _draw_in(x, centre, scale)
         mean = drawn_in.mean(axis=0)
         variance, axes = np.linalg.eigh(np.atleast_2d(np.cov(drawn_in.T)))

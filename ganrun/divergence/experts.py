@@ -8,6 +8,8 @@ expert, and the combination of :mod:`ganrun.divergence.combination` learns whom 
 
 from __future__ import annotations
 
+import threading
+import warnings
 from collections.abc import Callable
 from functools import partial
 
@@ -81,21 +83,26 @@ def distances(x: np.ndarray, is_real: np.ndarray, seed: int, updates: int = 1500
     from ganrun.divergence import network  # which needs the names above
 
     ranks = np.array([k for k in (1, 2, 4, 8, 16, 32, 64) if 4 * k <= min(is_real.sum(), (~is_real).sum())])
+    reach = np.unique(ranks[:, None] + np.arange(3))
     trees = {side: KDTree(x[is_real == side]) for side in (True, False)}
 
     def features(rows: np.ndarray, inside: bool | None = None) -> np.ndarray:
         """``inside``: the side that ``rows`` belong to, whose nearest example is the row itself."""
         logs = []
         for side, tree in trees.items():
-            distance, _ = tree.query(rows, k=list(ranks + (inside is side)), workers=-1)  # type: ignore[arg-type]
-            logs.append(np.log(distance + 1e-9))
+            distance, _ = tree.query(rows, k=list(reach), workers=-1)  # type: ignore[arg-type]
+            own = int(inside is side)
+            # An exact copy tells which examples were drawn, not from where: it is passed over like the row itself.
+            passed = own + (distance[:, own] < 1e-6)
+            place = np.searchsorted(reach, ranks + passed[:, None])
+            logs.append(np.log(np.take_along_axis(distance, place, axis=1) + 1e-9))
         return np.concatenate([x.shape[1] * (logs[1] - logs[0]), *logs], axis=1)
 
     rng = np.random.default_rng(seed)
     table, label = [], []
     for side in (True, False):
         rows = x[is_real == side]
-        rows = rows[rng.permutation(len(rows))[: min(LEARNED, SHOWN * updates)]]
+        rows = rows[rng.permutation(len(rows))[: min(LEARNED, SHOWN * max(updates, 100))]]
         table.append(features(rows, inside=side))
         label.append(np.full(len(rows), side))
     learned = np.concatenate(table)
@@ -117,20 +124,45 @@ def mixture(x: np.ndarray, is_real: np.ndarray, seed: int, components: int = 4, 
             reg_covar=1e-6,
             max_iter=rounds,
             init_params="k-means++",
-            random_state=seed,
+            random_state=seed % 2**32,
         )
         densities.append(_fit_quietly(model, rows[: MODELLED if x.shape[1] <= 4 else MODELLED // 3]))
     real, fake = densities
     return lambda rows: np.clip(real.score_samples(rows) - fake.score_samples(rows), -LOGIT, LOGIT)
 
 
+class _Quiet:
+    """No warnings of rounds that were too few: they are a budget, not a hope.
+
+    Which warnings are shown is one setting for all threads: the first to come in changes it, the last to leave puts it
+    back.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._before = threading.Lock(), 0, warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        from sklearn.exceptions import ConvergenceWarning
+
+        with self._lock:
+            if self._inside == 0:
+                self._before = warnings.catch_warnings()
+                self._before.__enter__()
+                warnings.simplefilter("ignore", ConvergenceWarning)
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._before.__exit__(None, None, None)
+
+
+_QUIET = _Quiet()
+
+
 def _fit_quietly(model, rows):  # type: ignore[no-untyped-def]
-    import warnings
-
-    from sklearn.exceptions import ConvergenceWarning
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the rounds are a budget, not a hope
+    with _QUIET:
         return model.fit(rows)
 
 

@@ -84,7 +84,7 @@ def _exact(a: Side, b: Side, n: int | None, seed: int, budget: float) -> Estimat
         nodes = int(np.clip(NODES * budget**0.5, 128, 2048))
         found = plane.of_plane(data.density, model.push, model.prior, nodes, seed=seed)
     elif model.draw is not None:
-        used = n or int(DENSE * min(budget, 2.0))
+        used = n or max(exact.FEWEST, int(DENSE * min(budget, 2.0)))
         found = exact.of_samples(data.density, model.draw(used, seed))
     else:
         raise ValueError("exact needs a generator or a second known density on the other side")

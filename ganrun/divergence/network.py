@@ -42,7 +42,8 @@ def learn(stream: Stream, held: tuple[np.ndarray, np.ndarray], seed: int, update
     params = NETWORK.init(jax.random.key(seed), x[:1], train=False)
     learner = _Learner(params=params, moments=UPDATE.init(params))
     calls = max(1, round(updates / CALL))
-    best, best_loss = params, np.inf
+    best = jax.tree.map(jnp.zeros_like, params)  # no opinion: what beats none of the networks is kept
+    best_loss = float(_loss(best, x, is_real))
     for call in range(calls):
         rows, labels = stream(CALL * BATCH)
         batches = jnp.asarray(rows, jnp.float32).reshape(CALL, BATCH, -1)
