@@ -100,7 +100,7 @@ def test_looks_fall_on_rows_and_on_the_last_step(words, pictures, probe, observe
 
 def test_before_the_first_step_there_is_a_picture_and_no_probe(observer):
     spy = Spy(times=2)
-    watch = observer("dataset=ring", "steps=20", "log.every=10", "log.pictures=1", probe=spy)
+    watch = observer("dataset=gaussian", "steps=20", "log.every=10", "log.pictures=1", probe=spy)
     assert due(watch, 20) == [0, 10, 20]
     state = watch.method.init()
     first = watch.read(watch.look(state, 0))

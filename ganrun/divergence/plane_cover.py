@@ -10,7 +10,8 @@ import numpy as np
 STRIP = 256  # points in a strip
 BLOCK = 2**15  # triangles looked at together
 PAIRS = 2**18  # of triangles and strips looked at together
-SLACK = 1e-9  # of the points' height that a search looks further up and down: far more than rounding
+KNOTS = 512  # at which heights are ranked
+SLACK = 1e-9  # of all ranks that a search looks further up and down: far more than rounding
 TINY = 1e-30  # what is smaller counts as 0
 
 
@@ -52,7 +53,7 @@ class Strips:
     def __init__(self, points: np.ndarray) -> None:
         across = np.argsort(points[:, 0], kind="stable")
         self._across = points[across, 0]
-        self._bottom, self._height = points[:, 1].min(), max(float(np.ptp(points[:, 1])), TINY)
+        self._knots = np.unique(np.quantile(points[:, 1], np.linspace(0, 1, KNOTS + 1)))
         strip = np.arange(len(points)) // STRIP
         self.order = across[np.lexsort((points[across, 1], strip))]
         self.x, self.y = points[self.order].T.copy()
@@ -61,8 +62,8 @@ class Strips:
         self._right = np.append(self._across[STRIP - 1 :: STRIP], self._across[-1])[: len(self._left)]
 
     def _within(self, y: np.ndarray) -> np.ndarray:
-        """Return heights as a part of a strip, between 0 and 1 however far out they are."""
-        return np.clip((y - self._bottom) / self._height, -0.4, 1.4) / 2 + 0.25
+        """Return heights by rank, between 1/4 and 3/4: a few points may be very far from the others."""
+        return np.interp(y, self._knots, np.linspace(0.25, 0.75, len(self._knots)))
 
     def between(self, strip: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return where the points of each ``strip`` from ``low`` to ``high`` begin in ``order``, and how many."""
@@ -74,8 +75,7 @@ class Strips:
         low, high = corners.min(axis=1), corners.max(axis=1)
         start = np.searchsorted(self._across, low[:, 0])
         end = np.searchsorted(self._across, high[:, 0], side="right")
-        top = self._bottom + self._height
-        kept = np.flatnonzero((end > start) & (high[:, 1] >= self._bottom) & (low[:, 1] <= top))
+        kept = np.flatnonzero((end > start) & (high[:, 1] >= self._knots[0]) & (low[:, 1] <= self._knots[-1]))
         first = start[kept] // STRIP
         count = (end[kept] - 1) // STRIP - first + 1
         total = np.cumsum(count)

@@ -75,7 +75,12 @@ def linear_triangles(network: Rectifiers, end: float, most: int) -> Triangles | 
 
     Returns:
         The triangles, or None where there would be more than ``most``.
+
+    Raises:
+        ValueError: weights are not finite.
     """
+    if not all(np.isfinite(part).all() for layer in network.layers for part in layer):
+        raise ValueError("the network's weights are not finite.")
     square = np.array([[[-end, -end], [end, -end], [end, end], [-end, end]]])
     waiting = [(0, _Pieces(square, np.eye(3)[None, :, :2]))]
     latents, images, count = [], [], 0
