@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ganrun.config import Train
+from ganrun.config import Log, Train
 from ganrun.divergence.estimate import Estimate
-from ganrun.divergence.probe import Probe
+from ganrun.divergence.probe import Off, Probe, Stack, Streaming
 from ganrun.observer import NotFinite, Observer
 from ganrun.run import build
 
@@ -70,32 +70,29 @@ def due(watch: Observer, steps: int) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("words", "pictures", "probe"),
+    ("log", "probe", "pictured", "probed"),
     [
-        (("log.pictures=4", "probe=off"), [0, 30, 60, 90, 120], []),
-        (("log.pictures=0", "probe=off"), [], []),
-        (("log.pictures=0", "probe=streaming", "probe.times=4"), [], [30, 60, 90, 120]),
-        (("log.pictures=2", "probe=streaming", "probe.times=3"), [0, 60, 120], [40, 80, 120]),
+        (Log(10, 4), Off(), [0, 30, 60, 90, 120], []),
+        (Log(10, 0), Off(), [], []),
+        (Log(10, 0), Streaming(times=4), [], [30, 60, 90, 120]),
+        (Log(10, 2), Streaming(times=3), [0, 60, 120], [40, 80, 120]),
         # To the nearest row, never less than one; the last step whatever the spacing.
-        (("log.pictures=1000", "probe=streaming", "probe.times=1000"), [*range(0, 121, 10)], [*range(10, 121, 10)]),
-        (("log.pictures=0", "probe=streaming", "probe.every=37"), [], [40, 80, 120]),
-        (("log.pictures=0", "probe=streaming", "probe.every=1"), [], [*range(10, 121, 10)]),
-        (("log.pictures=0", "probe=streaming", "probe.every=50"), [], [50, 100, 120]),
-        (("log.pictures=0", "probe=streaming", "probe.every=5000"), [], [120]),
-        (("log.pictures=7", "probe=off"), [*range(0, 121, 20)], []),
-        (("log.pictures=1", "probe=stack", "probe.times=1", "log.every=50"), [0, 100, 120], [100, 120]),
-        (("log.pictures=1", "probe=stack", "probe.times=1", "log.every=500"), [0, 120], [120]),
+        (Log(10, 1000), Streaming(times=1000), [*range(0, 121, 10)], [*range(10, 121, 10)]),
+        (Log(10, 0), Streaming(every=37), [], [40, 80, 120]),
+        (Log(10, 0), Streaming(every=1), [], [*range(10, 121, 10)]),
+        (Log(10, 0), Streaming(every=50, times=100), [], [50, 100, 120]),
+        (Log(10, 0), Streaming(every=5000), [], [120]),
+        (Log(10, 7), Off(), [*range(0, 121, 20)], []),
+        (Log(50, 1), Stack(times=1), [0, 100, 120], [100, 120]),
+        (Log(500, 1), Stack(times=1), [0, 120], [120]),
     ],
-    ids=lambda value: " ".join(value) if value and isinstance(value[0], str) else "",
 )
-def test_looks_fall_on_rows_and_on_the_last_step(words, pictures, probe, observer, compose_config):
-    config = compose_config([*SMALL, "steps=120", "log.every=10", *words])
-    watch = observer("steps=120", "log.every=10", *[word for word in words if "probe" not in word], probe=config.probe)
-    assert due(watch, 120) == sorted({*pictures, *probe})
-    assert [step for step in range(121) if watch._due(watch.picture_every, step)] == pictures
-    assert [step for step in range(1, 121) if watch._due(watch.probe_every, step)] == probe
-    rows = {*range(0, 121, config.log.every), 120}
-    assert {*pictures, *probe} <= rows
+def test_looks_fall_on_rows_and_on_the_last_step(log, probe, pictured, probed, tiny_config, tiny_ring):
+    watch = Observer(tiny_ring, dataclasses.replace(tiny_config, steps=120, log=log, probe=probe))
+    assert due(watch, 120) == sorted({*pictured, *probed})
+    assert [step for step in range(121) if watch._due(watch.picture_every, step)] == pictured
+    assert [step for step in range(1, 121) if watch._due(watch.probe_every, step)] == probed
+    assert {*pictured, *probed} <= {*range(0, 121, log.every), 120}
 
 
 def test_before_the_first_step_there_is_a_picture_and_no_probe(observer):
@@ -124,7 +121,7 @@ def test_without_a_probe_the_exact_numbers_remain(observer):
 
 @pytest.mark.parametrize(("scale", "shift"), [(1.0, 0.0), (1.0, 1.0), (0.5, -0.5), (2.0, 0.25)])
 def test_a_generator_on_the_line_is_measured_as_by_hand(scale, shift, observer):
-    watch = observer("dataset=gaussian", "steps=20", probe=Spy(times=1))
+    watch = observer("dataset=gaussian", "steps=20", "log.pictures=0")
     seen = watch.read(watch.look(affine(watch.method.init(), scale, shift), 20)).scalars
     # KL of N(0, 1) and N(shift, scale^2), in closed form.
     forward = np.log(scale) + (1 + shift**2) / (2 * scale**2) - 0.5
@@ -216,9 +213,10 @@ def test_images_are_seen_as_a_grid_with_nothing_exact(compose_config):
 # A look outlives the state
 
 
-@pytest.mark.parametrize("words", [("dataset=gaussian",), ("dataset=ring",)], ids=" ".join)
-def test_a_look_shows_the_players_as_they_were_when_the_state_is_long_gone(words, observer):
-    watch = observer(*words, "steps=20", "log.every=10", "log.pictures=2", "ema.decay=0", probe=Spy(times=2))
+def test_a_look_shows_the_players_as_they_were_when_the_state_is_long_gone(observer):
+    watch = observer(
+        "dataset=gaussian", "steps=20", "log.every=10", "log.pictures=2", "ema.decay=0", probe=Spy(times=2)
+    )
     wanted = watch.read(watch.look(watch.method.init(), 10))
     state = watch.method.init()
     held = jax.tree.leaves((state.average, state.discriminator.variables))

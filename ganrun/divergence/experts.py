@@ -66,7 +66,7 @@ def neighbours(x: np.ndarray, is_real: np.ndarray, seed: int, counts: tuple[int,
     tree = KDTree(x)
 
     def judge(rows: np.ndarray) -> np.ndarray:
-        _, nearest = tree.query(rows, k=max(counts), workers=-1)
+        _, nearest = tree.query(rows, k=max(counts))
         real = np.cumsum(is_real[nearest.reshape(len(rows), -1)], axis=1)
         columns = [np.log((real[:, k - 1] + 0.5) / (k - real[:, k - 1] + 0.5)) for k in counts]
         return np.stack(columns, axis=1)
@@ -90,7 +90,7 @@ def distances(x: np.ndarray, is_real: np.ndarray, seed: int, updates: int = 1500
         """``inside``: the side that ``rows`` belong to, whose nearest example is the row itself."""
         logs = []
         for side, tree in trees.items():
-            distance, _ = tree.query(rows, k=list(reach), workers=-1)  # type: ignore[arg-type]
+            distance, _ = tree.query(rows, k=list(reach))  # type: ignore[arg-type]
             own = int(inside is side)
             # An exact copy tells which examples were drawn, not from where: it is passed over like the row itself.
             passed = own + (distance[:, own] < 1e-6)

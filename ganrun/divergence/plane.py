@@ -7,25 +7,20 @@ linearly, so the model's density at a point is a sum over the triangles whose im
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 
 from ganrun.datasets.synthetic import Mixture
 from ganrun.divergence import cells
 from ganrun.divergence.plane_cover import Strips, Triangles, coordinates, hits, inside, stretch
+from ganrun.divergence.plane_grid import END, Grid, Push, pushed
 from ganrun.divergence.plane_pieces import Rectifiers, linear_triangles
 
-END = {"normal": 6.0, "uniform": 1.0}  # latents are followed to here; 4e-9 of the normal prior lies beyond
-SPREAD = 3.0**0.5  # nodes of the normal prior lie as densely as a normal of this width: best for errors of second order
-PRECISION = 2.0**-23  # of float32
 FLAT = 0.01  # share of the model on lines and points that float32 may make of thin images
 AGREEMENT = 0.02  # by which a generator and its layers may differ, of the largest image: some devices round to 8 bits
 LOG_2 = float(np.log(2))
-
-Push = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -88,17 +83,17 @@ def of_plane(
     pieces = None if network is None else linear_triangles(network, END[prior], 2 * nodes**2)
     if pieces is not None:
         _require_same(push, pieces)
-        ratios = queries.log_ratios(pieces, _pieces_of(pieces, queries.latents))
+        ratios = queries.log_ratios(pieces, _piece_owners(pieces, queries.latents))
         return queries.summary(ratios, queries.scores(ratios), lost=0.0, flat=0.0)
-    axis = _axis(prior, nodes)
-    images = _images(push, axis)
-    fine, coarse = (
-        queries.log_ratios(_grid(axis[::step], images[::step, ::step]), _cells_of(axis[::step], queries.latents))
-        for step in (1, 2)
-    )
-    change = [a - b for a, b in zip(queries.scores(fine), queries.scores(coarse), strict=True)]
-    scores = [a + b for a, b in zip(queries.scores(fine), change, strict=True)]
-    return queries.summary(fine, scores, lost=abs(queries.mean(change)), flat=FLAT)
+    grid = Grid.through(push, prior, nodes)
+    grids = [grid, grid.every(2), grid.every(4)]
+    levels = [queries.log_ratios(each.triangles(), each.owners(queries.latents)) for each in grids]
+    fine, coarse, coarsest = (queries.scores(ratios) for ratios in levels)
+    change, before = (_difference(*pair) for pair in ((fine, coarse), (coarse, coarsest)))
+    # A grid that is too coarse for what it shows may change little once, by chance.
+    lost = max(abs(queries.mean(change)), abs(queries.mean(before)) / 2)
+    extrapolated = [part + more for part, more in zip(fine, change, strict=True)]
+    return queries.summary(levels[0], extrapolated, lost=lost, flat=FLAT)
 
 
 @dataclass(frozen=True)
@@ -162,6 +157,7 @@ class _Queries:
         return np.exp(-0.5 * np.sum(latents**2, axis=1)) / (2 * np.pi)
 
     def scores(self, ratios: list[np.ndarray]) -> list[np.ndarray]:
+        """Return what each point tells of the side that it came from, nats, from :meth:`log_ratios`."""
         return [LOG_2 - _entropy(part) for part in ratios]
 
     def mean(self, parts: list[np.ndarray]) -> float:
@@ -173,6 +169,7 @@ class _Queries:
         return 0.5 * np.append(self.weights, 1.0)
 
     def summary(self, ratios: list[np.ndarray], scores: list[np.ndarray], lost: float, flat: float) -> Plane:
+        """Summarise; ``lost`` is the error but for sampling, ``flat`` the share of points without area to leave out."""
         on_model = ratios[-1]
         singular = np.isposinf(on_model)
         variances = [_variance(part) for part in scores]
@@ -183,6 +180,10 @@ class _Queries:
             # What has less mass than a few points may not have been met at all.
             error=2 * float(np.sqrt(self._shares**2 @ variances)) + LOG_2 / len(on_model) + lost,
         )
+
+
+def _difference(one: list[np.ndarray], other: list[np.ndarray]) -> list[np.ndarray]:
+    return [a - b for a, b in zip(one, other, strict=True)]
 
 
 def _even(side: int, rng: np.random.Generator) -> np.ndarray:
@@ -212,10 +213,7 @@ def _inverse(x: np.ndarray) -> np.ndarray:
     return np.where(x > 0, 1 / np.where(x > 0, x, 1.0), 0.0)
 
 
-# The pieces of a network -----------------------------------------------------------------------------------------
-
-
-def _pieces_of(triangles: Triangles, latents: np.ndarray) -> np.ndarray:
+def _piece_owners(triangles: Triangles, latents: np.ndarray) -> np.ndarray:
     """Return the number of the triangle that each of ``latents`` lies in."""
     owners = np.zeros(len(latents), np.int64)
     for point, triangle, _, _ in hits(Strips(latents), triangles.latents, slack=1e-6):
@@ -226,54 +224,6 @@ def _pieces_of(triangles: Triangles, latents: np.ndarray) -> np.ndarray:
 def _require_same(push: Push, triangles: Triangles) -> None:
     some = slice(None, None, len(triangles.latents) // 500 + 1)
     centres, expected = triangles.latents[some].mean(axis=1), triangles.images[some].mean(axis=1)
-    off = np.abs(_pushed(push, centres) - expected).max()
+    off = np.abs(pushed(push, centres) - expected).max()
     if off > AGREEMENT * np.abs(expected).max() + 1e-6:
         raise ValueError(f"the network is not the generator: their images differ by up to {off:.3g}.")
-
-
-# A grid ----------------------------------------------------------------------------------------------------------
-
-
-def _axis(prior: str, nodes: int) -> np.ndarray:
-    """Return the nodes of one axis, an odd number of them; as float32 has them, for the generator sees those."""
-    end, cells_ = END[prior], nodes // 2 * 2
-    if prior == "uniform":
-        axis = np.linspace(-end, end, cells_ + 1)
-    else:
-        last = ndtr(-end / SPREAD)
-        axis = SPREAD * ndtri(np.linspace(last, 1 - last, cells_ + 1))
-    return axis.astype(np.float32).astype(np.float64)
-
-
-def _images(push: Push, axis: np.ndarray) -> np.ndarray:
-    latents = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1)
-    return _pushed(push, latents.reshape(-1, 2)).reshape(latents.shape)
-
-
-def _pushed(push: Push, latents: np.ndarray) -> np.ndarray:
-    images = np.asarray(push(latents.astype(np.float32)))
-    if images.shape != latents.shape:
-        raise ValueError(f"the generator returned shape {images.shape} for {latents.shape} numbers; need the same.")
-    if not np.isfinite(images).all():
-        raise ValueError("the generator returned numbers that are not finite.")
-    return images.astype(np.float64)
-
-
-def _grid(axis: np.ndarray, images: np.ndarray) -> Triangles:
-    """Return two triangles a cell, first all lower left ones."""
-    latents = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1)
-    return Triangles(_halves(latents), _halves(images), PRECISION)
-
-
-def _halves(nodes: np.ndarray) -> np.ndarray:
-    corner, right, up, opposite = nodes[:-1, :-1], nodes[1:, :-1], nodes[:-1, 1:], nodes[1:, 1:]
-    halves = [np.stack(three, axis=2).reshape(-1, 3, 2) for three in ((corner, right, up), (opposite, up, right))]
-    return np.concatenate(halves)
-
-
-def _cells_of(axis: np.ndarray, latents: np.ndarray) -> np.ndarray:
-    """Return the number of the triangle that each of ``latents`` lies in."""
-    last = len(axis) - 2
-    cell = np.clip(np.searchsorted(axis, latents, side="right") - 1, 0, last)
-    part = ((latents - axis[cell]) / (axis[cell + 1] - axis[cell])).sum(axis=1)
-    return (cell[:, 0] + (part > 1) * (last + 1)) * (last + 1) + cell[:, 1]

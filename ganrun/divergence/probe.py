@@ -57,13 +57,10 @@ class Probe:
 
 @register("probe", "off")
 @dataclass(frozen=True)
-class Off:
-    """No probe."""
+class Off(Probe):
+    """No probe; the numbers are kept, so that a run may be resumed with one."""
 
     name: str = "off"
-
-    def check(self, endless: bool, dataset: str) -> None:
-        pass
 
 
 @register("probe", "streaming")
@@ -89,7 +86,12 @@ class Streaming(Probe):
 @register("probe", "stack")
 @dataclass(frozen=True)
 class Stack(Probe):
-    """Held-out data against as many samples, cross-fitted: to have learned the training data by heart does not help."""
+    """Held-out data against as many samples, cross-fitted.
+
+    A model that has learned its training data by heart is compared with data that it has not seen. Few rows repeated
+    often show as a divergence; the whole training set replayed looks like fresh data, which is all that it can look
+    like: ``ganrun jsd`` searches for copies.
+    """
 
     name: str = "stack"
 

@@ -24,6 +24,7 @@ def coverage(samples: np.ndarray, means: np.ndarray, stds: np.ndarray, weights: 
     Returns:
         ``modes/covered`` (a count) and ``modes/high_quality`` (a fraction of the samples).
     """
+    samples = np.asarray(samples, np.float64)  # a run that diverges has squares that single precision cannot hold
     distance = np.linalg.norm(samples[:, None, :] - means, axis=-1)
     nearest = distance.argmin(axis=1)
     good = distance[np.arange(len(samples)), nearest] <= HIGH_QUALITY_STDS * stds[nearest]

@@ -14,7 +14,7 @@ from ganrun.datasets.synthetic import Mixture
 from ganrun.divergence.cells import cell_masses
 from ganrun.writers import pictures
 
-NOWHERE = 0.1  # cells with less than a sample's tenth of both masses show no D*: there is nothing to tell apart
+NOWHERE = 5.0  # cells with less than five samples' mass of either show no D*: it would be noise
 DECADES = 4  # of density that the plane shows
 
 

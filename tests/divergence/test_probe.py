@@ -72,22 +72,24 @@ def test_other_pairs_of_data_and_probe_fit(words):
         ("probe.budget=0.04", "probe.budget must be at least 0.05 and at most 1000, not 0.04."),
         ("probe.budget=1001", "probe.budget must be at least 0.05 and at most 1000, not 1001."),
         ("probe.budget=nan", "probe.budget must be a finite number"),
-        ("probe.name=knn", "probe.name=knn"),
+        ("probe.name=knn", "probe has no option 'knn' (it has off, stack, streaming)"),
         ("probe.budgt=1", "'probe.budgt' is not a setting"),
         ("probe=knn", "'knn'"),
     ],
 )
-@pytest.mark.parametrize("probe", ["streaming", "stack"])
-def test_ranges(probe, word, message):
-    told = refusal(*([] if word.startswith("probe=") else [f"probe={probe}"]), word)
-    assert message in told or (word == "probe.name=knn" and "knn" in told and "stack" in told)
+def test_ranges(word, message):
+    assert message in refusal(word)
 
 
-def test_no_probe_has_nothing_to_set(tiny_config):
+def test_the_stack_has_the_same_ranges():
+    assert refusal("dataset=digits", "probe.budget=0.01").startswith("probe.budget must be at least 0.05")
+
+
+def test_no_probe_keeps_the_numbers_of_one_that_a_resumed_run_may_have(tiny_config):
     assert tiny_config.probe == Off()
-    assert to_dict(tiny_config)["probe"] == {"name": "off"}
-    with pytest.raises(ConfigError, match=r"probe.budget is not a setting"):
-        check({**to_dict(tiny_config), "probe": {"name": "off", "budget": 1.0}})
+    assert to_dict(tiny_config)["probe"] == {"name": "off", "times": 4, "every": 0, "budget": 0.2}
+    resumed = check({**to_dict(tiny_config), "probe": {**to_dict(tiny_config)["probe"], "name": "streaming"}})
+    assert resumed.probe == Streaming()
 
 
 def test_a_config_from_before_there_were_probes_has_none(tiny_config):
@@ -119,12 +121,12 @@ def test_tags_of_a_known_divergence(probe, lean):
     assert 0 < found["probe/seconds"] < 60
 
 
-@pytest.mark.parametrize("probe", [Streaming(budget=0.05), Stack(budget=0.2)], ids=lambda probe: probe.name)
+@pytest.mark.parametrize("probe", [Streaming(budget=0.05), Stack(budget=0.05)], ids=lambda probe: probe.name)
 @pytest.mark.parametrize("apart", [0.0, 20.0])
 def test_the_ends_of_the_scale(probe, apart, lean):
     found = probe.measure(normal(), normal(apart), seed=0, step=1)
     assert found["jsd/probe_lower"] <= found["jsd/probe"] < LOG_2 + 1e-9
-    assert found["jsd/probe"] == pytest.approx(LOG_2 if apart else 0.0, abs=0.01)
+    assert found["jsd/probe"] == pytest.approx(LOG_2 if apart else 0.0, abs=0.02)
 
 
 def test_all_the_experts_together_see_what_the_quick_ones_do():
@@ -259,15 +261,14 @@ def test_the_training_discriminator_has_no_say(compose_config, lean):
     state = watch.method.init()
     other = jax.tree.map(lambda leaf: -3.0 * leaf + 0.5, state.discriminator.params)
     changed = state.replace(discriminator=state.discriminator.replace(params=other))
+    # Nor have the generator's own weights: samples come from the average.
+    weights = jax.tree.map(lambda leaf: leaf + 1.0, state.generator.params)
+    changed = changed.replace(generator=state.generator.replace(params=weights))
     seen, again = (watch.read(watch.look(one, 20)) for one in (state, changed))
     assert not np.array_equal(seen.histograms["logits/real"], again.histograms["logits/real"])
     kept = [tag for tag in seen.scalars if tag.startswith(("jsd/", "kl/", "w1"))]
     assert "jsd/probe" in kept and "jsd/exact" in kept
     assert {tag: seen.scalars[tag] for tag in kept} == {tag: again.scalars[tag] for tag in kept}
-    # Nor have the generator's own weights: samples come from the average.
-    weights = jax.tree.map(lambda leaf: leaf + 1.0, state.generator.params)
-    moved = state.replace(generator=state.generator.replace(params=weights))
-    assert watch.read(watch.look(moved, 20)).scalars["jsd/probe"] == seen.scalars["jsd/probe"]
 
 
 def test_its_settings_compare_by_value():

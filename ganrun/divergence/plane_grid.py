@@ -1,0 +1,78 @@
+"""A grid of latents pushed through a generator, as triangles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from ganrun.divergence.plane_cover import Triangles
+
+END = {"normal": 6.0, "uniform": 1.0}  # latents are followed to here; 4e-9 of the normal prior lies beyond
+SPREAD = 3.0**0.5  # nodes of the normal prior lie as densely as a normal of this width: best for errors of second order
+PRECISION = 2.0**-23  # of float32
+
+Push = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Nodes of a square grid in the latent plane and where they go.
+
+    Attributes:
+        axis: the nodes along each side, ``(n,)``.
+        images: of the nodes, ``(n, n, 2)``.
+    """
+
+    axis: np.ndarray
+    images: np.ndarray
+
+    @classmethod
+    def through(cls, push: Push, prior: str, nodes: int) -> Grid:
+        """Push a grid of about ``nodes`` a side, 4 k + 1 of them."""
+        end, count = END[prior], nodes // 4 * 4 + 1
+        if prior == "uniform":
+            axis = np.linspace(-end, end, count)
+        else:
+            last = ndtr(-end / SPREAD)
+            axis = SPREAD * ndtri(np.linspace(last, 1 - last, count))
+        # The generator sees float32, so the prior's mass has to be that between float32 numbers.
+        axis = axis.astype(np.float32).astype(np.float64)
+        return cls(axis, pushed(push, _square(axis).reshape(-1, 2)).reshape(count, count, 2))
+
+    def every(self, step: int) -> Grid:
+        """Return the grid of every ``step``-th node."""
+        return Grid(self.axis[::step], self.images[::step, ::step])
+
+    def triangles(self) -> Triangles:
+        """Return two triangles a cell: of every cell the lower left one, then of every cell the other."""
+        return Triangles(_halves(_square(self.axis)), _halves(self.images), PRECISION)
+
+    def owners(self, latents: np.ndarray) -> np.ndarray:
+        """Return the number of the triangle that each of ``latents`` ``(n, 2)`` lies in."""
+        cells = len(self.axis) - 1
+        cell = np.clip(np.searchsorted(self.axis, latents, side="right") - 1, 0, cells - 1)
+        part = ((latents - self.axis[cell]) / (self.axis[cell + 1] - self.axis[cell])).sum(axis=1)
+        return (cell[:, 0] + (part > 1) * cells) * cells + cell[:, 1]
+
+
+def pushed(push: Push, latents: np.ndarray) -> np.ndarray:
+    """Return the images of ``latents``, ``(n, 2)`` both; raise ValueError for another shape, NaN or Inf."""
+    images = np.asarray(push(latents.astype(np.float32)))
+    if images.shape != latents.shape:
+        raise ValueError(f"the generator returned shape {images.shape} for {latents.shape} numbers; need the same.")
+    if not np.isfinite(images).all():
+        raise ValueError("the generator returned numbers that are not finite.")
+    return images.astype(np.float64)
+
+
+def _square(axis: np.ndarray) -> np.ndarray:
+    return np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1)
+
+
+def _halves(nodes: np.ndarray) -> np.ndarray:
+    corner, right, up, opposite = nodes[:-1, :-1], nodes[1:, :-1], nodes[:-1, 1:], nodes[1:, 1:]
+    halves = [np.stack(three, axis=2).reshape(-1, 3, 2) for three in ((corner, right, up), (opposite, up, right))]
+    return np.concatenate(halves)
