@@ -27,7 +27,7 @@ from ganrun.writers.densities import densities
 
 IMAGES, PLANE_POINTS, LINE_POINTS = 64, 10_000, 100_000  # samples behind a picture
 DENSE = 1 << 17  # samples behind jsd/exact where the generator cannot be followed
-ON_THE_WAY, AT_THE_END = (192, 1 << 14), (512, 1 << 15)  # nodes and points with which a latent plane is followed
+ON_THE_WAY, AT_THE_END = (256, 1 << 14), (512, 1 << 16)  # nodes and points with which a latent plane is followed
 
 
 class NotFinite(Exception):
@@ -126,7 +126,7 @@ class Observer:
             found = exact.of_samples(self.density, samples)
             if model.d == 2 and model.latent_dim == 2:
                 nodes, points = AT_THE_END if step == self.config.steps else ON_THE_WAY
-                pushed = of_plane(self.density, model.push, model.prior, nodes, points, seed)
+                pushed = of_plane(self.density, model.push, model.prior, nodes, points, seed, model.layers)
                 found = replace(found, jsd=pushed.jsd, kl_reverse=pushed.kl_reverse, error=pushed.error)
                 if pushed.missed:
                     found = replace(found, kl_forward=math.inf)

@@ -82,7 +82,7 @@ def _exact(a: Side, b: Side, n: int | None, seed: int, budget: float) -> Estimat
         found = exact.of_push(data.density, model.push, model.prior)
     elif model.push is not None and model.latent_dim == 2 and model.d == 2:
         nodes = int(np.clip(NODES * budget**0.5, 128, 2048))
-        found = plane.of_plane(data.density, model.push, model.prior, nodes, seed=seed)
+        found = plane.of_plane(data.density, model.push, model.prior, nodes, seed=seed, network=model.layers)
     elif model.draw is not None:
         used = n or max(exact.FEWEST, int(DENSE * min(budget, 2.0)))
         found = exact.of_samples(data.density, model.draw(used, seed))

@@ -91,17 +91,17 @@ def linear_triangles(network: Rectifiers, end: float, most: int) -> Triangles | 
         maps[:, 2] += bias
         pieces = _Pieces(pieces.corners, maps)
         if depth == len(network.layers) - 1:
-            latents.append(_fan(pieces.corners))
-            images.append(_fan(pieces.values()))
+            latent, image = _fan(pieces.corners), _fan(pieces.values())
+            kept = doubled_areas(latent) != 0
+            latents.append(latent[kept])
+            images.append(image[kept])
             count += len(latents[-1])
             if count > most:
                 return None
             continue
         pieces, size = _cut(pieces, network.slope), max(64, BLOCK // len(bias))
         waiting += [(depth + 1, pieces.take(slice(i, i + size))) for i in range(0, len(pieces.corners), size)]
-    latent, image = np.concatenate(latents), np.concatenate(images)
-    kept = doubled_areas(latent) != 0
-    return Triangles(latent[kept], image[kept], PRECISION)
+    return Triangles(np.concatenate(latents), np.concatenate(images), PRECISION)
 
 
 def _fan(corners: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ import numpy as np
 from ganrun import datasets
 from ganrun.checkpoints import Checkpoints
 from ganrun.config import Train
+from ganrun.divergence.plane_pieces import rectifiers
 from ganrun.divergence.sides import Side, load_images, to_unit_range
 from ganrun.errors import ConfigError, GanrunError
 from ganrun.game.method import Gan
@@ -57,6 +58,7 @@ def generator_side(label: str, method: Gan, variables: Any) -> Side:
         push=_pushing(method, variables, batch),
         prior=method.game.prior,
         latent_dim=method.game.latent_dim,
+        layers=rectifiers(method.game.generator, variables) if shape == (2,) and method.game.latent_dim == 2 else None,
     )
 
 

@@ -22,6 +22,7 @@ from ganrun.rundir import find_run, load_config
 if TYPE_CHECKING:
     from ganrun.datasets import Data
     from ganrun.datasets.synthetic import Mixture
+    from ganrun.divergence.plane_pieces import Rectifiers
 
 __all__ = ["Side", "check_pair", "glimpse", "open_side", "require_side"]
 
@@ -45,6 +46,7 @@ class Side:
         push: a run's generator: latents ``(n, latent_dim)`` to samples ``(n, d)`` float32.
         prior: of the latents: ``normal``, or ``uniform`` on [-1, 1].
         latent_dim: numbers in one latent; 0 where there is no generator.
+        layers: the generator's own layers, where it goes from the plane to the plane in linear pieces.
         training: ``(n, d)`` what the run was trained on, where that is a finite set which is at hand.
         held_out: ``(n, d)`` what was kept from its training.
         notes: how the samples were read, where a person should know; each becomes a warning.
@@ -59,6 +61,7 @@ class Side:
     push: Callable[[np.ndarray], np.ndarray] | None = None
     prior: str = "normal"
     latent_dim: int = 0
+    layers: Rectifiers | None = None
     training: np.ndarray | None = None
     held_out: np.ndarray | None = None
     notes: tuple[str, ...] = ()

@@ -253,7 +253,10 @@ def test_pieces_and_grid_agree(prior: str, slope: float):
 def test_a_network_of_too_many_pieces_is_followed_by_a_grid():
     net = network(0, (16, 16))
     with_network = of_plane(STANDARD, applied(net), "normal", nodes=9, points=100, network=net)
-    assert linear_triangles(net, 6.0, 2 * 9**2) is None
+    pieces = linear_triangles(net, 6.0, 10**6)
+    assert pieces is not None
+    assert linear_triangles(net, 6.0, len(pieces.latents)) is not None
+    assert linear_triangles(net, 6.0, len(pieces.latents) - 1) is None
     assert with_network == of_plane(STANDARD, applied(net), "normal", nodes=9, points=100)
 
 
