@@ -61,7 +61,7 @@ def test_metrics_has_exactly_the_tags_of_the_loss(loss, run, rows):
         reported = ALWAYS | OWN[loss] if row["step"] else set()
         pictured = PICTURED if row["step"] in (0, 20, 40) else set()
         assert set(row) == {"step"} | reported | pictured
-        assert all(np.isfinite(value) for value in row.values())
+        assert all(np.isfinite(value) for tag, value in row.items() if tag != "kl/forward")
 
 
 def test_the_calibrated_readings_are_probabilities(run, rows):

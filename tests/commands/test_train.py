@@ -113,7 +113,7 @@ def test_metrics_has_one_object_a_line_with_the_exact_tags_at_increasing_steps(t
     for row in rows:
         pictured = PICTURED if row["step"] in (60, 120) else ()
         assert set(row) == {"step", *ALWAYS, *pictured}
-        assert all(np.isfinite(value) for value in row.values())
+        assert all(np.isfinite(value) for tag, value in row.items() if tag != "kl/forward")
 
 
 def test_the_numbers_obey_the_definitions(trained, rows):
@@ -134,7 +134,8 @@ def test_events_hold_the_same_scalars_as_metrics_to_single_precision(trained, ev
     tags = {tag for row in rows for tag in row} - {"step"}
     assert set(events.Tags()["scalars"]) == tags | set(REFERENCES) | set(PLAINER)
     for tag in tags:
-        wanted = [(row["step"], float(np.float32(row[tag]))) for row in rows if tag in row]
+        values = [(row["step"], row[tag]) for row in rows if tag in row]  # null: infinite
+        wanted = [(step, np.inf if value is None else float(np.float32(value))) for step, value in values]
         assert [(seen.step, seen.value) for seen in events.Scalars(tag)] == wanted, tag
 
 
