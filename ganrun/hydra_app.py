@@ -127,6 +127,15 @@ def jobs(overrides: list[str]) -> Iterator[list[str]]:
             yield [*first[:i], value, *first[i + 1 :]]
 
 
+def preflight(name: str, arguments: Arguments, inspect: Callable[[dict[str, Any]], object]) -> None:
+    """Compose what the command line asks for and ``inspect`` it, so that what is wrong is told before work starts."""
+    options = arguments.options
+    for overrides in jobs(arguments.overrides) if options.multirun else [arguments.overrides]:
+        node = compose(name, overrides, options.config_dir)
+        if arguments.runs:
+            inspect(node)
+
+
 def hand_over(name: str, config_name: str, words: list[str], job: Callable[[DictConfig], int]) -> int:
     """Let Hydra run ``job`` for the command line ``words``; return the worst exit code of its jobs."""
     codes = [0]

@@ -6,8 +6,10 @@ on. What it finds depends on the seed and the step alone.
 
 from __future__ import annotations
 
+import functools
 import math
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -106,33 +108,44 @@ class Observer:
         if self._due(self.picture_every, look.step):
             seen.pictures["samples"] = pictures.draw(shown.samples, self.density, logits, title, shown.ladder, label)
         model = generator_side("model", self.method, look.average)
-        dense = self._exact(look.step, model, shown.samples, seen)
-        if look.step > 0 and self._due(self.probe_every, look.step):
+        probed = look.step > 0 and self._due(self.probe_every, look.step)
+        if self.density is not None:
+            dense = functools.cache(lambda: _draw(model, self._noise(look.step)))  # only where it is wanted
+            self._exact(look.step, model, dense, seen)
+            if probed:
+                samples = shown.samples if self._on_line(model) else dense()
+                seen.pictures["densities"] = densities(samples, self.density, logits, title, label)
+        if probed:
             seen.scalars |= self.config.probe.measure(self.data, model, self.config.seed, look.step)
-            if self.density is not None:
-                seen.pictures["densities"] = densities(dense, self.density, logits, title, label)
         return seen
 
-    def _exact(self, step: int, model: Side, samples: np.ndarray, seen: Seen) -> np.ndarray:
-        """Add the divergences that can be had exactly, and return the samples that show the model's density best."""
-        if self.density is None:
-            return samples
-        assert model.push is not None and model.draw is not None
-        if model.d == 1 and model.latent_dim == 1:
+    def _exact(self, step: int, model: Side, dense: Callable[[], np.ndarray], seen: Seen) -> None:
+        """Add the divergences that can be had exactly; ``dense`` gives many samples, for what cannot be followed."""
+        assert self.density is not None and model.push is not None
+        if self._on_line(model):
             found = exact.of_push(self.density, model.push, model.prior)
+        elif model.d == 2 and model.latent_dim == 2:
+            nodes, points = AT_THE_END if step == self.config.steps else ON_THE_WAY
+            seed = self._noise(step)
+            pushed = of_plane(self.density, model.push, model.prior, nodes, points, seed, model.layers)
+            forward = math.inf if pushed.missed else exact.of_samples(self.density, dense()).kl_forward
+            found = exact.Exact(pushed.jsd, forward, pushed.kl_reverse, None, pushed.error)
+            seen.scalars["data_missed"] = pushed.missed
         else:
-            seed = int(np.random.SeedSequence([self.config.seed, step, 1]).generate_state(1)[0])
-            samples = model.draw(DENSE, seed)
-            found = exact.of_samples(self.density, samples)
-            if model.d == 2 and model.latent_dim == 2:
-                nodes, points = AT_THE_END if step == self.config.steps else ON_THE_WAY
-                pushed = of_plane(self.density, model.push, model.prior, nodes, points, seed, model.layers)
-                found = replace(found, jsd=pushed.jsd, kl_reverse=pushed.kl_reverse, error=pushed.error)
-                if pushed.missed:
-                    found = replace(found, kl_forward=math.inf)
-                seen.scalars["data_missed"] = pushed.missed
+            found = exact.of_samples(self.density, dense())
         seen.scalars |= {"jsd/exact": found.jsd, "jsd/exact_error": found.error}
         seen.scalars |= {"kl/forward": found.kl_forward, "kl/reverse": found.kl_reverse}
         if found.w1 is not None:
             seen.scalars["w1"] = found.w1
-        return samples
+
+    @staticmethod
+    def _on_line(model: Side) -> bool:
+        return model.d == 1 and model.latent_dim == 1
+
+    def _noise(self, step: int) -> int:
+        return int(np.random.SeedSequence([self.config.seed, step, 1]).generate_state(1)[0])
+
+
+def _draw(model: Side, seed: int) -> np.ndarray:
+    assert model.draw is not None
+    return model.draw(DENSE, seed)

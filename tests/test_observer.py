@@ -9,7 +9,7 @@ import pytest
 
 from ganrun.config import Log, Train
 from ganrun.divergence.estimate import Estimate
-from ganrun.divergence.probe import Off, Probe, Stack, Streaming
+from ganrun.divergence.probe import Measuring, Off, Probe, Stack, Streaming
 from ganrun.observer import NotFinite, Observer
 from ganrun.run import build
 
@@ -19,7 +19,7 @@ SMALL = ("architecture.generator_hidden=[2]", "architecture.discriminator_hidden
 
 
 @dataclasses.dataclass(frozen=True)
-class Spy(Probe):
+class Spy(Measuring):
     """A probe that knows nothing and notes what it is shown."""
 
     name: str = "spy"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ganrun.config import check_plain
 from ganrun.divergence.array_files import shown
 from ganrun.errors import ConfigError, tell
-from ganrun.hydra_app import Arguments, compose, hand_over, jobs
+from ganrun.hydra_app import Arguments, hand_over, preflight
 from ganrun.registry import choice, number
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 USAGE = "usage: ganrun jsd A B [KEY=VALUE ...] (`ganrun jsd --help` says what A and B may be)."
 METHODS = ("auto", "stack", "streaming", "knn", "exact")
 DRAWN = 10_000  # samples of an endless side where the method wants a finite set
+EXACT_FEWEST = 1000  # samples for which an exact value can state its error
 WEAK = 32  # numbers in one example from which on the stack is known to find too little
 NEAR = 0.03  # nats from log 2 at which the estimate itself says little
 
@@ -57,10 +58,7 @@ def main(words: list[str]) -> int:
     options = arguments.options
     name = options.config_name or "jsd"
     if not arguments.only_shows:
-        for overrides in jobs(arguments.overrides) if options.multirun else [arguments.overrides]:
-            node = compose(name, overrides, options.config_dir)
-            if arguments.runs:
-                _inspect(node)
+        preflight(name, arguments, _inspect)
     if not options.multirun or arguments.value("hydra.sweep.dir"):
         return hand_over("jsd", name, arguments.words, _job)
     with tempfile.TemporaryDirectory(prefix="ganrun-jsd-") as folder:  # a sweep of Hydra's always writes a file
@@ -198,6 +196,8 @@ def _samples(n: int | None, method: str, a: Side, b: Side) -> int | None:
     for name, size in sizes.items():
         if n is not None and n > size:
             raise ConfigError(f"n={n} is more than the {size} samples of {name}.")
+    if n is not None and method == "exact" and n < EXACT_FEWEST:
+        raise ConfigError(f"n={n} is too few for method=exact, which counts samples in cells: {EXACT_FEWEST} at least.")
     if n is None and method in ("stack", "knn") and len(sizes) < 2:
         return min([DRAWN, *sizes.values()])
     return n

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganrun.config import check_plain
 from ganrun.errors import ConfigError, GanrunError, did_you_mean, tell
-from ganrun.hydra_app import Arguments, compose, hand_over, jobs
+from ganrun.hydra_app import Arguments, hand_over, preflight
 from ganrun.registry import number
 from ganrun.rundir import find_run, load_config
 
@@ -37,13 +37,9 @@ class Sample:
 def main(words: list[str]) -> int:
     """Run ``ganrun sample`` with ``words`` and return the exit code."""
     arguments = Arguments(words)
-    options = arguments.options
-    name = options.config_name or "sample"
+    name = arguments.options.config_name or "sample"
     if not arguments.only_shows:
-        for overrides in jobs(arguments.overrides) if options.multirun else [arguments.overrides]:
-            node = compose(name, overrides, options.config_dir)
-            if arguments.runs:
-                _inspect(node)
+        preflight(name, arguments, _inspect)
     return hand_over("sample", name, arguments.words, _job)
 
 

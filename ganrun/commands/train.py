@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganrun.config import Train, check, data_folder
 from ganrun.errors import ConfigError, tell
-from ganrun.hydra_app import Arguments, compose, hand_over, jobs
+from ganrun.hydra_app import Arguments, hand_over, preflight
 from ganrun.rundir import changed_settings, find_run, load_config, require_writable
 
 if TYPE_CHECKING:
@@ -22,13 +22,8 @@ def main(words: list[str]) -> int:
     resumed = arguments.value("resume")
     if resumed is not None:
         arguments = _continue(arguments, resumed)
-    options = arguments.options
-    name = options.config_name or "train"
-    sweep = jobs(arguments.overrides) if options.multirun else [arguments.overrides]
-    for overrides in sweep:
-        node = compose(name, overrides, options.config_dir)
-        if arguments.runs:
-            _inspect(node, resumed is not None)
+    name = arguments.options.config_name or "train"
+    preflight(name, arguments, lambda node: _inspect(node, resumed is not None))
     if arguments.runs:
         require_writable(arguments.value("hydra.run.dir") or arguments.value("hydra.sweep.dir") or "outputs")
     return hand_over("train", name, arguments.words, _job)

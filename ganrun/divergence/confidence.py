@@ -22,7 +22,7 @@ def lower_bound(real: np.ndarray, fake: np.ndarray, lowest: float, highest: floa
     all scores are equal and a normal interval is too short (divergences near log 2). It is the empirical-Bernstein
     bound in its betting form: a gambler bets that the mean is above m, with the stakes of the empirical-Bernstein
     inequality, and every m at which the fortune passes 1 / miss is refuted (Waudby-Smith & Ramdas 2024, "Estimating
-    means of bounded random variables by betting", theorem 3 with the stakes of eq. 26).
+    means of bounded random variables by betting").
 
     The last fortune counts, averaged over a few orders of the scores: an average of fair games is a fair game, and no
     single order decides.

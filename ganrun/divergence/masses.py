@@ -45,7 +45,7 @@ def counted_jensen_shannon(p: np.ndarray, counts: np.ndarray) -> tuple[float, fl
     # in q. A frequency N/n for q has variance q/n to first order in q, so f is overestimated by f''/2 times that:
     # p / (p+q) / 4n. With few counts in a cell this is too much where q = 0 and too little where 0 < nq < 3: there the
     # 1/4, which stems from q log q, gives way to (N log N - N G(N)) / 2 with the G of Grassberger
-    # (arXiv:physics/0307138): 0 for N = 0 and 1/4 for large N.
+    # 2003, "Entropy estimates from insufficient samplings": 0 for N = 0 and 1/4 for large N.
     n = counts.sum()
     seen = counts > 0
     q, mass = counts[seen] / n, p[seen]

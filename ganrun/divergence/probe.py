@@ -7,6 +7,7 @@ continued logs the same numbers.
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +40,16 @@ class Probe:
         """Raise :class:`ConfigError` where this probe cannot work on ``dataset``."""
 
     def measure(self, data: Side, model: Side, seed: int, step: int) -> dict[str, float]:
+        """Return the tags of one look at ``model``; none where there is no probe."""
+        del data, model, seed, step
+        return {}
+
+
+@dataclass(frozen=True)
+class Measuring(Probe, ABC):
+    """A probe that looks: how it estimates is its own."""
+
+    def measure(self, data: Side, model: Side, seed: int, step: int) -> dict[str, float]:
         """Return the tags of one look: ``jsd/probe`` and what belongs to it, in nats, and the seconds it took."""
         begun = time.perf_counter()
         # The run trains on meanwhile: more threads than cores would slow down both.
@@ -51,8 +62,9 @@ class Probe:
             "probe/seconds": time.perf_counter() - begun,
         }
 
+    @abstractmethod
     def estimate(self, data: Side, model: Side, seed: int) -> Estimate:
-        raise NotImplementedError
+        """Return what one look finds between ``data`` and ``model``; the same seed finds the same."""
 
 
 @register("probe", "off")
@@ -65,7 +77,7 @@ class Off(Probe):
 
 @register("probe", "streaming")
 @dataclass(frozen=True)
-class Streaming(Probe):
+class Streaming(Measuring):
     """Fresh examples of both sides for every part of the probe."""
 
     name: str = "streaming"
@@ -85,7 +97,7 @@ class Streaming(Probe):
 
 @register("probe", "stack")
 @dataclass(frozen=True)
-class Stack(Probe):
+class Stack(Measuring):
     """Held-out data against as many samples, cross-fitted.
 
     A model that has learned its training data by heart is compared with data that it has not seen. Few rows repeated

@@ -6,6 +6,8 @@ picture's own cells, so D* here is the best that a discriminator with the pictur
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -36,9 +38,22 @@ def densities(samples: np.ndarray, density: Mixture, field: np.ndarray, title: s
     seen = np.maximum(data, model) > NOWHERE / len(samples)
     best = np.where(seen, data / np.maximum(data + model, 1e-300), np.nan)
     learned = 1.0 / (1.0 + np.exp(-np.clip(field, -50, 50)))
-    if len(edges) == 1:
-        return _line(axes[0], edges[0], data, model, best, learned, title, label)
-    return _plane(edges, data, model, best, learned.reshape(len(axes[1]), len(axes[0])).T, title, label)
+    if len(edges) == 2:
+        learned = learned.reshape(len(axes[1]), len(axes[0])).T
+    drawn = _Cells(axes, edges, data, model, best, learned)
+    return pictures.to_png((_line if len(edges) == 1 else _plane)(drawn, title, f"learned {label}"))
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """What is drawn: masses and probabilities in the picture's cells, one array axis for each of the data's."""
+
+    axes: list[np.ndarray]
+    edges: list[np.ndarray]
+    data: np.ndarray
+    model: np.ndarray
+    best: np.ndarray
+    learned: np.ndarray
 
 
 def _around(centres: np.ndarray) -> np.ndarray:
@@ -47,54 +62,38 @@ def _around(centres: np.ndarray) -> np.ndarray:
     return np.concatenate([centres - step / 2, [centres[-1] + step / 2]])
 
 
-def _line(
-    x: np.ndarray,
-    edges: np.ndarray,
-    data: np.ndarray,
-    model: np.ndarray,
-    best: np.ndarray,
-    learned: np.ndarray,
-    title: str,
-    label: str,
-) -> bytes:
+def _line(cells: _Cells, title: str, learned: str) -> Figure:
+    (x,), (edges,) = cells.axes, cells.edges
     figure = Figure(figsize=(6, 5), dpi=100, layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)
     width = edges[1] - edges[0]
-    above.plot(x, data / width, "k:", label="p_data")
-    above.stairs(model / width, edges, color="tab:green", label="p_g")
+    above.plot(x, cells.data / width, "k:", label="p_data")
+    above.stairs(cells.model / width, edges, color="tab:green", label="p_g")
     above.set(ylabel="density", title=title, xlim=(edges[0], edges[-1]))
     above.legend(frameon=False)
-    below.plot(x, best, color="tab:red", label="optimal D*")
-    below.plot(x, learned, "b--", label=f"learned {label}")
+    below.plot(x, cells.best, color="tab:red", label="optimal D*")
+    below.plot(x, cells.learned, "b--", label=learned)
     below.axhline(0.5, color="b", linewidth=0.5, alpha=0.4)
     below.set(xlabel="x", ylabel="D(x)", ylim=(0, 1))
     below.legend(frameon=False)
-    return pictures.to_png(figure)
+    return figure
 
 
-def _plane(
-    edges: list[np.ndarray],
-    data: np.ndarray,
-    model: np.ndarray,
-    best: np.ndarray,
-    learned: np.ndarray,
-    title: str,
-    label: str,
-) -> bytes:
+def _plane(cells: _Cells, title: str, learned: str) -> Figure:
     figure = Figure(figsize=(8, 7.4), dpi=100, layout="constrained")
     panels = figure.subplots(2, 2, sharex=True, sharey=True)
-    area = float(np.prod([edge[1] - edge[0] for edge in edges]))
-    top = np.log10(max(data.max(), model.max()) / area)
-    for axes, masses, name in zip(panels[0], (data, model), ("p_data", "p_g"), strict=True):
+    area = float(np.prod([edge[1] - edge[0] for edge in cells.edges]))
+    top = np.log10(max(cells.data.max(), cells.model.max()) / area)
+    for axes, masses, name in zip(panels[0], (cells.data, cells.model), ("p_data", "p_g"), strict=True):
         height = np.log10(np.maximum(masses / area, 1e-300))
         height = np.where(height > top - DECADES, height, np.nan)
-        shown = _show(axes, height, edges, "viridis", (top - DECADES, top), name)
+        shown = _show(axes, height, cells.edges, "viridis", (top - DECADES, top), name)
     figure.colorbar(shown, ax=panels[0], label="log10 density")
-    for axes, chance, name in zip(panels[1], (best, learned), ("optimal D*", f"learned {label}"), strict=True):
-        shown = _show(axes, chance, edges, "RdBu_r", (0.0, 1.0), name)
+    for axes, chance, name in zip(panels[1], (cells.best, cells.learned), ("optimal D*", learned), strict=True):
+        shown = _show(axes, chance, cells.edges, "RdBu_r", (0.0, 1.0), name)
     figure.colorbar(shown, ax=panels[1], label="probability of data")
     figure.suptitle(title)
-    return pictures.to_png(figure)
+    return figure
 
 
 def _show(

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 UNSET = ("HYDRA_FULL_ERROR", "GANRUN_DATA", "COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE")
@@ -110,3 +111,21 @@ def only_run() -> Callable[[Path], Path]:
         return config.parent
 
     return find
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A folder with some files to compare."""
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "real.npy", rng.normal(size=(500, 2)))
+    np.save(tmp_path / "fake.npy", rng.normal(size=(400, 2)))
+    np.save(tmp_path / "line.npy", rng.normal(size=300))
+    np.savez(tmp_path / "two.npz", train=rng.normal(size=(300, 2)), test=rng.normal(size=(200, 2)))
+    np.savez(tmp_path / "one.npz", samples=rng.normal(size=(300, 2)))
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def listing() -> Callable[[Path], list[str]]:
+    """Everything below a folder, by its name from there."""
+    return lambda folder: sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import io
 import json
 import math
@@ -11,7 +10,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,11 +20,11 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from ganrun.commands import jsd
+from ganrun.divergence import methods
 from ganrun.divergence.estimate import Estimate
 from ganrun.divergence.sides import Side
 from ganrun.hydra_app import Arguments, compose
 
-METHODS = "ganrun.divergence.methods"
 KEYS = ["estimate", "se", "lower", "method", "n", "d", "floor", "seconds", "warnings"]
 TOLD = Estimate(estimate=0.25, se=0.01, lower=0.23, method="stack", n=300, d=2, seconds=1.5)
 
@@ -52,25 +50,9 @@ class Estimators:
 def estimators(monkeypatch) -> Estimators:
     """Replace the estimators: what they find is not what is tested here."""
     fake = Estimators()
-    try:
-        importlib.import_module(METHODS)
-    except ImportError:
-        monkeypatch.setitem(sys.modules, METHODS, ModuleType(METHODS))
-    monkeypatch.setattr(sys.modules[METHODS], "estimate", fake.estimate, raising=False)
-    monkeypatch.setattr(sys.modules[METHODS], "floor", fake.floor, raising=False)
+    monkeypatch.setattr(methods, "estimate", fake.estimate)
+    monkeypatch.setattr(methods, "floor", fake.floor)
     return fake
-
-
-@pytest.fixture
-def folder(tmp_path) -> Path:
-    """A folder with some files to compare."""
-    rng = np.random.default_rng(0)
-    np.save(tmp_path / "real.npy", rng.normal(size=(500, 2)))
-    np.save(tmp_path / "fake.npy", rng.normal(size=(400, 2)))
-    np.save(tmp_path / "line.npy", rng.normal(size=300))
-    np.savez(tmp_path / "two.npz", train=rng.normal(size=(300, 2)), test=rng.normal(size=(200, 2)))
-    np.savez(tmp_path / "one.npz", samples=rng.normal(size=(300, 2)))
-    return tmp_path
 
 
 @pytest.fixture(scope="module")
@@ -82,14 +64,10 @@ def trained(inside, tiny, tmp_path_factory) -> Path:
     return cwd
 
 
-def listing(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
-
-
 # What it prints
 
 
-def test_text_says_the_estimate_its_bound_and_what_was_compared(folder, inside, estimators):
+def test_text_says_the_estimate_its_bound_and_what_was_compared(folder, inside, estimators, listing):
     before = listing(folder)
     done = inside("jsd", "real.npy", "fake.npy", cwd=folder)
     assert done.returncode == 0 and done.stderr == "", done.stderr
@@ -193,7 +171,7 @@ def test_the_method_and_the_number_of_samples_follow_from_the_sides(words, metho
     assert asked["seed"] == int(settings.get("seed", 0)) and asked["budget"] == float(settings.get("budget", 1))
 
 
-def test_a_run_is_compared_with_its_data(trained, inside, estimators):
+def test_a_run_is_compared_with_its_data(trained, inside, estimators, listing):
     before = listing(trained)
     for words, method in ((["ring", "latest"], "streaming"), (["latest", "ring", "method=exact"], "exact")):
         done = inside("jsd", *words, cwd=trained)
@@ -318,7 +296,7 @@ def test_cfg_and_help_run_nothing_and_need_no_sides(folder, inside):
         assert done.returncode == 0 and "usage: ganrun jsd A B" in done.stdout
 
 
-def test_a_sweep_prints_one_object_a_job_and_leaves_nothing(folder, inside, estimators):
+def test_a_sweep_prints_one_object_a_job_and_leaves_nothing(folder, inside, estimators, listing):
     before = listing(folder)
     done = inside("jsd", "-m", "real.npy", "b=fake.npy,one.npz", "seed=1,2", "format=json", cwd=folder)
     assert done.returncode == 0 and done.stderr == "", done.stderr
@@ -339,26 +317,25 @@ def test_what_an_estimator_cannot_do_is_told_with_its_own_exit_code(folder, insi
         raise jsd.ConfigError("not with these.")
 
     monkeypatch.setattr(estimators, "estimate", fail)
-    monkeypatch.setattr(sys.modules[METHODS], "estimate", fail)
+    monkeypatch.setattr(methods, "estimate", fail)
     done = inside("jsd", "real.npy", "fake.npy", cwd=folder)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "ganrun: not with these.\n")
 
 
 # Real processes
 
-PROGRAM = f"""
-import sys, types
+PROGRAM = """
+import sys
+from ganrun.divergence import methods
 from ganrun.divergence.estimate import Estimate
-fake = types.ModuleType({METHODS!r})
-fake.estimate = lambda a, b, method, **asked: Estimate(0.1, 0.01, 0.08, method, 500, a.d)
-fake.floor = lambda a, method, **asked: 0.001
-sys.modules[fake.__name__] = fake
+methods.estimate = lambda a, b, method, **asked: Estimate(0.1, 0.01, 0.08, method, 500, a.d)
+methods.floor = lambda a, method, **asked: 0.001
 from ganrun.cli import main
 main(sys.argv[1:])
 """
 
 
-def test_a_real_process_prints_one_object_and_leaves_nothing(folder, environment, trained):
+def test_a_real_process_prints_one_object_and_leaves_nothing(folder, environment, trained, listing):
     before = listing(folder)
     run = str(next(trained.glob("outputs/*/*")))
     for words in (["real.npy", "fake.npy"], ["ring", run]):

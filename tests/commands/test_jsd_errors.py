@@ -7,23 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-
-@pytest.fixture
-def folder(tmp_path) -> Path:
-    """A folder with some files to compare."""
-    rng = np.random.default_rng(0)
-    np.save(tmp_path / "real.npy", rng.normal(size=(500, 2)))
-    np.save(tmp_path / "fake.npy", rng.normal(size=(400, 2)))
-    np.save(tmp_path / "line.npy", rng.normal(size=300))
-    np.savez(tmp_path / "two.npz", train=rng.normal(size=(300, 2)), test=rng.normal(size=(200, 2)))
-    np.savez(tmp_path / "one.npz", samples=rng.normal(size=(300, 2)))
-    return tmp_path
-
-
-def listing(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
-
-
 WRONG = {
     "no sides": ([], ["A and B are missing", "usage: ganrun jsd A B"]),
     "one side": (["real.npy"], ["one side is missing", "usage: ganrun jsd A B"]),
@@ -54,6 +37,7 @@ WRONG = {
     "exact with a file": (["ring", "fake.npy", "method=exact"], ["B is a finite set"]),
     "more samples than there are": (["real.npy", "ring", "n=501"], ["n=501", "500 samples of A (real.npy)"]),
     "too few asked for": (["real.npy", "ring", "n=10"], ["n must be at least 100"]),
+    "too few to be exact": (["ring", "ring", "method=exact", "n=500"], ["n=500 is too few", "1000 at least"]),
     "no budget": (["real.npy", "ring", "budget=0"], ["budget must be at most 1000 and greater than 0"]),
     "a seed below zero": (["real.npy", "ring", "seed=-1"], ["seed must be at least 0"]),
     "a format that does not exist": (["real.npy", "ring", "format=jason"], ["Did you mean 'json'?"]),
@@ -84,7 +68,7 @@ def bad_folder(folder) -> Path:
 
 
 @pytest.mark.parametrize(("words", "hints"), WRONG.values(), ids=WRONG.keys())
-def test_a_wrong_command_line_is_told_in_a_line_and_leaves_nothing(words, hints, bad_folder, inside):
+def test_a_wrong_command_line_is_told_in_a_line_and_leaves_nothing(words, hints, bad_folder, inside, listing):
     before = listing(bad_folder)
     done = inside("jsd", "format=json", *words, cwd=bad_folder)
     assert done.returncode == 2, done.stderr
@@ -96,7 +80,7 @@ def test_a_wrong_command_line_is_told_in_a_line_and_leaves_nothing(words, hints,
     assert listing(bad_folder) == before
 
 
-def test_a_real_process_tells_what_is_wrong_in_one_line(bad_folder, ganrun):
+def test_a_real_process_tells_what_is_wrong_in_one_line(bad_folder, ganrun, listing):
     before = listing(bad_folder)
     done = ganrun("jsd", "nan.npy", "ring", cwd=bad_folder)
     assert done.returncode == 2 and done.stdout == ""
