@@ -38,11 +38,10 @@ class NotFinite(Exception):
 
 @dataclass(frozen=True)
 class Look:
-    """The players as they were after ``step``; ``average`` are the variables of the averaged generator."""
+    """The players as they were after ``step``: ``fetch()`` gives a snapshot and the averaged generator's variables."""
 
     step: int
-    snapshot: Snapshot
-    average: Tree
+    fetch: Callable[[], tuple[Snapshot, Tree]]
 
 
 @dataclass
@@ -78,12 +77,15 @@ class Observer:
     def _due(self, every: int, step: int) -> bool:
         return bool(every) and (step % every == 0 or step == self.config.steps)
 
+    @property
+    def samples(self) -> int:
+        """How many samples a look takes."""
+        return IMAGES if self.density is None else {1: LINE_POINTS, 2: PLANE_POINTS}[self.method.data.shape[0]]
+
     def look(self, state: State, step: int) -> Look:
         """Take down what is needed of ``state`` after ``step``, which the next steps consume; waits for nothing."""
-        sizes = {1: LINE_POINTS, 2: PLANE_POINTS}
-        n = IMAGES if self.density is None else sizes[self.method.data.shape[0]]
-        snapshot, average = self.method.snapshot(state, n, self.points)
-        return Look(step, snapshot, average)
+        seen = self.method.snapshot(state, self.samples, self.points)
+        return Look(step, lambda: seen)
 
     def read(self, look: Look) -> Seen:
         """Measure and draw what ``look`` shows.
@@ -91,7 +93,8 @@ class Observer:
         Raises:
             NotFinite: the discriminator's logits are not finite.
         """
-        shown: Any = jax.device_get(look.snapshot)
+        snapshot, average = look.fetch()
+        shown: Any = jax.device_get(snapshot)
         seen = Seen(histograms={"logits/real": shown.real_logits, "logits/fake": shown.fake_logits})
         for tag, logits in seen.histograms.items():
             if not np.all(np.isfinite(logits)):
@@ -107,7 +110,7 @@ class Observer:
         title = f"step {look.step}"
         if self._due(self.picture_every, look.step):
             seen.pictures["samples"] = pictures.draw(shown.samples, self.density, logits, title, shown.ladder, label)
-        model = generator_side("model", self.method, look.average)
+        model = generator_side("model", self.method, average)
         probed = look.step > 0 and self._due(self.probe_every, look.step)
         if self.density is not None:
             dense = functools.cache(lambda: _draw(model, self._noise(look.step)))  # only where it is wanted

@@ -1,31 +1,29 @@
-"""One experiment: build the parts, loop, log, checkpoint, summarise."""
+"""Experiments from their first step to their last: build the parts, loop, log, checkpoint, summarise."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ganrun import datasets, device
-from ganrun.checkpoints import Checkpoints
+from ganrun import datasets
 from ganrun.config import Train, data_folder
-from ganrun.errors import ConfigError, GanrunError
+from ganrun.errors import ConfigError
+from ganrun.game.crew import Crew, Solo
 from ganrun.game.method import Gan, Report
 from ganrun.game.state import State
-from ganrun.observer import Look, NotFinite, Observer
-from ganrun.rundir import completed, hyperparameters, relative, save_config, write_atomically
+from ganrun.lane import Lane
+from ganrun.observer import Look
+from ganrun.rundir import completed, relative
 from ganrun.signals import StopRequest
-from ganrun.writers import Entry, FanOut, positions, rewind
 from ganrun.writers.console import Lines, Messages
-from ganrun.writers.images import Pictures
-from ganrun.writers.jsonl import JsonLines, plain
-from ganrun.writers.tensorboard import TensorBoard
 
 CALL_SECONDS = 0.25  # a call to the device is kept to about this, so that Ctrl-C and progress are answered soon
+SAVING = 0.05  # of the time may go into checkpoints that come by the clock
 
 
 def build(config: Train) -> Gan:
@@ -46,7 +44,21 @@ def train(config: Train, folder: Path, *, resume: bool = False) -> int:
     if resume and completed(folder, config.steps):
         print(f"{relative(folder)} is complete at step {config.steps}; give a larger steps=N to go on.")
         return 0
-    return Run(build(config), config, folder, resume).go()
+    run = alone(build(config), config, folder, resume)
+    code = run.go()
+    if (error := run.lanes[0].error) is not None:
+        raise error
+    return code
+
+
+def alone(method: Gan, config: Train, folder: Path, resume: bool = False) -> Run:
+    """Return the run of ``method`` by itself in ``folder``, ready to go."""
+    lane = Lane(method, config, folder, config.checkpoint.keep)
+    state = lane.restore(lane.checkpoints.latest() or 0) if resume else method.init()
+    messages = Messages(folder)
+    lines = Lines(messages, config.steps)
+    lane.open(messages, [lines])
+    return Run(Solo(method), [lane], state, lines.progress)
 
 
 @dataclass
@@ -57,62 +69,57 @@ class Call:
     n: int
     begun: float
     report: Report
-    look: Look | None
+    looks: list[Look] | None
 
 
 class Run:
-    """One run in its directory, from the first step or from its newest checkpoint to the last."""
+    """A crew at work, one lane or many in step, from where its lanes stand to the end or to a request to stop.
 
-    def __init__(self, method: Gan, config: Train, folder: Path, resume: bool) -> None:
-        self.method, self.config, self.folder = method, config, folder
-        self.observer = Observer(method, config)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep)
-        self.step, self.seconds, self.last = 0, 0.0, {}
-        if resume:
-            self.state = self._restore()
-            save_config(config, folder)  # with what a resumed run may change, once it is known to go on
-        else:
-            save_config(config, folder)  # first of all: from here on the run can be resumed
-            self.state = method.init()
-        (folder / "summary.json").unlink(missing_ok=True)
-        self.messages = Messages(folder)
-        self.lines = Lines(self.messages, config.steps)
-        board = TensorBoard(folder, hyperparameters(config), self.step or None)
-        self.fan = FanOut([JsonLines(folder), board, Pictures(folder), self.lines])
-        every = config.log.every
-        self.milestone_every = max(1, round(config.steps / 10 / every)) * every
-        self.started = self.saved = time.monotonic()
+    The lanes share all that decides when something is done: steps, rows, looks and checkpoints.
+    """
+
+    def __init__(self, crew: Crew, lanes: Sequence[Lane], state: State, progress: Callable[[int], None]) -> None:
+        self.crew, self.lanes, self.state, self.progress = crew, lanes, state, progress
+        self.config, self.step = lanes[0].config, lanes[0].step
+        self.saved, self.cost = time.monotonic(), 0.0
         self.pace: deque[tuple[int, float]] = deque(maxlen=10)  # rows are read in bursts, so speed needs several
-        self.calls, self.done, self.per_step = 0, self.started, CALL_SECONDS
+        self.calls, self.done, self.per_step = 0, self.saved, CALL_SECONDS
+
+    @property
+    def going(self) -> list[Lane]:
+        """The lanes that have not failed."""
+        return [lane for lane in self.lanes if lane.going]
 
     def go(self) -> int:
-        """Train, and leave a summary however it ends."""
-        self._announce(f" continues at step {self.step}" if self.step else "")
+        """Train, and leave summaries however it ends; return the exit code."""
+        for lane in self.lanes:
+            self._announce(lane, f" continues at step {self.step}" if self.step else "")
         status, code = "failed", 1
         with StopRequest() as stop:
             try:
                 self._loop(stop)
                 self._save()
-                self.checkpoints.wait()
+                for lane in self.going:
+                    with lane.failing():
+                        lane.checkpoints.wait()
                 status, code = ("stopped", stop.exit_code) if self.step < self.config.steps else ("completed", 0)
             finally:
                 self._finish(status)
-        return code
+        return code if self.going or code > 1 else 1
 
     def _loop(self, stop: StopRequest) -> None:
         """Keep the device one call ahead of the host: while it computes, the call before is read and written."""
-        if self.step == 0 and (first := self._look()) is not None:
-            self.fan.put(lambda: self._entry(0, {}, first))
+        if self.step == 0:
+            self._put(0, None, self._look(), 0.0)
         waiting: Call | None = None
-        while self.step < self.config.steps and stop.signal is None:
+        while self.step < self.config.steps and stop.signal is None and self.going:
             n, begun = self._call_size(), time.monotonic()
-            self.state, report = self.method.advance(self.state, n)
+            self.state, report = self.crew.advance(self.state, n)
             self.step += n
-            look = self._look()
+            looks = self._look()
             if waiting is not None:
                 self._collect(waiting)
-            waiting = Call(self.step, n, begun, report, look)
+            waiting = Call(self.step, n, begun, report, looks)
             if self._save_due():
                 self._collect(waiting)
                 waiting = None
@@ -129,8 +136,8 @@ class Run:
         return max(1, min(limit, int(CALL_SECONDS / self.per_step)))
 
     def _collect(self, call: Call) -> None:
-        """Wait for ``call``, stop on NaN or Inf, and hand a row to the writers where one is due."""
-        bad_step = int(call.report.bad_step)  # waits
+        """Wait for ``call``, end the lanes with NaN or Inf, and hand rows to the writers where they are due."""
+        bad_steps = np.atleast_1d(np.asarray(call.report.bad_step))  # waits
         now = time.monotonic()
         if self.calls:  # the first call compiled
             self.per_step = max((now - max(self.done, call.begun)) / call.n, 1e-7)
@@ -138,94 +145,68 @@ class Run:
             self.pace.clear()
             self.pace.append((call.step - call.n, call.begun))
         self.calls, self.done = self.calls + 1, now
-        if bad_step:
-            self.step = bad_step
-            raise self._failure(bad_step, self.method.game.tags[int(call.report.bad_tag)])
-        self.lines.progress(call.step)
+        bad_tags = np.atleast_1d(np.asarray(call.report.bad_tag))
+        for lane, bad_step, bad_tag in zip(self.lanes, bad_steps.tolist(), bad_tags.tolist(), strict=True):
+            if bad_step and lane.going:
+                lane.step = bad_step
+                lane.error = lane.failure(bad_step, lane.method.game.tags[bad_tag])
+            elif lane.going:
+                lane.step = call.step
+        self.progress(call.step)
         if call.step % self.config.log.every and call.step != self.config.steps:
             return
         self.pace.append((call.step, now))
         first_step, first_time = self.pace[0]
-        rate = (call.step - first_step) / max(now - first_time, 1e-9)
-        scalars = dict(zip(self.method.game.tags, np.asarray(call.report.means).tolist(), strict=True))
-        self.fan.put(lambda: self._entry(call.step, scalars | {"steps_per_second": rate}, call.look))
+        self._put(call.step, call.report, call.looks, (call.step - first_step) / max(now - first_time, 1e-9))
 
-    def _entry(self, step: int, scalars: dict[str, float], look: Look | None) -> Entry:
-        """Made in the writers' thread: the means of the steps, and what the look shows.
+    def _put(self, step: int, report: Report | None, looks: list[Look] | None, rate: float) -> None:
+        means = None if report is None else np.atleast_2d(np.asarray(report.means)).tolist()
+        for i, lane in enumerate(self.lanes):
+            scalars: dict[str, float] = {}
+            if means is not None:
+                scalars = dict(zip(lane.method.game.tags, means[i], strict=True)) | {"steps_per_second": rate}
+            if lane.going and (scalars or looks):
+                with lane.failing():
+                    lane.put(step, scalars, looks[i] if looks else None)
 
-        A look is at the state after ``step``, which no step has reported on yet: it may be the first to show what is
-        lost.
-        """
-        milestone = step % self.milestone_every == 0 or step == self.config.steps
-        entry = Entry(step=step, scalars=scalars, milestone=milestone and step > 0)
-        if look is None:
-            return entry
-        try:
-            seen = self.observer.read(look)
-        except NotFinite as lost:
-            raise self._failure(step, str(lost)) from lost
-        entry.scalars = scalars | seen.scalars
-        entry.histograms, entry.pictures = seen.histograms, seen.pictures
-        return entry
-
-    def _look(self) -> Look | None:
-        return self.observer.look(self.state, self.step) if self.observer.due(self.step) else None
+    def _look(self) -> list[Look] | None:
+        first = self.lanes[0].observer
+        if not first.due(self.step):
+            return None
+        points = [lane.observer.points for lane in self.lanes]
+        return [Look(self.step, fetch) for fetch in self.crew.look(self.state, first.samples, points)]
 
     def _save_due(self) -> bool:
         by_steps = self.config.checkpoint.steps and self.step % self.config.checkpoint.steps == 0
-        return bool(by_steps) or time.monotonic() - self.saved >= self.config.checkpoint.seconds
+        wait = max(self.config.checkpoint.seconds, self.cost / SAVING)
+        return bool(by_steps) or time.monotonic() - self.saved >= wait
 
     def _save(self) -> None:
-        """Save the state as it is now, with how far the growing files have come."""
-        self.fan.flush()
-        note = {
-            "files": positions(self.folder),
-            "seconds": self._elapsed(),
-            "metrics": plain(self.last | self.fan.last),
-        }
-        self.checkpoints.save(self.step, self.state, note)
+        """Save every lane as it is now; all lanes have done so before any does again, so they share a step."""
+        begun = time.monotonic()
+        for lane in self.going:
+            with lane.failing():
+                lane.checkpoints.wait()
+        states = self.crew.apart(self.state)
+        for lane, state in zip(self.lanes, states, strict=True):
+            if lane.going:
+                with lane.failing():
+                    lane.save(self.step, state)
         self.saved = time.monotonic()
+        self.cost = self.saved - begun if len(self.lanes) > 1 else 0.0
 
-    def _restore(self) -> State:
-        """Go back to the newest checkpoint, and cut the files back to what they held then."""
-        if self.checkpoints.latest() is None:
-            rewind(self.folder, {})
-            return self.method.init()
-        state, note = self.checkpoints.restore(self.method.abstract())
-        rewind(self.folder, note["files"])
-        self.step, self.seconds, self.last = int(state.step), float(note["seconds"]), dict(note["metrics"])
-        return replace(state, numbers=self.method.numbers)
-
-    def _failure(self, step: int, tag: str) -> GanrunError:
-        self.checkpoints.wait()
-        good = self.checkpoints.latest()
-        where = "no checkpoint was saved before"
-        if good is not None:
-            where = f"the last good checkpoint is {relative(self.folder / 'checkpoints' / str(good))}"
-        return GanrunError(f"step {step}: {tag} is NaN or Inf, so the run stops; {where}.")
-
-    def _announce(self, more: str = "") -> None:
-        self.messages.say(f"run directory: {relative(self.folder)}{more}")
-        self.messages.say(f"watch it with: tensorboard --logdir {relative(self.folder)}")
+    def _announce(self, lane: Lane, more: str = "") -> None:
+        lane.messages.say(f"run directory: {relative(lane.folder)}{more}")
+        lane.messages.say(f"watch it with: tensorboard --logdir {relative(lane.folder)}")
 
     def _finish(self, status: str) -> None:
-        try:
-            self.fan.close(status)
-        finally:
-            self.checkpoints.close()
-            summary = {
-                "status": status,
-                "steps": self.step,
-                "seconds": round(self._elapsed(), 3),
-                "metrics": plain(self.last | self.fan.last),
-                **device.describe(),
-            }
-            write_atomically(self.folder / "summary.json", json.dumps(summary, indent=2) + "\n")
-            self.messages.say(f"{status} at step {self.step}/{self.config.steps} after {self._elapsed():.1f} s")
-            self._announce()
-            if status == "stopped":
-                self.messages.say(f"go on with: ganrun train resume={relative(self.folder)}")
-            self.messages.close()
-
-    def _elapsed(self) -> float:
-        return self.seconds + time.monotonic() - self.started
+        for lane in self.lanes:
+            ended = status if lane.going else "failed"
+            try:
+                with lane.failing():
+                    lane.close(ended)
+            finally:
+                self._announce(lane)
+                if ended == "stopped":
+                    lane.messages.say(f"go on with: ganrun train resume={relative(lane.folder)}")
+                lane.messages.close()

@@ -1,6 +1,7 @@
 """How far are the divergence estimates from the truth, and what do they cost?
 
-    python scripts/bench_divergence.py [part=table|coverage|training] [seeds=3] [pairs='TEXT;TEXT'] [methods=A,B] [out=FILE.md]
+    python scripts/bench_divergence.py [part=table|coverage|training] [seeds=3] [pairs="TEXT;TEXT"] [methods=A,B]
+        [out=FILE.md]
 
 table     every estimator on every pair of scripts/divergence_pairs.py: error, standard error, coverage, seconds, memory
 coverage  how often the lower bound lies below what the probe's own classifiers score on large fresh samples
@@ -13,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -51,8 +51,17 @@ def measure(name: str, method: str, seed: int) -> dict[str, Any]:
     )
     found = methods.estimate(a, b, method, seed=seed)
     seconds = time.perf_counter() - begun
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_mib()
     return {"estimate": found.estimate, "se": found.se, "lower": found.lower, "seconds": seconds, "mib": peak}
+
+
+def peak_mib() -> float:
+    """Return the most memory that this process has held; ``getrusage`` would count what started it as well."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return float("nan")
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def apart(*words: str) -> dict[str, Any]:

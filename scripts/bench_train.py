@@ -26,7 +26,7 @@ from ganrun.config import check
 from ganrun.errors import ConfigError
 from ganrun.game.method import Gan
 from ganrun.hydra_app import compose
-from ganrun.run import Run, build
+from ganrun.run import alone, build
 
 PROBLEMS = {
     "ring / mlp": ["dataset=ring", "architecture=mlp", "probe=off"],
@@ -47,7 +47,7 @@ def bare(method: Gan, steps: int) -> float:
 def whole(method: Gan, config: Any) -> float:
     """Return the steps per second of ganrun's loop, first step to last file."""
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(method, config, Path(folder) / "run", resume=False)
+        run = alone(method, config, Path(folder) / "run")
         jax.block_until_ready(run.state)
         begun = time.perf_counter()
         with contextlib.redirect_stdout(io.StringIO()):
@@ -63,7 +63,7 @@ def measure(name: str, overrides: list[str], repeats: int) -> str:
     whole(Gan(warm, method.data), warm)  # compiles all that both loops need
     bare(method, 200)
     pairs = [(bare(method, config.steps), whole(method, config)) for _ in range(repeats)]
-    ratios = [ours / alone for alone, ours in pairs]
+    ratios = [ours / bare for bare, ours in pairs]
     medians = [statistics.median(column) for column in zip(*pairs, strict=True)]
     spread = f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
     return f"| {name} | {config.steps} | {medians[0]:.1f} | {medians[1]:.1f} | {spread} |"

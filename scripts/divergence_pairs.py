@@ -135,7 +135,8 @@ def log_ratio(name: str, x: np.ndarray) -> np.ndarray:
     """Return log p(x) / q(x) of the pair ``name``."""
     p, q = PAIRS[name]
     assert p.log_density is not None and q.log_density is not None
-    return p.log_density(x) - q.log_density(x)
+    parts = np.array_split(x, -(-len(x) // 20_000))  # a mixture of hundreds needs hundreds of numbers for each row
+    return np.concatenate([p.log_density(part) - q.log_density(part) for part in parts])
 
 
 def truth(name: str, n: int = 1_000_000) -> tuple[float, float]:

@@ -286,4 +286,4 @@ def test_a_critic_is_calibrated_first(loss, observer, monkeypatch):
     ((field, label),) = fields
     assert label == "D(x), calibrated"
     scale, offset = module.calibrate(seen.histograms["logits/real"], seen.histograms["logits/fake"])
-    assert field == pytest.approx(scale * np.asarray(look.snapshot.field, np.float64) + offset)
+    assert field == pytest.approx(scale * np.asarray(look.fetch()[0].field, np.float64) + offset)

@@ -6,7 +6,7 @@ cursor of the next call. There is no iterator to lose: the cursor is two integer
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,12 @@ class Cursor:
 
 
 class Source(Protocol):
-    """What Algorithm 1 draws from: ``minibatch`` returns ``(n, *shape)`` float32 and the next cursor."""
+    """What Algorithm 1 draws from: ``minibatch`` returns ``(n, *shape)`` float32 and the next cursor.
+
+    ``SHARED`` names the fields that the runs of a population have in common: they are on the device once.
+    """
+
+    SHARED: ClassVar[tuple[str, ...]]
 
     def minibatch(self, key: jax.Array, cursor: Cursor, n: int) -> tuple[jax.Array, Cursor]: ...
 
@@ -44,6 +49,8 @@ class Pixels:
         order: ``key_data`` of the key that all epoch orders derive from.
         shape: ``(height, width, channel)`` of one example.
     """
+
+    SHARED: ClassVar[tuple[str, ...]] = ("flat",)
 
     flat: jax.Array
     order: jax.Array

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +29,8 @@ class Mixture:
         stds: float32 ``(modes,)``, standard deviation along each axis.
         weights: float32 ``(modes,)``, summing to 1.
     """
+
+    SHARED: ClassVar[tuple[str, ...]] = ()
 
     means: jax.Array
     stds: jax.Array

@@ -20,7 +20,7 @@ from ganrun.datasets import Data
 from ganrun.datasets.sampler import Cursor, Source
 from ganrun.errors import ConfigError
 from ganrun.game.algorithm import create, draw_noise, update
-from ganrun.game.state import Game, State, Tree
+from ganrun.game.state import Game, Readout, State, Tree
 from ganrun.registry import static, traced
 
 RUNGS = 41  # arrows from z to x = G(z) in the picture of the line
@@ -137,9 +137,12 @@ _create = jax.jit(create, static_argnums=0)
 def _advance(game: Game, state: State, source: Source, n: jax.Array) -> tuple[State, Report]:
     # The trip count is traced, so one program serves every length of call.
     state = jax.lax.fori_loop(0, n, lambda _, now: update(game, now, source), state)
-    readout = state.readout
-    means = readout.sums / readout.count
-    return state, Report(means=means, bad_step=readout.bad_step, bad_tag=readout.bad_tag)
+    return state, report_of(state.readout)
+
+
+def report_of(readout: Readout) -> Report:
+    """Return what the host is told of ``readout``."""
+    return Report(means=readout.sums / readout.count, bad_step=readout.bad_step, bad_tag=readout.bad_tag)
 
 
 @partial(jax.jit, static_argnums=(0, 3))
@@ -152,8 +155,8 @@ def _push(game: Game, variables: Tree, latents: jax.Array) -> jax.Array:
     return game.generator.apply(variables, latents, train=False)  # type: ignore[return-value]
 
 
-@partial(jax.jit, static_argnums=(0, 4))
-def _snapshot(game: Game, state: State, held_out: Source, points: jax.Array, n: int) -> tuple[Snapshot, Tree]:
+def look_at(game: Game, state: State, held_out: Source, points: jax.Array, n: int) -> tuple[Snapshot, Tree]:
+    """Return what :meth:`Gan.snapshot` does; pure."""
     # Folding in the largest step keeps this noise apart from every training step's.
     sample_key, real_key = jax.random.split(jax.random.fold_in(state.key, 2**31 - 1))
     judge = partial(game.discriminator.apply, state.discriminator.variables, train=False)
@@ -171,6 +174,9 @@ def _snapshot(game: Game, state: State, held_out: Source, points: jax.Array, n: 
         ladder=_ladder(game, state.average) if game.latent_dim == 1 and samples.shape[1:] == (1,) else empty,
     )
     return shown, jax.tree.map(jnp.copy, state.average)
+
+
+_snapshot = jax.jit(look_at, static_argnums=(0, 4))
 
 
 def _ladder(game: Game, variables: Tree) -> jax.Array:

@@ -43,54 +43,80 @@ class Writer(Protocol):
     def close(self, status: str) -> None: ...
 
 
+class Worker:
+    """A thread that does what it is given, in order; several runs may share one."""
+
+    def __init__(self, waiting: int = 64) -> None:
+        self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(maxsize=waiting)
+        self._thread = threading.Thread(target=self._work, name="ganrun-writers", daemon=True)
+        self._thread.start()
+
+    def put(self, task: Callable[[], None]) -> None:
+        """Queue ``task``, which raises nothing; waits while as many are waiting as may."""
+        self._queue.put(task)
+
+    def join(self) -> None:
+        """Return when everything queued so far is done."""
+        self._queue.join()
+
+    def close(self) -> None:
+        """Do what is queued, and stop."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (task := self._queue.get()) is not None:
+            task()
+            self._queue.task_done()
+        self._queue.task_done()
+
+
 class FanOut:
     """Hands every entry to every writer, in a thread of its own so that drawing and disks do not hold up training.
 
     An entry is given as a function, so that the work of making it (waiting for the device, drawing) is done in the
-    thread too. The first error in the thread ends it and is raised at the caller's next call.
+    thread too. The first error in the thread ends it and is raised at the caller's next call. ``worker`` is the thread
+    where several runs share one; else it is the fan-out's own.
     """
 
-    def __init__(self, writers: list[Writer]) -> None:
+    def __init__(self, writers: list[Writer], worker: Worker | None = None) -> None:
         self.last: dict[str, float] = {}
         self._writers = writers
         self._error: BaseException | None = None
         self._broken = False
-        self._waiting: queue.Queue[Callable[[], Entry] | None] = queue.Queue(maxsize=64)
-        self._thread = threading.Thread(target=self._work, name="ganrun-writers", daemon=True)
-        self._thread.start()
+        self._worker, self._own = worker or Worker(), worker is None
 
     def put(self, make: Callable[[], Entry]) -> None:
-        """Queue an entry; waits only where the writers are 64 entries behind."""
+        """Queue an entry; waits only where the writers are far behind."""
         self._raise()
-        self._waiting.put(make)
+        self._worker.put(lambda: self._write(make))
 
     def flush(self) -> None:
         """Return when everything queued so far is on disk."""
-        self._waiting.join()
+        self._worker.join()
         self._raise()
         for writer in self._writers:
             writer.flush()
 
     def close(self, status: str) -> None:
         """Write what is queued, tell every writer how the run ended, and stop."""
-        self._waiting.put(None)
-        self._thread.join()
+        self._worker.join()
+        if self._own:
+            self._worker.close()
         for writer in self._writers:
             writer.close(status)
         self._raise()
 
-    def _work(self) -> None:
-        while (make := self._waiting.get()) is not None:
-            if not self._broken:  # after an error the queue is only emptied, so that nobody waits forever
-                try:
-                    entry = make()
-                    for writer in self._writers:
-                        writer.write(entry)
-                    self.last.update(entry.scalars)
-                except BaseException as error:
-                    self._error, self._broken = error, True
-            self._waiting.task_done()
-        self._waiting.task_done()
+    def _write(self, make: Callable[[], Entry]) -> None:
+        if self._broken:  # after an error the queue is only emptied, so that nobody waits forever
+            return
+        try:
+            entry = make()
+            for writer in self._writers:
+                writer.write(entry)
+            self.last.update(entry.scalars)
+        except BaseException as error:
+            self._error, self._broken = error, True
 
     def _raise(self) -> None:
         error, self._error = self._error, None
