@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,16 @@ class Checkpoints:
     def latest(self) -> int | None:
         """Return the step of the newest complete checkpoint."""
         return self._manager.latest_step()
+
+    def common(self, others: Sequence[Checkpoints]) -> int:
+        """Return the newest step of which these and all ``others`` have a checkpoint; 0 where there is none."""
+        shared = set(self._manager.all_steps()).intersection(*(other._manager.all_steps() for other in others))
+        return max(shared, default=0)
+
+    def forget_after(self, step: int) -> None:
+        """Delete the checkpoints of later steps, which are about to be computed once more."""
+        for later in [saved for saved in self._manager.all_steps() if saved > step]:
+            self._manager.delete(later)
 
     def save(self, step: int, state: Tree, note: dict[str, Any]) -> None:
         """Save ``state`` as of ``step`` with a JSON ``note``; returns once the state is copied, written later.

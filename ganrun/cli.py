@@ -14,6 +14,7 @@ COMMANDS = {
     "sample": "draw samples from a trained run",
     "list": "the options of each group, with their meaning",
     "doctor": "check Python, JAX, devices, caches, data and TensorBoard",
+    "compare": "runs beside each other, seeds aggregated, with intervals",
     "jsd": "estimate the Jensen-Shannon divergence between two sets of samples",
 }
 HELP = """ganrun {version}: an experiment runner for generative adversarial networks in JAX.

@@ -57,6 +57,14 @@ class Checkpoint:
 
 
 @dataclasses.dataclass(frozen=True)
+class Population:
+    """How a sweep's runs share programs; 0 lanes: as many as do some good and fit the memory."""
+
+    lanes: int = number(0, low=0, high=100_000)
+    lanes_per_job: int = number(1, low=1, high=100_000)
+
+
+@dataclasses.dataclass(frozen=True)
 class Optimizer:
     """One descent rule per player."""
 
@@ -83,6 +91,7 @@ class Train:
     latent: Latent = dataclasses.field(default_factory=Latent)
     ema: Ema = dataclasses.field(default_factory=Ema)
     log: Log = dataclasses.field(default_factory=Log)
+    population: Population = dataclasses.field(default_factory=Population)
     checkpoint: Checkpoint = dataclasses.field(default_factory=Checkpoint)
 
 

@@ -6,6 +6,7 @@ import logging
 import os
 import platform
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from ganrun.config import cache_folder
@@ -32,6 +33,20 @@ def prepare() -> None:
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def free_bytes() -> int:
+    """Return how much memory is free where JAX computes: the accelerator's, or the machine's."""
+    import jax
+
+    seen = jax.devices()[0].memory_stats() or {}
+    if "bytes_limit" in seen:
+        return int(seen["bytes_limit"] - seen.get("bytes_in_use", 0))
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def describe() -> dict[str, Any]:

@@ -8,7 +8,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,12 @@ from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ValueType
+from hydra.core.override_parser.types import Quote, QuotedString, ValueType
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ganrun.composing import Composer
 from ganrun.errors import ConfigError, did_you_mean
 
 VERSION_BASE = "1.3"
@@ -74,19 +75,32 @@ class Arguments:
 
 def compose(config_name: str, overrides: list[str], extra_folder: str | None = None) -> dict[str, Any]:
     """Return the composed config as plain data; raise :class:`ConfigError` in place of Hydra's own errors."""
+    return next(compose_each(config_name, [overrides], extra_folder))
+
+
+def compose_each(
+    config_name: str, jobs: Iterable[list[str]], extra_folder: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield what :func:`compose` returns for each list of overrides; much quicker where they differ in values only."""
     if extra_folder and not os.path.isdir(extra_folder):  # noqa: PTH112 (pathlib raises on a name too long)
         raise ConfigError(f"--config-dir: there is no folder {extra_folder}.")
-    try:
+
+    def whole(overrides: list[str]) -> DictConfig:
         with _searching(extra_folder):
-            node = hydra.compose(config_name=config_name, overrides=overrides)
-            return OmegaConf.to_container(node, resolve=True)  # type: ignore[return-value]
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(_one_line(error, config_name)) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        where = f"--config-dir {extra_folder}: " if extra_folder else ""
-        raise ConfigError(f"{where}not YAML: {' '.join(str(error).split())}") from error
-    except (ValueError, TypeError, OSError) as error:
-        raise ConfigError(_misused_group(overrides) or str(error).splitlines()[0]) from error
+            return hydra.compose(config_name=config_name, overrides=overrides)
+
+    composer = Composer(whole, groups())
+    for overrides in jobs:
+        try:
+            node = OmegaConf.to_container(composer(overrides), resolve=True)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError(_one_line(error, config_name)) from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            where = f"--config-dir {extra_folder}: " if extra_folder else ""
+            raise ConfigError(f"{where}not YAML: {' '.join(str(error).split())}") from error
+        except (ValueError, TypeError, OSError) as error:
+            raise ConfigError(_misused_group(overrides) or str(error).splitlines()[0]) from error
+        yield node  # type: ignore[misc]
 
 
 @contextlib.contextmanager
@@ -130,14 +144,23 @@ def jobs(overrides: list[str]) -> Iterator[list[str]]:
 def preflight(name: str, arguments: Arguments, inspect: Callable[[dict[str, Any]], object]) -> None:
     """Compose what the command line asks for and ``inspect`` it, so that what is wrong is told before work starts."""
     options = arguments.options
-    for overrides in jobs(arguments.overrides) if options.multirun else [arguments.overrides]:
-        node = compose(name, overrides, options.config_dir)
+    tried = jobs(arguments.overrides) if options.multirun else [arguments.overrides]
+    for node in compose_each(name, tried, options.config_dir):
         if arguments.runs:
             inspect(node)
 
 
-def hand_over(name: str, config_name: str, words: list[str], job: Callable[[DictConfig], int]) -> int:
-    """Let Hydra run ``job`` for the command line ``words``; return the worst exit code of its jobs."""
+# Returns the exit codes of many jobs, each a plain config and its folder, of the sweep in a folder.
+Together = Callable[[list[tuple[dict[str, Any], Path]], Path], list[int]]
+
+
+def hand_over(
+    name: str, config_name: str, words: list[str], job: Callable[[DictConfig], int], together: Together | None = None
+) -> int:
+    """Let Hydra run ``job`` for the command line ``words``; return the worst exit code of its jobs.
+
+    Hydra's ``population`` launcher gives all jobs of a sweep to ``together`` at once.
+    """
     codes = [0]
 
     def remember(config: DictConfig) -> None:
@@ -145,6 +168,13 @@ def hand_over(name: str, config_name: str, words: list[str], job: Callable[[Dict
         if codes[-1] in (130, 143):  # a signal ends a sweep too
             raise SystemExit(codes[-1])
 
+    def remember_all(jobs: list[tuple[dict[str, Any], Path]], folder: Path) -> list[int]:
+        assert together is not None
+        codes.extend(together(jobs, folder))
+        return codes[1:]
+
+    if together is not None:
+        remember.together = remember_all  # type: ignore[attr-defined]
     remember.__module__ = "ganrun"  # what Hydra would name the job after
     run = hydra.main(config_path=str(config_folder()), config_name=config_name, version_base=VERSION_BASE)(remember)
     before, sys.argv = sys.argv, [f"ganrun {name}", *words]
@@ -153,6 +183,12 @@ def hand_over(name: str, config_name: str, words: list[str], job: Callable[[Dict
     finally:
         sys.argv = before
     return max(codes)
+
+
+def quoted(text: str) -> str:
+    """Return ``text`` such that Hydra and OmegaConf between them give back ``text``, whatever is in it."""
+    plain = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)  # no interpolation
+    return QuotedString(plain, Quote.single).with_quotes()
 
 
 def _without(words: list[str], settings: list[str]) -> list[str]:
@@ -180,7 +216,7 @@ def _one_line(error: Exception, config_name: str) -> str:
         return _missing(error, config_name)
     text = str(error)
     unknown = re.match(r"Could not (?:override|append to) '([^'@]+)", text)
-    if unknown and "No match in the defaults list" in text and unknown[1] in _groups():
+    if unknown and "No match in the defaults list" in text and unknown[1] in groups():
         return (
             f"this config is a whole run's and chooses no {unknown[1]} by name: "
             f"set its values ({unknown[1]}.KEY=VALUE), or start a new run with `ganrun train {unknown[1]}=NAME`."
@@ -200,7 +236,7 @@ def _misused_group(overrides: list[str]) -> str:
     """Return the line for a group that is given something else than a name, which Hydra does not expect at all."""
     for override in _parse(overrides):
         group, value = override.key_or_group, override.value()
-        if group in _groups() and not isinstance(value, (str, list)):
+        if group in groups() and not isinstance(value, (str, list)):
             return f"{group} takes the name of an option, not {value!s:.40} (`ganrun list {group}`)."
     return ""
 
@@ -210,10 +246,10 @@ def _missing(error: MissingConfigException, config_name: str) -> str:
     if not group:
         return f"there is no config '{option}'; --config-name takes a file of conf/ or of --config-dir."
     found = [name for name in (error.options or []) if not name.startswith("_")]
-    if not found and group in _groups():
+    if not found and group in groups():
         return f"{group} has no option '{option}': choose one with {group}=NAME (`ganrun list {group}`)."
     if not found:
-        return f"there is no group '{group}'.{did_you_mean(group, _groups())}"
+        return f"there is no group '{group}'.{did_you_mean(group, groups())}"
     return f"{group} has no option '{option}' (it has {', '.join(sorted(found))}).{did_you_mean(option, found)}"
 
 
@@ -228,7 +264,7 @@ def unknown_key(key: str, config_name: str) -> str:
     home, _, last = key.rpartition(".")
     homes = difflib.get_close_matches(home.partition(".")[0], {path.partition(".")[0] for path in paths}, n=1)
     inside = [path for path in paths if homes and path.startswith(f"{homes[0]}.") and _means(path, last)]
-    guess = f" Did you mean {' or '.join(inside)}?" if inside else did_you_mean(key, [*_groups(), *paths])
+    guess = f" Did you mean {' or '.join(inside)}?" if inside else did_you_mean(key, [*groups(), *paths])
     return f"'{key}' is not a setting.{guess or ' `ganrun train --help` shows them all.'}"
 
 
@@ -239,7 +275,8 @@ def _means(path: str, word: str) -> bool:
     return word == initials or bool(difflib.get_close_matches(word, [name], cutoff=0.7))
 
 
-def _groups() -> list[str]:
+def groups() -> list[str]:
+    """Return the names that choose an option: the folders of conf/."""
     return [path.name for path in config_folder().iterdir() if path.is_dir()]
 
 

@@ -30,6 +30,7 @@ class Lane:
 
     Attributes:
         step: generator updates done.
+        opened: whether its files are being written.
         error: why the run failed; None while it has not.
     """
 
@@ -40,6 +41,7 @@ class Lane:
         self.checkpoints = Checkpoints(folder / "checkpoints", keep)
         self.step, self.seconds, self.last = 0, 0.0, {}
         self.error: GanrunError | None = None
+        self.opened = False
         self.started = time.monotonic()
         every = config.log.every
         self._milestone_every = max(1, round(config.steps / 10 / every)) * every
@@ -49,11 +51,12 @@ class Lane:
         """Whether the run has not failed."""
         return self.error is None
 
-    def restore(self, step: int) -> State:
-        """Go back to the checkpoint of ``step`` (0: the start), and cut the files back to what they held then."""
+    def restore(self, step: int) -> State | None:
+        """Go back to the checkpoint of ``step``, and cut the files back to what they held then; None for step 0."""
+        self.checkpoints.forget_after(step)
         if step == 0:
             rewind(self.folder, {})
-            return self.method.init()
+            return None
         state, note = self.checkpoints.restore(self.method.abstract(), step)
         rewind(self.folder, note["files"])
         self.step, self.seconds, self.last = step, float(note["seconds"]), dict(note["metrics"])
@@ -63,7 +66,7 @@ class Lane:
         """Begin to write, from ``step`` on: to the run's files and to ``shown``."""
         save_config(self.config, self.folder)  # with what a resumed run may change, once it is known to go on
         (self.folder / "summary.json").unlink(missing_ok=True)
-        self.messages = messages
+        self.messages, self.opened = messages, True
         board = TensorBoard(self.folder, hyperparameters(self.config), self.step or None)
         self._fan = FanOut([JsonLines(self.folder), board, Pictures(self.folder), *shown], worker)
 
@@ -110,7 +113,13 @@ class Lane:
         try:
             yield
         except GanrunError as error:
-            self.error = self.error or error
+            self.fail(error)
+
+    def fail(self, error: GanrunError) -> None:
+        """End the run for the reason ``error``; the first one counts."""
+        if self.error is None:
+            self.error = error
+            self.messages.warn(str(error))
 
     def close(self, status: str) -> None:
         """Write what is queued, and a summary that says how the run ended: completed, stopped or failed."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,7 +16,6 @@ from ganrun.config import Train, data_folder
 from ganrun.errors import ConfigError
 from ganrun.game.crew import Crew, Solo
 from ganrun.game.method import Gan, Report
-from ganrun.game.state import State
 from ganrun.lane import Lane
 from ganrun.observer import Look
 from ganrun.rundir import completed, relative
@@ -54,11 +54,19 @@ def train(config: Train, folder: Path, *, resume: bool = False) -> int:
 def alone(method: Gan, config: Train, folder: Path, resume: bool = False) -> Run:
     """Return the run of ``method`` by itself in ``folder``, ready to go."""
     lane = Lane(method, config, folder, config.checkpoint.keep)
-    state = lane.restore(lane.checkpoints.latest() or 0) if resume else method.init()
+    state = lane.restore(lane.checkpoints.latest() or 0) if resume else None
     messages = Messages(folder)
     lines = Lines(messages, config.steps)
     lane.open(messages, [lines])
-    return Run(Solo(method), [lane], state, lines.progress)
+    return Run(Solo(method), [lane], state or method.init(), lane.step, lines)
+
+
+class Display(Protocol):
+    """What a person sees while a crew is at work."""
+
+    def progress(self, step: int) -> None: ...
+
+    def rows(self, step: int, rows: list[dict[str, float]]) -> None: ...
 
 
 @dataclass
@@ -78,9 +86,9 @@ class Run:
     The lanes share all that decides when something is done: steps, rows, looks and checkpoints.
     """
 
-    def __init__(self, crew: Crew, lanes: Sequence[Lane], state: State, progress: Callable[[int], None]) -> None:
-        self.crew, self.lanes, self.state, self.progress = crew, lanes, state, progress
-        self.config, self.step = lanes[0].config, lanes[0].step
+    def __init__(self, crew: Crew, lanes: Sequence[Lane], state: Any, step: int, display: Display) -> None:
+        self.crew, self.lanes, self.state, self.step, self.display = crew, lanes, state, step, display
+        self.config = lanes[0].config
         self.saved, self.cost = time.monotonic(), 0.0
         self.pace: deque[tuple[int, float]] = deque(maxlen=10)  # rows are read in bursts, so speed needs several
         self.calls, self.done, self.per_step = 0, self.saved, CALL_SECONDS
@@ -92,7 +100,7 @@ class Run:
 
     def go(self) -> int:
         """Train, and leave summaries however it ends; return the exit code."""
-        for lane in self.lanes:
+        for lane in self.going:
             self._announce(lane, f" continues at step {self.step}" if self.step else "")
         status, code = "failed", 1
         with StopRequest() as stop:
@@ -149,10 +157,10 @@ class Run:
         for lane, bad_step, bad_tag in zip(self.lanes, bad_steps.tolist(), bad_tags.tolist(), strict=True):
             if bad_step and lane.going:
                 lane.step = bad_step
-                lane.error = lane.failure(bad_step, lane.method.game.tags[bad_tag])
+                lane.fail(lane.failure(bad_step, lane.method.game.tags[bad_tag]))
             elif lane.going:
                 lane.step = call.step
-        self.progress(call.step)
+        self.display.progress(call.step)
         if call.step % self.config.log.every and call.step != self.config.steps:
             return
         self.pace.append((call.step, now))
@@ -160,14 +168,15 @@ class Run:
         self._put(call.step, call.report, call.looks, (call.step - first_step) / max(now - first_time, 1e-9))
 
     def _put(self, step: int, report: Report | None, looks: list[Look] | None, rate: float) -> None:
-        means = None if report is None else np.atleast_2d(np.asarray(report.means)).tolist()
+        rows: list[dict[str, float]] = [{} for _ in self.lanes]
+        if report is not None:
+            tags, means = self.lanes[0].method.game.tags, np.atleast_2d(np.asarray(report.means)).tolist()
+            rows = [dict(zip((*tags, "steps_per_second"), (*mean, rate), strict=True)) for mean in means]
+            self.display.rows(step, [row for lane, row in zip(self.lanes, rows, strict=True) if lane.going])
         for i, lane in enumerate(self.lanes):
-            scalars: dict[str, float] = {}
-            if means is not None:
-                scalars = dict(zip(lane.method.game.tags, means[i], strict=True)) | {"steps_per_second": rate}
-            if lane.going and (scalars or looks):
+            if lane.going and (rows[i] or looks):
                 with lane.failing():
-                    lane.put(step, scalars, looks[i] if looks else None)
+                    lane.put(step, rows[i], looks[i] if looks else None)
 
     def _look(self) -> list[Look] | None:
         first = self.lanes[0].observer
@@ -201,6 +210,8 @@ class Run:
 
     def _finish(self, status: str) -> None:
         for lane in self.lanes:
+            if not lane.opened:  # it had failed before
+                continue
             ended = status if lane.going else "failed"
             try:
                 with lane.failing():

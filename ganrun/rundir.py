@@ -13,7 +13,9 @@ from ganrun.config import Train, check, to_dict
 from ganrun.errors import ConfigError, did_you_mean
 
 # What may change when a run is continued: how long it is and what is written down, nothing that it computes.
-FREE = ("steps", "steps_per_call", "data_dir", "resume", "log.", "checkpoint.", "probe.")
+FREE = ("steps", "steps_per_call", "data_dir", "resume", "log.", "checkpoint.", "probe.", "population.")
+
+PLAN = "sweep.json"  # in a sweep's directory: its runs, and which of them train together
 
 # What a run's config takes from ganrun's own: the settings of Hydra. A list that names other files is refused.
 DEFAULTS = ["settings", "_self_", {"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
@@ -38,6 +40,28 @@ def find_run(name: str, outputs: Path = Path("outputs")) -> Path:
         raise ConfigError(f"{name} is not a run directory: it has no config.yaml.")
     siblings = [str(path) for path in folder.parent.glob("*")] if folder.parent.is_dir() else []
     raise ConfigError(f"there is no run directory {name}.{did_you_mean(str(folder), siblings)}")
+
+
+def find_sweep(name: str, outputs: Path = Path("outputs")) -> Path | None:
+    """Return the sweep directory ``name``, or the sweep that the newest run belongs to for ``latest``; None if none."""
+    folder = find_run(name, outputs).parent if name == "latest" else Path(name).expanduser()
+    _require_name(name)
+    return folder.resolve() if (folder / PLAN).is_file() else None
+
+
+def runs_of(folder: Path) -> list[Path]:
+    """Return the run directories of the sweep in ``folder``, in their order.
+
+    Raises:
+        ConfigError: the sweep's plan is damaged, or names what does not lie in ``folder``.
+    """
+    try:
+        names = json.loads((folder / PLAN).read_text(encoding="utf-8"))["runs"]
+        if not all(isinstance(name, str) and name == Path(name).name for name in names):
+            raise ValueError("a run has a name that is none")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{folder / PLAN} cannot be read: {str(error).splitlines()[0]}") from error
+    return [folder / name for name in names]
 
 
 def _require_name(name: str) -> None:

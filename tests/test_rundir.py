@@ -8,8 +8,7 @@ import yaml
 
 from ganrun.config import Checkpoint, Ema, Log, to_dict
 from ganrun.errors import ConfigError
-from ganrun.run import save_config
-from ganrun.rundir import changed_settings, find_run, flat, load_config
+from ganrun.rundir import changed_settings, find_run, flat, load_config, save_config
 
 
 def make_run(folder, when=0):

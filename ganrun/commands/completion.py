@@ -10,7 +10,7 @@ import importlib
 import os
 from collections.abc import Iterable
 
-HYDRA_COMMANDS = ("train", "sample", "jsd")
+HYDRA_COMMANDS = ("train", "sample", "jsd", "compare")
 
 
 def complete(words: list[str], commands: Iterable[str]) -> int:
@@ -27,7 +27,7 @@ def complete(words: list[str], commands: Iterable[str]) -> int:
     if command not in HYDRA_COMMANDS:
         return 0
     rest = line.split(None, 2)[2] if len(typed) > 2 else ""
-    if command == "jsd":
+    if command in ("jsd", "compare"):
         rest = _without_sides(rest)
     os.environ["COMP_LINE"] = f"ganrun {rest}"
     os.environ["COMP_POINT"] = str(len(os.environ["COMP_LINE"]))

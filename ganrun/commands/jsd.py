@@ -6,7 +6,6 @@ import dataclasses
 import json
 import math
 import os
-import re
 import shlex
 import tempfile
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ganrun.config import check_plain
 from ganrun.divergence.array_files import shown
 from ganrun.errors import ConfigError, tell
-from ganrun.hydra_app import Arguments, hand_over, preflight
+from ganrun.hydra_app import Arguments, hand_over, preflight, quoted
 from ganrun.registry import choice, number
 
 if TYPE_CHECKING:
@@ -92,14 +91,6 @@ def _refuse_path(word: str) -> None:
     plain = f"a={quoted(word)}"
     remedy = shlex.quote(plain) if set(plain) & set('"$`\\!') else f'"{plain}"'
     raise ConfigError(f"'{shown(word)}' has an = in it, so it reads as a setting: write {shown(remedy)} (or b=...).")
-
-
-def quoted(text: str) -> str:
-    """Return ``text`` such that Hydra and OmegaConf between them give back ``text``, whatever is in it."""
-    from hydra.core.override_parser.types import Quote, QuotedString
-
-    plain = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)  # no interpolation
-    return QuotedString(plain, Quote.single).with_quotes()
 
 
 def _inspect(node: dict[str, Any]) -> Jsd:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganrun.config import Train, check, data_folder
+from ganrun.config import Train, check, data_folder, to_dict
 from ganrun.errors import ConfigError, tell
-from ganrun.hydra_app import Arguments, hand_over, preflight
-from ganrun.rundir import changed_settings, find_run, load_config, require_writable
+from ganrun.hydra_app import Arguments, compose, hand_over, preflight, quoted
+from ganrun.rundir import changed_settings, find_run, find_sweep, load_config, require_writable, runs_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+
+# What `-m` hands its jobs to, where nothing else is chosen.
+OWN = {"launcher": "population", "sweeper": "grid"}
 
 
 def main(words: list[str]) -> int:
@@ -21,12 +25,24 @@ def main(words: list[str]) -> int:
         return hand_over("train", "train", words, _job)
     resumed = arguments.value("resume")
     if resumed is not None:
+        if arguments.options.multirun:
+            raise ConfigError("resume continues one run or one sweep: leave out -m.")
+        if (sweep := find_sweep(resumed)) is not None:
+            return _continue_sweep(sweep, arguments)
         arguments = _continue(arguments, resumed)
-    name = arguments.options.config_name or "train"
+    options = arguments.options
+    name = options.config_name or "train"
     preflight(name, arguments, lambda node: _inspect(node, resumed is not None))
     if arguments.runs:
         require_writable(arguments.value("hydra.run.dir") or arguments.value("hydra.sweep.dir") or "outputs")
-    return hand_over("train", name, arguments.words, _job)
+    words = arguments.words
+    if options.multirun:
+        words = [*words, *(f"hydra/{kind}={own}" for kind, own in OWN.items() if not _chosen(arguments, kind))]
+    return hand_over("train", name, words, _job, _jobs)
+
+
+def _chosen(arguments: Arguments, kind: str) -> bool:
+    return any(text.partition("=")[0].lstrip("+~") == f"hydra/{kind}" for text in arguments.overrides)
 
 
 def _inspect(node: dict[str, Any], resumed: bool) -> Train:
@@ -46,14 +62,28 @@ def _inspect(node: dict[str, Any], resumed: bool) -> Train:
 
 def _continue(arguments: Arguments, resumed: str) -> Arguments:
     """Turn ``resume=RUN more=...`` into the command line that runs RUN's own config in RUN's own directory."""
-    if arguments.options.multirun:
-        raise ConfigError("resume continues one run: leave out -m.")
     folder = find_run(resumed)
     load_config(folder)  # says what is wrong with it, where something is
     others = [word for word in arguments.words if word.partition("=")[0] != "resume"]
     where = str(folder).replace("'", "\\'")
     own = ["--config-dir", str(folder), "--config-name", "config", f"resume='{where}'", f"hydra.run.dir='{where}'"]
     return Arguments([*own, *others])
+
+
+def _continue_sweep(sweep: Path, arguments: Arguments) -> int:
+    """Go on with the runs of ``sweep`` that have not ended; return the worst exit code."""
+    options = arguments.options
+    if options.config_name or options.config_dir or not arguments.runs:
+        raise ConfigError("resume of a sweep takes settings only: leave out --cfg, --config-dir and the like.")
+    others = [text for text in arguments.overrides if text.partition("=")[0] != "resume"]
+    runs = []
+    for folder in runs_of(sweep):
+        config = load_config(folder)
+        if others:
+            config = _inspect(compose("config", [*others, f"resume={quoted(str(folder))}"], str(folder)), True)
+        runs.append((to_dict(config), folder))
+    require_writable(str(sweep))
+    return max(_jobs(runs, sweep))
 
 
 def _refuse_changes(config: Train) -> None:
@@ -86,6 +116,20 @@ def _job(node: DictConfig) -> int:
         return tell(error)
     finally:
         _remove_if_empty(folder)
+
+
+def _jobs(given: list[tuple[dict[str, Any], Path]], folder: Path) -> list[int]:
+    """Train all jobs of a sweep, those of one program together; return their exit codes."""
+    from ganrun import device
+
+    try:
+        device.prepare()
+        from ganrun.population import train_all
+        from ganrun.sweep import Job
+
+        return train_all([Job(_inspect(node, False), path.resolve()) for node, path in given], folder.resolve())
+    except Exception as error:
+        return [tell(error)] * len(given)
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol
 
@@ -27,17 +29,27 @@ Own = tuple[str, ...]  # the fields of a source that every lane has for itself
 
 
 class Crew(Protocol):
-    """The players of one run or of many."""
+    """The players of one run or of many. What their ``state`` is made of is their own business."""
 
-    def init(self) -> State: ...
+    def init(self) -> Any: ...
 
-    def advance(self, state: State, n: int) -> tuple[State, Report]: ...
+    def advance(self, state: Any, n: int) -> tuple[Any, Report]: ...
 
-    def look(self, state: State, n: int, points: Sequence[np.ndarray]) -> list[Fetch]: ...
+    def look(self, state: Any, n: int, points: Sequence[np.ndarray]) -> list[Fetch]: ...
 
-    def apart(self, state: State) -> list[State]: ...
+    def apart(self, state: Any) -> list[State]: ...
 
-    def together(self, states: list[State]) -> State: ...
+
+class Population(Crew, Protocol):
+    """A crew of many."""
+
+    gans: Sequence[Gan]
+
+    def memory(self) -> int: ...
+
+    def together(self, states: list[State]) -> Any: ...
+
+    def freeze(self, state: Any, frozen: Sequence[bool]) -> Any: ...
 
 
 class Solo:
@@ -59,21 +71,28 @@ class Solo:
     def apart(self, state: State) -> list[State]:
         return [state]
 
-    def together(self, states: list[State]) -> State:
-        return states[0]
-
 
 class Lanes:
-    """Many runs of one game as one program; a lane that has failed stays as it was when it did."""
+    """Many runs of one game as one program; a lane that has failed stays as it was when it did.
 
-    def __init__(self, gans: Sequence[Gan]) -> None:
+    Args:
+        gans: the runs, whose games are equal.
+        programs: compiled training programs by their number of lanes, where several share them.
+        options: for XLA.
+    """
+
+    def __init__(
+        self,
+        gans: Sequence[Gan],
+        programs: dict[int, Any] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> None:
         if any(gan.game != gans[0].game for gan in gans):
             raise ValueError("only runs of the same game can be lanes of one program")
-        self.gans = gans
-        self._game = gans[0].game
+        self.gans, self._game = gans, gans[0].game
         self._train, self._train_own = stack_sources([gan.data.train for gan in gans])
         self._held_out, self._held_out_own = stack_sources([gan.data.held_out for gan in gans])
-        self._advance: Any = None
+        self._programs, self._options = {} if programs is None else programs, options
 
     def init(self) -> State:
         """Return the stacked states before the first step."""
@@ -81,18 +100,24 @@ class Lanes:
         seeds = jnp.asarray([gan.seed for gan in self.gans], jnp.uint32)
         return _create(self._game, numbers, seeds, jnp.zeros((1, *self.gans[0].data.shape)))
 
-    def compile(self) -> Any:
-        """Compile the training program, once; returns what XLA says of the memory it needs (may be None)."""
-        if self._advance is None:
+    def memory(self) -> int:
+        """Return how many bytes the training program needs; 0 where that is not known. Compiles it, once."""
+        needed = self._compiled().memory_analysis()
+        if needed is None:
+            return 0
+        held = needed.argument_size_in_bytes + needed.output_size_in_bytes - needed.alias_size_in_bytes
+        return held + needed.temp_size_in_bytes + needed.generated_code_size_in_bytes
+
+    def _compiled(self) -> Any:
+        if len(self.gans) not in self._programs:
             state = jax.eval_shape(self.init)
             lowered = _advance.lower(self._game, state, self._train, jnp.int32(1), self._train_own)
-            self._advance = lowered.compile()
-        return self._advance.memory_analysis()
+            self._programs[len(self.gans)] = lowered.compile(compiler_options=self._options)
+        return self._programs[len(self.gans)]
 
     def advance(self, state: State, n: int) -> tuple[State, Report]:
         """Run ``n`` iterations in every lane; ``state`` is consumed. The report's arrays have a first axis of lanes."""
-        self.compile()
-        return self._advance(state, self._train, jnp.int32(n))
+        return self._compiled()(state, self._train, jnp.int32(n))
 
     def look(self, state: State, n: int, points: Sequence[np.ndarray]) -> list[Fetch]:
         """Look at every lane as :meth:`Gan.snapshot` does; what is seen comes to the host once, when first wanted."""
@@ -111,6 +136,66 @@ class Lanes:
     def together(self, states: list[State]) -> State:
         """Return the states of the lanes stacked, the inverse of :meth:`apart`."""
         return _stack(states)
+
+    def freeze(self, state: State, frozen: Sequence[bool]) -> State:
+        """Return ``state`` with those lanes marked as failed that are ``frozen``: they take no step from here on."""
+        bad_step = jnp.where(jnp.asarray(frozen), jnp.maximum(state.readout.bad_step, 1), state.readout.bad_step)
+        return dataclasses.replace(state, readout=dataclasses.replace(state.readout, bad_step=bad_step))
+
+
+class Shards:
+    """Lanes in as many parts as there are cores, with a thread for each: XLA by itself keeps hardly more than one busy.
+
+    The states of the parts are a list. Parts of equal size run the same compiled program.
+    """
+
+    def __init__(self, gans: Sequence[Gan], parts: int) -> None:
+        self.gans = gans
+        size = -(-len(gans) // parts)
+        programs: dict[int, Any] = {}
+        # One thread to a part, and none below it.
+        options = {"xla_cpu_multi_thread_eigen": False}
+        self._parts = [Lanes(gans[start : start + size], programs, options) for start in range(0, len(gans), size)]
+        # XLA runs one thing after another that is dispatched from the same thread.
+        self._threads = [ThreadPoolExecutor(1, thread_name_prefix="ganrun-lanes") for _ in self._parts]
+
+    def init(self) -> list[State]:
+        return [part.init() for part in self._parts]
+
+    def memory(self) -> int:
+        return sum(part.memory() for part in self._parts)
+
+    def advance(self, state: list[State], n: int) -> tuple[list[State], Report]:
+        self.memory()  # compiles, where nobody has yet
+        calls = zip(self._threads, self._parts, state, strict=True)
+        begun = [thread.submit(part.advance, own, n) for thread, part, own in calls]
+        states, reports = zip(*(one.result() for one in begun), strict=True)
+        return list(states), jax.tree.map(lambda *parts: jnp.concatenate(parts), *reports)
+
+    def look(self, state: list[State], n: int, points: Sequence[np.ndarray]) -> list[Fetch]:
+        shares = self._share(points)
+        seen = [part.look(own, n, one) for part, own, one in zip(self._parts, state, shares, strict=True)]
+        return [fetch for part in seen for fetch in part]
+
+    def apart(self, state: list[State]) -> list[State]:
+        return [lane for part, own in zip(self._parts, state, strict=True) for lane in part.apart(own)]
+
+    def together(self, states: list[State]) -> list[State]:
+        return [part.together(own) for part, own in zip(self._parts, self._share(states), strict=True)]
+
+    def freeze(self, state: list[State], frozen: Sequence[bool]) -> list[State]:
+        parts = zip(self._parts, state, self._share(frozen), strict=True)
+        return [part.freeze(own, flags) for part, own, flags in parts]
+
+    def _share(self, things: Sequence[Any]) -> list[list[Any]]:
+        rest = iter(things)
+        return [[next(rest) for _ in part.gans] for part in self._parts]
+
+
+def crew_of(gans: Sequence[Gan]) -> Population:
+    """Return ``gans`` as lanes, in the form that keeps this machine busy."""
+    cores = os.cpu_count() or 1
+    return Shards(gans, min(cores, len(gans))) if jax.default_backend() == "cpu" and cores > 1 else Lanes(gans)
 
 
 def _lane(fetch: Fetch, i: int) -> tuple[Snapshot, Tree]:

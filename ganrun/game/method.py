@@ -69,18 +69,7 @@ class Gan:
         rows = getattr(data.train, "flat", None)
         if rows is not None and config.batch_size > len(rows):
             raise ConfigError(f"batch_size must be at most {len(rows)}, the examples in the dataset.")
-        networks: Networks = config.architecture.build(data.shape, config.latent.dim)
-        self.game = Game(
-            generator=networks.generator,
-            discriminator=networks.discriminator,
-            loss=static(config.loss),
-            schedule=static(config.schedule),
-            generator_optimizer=static(config.optimizer.generator),
-            discriminator_optimizer=static(config.optimizer.discriminator),
-            prior=config.latent.prior,
-            latent_dim=config.latent.dim,
-            batch_size=config.batch_size,
-        )
+        self.game = game_of(config, data.shape)
         self.numbers = _numbers(config)
         self.data = data
         self.seed = config.seed
@@ -111,6 +100,25 @@ class Gan:
         Also returns a copy of the averaged generator's variables, which outlives ``state``.
         """
         return _snapshot(self.game, state, self.data.held_out, jnp.asarray(points, jnp.float32), n)
+
+
+def game_of(config: Train, shape: tuple[int, ...]) -> Game:
+    """Return the static half of the run that ``config`` describes, for examples of ``shape``.
+
+    Equal games share their programs.
+    """
+    networks: Networks = config.architecture.build(shape, config.latent.dim)
+    return Game(
+        generator=networks.generator,
+        discriminator=networks.discriminator,
+        loss=static(config.loss),
+        schedule=static(config.schedule),
+        generator_optimizer=static(config.optimizer.generator),
+        discriminator_optimizer=static(config.optimizer.discriminator),
+        prior=config.latent.prior,
+        latent_dim=config.latent.dim,
+        batch_size=config.batch_size,
+    )
 
 
 def _numbers(config: Train) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import statistics
+import sys
 import time
 from pathlib import Path
 from typing import IO
@@ -33,66 +35,120 @@ class Terminal(Console):
 
 
 class Messages:
-    """Prints lines to standard output and keeps them, with the time, in ``train.log`` of the run directory."""
+    """Prints lines to standard output and keeps them, with the time, in ``train.log`` of the run directory.
 
-    def __init__(self, folder: Path) -> None:
+    With a ``name`` the run is one of many: its lines go to its own log only, but for what is wrong with it.
+    """
+
+    def __init__(self, folder: Path, name: str = "") -> None:
         self.console = Terminal(highlight=False, soft_wrap=True)
+        self.name = name
         self._log: IO[str] = (folder / "train.log").open("a", encoding="utf-8", buffering=1)
 
     def say(self, line: str, *, show: bool = True) -> None:
         """Keep ``line``, and print it unless ``show`` is false."""
-        if show:
+        if show and not self.name:
             self.console.print(line, markup=False)
         self._log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+
+    def warn(self, line: str) -> None:
+        """Keep ``line``; of one of many, tell it with its name on standard error."""
+        if self.name:
+            print(f"ganrun: {self.name}: {line}", file=sys.stderr, flush=True)
+        self.say(line, show=False)
 
     def close(self) -> None:
         self._log.close()
 
 
+class Bar:
+    """A live line with the steps done; nothing where there is no terminal, or where nobody looks."""
+
+    def __init__(self, console: Console, steps: int, live: bool = True) -> None:
+        self.live = live and console.is_terminal
+        if not self.live:
+            return
+        self._progress = Progress(
+            TextColumn("step {task.completed}/{task.total}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[seen]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task: TaskID = self._progress.add_task("train", total=steps, seen="compiling")
+        self._progress.start()
+
+    def update(self, step: int, seen: str | None = None) -> None:
+        """Move to ``step``, with ``seen`` beside the bar. Cheap enough for every call to the device."""
+        if not self.live:
+            return
+        self._progress.update(self._task, completed=step)
+        if seen is not None:
+            self._progress.update(self._task, seen=seen)
+
+    def close(self) -> None:
+        if self.live:
+            self._progress.stop()
+
+
 class Lines:
-    """One plain line at each milestone."""
+    """One plain line at each milestone of a run."""
 
     def __init__(self, messages: Messages, steps: int) -> None:
-        self._messages = messages
-        self._steps = steps
-        self._progress: Progress | None = None
-        self._task: TaskID | None = None
-        if messages.console.is_terminal:
-            self._progress = Progress(
-                TextColumn("step {task.completed}/{task.total}"),
-                BarColumn(bar_width=24),
-                TextColumn("{task.fields[seen]}"),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                console=messages.console,
-                transient=True,
-            )
-            self._task = self._progress.add_task("train", total=steps, seen="compiling")
-            self._progress.start()
+        self._messages, self._steps = messages, steps
+        self._bar = Bar(messages.console, steps, live=not messages.name)
 
     def progress(self, step: int) -> None:
-        """Move the live line, where there is one; cheap enough for every call to the device."""
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=step)
+        """Move the live line, where there is one."""
+        self._bar.update(step)
+
+    def rows(self, step: int, rows: list[dict[str, float]]) -> None:
+        """What there is to see comes by :meth:`write`."""
 
     def write(self, entry: Entry) -> None:
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=entry.step, seen=_brief(entry, LIVE))
+        self._bar.update(entry.step, seen=_brief(entry.scalars, LIVE))
         if entry.milestone:
-            line = f"step {entry.step}/{self._steps}  {_brief(entry, SHOWN)}"
-            self._messages.say(line, show=self._progress is None)
+            line = f"step {entry.step}/{self._steps}  {_brief(entry.scalars, SHOWN)}"
+            self._messages.say(line, show=not self._bar.live)
 
     def flush(self) -> None:
         pass
 
     def close(self, status: str) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+        self._bar.close()
 
 
-def _brief(entry: Entry, tags: tuple[str, ...]) -> str:
-    seen = [f"{tag} {entry.scalars[tag]:.3g}" for tag in tags if tag in entry.scalars]
-    if "steps_per_second" in entry.scalars:
-        seen.append(f"{entry.scalars['steps_per_second']:.0f} steps/s")
+class Crowd:
+    """What a person sees of many runs at once: how many go on, and the median of each number over them."""
+
+    def __init__(self, messages: Messages, steps: int, every: int) -> None:
+        self._messages, self._steps = messages, steps
+        self._every = max(1, round(steps / 10 / every)) * every
+        self._bar = Bar(messages.console, steps)
+
+    def progress(self, step: int) -> None:
+        """Move the live line, where there is one."""
+        self._bar.update(step)
+
+    def rows(self, step: int, rows: list[dict[str, float]]) -> None:
+        """Show the runs that go on, one row of each."""
+        if not rows:
+            return
+        middle = {tag: statistics.median(row[tag] for row in rows) for tag in rows[0]}
+        seen = f"{len(rows)} runs, median:  {_brief(middle, LIVE)}"
+        self._bar.update(step, seen=seen)
+        if step % self._every == 0 or step == self._steps:
+            self._messages.say(f"step {step}/{self._steps}  {seen}", show=not self._bar.live)
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+def _brief(scalars: dict[str, float], tags: tuple[str, ...]) -> str:
+    seen = [f"{tag} {scalars[tag]:.3g}" for tag in tags if tag in scalars]
+    if "steps_per_second" in scalars:
+        seen.append(f"{scalars['steps_per_second']:.0f} steps/s")
     return "  ".join(seen)

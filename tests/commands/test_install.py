@@ -77,7 +77,7 @@ def test_the_wheel_holds_every_config(names):
 
 
 def test_the_wheel_holds_every_module_and_the_command(names, wheel):
-    wanted = {str(path.relative_to(ROOT)) for path in (ROOT / "ganrun").rglob("*.py")}
+    wanted = {str(path.relative_to(ROOT)).removeprefix("ganrun/plugins/") for path in (ROOT / "ganrun").rglob("*.py")}
     assert wanted <= set(names)
     (entry,) = [name for name in names if name.endswith("entry_points.txt")]
     with zipfile.ZipFile(wheel) as archive:
@@ -86,7 +86,7 @@ def test_the_wheel_holds_every_module_and_the_command(names, wheel):
 
 def test_the_wheel_holds_nothing_else(names):
     tops = {name.split("/")[0] for name in names}
-    assert len(tops) == 2 and "ganrun" in tops and any(top.endswith(".dist-info") for top in tops)
+    assert len(tops) == 3 and {"ganrun", "hydra_plugins"} < tops and any(top.endswith(".dist-info") for top in tops)
     assert not [name for name in names if "test" in name or "__pycache__" in name or "outputs" in name]
 
 

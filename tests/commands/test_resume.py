@@ -102,7 +102,8 @@ def stop(environment, only_run) -> Callable[..., tuple[int, Path, str]]:
             if process.poll() is None:
                 process.kill()
                 process.wait()
-        return code, only_run(cwd), (cwd / "err.txt").read_text()
+        run = min((cwd / "outputs").glob("sweeps/*/*/*/")) if "-m" in words else only_run(cwd)
+        return code, run, (cwd / "err.txt").read_text()
 
     return started
 
@@ -196,12 +197,18 @@ def test_a_signal_saves_the_state_tells_how_to_go_on_and_the_run_ends_in_the_sam
 
 
 def test_a_signal_ends_a_whole_sweep(stop, tiny, tmp_path):
-    def first_lane_is_under_way(cwd: Path) -> bool:
+    def first_program_is_under_way(cwd: Path) -> bool:
         return any((cwd / "outputs").glob("sweeps/*/*/0/checkpoints/20"))
 
-    code, run, _ = stop(("-m", *tiny, *POINTS, "seed=0,1"), tmp_path, signal.SIGINT, first_lane_is_under_way)
+    words = ("-m", *tiny, *POINTS, "loss=minimax,nonsaturating", "seed=0,1")
+    code, run, _ = stop(words, tmp_path, signal.SIGINT, first_program_is_under_way)
     assert code == 130
-    assert run.name == "0" and not (run.parent / "1").exists()
+    lanes = {lane.name: sorted(path.name for path in lane.iterdir()) for lane in run.parent.iterdir() if lane.is_dir()}
+    assert sorted(lanes) == ["0", "1", "2", "3"]
+    assert lanes["2"] == lanes["3"] == ["config.yaml"]  # the other program's: not begun, and not forgotten
+    told = [json.loads((run.parent / name / "summary.json").read_text()) for name in "01"]
+    assert [one["status"] for one in told] == ["stopped", "stopped"] and told[0]["steps"] == told[1]["steps"] < 500
+    assert saved(run.parent / "0")[-1] == saved(run.parent / "1")[-1] == told[0]["steps"]
 
 
 @pytest.fixture(scope="module")

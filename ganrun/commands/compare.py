@@ -1,0 +1,113 @@
+"""``ganrun compare PATH...``: a table over runs, grouped by what differs, with seeds aggregated."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganrun.config import check_plain
+from ganrun.errors import ConfigError, GanrunError, did_you_mean, tell
+from ganrun.hydra_app import Arguments, hand_over, preflight, quoted
+from ganrun.registry import choice, number
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+USAGE = "usage: ganrun compare PATH [PATH ...] [KEY=VALUE ...]"
+FORMATS = ("text", "markdown", "csv", "json")
+
+
+@dataclasses.dataclass(frozen=True)
+class Compare:
+    """What ``ganrun compare`` may be told."""
+
+    paths: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    level: float = number(0.95, above=0.0, below=1.0)
+    interval: str = choice("student", ("student", "bootstrap"))
+    correction: str = choice("holm", ("holm", "bonferroni", "none"))
+    format: str = choice("text", FORMATS)
+    out: str | None = None
+    picture: str | None = None
+
+
+def main(words: list[str]) -> int:
+    """Run ``ganrun compare`` with ``words`` and return the exit code."""
+    arguments = Arguments(words)
+    if arguments.options.multirun:
+        raise ConfigError("compare takes all its runs at once: leave out -m.")
+    if not arguments.only_shows:
+        arguments = _name_paths(arguments)
+        preflight(arguments.options.config_name or "compare", arguments, _inspect)
+    return hand_over("compare", arguments.options.config_name or "compare", arguments.words, _job)
+
+
+def _name_paths(arguments: Arguments) -> Arguments:
+    """Turn the words without ``=`` into ``paths=[...]``, and quote metrics: to Hydra D(x) would be a function call."""
+    given = [word for word in arguments.overrides if "=" not in word]
+    settings = [_quote_metrics(word) for word in arguments.overrides if "=" in word]
+    if given:
+        settings.append(f"paths={_listed(given)}")
+    flags = arguments.words[: len(arguments.words) - len(arguments.overrides)]
+    return Arguments([*flags, *settings])
+
+
+def _quote_metrics(word: str) -> str:
+    key, _, text = word.partition("=")
+    if key != "metrics" or any(mark in text for mark in "'\""):
+        return word
+    return f"metrics={_listed([name.strip() for name in text.strip('[]').split(',') if name.strip()])}"
+
+
+def _listed(texts: list[str]) -> str:
+    return f"[{','.join(map(quoted, texts))}]"
+
+
+def _inspect(node: dict[str, Any]) -> Compare:
+    asked = check_plain(Compare, node)
+    if not asked.paths:
+        raise ConfigError(f"compare needs runs to compare. {USAGE}")
+    for name, path in (("out", asked.out), ("picture", asked.picture)):
+        if path is not None and not os.path.isdir(Path(path).expanduser().resolve().parent):  # noqa: PTH112
+            raise ConfigError(f"{name}: there is no folder {Path(path).expanduser().resolve().parent}.")
+    if asked.picture is not None and Path(asked.picture).suffix.lower() != ".png":
+        suffix = Path(asked.picture).suffix
+        raise ConfigError(f"picture must end in .png, not '{suffix}'.{did_you_mean(suffix, ('.png',))}")
+    return asked
+
+
+def _job(node: DictConfig) -> int:
+    from omegaconf import OmegaConf
+
+    try:
+        asked = _inspect(OmegaConf.to_container(node, resolve=True))  # type: ignore[arg-type]
+        _compare(asked)
+    except Exception as error:
+        return tell(error)
+    return 0
+
+
+def _compare(asked: Compare) -> None:
+    from ganrun.comparison.curves import curves
+    from ganrun.comparison.runs import chosen_metrics, group, read_runs
+    from ganrun.comparison.table import as_csv, as_json, as_markdown, as_text, compare
+    from ganrun.writers.console import Terminal
+
+    runs = read_runs(list(asked.paths))
+    metrics = chosen_metrics(list(asked.metrics), runs)
+    found = compare(group(runs), metrics, asked.level, asked.interval, asked.correction)
+    written = {"markdown": as_markdown, "csv": as_csv, "json": as_json}
+    try:
+        if asked.picture is not None:
+            Path(asked.picture).expanduser().write_bytes(curves(found.groups, metrics, asked.level))
+        if asked.out is not None:
+            make = written.get(asked.format, as_markdown)
+            Path(asked.out).expanduser().write_text(make(found), encoding="utf-8")
+        elif asked.format in written:
+            print(written[asked.format](found), end="")
+        else:
+            print(as_text(found, Terminal().width), end="")
+    except OSError as error:
+        raise GanrunError(f"cannot write {error.filename}: {error.strerror}.") from error

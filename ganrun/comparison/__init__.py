@@ -1,0 +1,1 @@
+"""Runs beside each other: grouped by what differs, aggregated over seeds, with intervals and corrected differences."""

@@ -1,0 +1,158 @@
+"""A sweep at work: batch after batch of its plan, the runs of each as lanes of one program."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from ganrun import datasets, device
+from ganrun.comparison.curves import curves
+from ganrun.comparison.runs import chosen_metrics, group, read_runs
+from ganrun.comparison.table import as_markdown, as_text, compare
+from ganrun.config import data_folder
+from ganrun.errors import GanrunError, tell
+from ganrun.game.crew import Population, crew_of
+from ganrun.game.method import Gan
+from ganrun.lane import Lane
+from ganrun.run import Run, train
+from ganrun.rundir import relative, save_config, write_atomically
+from ganrun.sweep import Job, Plan, ended, reason
+from ganrun.writers import Worker
+from ganrun.writers.console import Crowd, Lines, Messages
+
+KEEP = 2  # checkpoints a lane keeps at least, so that lanes killed while they were saving have one in common
+SHARE = 0.6  # of the free memory that training may take: looks need some too
+WAITING = 16  # rows of a lane that may wait to be written
+
+
+def train_all(jobs: Sequence[Job], folder: Path) -> list[int]:
+    """Train ``jobs``, those of one program together, from where they stand; return their exit codes.
+
+    ``folder`` is the sweep's: it gets the plan, so that a sweep that was killed goes on with the same lanes together,
+    and a log. Errors are told as they come, and the runs that they do not concern go on. A signal ends them all.
+    """
+    plan = Plan.read(folder, len(jobs)) or Plan.of(jobs)
+    folder.mkdir(parents=True, exist_ok=True)
+    for job in jobs:
+        if not (job.folder / "config.yaml").exists():
+            job.folder.mkdir(parents=True, exist_ok=True)
+            save_config(job.config, job.folder)
+    plan.write(folder, jobs)
+    messages = Messages(folder)
+    messages.say(f"sweep directory: {relative(folder)}")
+    messages.say(f"{plan.told()}; watch them with: tensorboard --logdir {relative(folder)}")
+    codes = {i: code for i, job in enumerate(jobs) if (code := ended(job)) is not None}
+    if codes:
+        messages.say(f"{len(codes)} of them have ended before")
+    try:
+        while (batch := plan.next(codes)) is not None:
+            fitting, lanes = _fit([jobs[i] for i in batch])
+            if fitting < len(batch):
+                _told_too_large(messages, len(batch), fitting)
+                if fitting:
+                    plan.split(batch, fitting)
+                    plan.write(folder, jobs)
+                else:
+                    codes |= dict.fromkeys(batch, 1)
+                continue
+            found = _alone(jobs[batch[0]]) if lanes is None else _together([jobs[i] for i in batch], lanes, messages)
+            codes |= dict(zip(batch, found, strict=True))
+            if (signal := max(found)) in (130, 143):
+                messages.say(f"go on with: ganrun train resume={relative(folder)}")
+                return [codes.get(i, signal) for i in range(len(jobs))]
+        if len(jobs) > 1:
+            messages.say(_compared(jobs, folder))
+    finally:
+        messages.close()
+    return [codes[i] for i in range(len(jobs))]
+
+
+def _compared(jobs: Sequence[Job], folder: Path) -> str:
+    """Write the comparison of ``jobs`` into ``folder``, and return it as text."""
+    found = read_runs([str(job.folder) for job in jobs])
+    metrics = chosen_metrics([], found)
+    if not metrics:
+        return "no run has come far enough to be compared"
+    table = compare(group(found), metrics)
+    write_atomically(folder / "comparison.md", as_markdown(table))
+    (folder / "comparison.png").write_bytes(curves(table.groups, metrics))
+    return f"{as_text(table)}also in {relative(folder)}: comparison.md, comparison.png (curves)"
+
+
+def _fit(jobs: list[Job]) -> tuple[int, Population | None]:
+    """Compile the program of ``jobs``; return how many of them memory has room for, and the program if it is all."""
+    if len(jobs) == 1:
+        return 1, None
+    crew = crew_of(build_all(jobs))
+    needed, free = crew.memory(), SHARE * device.free_bytes()
+    return (len(jobs), crew) if needed <= free else (int(len(jobs) * free / needed), None)
+
+
+def _told_too_large(messages: Messages, lanes: int, fitting: int) -> None:
+    free = f"{device.free_bytes() / 2**30:.1f} GiB are free"
+    if fitting:
+        messages.say(f"{lanes} runs at once do not fit the memory ({free}): {fitting} at a time")
+    else:
+        messages.say(f"not even one of these {lanes} runs fits the memory ({free}): choose smaller networks or batches")
+
+
+def build_all(jobs: Sequence[Job]) -> list[Gan]:
+    """Return the methods of ``jobs`` of one program; a finite set of data is loaded once."""
+    first = jobs[0].config
+    data = datasets.load(first.dataset, data_folder(first), first.seed)
+    gans = []
+    for config in (job.config for job in jobs):
+        if data.density is None:
+            gans.append(Gan(config, datasets.reordered(data, config.seed)))
+        else:
+            gans.append(Gan(config, datasets.load(config.dataset, data_folder(config), config.seed)))
+    return gans
+
+
+def _alone(job: Job) -> list[int]:
+    try:
+        return [train(job.config, job.folder, resume=True)]
+    except Exception as error:
+        return [tell(error)]
+
+
+def _together(jobs: list[Job], crew: Population, messages: Messages) -> list[int]:
+    """Train ``jobs`` as the lanes of ``crew``; return their exit codes."""
+    config = jobs[0].config
+    keep = max(KEEP, config.checkpoint.keep)
+    lanes = [Lane(gan, job.config, job.folder, keep) for gan, job in zip(crew.gans, jobs, strict=True)]
+    for lane in lanes:
+        if (why := reason(lane.folder)) is not None:
+            lane.error = GanrunError(why)
+    going = [lane for lane in lanes if lane.going]
+    step = going[0].checkpoints.common([lane.checkpoints for lane in going])
+    state = _start(crew, lanes, step)
+    messages.say(f"{len(jobs)} lanes: {', '.join(relative(lane.folder) for lane in (lanes[0], lanes[-1]))}"[:200])
+    workers = [Worker(WAITING * len(jobs)) for _ in range(min(len(jobs), os.cpu_count() or 1))]
+    for i, lane in enumerate(lanes):
+        if lane.going:
+            own = Messages(lane.folder, name=relative(lane.folder))
+            lane.open(own, [Lines(own, config.steps)], workers[i % len(workers)])
+    crowd = Crowd(messages, config.steps, config.log.every)
+    try:
+        code = Run(crew, lanes, state, step, crowd).go()
+    finally:
+        crowd.close()
+        for worker in workers:
+            worker.close()
+    messages.say(f"{sum(lane.going for lane in lanes)} of {len(lanes)} lanes arrived at step {lanes[0].step}")
+    return [code if lane.going else 1 for lane in lanes]
+
+
+def _start(crew: Population, lanes: list[Lane], step: int) -> Any:
+    """Return the state of all lanes at ``step``; what failed before takes no further step."""
+    states = [lane.restore(step) if lane.going else None for lane in lanes]
+    if step:
+        state = crew.together([own or lane.method.init() for lane, own in zip(lanes, states, strict=True)])
+    else:
+        state = crew.init()
+    return jax.block_until_ready(crew.freeze(state, [not lane.going for lane in lanes]))

@@ -1,0 +1,126 @@
+"""A sweep before it begins: which runs can be lanes of one program, how many at a time, and what is written of that."""
+
+from __future__ import annotations
+
+import json
+import resource
+from collections.abc import Container, Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from ganrun.config import Train
+from ganrun.errors import ConfigError
+from ganrun.game.method import game_of
+from ganrun.rundir import PLAN, completed, write_atomically
+
+FILES = 4  # that a lane keeps open
+MOST = {"cpu": 64}  # lanes of one program: more gain nothing on a few cores
+MOST_ELSEWHERE = 4096
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a sweep: what it is and where it goes."""
+
+    config: Train
+    folder: Path
+
+
+@dataclass
+class Plan:
+    """What trains together: every batch is one program. The numbers count the jobs of the sweep."""
+
+    batches: list[list[int]]
+
+    @classmethod
+    def of(cls, jobs: Sequence[Job]) -> Plan:
+        """Group ``jobs`` by their programs, in batches that are not too large."""
+        groups: dict[Hashable, list[int]] = {}
+        for i, job in enumerate(jobs):
+            groups.setdefault(program(job.config), []).append(i)
+        return cls([part for group in groups.values() for part in cut(group, most_lanes(jobs[group[0]].config))])
+
+    @classmethod
+    def read(cls, folder: Path, jobs: int) -> Plan | None:
+        """Return the plan that :meth:`write` left in ``folder`` for so many ``jobs``; None where there is none.
+
+        Raises:
+            ConfigError: the file is damaged.
+        """
+        path = folder / PLAN
+        if not path.exists():
+            return None
+        try:
+            batches = json.loads(path.read_text(encoding="utf-8"))["batches"]
+            if sorted(i for batch in batches for i in batch) != list(range(jobs)):
+                raise ValueError(f"its batches are not those of {jobs} runs")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+        return cls(batches)
+
+    def write(self, folder: Path, jobs: Sequence[Job]) -> None:
+        """Leave the plan in ``folder``, with the names of the runs' directories."""
+        content = {"runs": [job.folder.name for job in jobs], "batches": self.batches}
+        write_atomically(folder / PLAN, json.dumps(content) + "\n")
+
+    def next(self, done: Container[int]) -> list[int] | None:
+        """Return the first batch with a run that is not ``done``."""
+        return next((batch for batch in self.batches if any(i not in done for i in batch)), None)
+
+    def split(self, batch: list[int], most: int) -> None:
+        """Put smaller batches in the place of ``batch``."""
+        place = self.batches.index(batch)
+        self.batches[place : place + 1] = cut(batch, most)
+
+    def told(self) -> str:
+        """Return the plan in words."""
+        runs, sizes = sum(map(len, self.batches)), [len(batch) for batch in self.batches]
+        listed = ", ".join(map(str, sizes[:8])) + (", ..." if len(sizes) > 8 else "")
+        each = f" with {listed} runs" if len(sizes) > 1 else ""
+        return f"{runs} runs as lanes of {len(sizes)} program{'s' if len(sizes) > 1 else ''}{each}"
+
+
+def program(config: Train) -> Hashable:
+    """Return what two runs must have in common to be lanes of one program."""
+    dataset: Any = config.dataset
+    if hasattr(dataset, "density"):
+        density = dataset.density()
+        dataset = (type(dataset), *(part.shape for part in (density.means, density.stds, density.weights)))
+    loop = (config.steps, config.steps_per_call, config.log, config.checkpoint, config.probe)
+    return game_of(config, config.dataset.shape), dataset, config.data_dir, loop
+
+
+def cut(group: list[int], most: int) -> list[list[int]]:
+    """Cut ``group`` into as few parts of at most ``most`` as there can be, nearly equal in size."""
+    parts = -(-len(group) // most)
+    size = -(-len(group) // parts)
+    return [group[start : start + size] for start in range(0, len(group), size)]
+
+
+def most_lanes(config: Train) -> int:
+    """Return how many lanes one program may have: as asked for, or as many as do some good; all keep files open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    by_files = (hard - 256) // FILES if hard != resource.RLIM_INFINITY else MOST_ELSEWHERE
+    wanted = config.population.lanes or MOST.get(jax.default_backend(), MOST_ELSEWHERE)
+    return max(1, min(wanted, by_files))
+
+
+def ended(job: Job) -> int | None:
+    """Return the exit code of a run with nothing left to do (it has arrived, or failed for good); else None."""
+    if completed(job.folder, job.config.steps):
+        return 0
+    return None if reason(job.folder) is None else 1
+
+
+def reason(folder: Path) -> str | None:
+    """Return why the run in ``folder`` failed; None where it has not."""
+    try:
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        return str(summary.get("reason", "it failed")) if summary["status"] == "failed" else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
