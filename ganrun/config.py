@@ -58,10 +58,14 @@ class Checkpoint:
 
 @dataclasses.dataclass(frozen=True)
 class Population:
-    """How a sweep's runs share programs; 0 lanes: as many as do some good and fit the memory."""
+    """How a sweep's runs share programs; 0 lanes: as many as do some good and fit the memory.
+
+    ``jobs`` is what a sweep's job of several runs is told about them: the overrides of each, as a JSON list.
+    """
 
     lanes: int = number(0, low=0, high=100_000)
     lanes_per_job: int = number(1, low=1, high=100_000)
+    jobs: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -130,7 +130,10 @@ def jobs(overrides: list[str]) -> Iterator[list[str]]:
     for override in _parse(overrides):
         if override.value_type == ValueType.GLOB_CHOICE_SWEEP:
             continue  # the files it finds are options by their existence
-        if override.is_sweep_override():
+        if override.is_interval_sweep():
+            ends: Any = override.value()
+            axes.append([f"{override.get_key_element()}={value}" for value in (ends.start, ends.end)])
+        elif override.is_sweep_override():
             axes.append([f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()])
         else:
             axes.append([str(override.input_line)])
@@ -163,16 +166,19 @@ def hand_over(
     """
     codes = [0]
 
-    def remember(config: DictConfig) -> None:
+    def remember(config: DictConfig) -> int:
         codes.append(job(config))
         if codes[-1] in (130, 143):  # a signal ends a sweep too
             raise SystemExit(codes[-1])
+        return codes[-1]
 
     def remember_all(jobs: list[tuple[dict[str, Any], Path]], folder: Path) -> list[int]:
         assert together is not None
-        codes.extend(together(jobs, folder))
-        return codes[1:]
+        found = together(jobs, folder)
+        codes.extend(found)
+        return found
 
+    remember.codes = codes  # type: ignore[attr-defined]
     if together is not None:
         remember.together = remember_all  # type: ignore[attr-defined]
     remember.__module__ = "ganrun"  # what Hydra would name the job after

@@ -35,7 +35,7 @@ def train_all(jobs: Sequence[Job], folder: Path) -> list[int]:
     ``folder`` is the sweep's: it gets the plan, so that a sweep that was killed goes on with the same lanes together,
     and a log. Errors are told as they come, and the runs that they do not concern go on. A signal ends them all.
     """
-    plan = Plan.read(folder, len(jobs)) or Plan.of(jobs)
+    plan = Plan.read(folder, jobs) or Plan.of(jobs)
     folder.mkdir(parents=True, exist_ok=True)
     for job in jobs:
         if not (job.folder / "config.yaml").exists():

@@ -44,8 +44,8 @@ class Plan:
         return cls([part for group in groups.values() for part in cut(group, most_lanes(jobs[group[0]].config))])
 
     @classmethod
-    def read(cls, folder: Path, jobs: int) -> Plan | None:
-        """Return the plan that :meth:`write` left in ``folder`` for so many ``jobs``; None where there is none.
+    def read(cls, folder: Path, jobs: Sequence[Job]) -> Plan | None:
+        """Return the plan that :meth:`write` left in ``folder`` for ``jobs``; None where there is none for them.
 
         Raises:
             ConfigError: the file is damaged.
@@ -54,9 +54,12 @@ class Plan:
         if not path.exists():
             return None
         try:
-            batches = json.loads(path.read_text(encoding="utf-8"))["batches"]
-            if sorted(i for batch in batches for i in batch) != list(range(jobs)):
-                raise ValueError(f"its batches are not those of {jobs} runs")
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content["runs"] != [job.folder.name for job in jobs]:
+                return None  # of another batch of a search
+            batches = content["batches"]
+            if sorted(i for batch in batches for i in batch) != list(range(len(jobs))):
+                raise ValueError(f"its batches are not those of {len(jobs)} runs")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
         return cls(batches)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganrun.config import Train, check, data_folder, to_dict
 from ganrun.errors import ConfigError, tell
 from ganrun.hydra_app import Arguments, compose, hand_over, preflight, quoted
-from ganrun.rundir import changed_settings, find_run, find_sweep, load_config, require_writable, runs_of
+from ganrun.rundir import changed_settings, find_run, find_sweep, load_config, relative, require_writable, runs_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -83,7 +84,7 @@ def _continue_sweep(sweep: Path, arguments: Arguments) -> int:
             config = _inspect(compose("config", [*others, f"resume={quoted(str(folder))}"], str(folder)), True)
         runs.append((to_dict(config), folder))
     require_writable(str(sweep))
-    return max(_jobs(runs, sweep))
+    return max(_jobs(runs, sweep, resumed=True))
 
 
 def _refuse_changes(config: Train) -> None:
@@ -111,6 +112,8 @@ def _job(node: DictConfig) -> int:
         from ganrun.run import train  # after the device is prepared: this imports JAX
 
         config = check(OmegaConf.to_container(node, resolve=True))  # type: ignore[arg-type]
+        if config.population.jobs:
+            return _several(config.population.jobs, folder)
         return train(config, folder, resume=config.resume is not None)
     except Exception as error:
         return tell(error)
@@ -118,7 +121,18 @@ def _job(node: DictConfig) -> int:
         _remove_if_empty(folder)
 
 
-def _jobs(given: list[tuple[dict[str, Any], Path]], folder: Path) -> list[int]:
+def _several(jobs: tuple[str, ...], folder: Path) -> int:
+    """Run the jobs of one job of a cluster, a small sweep of its own in ``folder``; return the worst exit code."""
+    from hydra.core.hydra_config import HydraConfig
+
+    sources = HydraConfig.get().runtime.config_sources
+    extra = next((source.path for source in sources if source.provider == "command-line"), None)
+    name = str(HydraConfig.get().job.config_name)
+    nodes = [compose(name, [str(text) for text in json.loads(one)], extra) for one in jobs]
+    return max(_jobs([(node, folder / str(i)) for i, node in enumerate(nodes)], folder))
+
+
+def _jobs(given: list[tuple[dict[str, Any], Path]], folder: Path, resumed: bool = False) -> list[int]:
     """Train all jobs of a sweep, those of one program together; return their exit codes."""
     from ganrun import device
 
@@ -127,6 +141,10 @@ def _jobs(given: list[tuple[dict[str, Any], Path]], folder: Path) -> list[int]:
         from ganrun.population import train_all
         from ganrun.sweep import Job
 
+        taken = next((path for _, path in given if (path / "config.yaml").exists()), None)
+        if taken is not None and not resumed:
+            where, whole = relative(taken), relative(folder)
+            raise ConfigError(f"{where} holds a run already: continue with resume={whole}, or choose another folder.")
         return train_all([Job(_inspect(node, False), path.resolve()) for node, path in given], folder.resolve())
     except Exception as error:
         return [tell(error)] * len(given)

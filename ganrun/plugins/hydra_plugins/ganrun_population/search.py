@@ -1,0 +1,157 @@
+"""``hydra/sweeper=optuna``: a search that asks Optuna for a batch of trials and trains each batch as one population."""
+
+# No `from __future__ import annotations` here: Hydra reads the dataclass's types as they stand.
+import logging
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+from ganrun.comparison.runs import LESS, read_runs
+from ganrun.errors import ConfigError, GanrunError, did_you_mean, tell
+
+DIRECTIONS = ("auto", "minimize", "maximize")
+
+
+@dataclass
+class SearchConf:
+    """What a search may be told, as ``hydra.sweeper.KEY=VALUE``."""
+
+    _target_: str = "hydra_plugins.ganrun_population.search.SearchSweeper"
+    trials: int = 24  # settings tried in all
+    batch: int = 8  # of them at a time: one population
+    seeds_per_trial: int = 1  # runs of each, whose metric is averaged
+    metric: str = "jsd/exact"
+    direction: str = "auto"  # minimize, maximize, or auto: minimize divergences, maximize everything else
+    seed: int = 0  # of the search itself
+    storage: str | None = None  # an SQLite file, to go on with a search; null: study.db in the sweep's directory
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="optuna", node=SearchConf, provider="ganrun")
+
+
+class SearchSweeper(Sweeper):
+    """Tree-structured Parzen estimators (Bergstra et al. 2011), or whatever Optuna's default is, by ask and tell."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.asked = SearchConf(**settings)
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.context, self.config = hydra_context, config
+        self.task = task_function
+        self.folder = Path(str(config.hydra.sweep.dir))
+        self.launcher: Launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Search until ``trials`` settings have been tried; a study that exists already goes on."""
+        try:
+            self._search(arguments)
+        except GanrunError as error:  # Hydra would print a traceback
+            self.task.codes.append(tell(error))  # type: ignore[attr-defined]
+
+    def _search(self, arguments: list[str]) -> None:
+        optuna = _optuna()
+        if self.asked.direction not in DIRECTIONS:
+            listed, close = ", ".join(DIRECTIONS), did_you_mean(self.asked.direction, DIRECTIONS)
+            raise ConfigError(f"hydra.sweeper.direction must be one of {listed}.{close}")
+        parsed = OverridesParser.create(config_loader=self.context.config_loader).parse_overrides(arguments)
+        space = {one.get_key_element(): _distribution(optuna, one) for one in parsed if one.is_sweep_override()}
+        if not space:
+            raise ConfigError("a search needs a setting to vary: KEY='interval(1e-5,1e-2)' or KEY=a,b,c.")
+        fixed = [str(one.input_line) for one in parsed if not one.is_sweep_override() and one.key_or_group != "seed"]
+        self.first_seed = next((int(one.value()) for one in parsed if one.key_or_group == "seed"), 0)  # type: ignore[arg-type]
+        folder = self.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(self.config, folder / "multirun.yaml")
+        study = self._study(optuna, folder)
+        for trial in study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # of a search that was killed
+        done = len(study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE]))
+        while done < self.asked.trials:
+            found = self._batch(study, space, fixed, min(self.asked.batch, self.asked.trials - done), folder)
+            done += len(found)
+        if not study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE]):
+            raise GanrunError(f"all {done} trials failed; their run directories are in {folder}.")
+        best = study.best_trial
+        settings = " ".join(f"{key}={value}" for key, value in best.params.items())
+        print(f"best of {done} trials: {self.asked.metric} {best.value:.4g} with {settings} (study: {folder})")
+
+    def _study(self, optuna: Any, folder: Path) -> Any:
+        path = Path(self.asked.storage or folder / "study.db").expanduser().resolve()
+        known = {"auto": "minimize" if self.asked.metric.startswith(LESS) else "maximize"}
+        return optuna.create_study(
+            storage=f"sqlite:///{path}",
+            study_name="ganrun",
+            load_if_exists=True,
+            direction=known.get(self.asked.direction, self.asked.direction),
+            # Trials of one batch do not know of each other: the constant liar spreads them.
+            sampler=optuna.samplers.TPESampler(seed=self.asked.seed, constant_liar=True),
+        )
+
+    def _batch(self, study: Any, space: dict[str, Any], fixed: list[str], size: int, folder: Path) -> list[float]:
+        """Train ``size`` trials as one population, and tell the study what they came to."""
+        optuna = _optuna()
+        trials = [study.ask(space) for _ in range(size)]
+        jobs = [
+            [*fixed, *(f"{key}={value}" for key, value in trial.params.items()), f"seed={self.first_seed + i}"]
+            for trial in trials
+            for i in range(self.asked.seeds_per_trial)
+        ]
+        start = trials[0].number * self.asked.seeds_per_trial
+        returned = self.launcher.launch(jobs, initial_job_idx=start)
+        values = []
+        for i, trial in enumerate(trials):
+            mine = returned[i * self.asked.seeds_per_trial : (i + 1) * self.asked.seeds_per_trial]
+            value = self._value([Path(str(job.working_dir)) for job in mine])
+            state = optuna.trial.TrialState.FAIL if math.isnan(value) else optuna.trial.TrialState.COMPLETE
+            study.tell(trial.number, None if math.isnan(value) else value, state=state)
+            values.append(value)
+        return values
+
+    def _value(self, folders: list[Path]) -> float:
+        """Return the mean of the metric over the runs of a trial; NaN where one of them failed."""
+        runs = read_runs([str(folder) for folder in folders])
+        missing = [run for run in runs if self.asked.metric not in run.last and not run.failed]
+        if missing:
+            known = ", ".join(missing[0].last)
+            raise ConfigError(f"hydra.sweeper.metric: no run has '{self.asked.metric}' (they have {known}).")
+        if any(run.failed for run in runs):
+            return math.nan
+        return sum(run.last[self.asked.metric] for run in runs) / len(runs)
+
+
+def _optuna() -> Any:
+    try:
+        import optuna  # type: ignore[import-not-found]
+    except ImportError as error:
+        raise ConfigError("hydra/sweeper=optuna needs Optuna: pip install 'ganrun[search]'.") from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    return optuna
+
+
+def _distribution(optuna: Any, one: Override) -> Any:
+    """Return the space that a sweep describes: a,b,c; range(1,9); interval(0.1,1); tag(log,interval(...))."""
+    sweep: Any = one.value()
+    log = "log" in getattr(sweep, "tags", ())
+    if isinstance(sweep, IntervalSweep):
+        whole = isinstance(sweep.start, int) and isinstance(sweep.end, int) and "int" in sweep.tags
+        kind = optuna.distributions.IntDistribution if whole else optuna.distributions.FloatDistribution
+        return kind(sweep.start, sweep.end, log=log)
+    if isinstance(sweep, RangeSweep) and isinstance(sweep.start, int) and isinstance(sweep.stop, int):
+        step = 1 if log else int(sweep.step)
+        return optuna.distributions.IntDistribution(sweep.start, sweep.stop - 1, step=step, log=log)
+    if isinstance(sweep, (ChoiceSweep, RangeSweep)):
+        return optuna.distributions.CategoricalDistribution(list(one.sweep_string_iterator()))
+    raise ConfigError(f"a search cannot vary {one.get_key_element()} by a pattern: list the values.")

@@ -1,0 +1,106 @@
+"""Sweeps handed to others: a search by Optuna, and launchers that start processes, each for real and small."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+import yaml
+
+SMALL = ("steps=40", "log.every=20")
+SEARCH = (
+    "hydra/sweeper=optuna",
+    "hydra.sweeper.batch=2",
+    "hydra.sweep.dir=found",
+    "optimizer.generator.learning_rate=tag(log,interval(1e-4,1e-2))",
+    "schedule.k=range(1,4)",
+)
+
+
+def objective(run: Path) -> float:
+    return json.loads((run / "summary.json").read_text())["metrics"]["jsd/exact"]
+
+
+def told(folder: Path) -> list[float]:
+    with sqlite3.connect(folder / "study.db") as study:
+        return [value for (value,) in study.execute("select value from trial_values order by trial_id")]
+
+
+@pytest.fixture(scope="module")
+def found(ganrun, tiny, tmp_path_factory):
+    """A search of four trials with two seeds each, and what it printed."""
+    pytest.importorskip("optuna")
+    cwd = tmp_path_factory.mktemp("search")
+    words = ("hydra.sweeper.trials=4", "hydra.sweeper.seeds_per_trial=2")
+    done = ganrun("train", "-m", *tiny, *SMALL, *SEARCH, *words, cwd=cwd, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return cwd / "found", done
+
+
+def test_every_trial_is_the_mean_of_its_seeds_and_the_best_is_told(found) -> None:
+    folder, done = found
+    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == [str(i) for i in range(8)]
+    means = [(objective(folder / str(2 * i)) + objective(folder / str(2 * i + 1))) / 2 for i in range(4)]
+    assert told(folder) == pytest.approx(means)
+    assert f"best of 4 trials: jsd/exact {min(means):.4g}" in done.stdout
+
+
+def test_the_runs_of_a_trial_differ_in_the_seed_alone_and_lie_in_the_space(found) -> None:
+    folder, _ = found
+    configs = [yaml.safe_load((folder / str(i) / "config.yaml").read_text()) for i in range(8)]
+    assert [config["seed"] for config in configs] == [0, 1] * 4
+    for one, other in zip(configs[::2], configs[1::2], strict=True):
+        assert {**one, "seed": None} == {**other, "seed": None}
+        assert 1e-4 <= one["optimizer"]["generator"]["learning_rate"] <= 1e-2
+        assert one["schedule"]["k"] in (1, 2, 3)
+
+
+def test_a_batch_is_one_population(found) -> None:
+    _, done = found
+    assert done.stdout.count("4 runs as lanes of 1 program") == 2
+
+
+def test_a_search_goes_on_where_it_was(found, ganrun, tiny) -> None:
+    folder, _ = found
+    before = told(folder)
+    words = ("hydra.sweeper.trials=5", "hydra.sweeper.seeds_per_trial=2")
+    done = ganrun("train", "-m", *tiny, *SMALL, *SEARCH, *words, cwd=folder.parent, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert told(folder)[:4] == before and len(told(folder)) == 5 and "best of 5 trials" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("hydra.sweeper.direction=down",), "hydra.sweeper.direction must be one of auto, minimize, maximize."),
+        (("hydra.sweeper.trials=2", "hydra.sweeper.metric=jsd/exakt"), "hydra.sweeper.metric: no run has 'jsd/exakt'"),
+    ],
+)
+def test_a_wrong_search_is_told_in_a_line(words, message, ganrun, tiny, tmp_path) -> None:
+    pytest.importorskip("optuna")
+    done = ganrun("train", "-m", *tiny, *SMALL, *SEARCH, *words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+def test_a_launcher_of_processes_runs_every_job(launcher, ganrun, tiny, tmp_path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    words = (f"hydra/launcher={launcher}", "seed=0,1,2", "population.lanes_per_job=2", "hydra.sweep.dir=out")
+    done = ganrun("train", "-m", *tiny, *SMALL, *words, cwd=tmp_path, timeout=240)
+    assert done.returncode == 0, done.stderr
+    runs = {path.parent.relative_to(tmp_path / "out") for path in (tmp_path / "out").glob("*/**/summary.json")}
+    assert runs == {Path("0/0"), Path("0/1"), Path("1/0")}  # two jobs, the first a population of two
+    seeds = [yaml.safe_load((tmp_path / "out" / run / "config.yaml").read_text())["seed"] for run in sorted(runs)]
+    assert seeds == [0, 1, 2]
+
+
+def test_a_run_that_fails_in_another_process_is_not_forgotten(ganrun, tiny, tmp_path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    rates = [f"optimizer.{player}.learning_rate=10" for player in ("generator", "discriminator")]
+    words = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=1", "seed=0,1", "loss=maximum_likelihood", *rates)
+    done = ganrun("train", "-m", *tiny, *SMALL, *words, cwd=tmp_path, timeout=240)
+    assert done.returncode == 1
