@@ -11,6 +11,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 
 class Composer:
@@ -25,6 +26,8 @@ class Composer:
 
     def __call__(self, overrides: list[str]) -> DictConfig:
         parsed = OverridesParser.create().parse_overrides(overrides)
+        if any(self._has_a_place(one) for one in parsed):
+            return self._compose(overrides)
         choices = tuple(text for text, one in zip(overrides, parsed, strict=True) if not self._is_value(one))
         if choices not in self._bases:
             self._bases[choices] = self._compose(list(choices))
@@ -33,9 +36,17 @@ class Composer:
         if not all(_has(base, one.key_or_group) for one in values):
             return self._compose(overrides)  # which says what is wrong
         config = base.copy()
-        for one in values:
-            OmegaConf.update(config, one.key_or_group, one.value(), merge=True)
+        try:
+            for one in values:
+                OmegaConf.update(config, one.key_or_group, one.value(), merge=True)
+        except OmegaConfBaseException:
+            return self._compose(overrides)
         return config
+
+    def _has_a_place(self, one: Override) -> bool:
+        """Whether ``one`` is applied among the values, so that it matters which of them come before it."""
+        filled = one.key_or_group in self._groups and isinstance(one.value(), dict)
+        return one.type != OverrideType.CHANGE or filled
 
     def _is_value(self, one: Override) -> bool:
         key = one.key_or_group

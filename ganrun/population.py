@@ -50,17 +50,19 @@ def train_all(jobs: Sequence[Job], folder: Path) -> list[int]:
         messages.say(f"{len(codes)} of them have ended before")
     try:
         while (batch := plan.next(codes)) is not None:
-            fitting, lanes = _fit([jobs[i] for i in batch])
-            if fitting < len(batch):
-                _told_too_large(messages, len(batch), fitting)
-                if fitting:
+            left = [i for i in batch if codes.get(i) != 0]  # what has arrived, perhaps by itself since, stays as it is
+            try:
+                fitting, crew = _fit([jobs[i] for i in left])
+                if fitting < len(left):
+                    _told_too_large(messages, len(left), fitting)
+                if 0 < fitting < len(left):
                     plan.split(batch, fitting)
                     plan.write(folder, jobs)
-                else:
-                    codes |= dict.fromkeys(batch, 1)
-                continue
-            found = _alone(jobs[batch[0]]) if lanes is None else _together([jobs[i] for i in batch], lanes, messages)
-            codes |= dict(zip(batch, found, strict=True))
+                    continue
+                found = _trained([jobs[i] for i in left], crew, messages) if fitting else [1] * len(left)
+            except Exception as error:
+                found = [tell(error)] * len(left)
+            codes |= dict(zip(left, found, strict=True))
             if (signal := max(found)) in (130, 143):
                 messages.say(f"go on with: ganrun train resume={relative(folder)}")
                 return [codes.get(i, signal) for i in range(len(jobs))]
@@ -113,11 +115,11 @@ def build_all(jobs: Sequence[Job]) -> list[Gan]:
     return gans
 
 
-def _alone(job: Job) -> list[int]:
-    try:
-        return [train(job.config, job.folder, resume=True)]
-    except Exception as error:
-        return [tell(error)]
+def _trained(jobs: list[Job], crew: Population | None, messages: Messages) -> list[int]:
+    """Train ``jobs``, one by itself or many as the lanes of ``crew``; return their exit codes."""
+    if crew is None:
+        return [train(jobs[0].config, jobs[0].folder, resume=True)]
+    return _together(jobs, crew, messages)
 
 
 def _together(jobs: list[Job], crew: Population, messages: Messages) -> list[int]:
@@ -144,7 +146,9 @@ def _together(jobs: list[Job], crew: Population, messages: Messages) -> list[int
         crowd.close()
         for worker in workers:
             worker.close()
-    messages.say(f"{sum(lane.going for lane in lanes)} of {len(lanes)} lanes arrived at step {lanes[0].step}")
+    messages.say(
+        f"{sum(lane.going for lane in lanes)} of {len(lanes)} lanes arrived at step {max(lane.step for lane in lanes)}"
+    )
     return [code if lane.going else 1 for lane in lanes]
 
 

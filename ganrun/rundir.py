@@ -57,7 +57,8 @@ def runs_of(folder: Path) -> list[Path]:
     """
     try:
         names = json.loads((folder / PLAN).read_text(encoding="utf-8"))["runs"]
-        if not all(isinstance(name, str) and name == Path(name).name for name in names):
+        named = (isinstance(name, str) and name == Path(name).name and name not in ("", "..") for name in names)
+        if not names or not all(named):
             raise ValueError("a run has a name that is none")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{folder / PLAN} cannot be read: {str(error).splitlines()[0]}") from error

@@ -36,10 +36,12 @@ class Compare:
 def main(words: list[str]) -> int:
     """Run ``ganrun compare`` with ``words`` and return the exit code."""
     arguments = Arguments(words)
+    if arguments.options.shell_completion:
+        return hand_over("compare", "compare", words, _job)
     if arguments.options.multirun:
         raise ConfigError("compare takes all its runs at once: leave out -m.")
+    arguments = _name_paths(arguments)
     if not arguments.only_shows:
-        arguments = _name_paths(arguments)
         preflight(arguments.options.config_name or "compare", arguments, _inspect)
     return hand_over("compare", arguments.options.config_name or "compare", arguments.words, _job)
 
@@ -48,6 +50,8 @@ def _name_paths(arguments: Arguments) -> Arguments:
     """Turn the words without ``=`` into ``paths=[...]``, and quote metrics: to Hydra D(x) would be a function call."""
     given = [word for word in arguments.overrides if "=" not in word]
     settings = [_quote_metrics(word) for word in arguments.overrides if "=" in word]
+    if given and any(word.startswith("paths=") for word in settings):
+        raise ConfigError("give the runs as words or as paths=[...], not as both.")
     if given:
         settings.append(f"paths={_listed(given)}")
     flags = arguments.words[: len(arguments.words) - len(arguments.overrides)]
@@ -97,6 +101,8 @@ def _compare(asked: Compare) -> None:
 
     runs = read_runs(list(asked.paths))
     metrics = chosen_metrics(list(asked.metrics), runs)
+    if not metrics:
+        raise ConfigError("no run has come far enough to be compared.")
     found = compare(group(runs), metrics, asked.level, asked.interval, asked.correction)
     written = {"markdown": as_markdown, "csv": as_csv, "json": as_json}
     try:
@@ -105,9 +111,9 @@ def _compare(asked: Compare) -> None:
         if asked.out is not None:
             make = written.get(asked.format, as_markdown)
             Path(asked.out).expanduser().write_text(make(found), encoding="utf-8")
-        elif asked.format in written:
-            print(written[asked.format](found), end="")
-        else:
-            print(as_text(found, Terminal().width), end="")
     except OSError as error:
         raise GanrunError(f"cannot write {error.filename}: {error.strerror}.") from error
+    if asked.out is None:
+        terminal = Terminal(markup=False, emoji=False, highlight=False, soft_wrap=True)
+        text = written[asked.format](found) if asked.format in written else as_text(found, terminal.width)
+        terminal.print(text, end="")

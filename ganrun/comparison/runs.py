@@ -41,7 +41,7 @@ class Run:
     def curve(self, tag: str) -> tuple[list[int], list[float]]:
         """Return the steps at which ``tag`` was written, and its values."""
         rows = [row for row in _rows(self.folder) if tag in row]
-        return [int(row["step"]) for row in rows], [_number(row[tag]) for row in rows]
+        return [int(row["step"]) for row in rows], [row[tag] for row in rows]
 
 
 @dataclass
@@ -98,7 +98,7 @@ def chosen_metrics(asked: list[str], runs: list[Run]) -> list[str]:
     for tag in asked:
         if tag not in known:
             raise ConfigError(
-                f"no run has the metric '{tag}' (they have {', '.join(known)}).{did_you_mean(tag, known)}"
+                f"no run has the metric '{tag}' (they have {', '.join(known) or 'none yet'}).{did_you_mean(tag, known)}"
             )
     return asked or [tag for tag in USUAL if tag in known] or known[:4]
 
@@ -116,10 +116,10 @@ def _short_names(keys: list[str]) -> dict[str, str]:
     plain = {key: key.removesuffix(".name").split(".") for key in keys}
     names = {}
     for key, parts in plain.items():
-        ends = [".".join(parts[i:]) for i in reversed(range(len(parts)))]
+        ends = [parts[i:] for i in reversed(range(len(parts)))]
         others = [other for one, other in plain.items() if one != key]
-        free = (end for end in ends if not any(".".join(other).endswith(end) for other in others))
-        names[key] = next(free, ".".join(parts))
+        free = (end for end in ends if not any(other[-len(end) :] == end for other in others))
+        names[key] = ".".join(next(free, parts))
     return names
 
 
@@ -129,7 +129,7 @@ def _folders(path: str) -> list[Path]:
         return runs_of(sweep)
     folder = Path(path).expanduser()
     if path != "latest" and folder.is_dir() and not (folder / "config.yaml").exists():
-        inside = sorted({*(found.parent for found in folder.glob("**/config.yaml"))})
+        inside = sorted({*(found.parent for found in folder.resolve().glob("**/config.yaml"))})
         if inside:
             return inside
         raise ConfigError(f"{path} holds no run: neither config.yaml nor {PLAN}.")
@@ -140,27 +140,28 @@ def _read(folder: Path) -> Run:
     settings = hyperparameters(load_config(folder)) | {"seed": load_config(folder).seed}
     try:
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        status, metrics = str(summary["status"]), dict(summary["metrics"])
+        status, metrics = str(summary["status"]), _numbers(summary["metrics"])
     except FileNotFoundError:
         status, metrics = "running", {}
         for row in _rows(folder):
             metrics |= row
         metrics.pop("step", None)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise ConfigError(f"{relative(folder / 'summary.json')} cannot be read: {error}") from error
-    return Run(folder, settings, status, {tag: _number(value) for tag, value in metrics.items()})
+    return Run(folder, settings, status, metrics)
 
 
-def _rows(folder: Path) -> list[dict[str, Any]]:
+def _rows(folder: Path) -> list[dict[str, float]]:
     path = folder / "metrics.jsonl"
-    rows, text = [], path.read_text(encoding="utf-8") if path.exists() else ""
-    for i, line in enumerate(text[: text.rfind("\n") + 1].splitlines()):  # a living run may be writing the last line
+    rows, text = [], path.read_bytes() if path.exists() else b""
+    for i, line in enumerate(text[: text.rfind(b"\n") + 1].splitlines()):  # a living run may be writing the last line
         try:
-            rows.append(dict(json.loads(line)))
-        except (ValueError, TypeError) as error:
+            row = _numbers(json.loads(line.decode("utf-8")))
+            rows.append(row | {"step": int(row["step"])})
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise ConfigError(f"{relative(path)}, line {i + 1}, cannot be read: {error}") from error
     return rows
 
 
-def _number(value: Any) -> float:
-    return math.inf if value is None else float(value)
+def _numbers(given: Any) -> dict[str, float]:
+    return {tag: math.inf if value is None else float(value) for tag, value in dict(given).items()}

@@ -14,7 +14,7 @@ RESAMPLES = 10_000
 
 @dataclass(frozen=True)
 class Interval:
-    """A value and the ends of its confidence interval; NaN where too few runs leave it open."""
+    """A value and the ends of its confidence interval; NaN where too few runs, or one not finite, leave it open."""
 
     value: float
     low: float
@@ -31,8 +31,8 @@ def mean_interval(values: np.ndarray, level: float = 0.95, method: str = "studen
     values = np.asarray(values, np.float64)
     if len(values) == 0:
         return Interval(math.nan, math.nan, math.nan)
-    mean = float(values.mean())
-    if len(values) == 1:
+    mean = _mean(values)
+    if len(values) == 1 or not np.isfinite(values).all():
         return Interval(mean, math.nan, math.nan)
     if np.ptp(values) == 0.0:
         return Interval(mean, mean, mean)
@@ -44,6 +44,14 @@ def mean_interval(values: np.ndarray, level: float = 0.95, method: str = "studen
         return Interval(mean, float(found.confidence_interval.low), float(found.confidence_interval.high))
     half = float(stats.t.ppf(0.5 + level / 2, len(values) - 1)) * float(values.std(ddof=1)) / math.sqrt(len(values))
     return Interval(mean, mean - half, mean + half)
+
+
+def _mean(values: np.ndarray) -> float:
+    """Return the mean: exact where all values are the same, or rounding would make groups of other sizes differ."""
+    if (values == values[0]).all():
+        return float(values[0])
+    with np.errstate(invalid="ignore"):
+        return float(values.mean())
 
 
 @dataclass(frozen=True)
@@ -67,28 +75,30 @@ def differences(
 
     With a ``correction`` the intervals hold all at once with probability ``level`` (Bonferroni: each at
     1 - (1 - level) / m) and p is adjusted: ``holm`` step-down (Holm 1979), or ``bonferroni``; ``none`` leaves both.
-    Pairs with a group of fewer than two runs have no interval, and do not count.
+    Pairs with a group of fewer than two runs, or with one that is not finite, have no interval, and do not count.
     """
-    tested = [(i, j) for i, j in pairs if min(len(groups[i]), len(groups[j])) > 1]
+    fit = [len(values) > 1 and bool(np.isfinite(values).all()) for values in groups]
+    tested = [(i, j) for i, j in pairs if fit[i] and fit[j]]
     each = level if correction == "none" else 1.0 - (1.0 - level) / max(1, len(tested))
     found = [_welch(groups[i], groups[j], each) for i, j in tested]
     adjusted = adjust([p for _, p in found], correction)
     known = {pair: (*one, more) for pair, one, more in zip(tested, found, adjusted, strict=True)}
     answers = []
     for i, j in pairs:
-        gap = float(np.mean(groups[i]) - np.mean(groups[j])) if len(groups[i]) and len(groups[j]) else math.nan
+        gap = _mean(groups[i]) - _mean(groups[j]) if len(groups[i]) and len(groups[j]) else math.nan
         interval, p, more = known.get((i, j), (Interval(gap, math.nan, math.nan), math.nan, math.nan))
         answers.append(Difference(i, j, interval, p, more))
     return answers
 
 
 def _welch(a: np.ndarray, b: np.ndarray, level: float) -> tuple[Interval, float]:
-    gap = float(np.mean(a) - np.mean(b))
-    shares = np.var(a, ddof=1) / len(a), np.var(b, ddof=1) / len(b)
+    gap = _mean(a) - _mean(b)
+    shares = [float(np.var(one, ddof=1)) / len(one) if np.ptp(one) else 0.0 for one in (a, b)]
     variance = sum(shares)
     if variance == 0.0:
         return Interval(gap, gap, gap), 0.0 if gap else 1.0
-    freedom = variance**2 / (shares[0] ** 2 / (len(a) - 1) + shares[1] ** 2 / (len(b) - 1))
+    parts = [(share / variance) ** 2 / (len(one) - 1) for share, one in zip(shares, (a, b), strict=True)]
+    freedom = 1.0 / sum(parts)
     half = float(stats.t.ppf(0.5 + level / 2, freedom)) * math.sqrt(variance)
     p = 2.0 * float(stats.t.sf(abs(gap) / math.sqrt(variance), freedom))
     return Interval(gap, gap - half, gap + half), p

@@ -48,8 +48,7 @@ def compare(
     first = metrics[0] if metrics else ""
 
     def rank(one: Group) -> tuple[bool, float]:
-        values = one.values(first)
-        mean = float(values.mean()) if len(values) else math.nan
+        mean = mean_interval(one.values(first)).value
         return math.isnan(mean), -mean if first in MORE else mean
 
     groups = sorted(groups, key=rank)
@@ -96,7 +95,8 @@ def gap_lines(found: Comparison) -> list[str]:
     for gap in found.gaps:
         names = f"{found.groups[gap.first].label} minus {found.groups[gap.second].label}"
         if math.isnan(gap.interval.low):
-            lines.append(f"{names}: {gap.interval.value:+.4g} (too few runs for an interval)")
+            why = "too few runs for an interval" if math.isfinite(gap.interval.value) else "no interval"
+            lines.append(f"{names}: {gap.interval.value:+.4g} ({why})")
         else:
             p = "< 0.0001" if gap.adjusted < 1e-4 else f"= {gap.adjusted:.4f}"
             lines.append(
@@ -108,13 +108,14 @@ def gap_lines(found: Comparison) -> list[str]:
 def gap_title(found: Comparison) -> str:
     """Return what the lines of :func:`gap_lines` are, with how they were corrected."""
     how = {"none": "not corrected", "holm": "Bonferroni intervals, Holm p", "bonferroni": "Bonferroni"}
-    return f"differences in {found.metrics[0]} (Welch; {len(found.gaps)} at once: {how[found.correction]})"
+    tested = sum(not math.isnan(gap.interval.low) for gap in found.gaps)
+    return f"differences in {found.metrics[0]} (Welch; {tested} at once: {how[found.correction]})"
 
 
 def as_text(found: Comparison, width: int = 100) -> str:
     """Return a table for each metric, then the differences in the first, for a person's terminal."""
     file = io.StringIO()
-    console = Console(file=file, width=width, highlight=False, markup=False)
+    console = Console(file=file, width=width, highlight=False, markup=False, emoji=False)
     for i, tag in enumerate(found.metrics):
         table = Table(box=SIMPLE_HEAD, padding=(0, 1), title=Text(tag), title_justify="left")
         for head in heads(found):

@@ -15,7 +15,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ganrun.composing import Composer
-from ganrun.errors import ConfigError
+from ganrun.errors import ConfigError, tell
 from ganrun.hydra_app import groups
 
 
@@ -44,7 +44,8 @@ class PopulationLauncher(Launcher):
         assert self.config is not None
         together: Any = getattr(self.task, "together", None)
         if together is None:
-            raise ConfigError("hydra/launcher=population is for `ganrun train` alone: choose hydra/launcher=basic.")
+            wrong = ConfigError("hydra/launcher=population is for `ganrun train` alone: choose hydra/launcher=basic.")
+            raise SystemExit(tell(wrong))  # Hydra would print a traceback
         setup_globals()
         jobs = [self._job(i, list(one)) for i, one in enumerate(job_overrides, initial_job_idx)]
         codes = together(jobs, Path(str(self.config.hydra.sweep.dir)))

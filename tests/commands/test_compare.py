@@ -1,0 +1,307 @@
+"""``ganrun compare``: its command line, what it refuses and what it writes, on run directories made by hand."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from ganrun.commands import compare
+from ganrun.rundir import save_config
+from ganrun.writers.console import Terminal
+
+T1, T2 = 12.706205, 4.302653  # Student's t at 97.5 % with one and two degrees of freedom
+REAL = {"hinge": (0.4, 0.5, 0.6), "minimax": (0.9, 0.7, 0.8)}
+DISTANCE = {"hinge": (0.1, 0.2, 0.3), "minimax": (0.6, 0.8, None)}  # the third run of minimax failed
+KEYS = ["loss", "n", "failed", *(f"jsd/exact {what}" for what in ("mean", "low", "high", "best"))]
+
+
+@pytest.fixture(scope="module")
+def make_run(compose_config):
+    """Return a function that writes a run directory."""
+    configs = {loss: compose_config([f"loss={loss}", "probe=off"]) for loss in ("hinge", "minimax")}
+
+    def make(folder: Path, loss: str, seed: int, summary: dict[str, Any] | None, rows: list[dict[str, Any]]) -> None:
+        folder.mkdir(parents=True)
+        save_config(dataclasses.replace(configs[loss], seed=seed), folder)
+        if summary is not None:
+            (folder / "summary.json").write_text(json.dumps(summary))
+        (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def results(make_run, tmp_path_factory) -> Path:
+    """A folder with the runs of two losses, three seeds each; the last of minimax has failed."""
+    cwd = tmp_path_factory.mktemp("results")
+    for loss in ("minimax", "hinge"):
+        for seed, (real, distance) in enumerate(zip(REAL[loss], DISTANCE[loss], strict=True)):
+            rows = [{"step": step, "D(x)": real + step / 100, "jsd/exact": distance} for step in (10, 20)]
+            status = "failed" if distance is None else "completed"
+            summary = {"status": status, "steps": 20, "metrics": {"D(x)": real, "jsd/exact": distance}}
+            make_run(cwd / "runs" / f"{loss}{seed}", loss, seed, summary, rows)
+    make_run(cwd / "fresh", "hinge", 0, None, [])
+    for name in ("word", "gone"):
+        make_run(cwd / name, "hinge", 0, None, [])
+    (cwd / "word" / "metrics.jsonl").write_text('{"step": 1, "w1": "high"}\n')
+    (cwd / "gone" / "summary.json").write_text("{")
+    (cwd / "empty").mkdir()
+    return cwd
+
+
+@pytest.fixture
+def sweep(make_run, tmp_path) -> Path:
+    """A folder with a sweep of two runs, one still at work."""
+    rows = [{"step": 10, "D(x)": 0.9}, {"step": 20, "D(x)": 0.7}]
+    make_run(tmp_path / "sweep" / "0", "hinge", 0, {"status": "completed", "metrics": {"D(x)": 0.5}}, rows)
+    make_run(tmp_path / "sweep" / "1", "hinge", 1, None, rows)
+    (tmp_path / "sweep" / "sweep.json").write_text(json.dumps({"runs": ["0", "1"], "batches": [[0, 1]]}))
+    with (tmp_path / "sweep" / "1" / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 30, "D(x)": 0.')
+    return tmp_path
+
+
+def numbers(record: dict[str, Any]) -> list[float]:
+    return [float(record[f"jsd/exact {what}"]) for what in ("mean", "low", "high", "best")]
+
+
+# 0.1, 0.2, 0.3 have s = 0.1; 0.6, 0.8 have s / sqrt 2 = 0.1.
+HINGE = [0.2, 0.2 - T2 * 0.1 / math.sqrt(3), 0.2 + T2 * 0.1 / math.sqrt(3), 0.1]
+MINIMAX = [0.7, 0.7 - T1 * 0.1, 0.7 + T1 * 0.1, 0.6]
+
+
+# What it prints
+
+
+def test_text_is_a_table_for_each_metric_and_the_differences(results, inside, listing):
+    before = listing(results)
+    done = inside("compare", "runs", cwd=results)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    lines = [line.split() for line in done.stdout.splitlines() if line.strip()]
+    assert lines[0] == ["jsd/exact"] and ["D(x)"] in lines
+    rows = [line for line in lines if line[0] in ("hinge", "minimax")]
+    assert rows[0] == ["hinge", "3", "0", "0.2", "-0.04841", "to", "0.4484", "0.1"]
+    assert rows[1] == ["minimax", "3", "1", "0.7", "-0.5706", "to", "1.971", "0.6"]
+    assert rows[2] == ["hinge", "3", "0", "0.5", "0.2516", "to", "0.7484"]
+    assert rows[3][:4] == ["minimax", "3", "1", "0.8"]
+    assert done.stdout.splitlines()[-1].startswith("  loss=hinge minus loss=minimax: -0.5 [")
+    assert listing(results) == before
+
+
+def test_json_is_one_object_with_the_numbers_worked_out_by_hand(results, inside):
+    done = inside("compare", "runs", "metrics=[jsd/exact]", "format=json", cwd=results)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    told = json.loads(done.stdout)
+    hinge, minimax = told["groups"]
+    assert list(hinge) == KEYS
+    assert (hinge["loss"], minimax["loss"], minimax["n"], minimax["failed"]) == ("hinge", "minimax", 3, 1)
+    assert numbers(hinge) == pytest.approx(HINGE) and numbers(minimax) == pytest.approx(MINIMAX)
+    assert [gap["difference"] for gap in told["differences"]] == pytest.approx([-0.5])
+
+
+def test_csv_is_a_row_for_each_group(results, inside):
+    done = inside("compare", "runs", "metrics=[jsd/exact]", "format=csv", cwd=results)
+    hinge, minimax = csv.DictReader(io.StringIO(done.stdout))
+    assert list(hinge) == KEYS and (hinge["loss"], minimax["failed"]) == ("hinge", "1")
+    assert numbers(hinge) == pytest.approx(HINGE) and numbers(minimax) == pytest.approx(MINIMAX)
+
+
+def test_markdown_is_a_table(results, inside):
+    done = inside("compare", "runs", "metrics=jsd/exact", "format=markdown", cwd=results)
+    lines = done.stdout.splitlines()
+    assert lines[:2] == ["**jsd/exact**", ""]
+    assert lines[2] == "| loss | n | failed | mean | 0.95 interval | best |"
+    assert lines[4] == "| hinge | 3 | 0 | 0.2 | -0.04841 to 0.4484 | 0.1 |"
+
+
+def test_runs_that_differ_in_nothing_have_no_differences(results, inside):
+    done = inside("compare", "runs/hinge0", "runs/hinge1", "metrics=jsd/exact", "format=json", cwd=results)
+    told = json.loads(done.stdout)
+    assert told["differences"] == [] and len(told["groups"]) == 1
+    assert told["groups"][0]["jsd/exact mean"] == pytest.approx(0.15)
+    assert "loss" not in told["groups"][0]
+
+
+def test_a_sweep_is_compared_while_it_goes_on(sweep, inside):
+    for words in (["sweep"], [".", "sweep/1", "sweep/../sweep/0"]):
+        done = inside("compare", *words, "format=json", cwd=sweep)
+        assert done.returncode == 0 and done.stderr == "", done.stderr
+        (one,) = json.loads(done.stdout)["groups"]
+        assert one["n"] == 2 and one["D(x) mean"] == pytest.approx(0.6)  # 0.5 and, of the last whole row, 0.7
+        assert one["D(x) high"] == pytest.approx(0.6 + T1 * 0.1)
+        assert one["D(x) best"] is None
+
+
+def test_the_infinite_makes_no_noise(make_run, inside, tmp_path):
+    for seed, value in enumerate((None, 1.0)):
+        make_run(tmp_path / str(seed), "hinge", seed, {"status": "completed", "metrics": {"kl/forward": value}}, [])
+        make_run(tmp_path / f"m{seed}", "minimax", seed, {"status": "stopped", "metrics": {"kl/forward": 2.0}}, [])
+    done = inside("compare", ".", cwd=tmp_path)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    rows = [line.split() for line in done.stdout.splitlines() if line.strip().startswith(("hinge", "minimax"))]
+    assert rows == [["minimax", "2", "0", "2", "2", "to", "2", "2"], ["hinge", "2", "0", "inf", "1"]]
+    assert done.stdout.splitlines()[-1].strip() == "loss=minimax minus loss=hinge: -inf (no interval)"
+
+
+def test_the_statistics_can_be_chosen(results, inside):
+    def told(*words: str) -> dict[str, Any]:
+        return json.loads(inside("compare", "runs", "metrics=jsd/exact", "format=json", *words, cwd=results).stdout)
+
+    narrow = told("level=0.9", "correction=none")
+    assert (narrow["level"], narrow["correction"]) == (0.9, "none")
+    assert narrow["groups"][0]["jsd/exact high"] == pytest.approx(0.2 + 2.919986 * 0.1 / math.sqrt(3))
+    resampled = told("interval=bootstrap")["groups"][0]
+    assert 0.1 <= resampled["jsd/exact low"] < 0.2 < resampled["jsd/exact high"] <= 0.3
+
+
+# Its command line
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "metrics=[jsd/exact,D(x)]",
+        "metrics=[ jsd/exact , D(x) ]",
+        "metrics=jsd/exact,D(x)",
+        "metrics=['jsd/exact','D(x)']",
+    ],
+)
+def test_metrics_are_typed_with_or_without_quotes(word, results, inside):
+    done = inside("compare", word, "runs", "format=markdown", cwd=results)
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stdout.splitlines() if line.startswith("**")] == ["**jsd/exact**", "**D(x)**"]
+
+
+@pytest.mark.parametrize("name", ["it's [1,2] a,b", "${x} 100% #1"])
+def test_a_folder_may_have_any_name(name, make_run, inside, tmp_path):
+    make_run(tmp_path / name, "hinge", 0, {"status": "completed", "metrics": {"w1": 0.25}}, [])
+    done = inside("compare", name, "format=csv", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "n,failed,w1 mean,w1 low,w1 high,w1 best\n1,0,0.25,nan,nan,0.25\n"
+
+
+def test_paths_can_be_given_as_a_setting(results, inside):
+    words = ["paths=[runs/hinge0,runs/minimax0]", "metrics=jsd/exact", "format=csv"]
+    table = list(csv.DictReader(io.StringIO(inside("compare", *words, cwd=results).stdout)))
+    assert [(row["loss"], row["n"], row["jsd/exact mean"]) for row in table] == [
+        ("hinge", "1", "0.1"),
+        ("minimax", "1", "0.6"),
+    ]
+
+
+def test_cfg_and_help_run_nothing(results, inside):
+    done = inside("compare", "nowhere", "--cfg", "job", "level=0.9", cwd=results)
+    assert done.returncode == 0 and "- nowhere" in done.stdout and "level: 0.9" in done.stdout, done.stderr
+    for words in (["--help"], ["runs", "--help"]):
+        done = inside("compare", *words, cwd=results)
+        assert done.returncode == 0 and "usage: ganrun compare PATH" in done.stdout, done.stderr
+
+
+def test_completion_offers_the_settings_also_after_the_paths(results, inside, monkeypatch):
+    for line in ("ganrun compare me", "ganrun compare runs me"):
+        monkeypatch.setenv("COMP_LINE", line)
+        assert [word.rstrip("=.") for word in inside("-sc", "query=bash", cwd=results).stdout.split()] == ["metrics"]
+
+
+# Files
+
+
+@pytest.mark.parametrize(
+    ("words", "begins"),
+    [
+        ([], "**jsd/exact**\n\n| loss |"),
+        (["format=csv"], "loss,n,failed,jsd/exact mean"),
+        (["format=json"], '{\n  "level": 0.95'),
+    ],
+)
+def test_out_writes_the_table_and_prints_nothing(words, begins, results, inside, tmp_path):
+    out = tmp_path / "table"
+    done = inside("compare", "runs", f"out={out}", *words, cwd=results)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert out.read_text().startswith(begins)
+
+
+def test_picture_writes_a_png_beside_the_table(sweep, inside, listing):
+    before = listing(sweep)
+    done = inside("compare", "sweep", "picture=Curves.PNG", "out=table.csv", "format=csv", cwd=sweep)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert set(listing(sweep)) - set(before) == {"Curves.PNG", "table.csv"}
+    assert (sweep / "Curves.PNG").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    with Image.open(sweep / "Curves.PNG") as picture:
+        assert picture.size == (495, 418)  # one panel
+
+
+def test_a_picture_and_the_table_on_the_terminal(results, inside, tmp_path):
+    done = inside("compare", "runs", f"picture={tmp_path / 'curves.png'}", cwd=results)
+    assert done.returncode == 0 and "jsd/exact" in done.stdout, done.stderr
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.size == (990, 418)  # two panels
+
+
+def test_a_file_that_cannot_be_written_is_told(results, inside, listing):
+    before = listing(results)
+    done = inside("compare", "runs", "out=empty", cwd=results)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "ganrun: cannot write empty: Is a directory.\n")
+    assert listing(results) == before
+
+
+# What it refuses
+
+WRONG = {
+    "no paths": ([], ["compare needs runs", "usage: ganrun compare PATH"]),
+    "a folder without runs": (["empty"], ["empty holds no run", "config.yaml", "sweep.json"]),
+    "a path that is not there": (["rnus"], ["there is no run directory rnus", "Did you mean 'runs'?"]),
+    "no run yet": (["latest"], ["there is no run under"]),
+    "a name that is too long": (["n" * 300], ["cannot be a folder"]),
+    "a run that has come nowhere, in a picture": (["fresh", "picture=x.png"], ["no run has come far enough"]),
+    "a metric of a run that has come nowhere": (["fresh", "metrics=w1"], ["'w1'", "they have none yet"]),
+    "a damaged row": (["word"], [str(Path("word", "metrics.jsonl")), "line 1", "cannot be read"]),
+    "a damaged summary": (["gone"], [str(Path("gone", "summary.json")), "cannot be read"]),
+    "an unknown metric": (["runs", "metrics=[jsd/exakt]"], ["'jsd/exakt'", "Did you mean 'jsd/exact'?"]),
+    "many jobs": (["-m", "runs", "level=0.9,0.95"], ["leave out -m"]),
+    "several values without -m": (["runs", "level=0.9,0.95"], ["level=0.9,0.95"]),
+    "paths in two ways": (["runs/hinge0", "paths=[runs/hinge1]"], ["as words or as paths=[...]"]),
+    "a picture of another kind": (["runs", "picture=curves.pdf"], ["must end in .png, not '.pdf'"]),
+    "a picture without an end": (["runs", "picture=curves"], ["must end in .png, not ''"]),
+    "a table in a folder that is not there": (["runs", "out=none/table.md"], ["out: there is no folder", "none"]),
+    "a picture in a folder that is not there": (["runs", "picture=none/x.png"], ["picture: there is no folder"]),
+    "a level beyond one": (["runs", "level=95"], ["level must be greater than 0 and less than 1, not 95"]),
+    "an interval that does not exist": (["runs", "interval=studnet"], ["Did you mean 'student'?"]),
+    "a misspelt key": (["runs", "metric=[D(x)]"], ["metric"]),
+}
+
+
+@pytest.mark.parametrize(("words", "hints"), WRONG.values(), ids=WRONG.keys())
+def test_a_wrong_command_line_is_told_in_a_line_and_leaves_nothing(words, hints, results, inside, listing):
+    before = listing(results)
+    done = inside("compare", *words, cwd=results)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("ganrun: ") and len(done.stderr.splitlines()) == 1, done.stderr
+    for hint in hints:
+        assert hint in done.stderr
+    assert listing(results) == before
+
+
+class Left(io.StringIO):
+    """A reader that has gone (``ganrun compare runs | true``)."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+
+def test_a_reader_that_leaves_is_no_error(results, monkeypatch, capsys):
+    noticed = []
+    monkeypatch.setattr(Terminal, "on_broken_pipe", lambda self: noticed.append(self))
+    with contextlib.chdir(results), contextlib.redirect_stdout(Left()):
+        assert compare.main(["runs", "format=json"]) == 0
+    assert len(noticed) == 1 and capsys.readouterr().err == ""

@@ -1,0 +1,141 @@
+"""The picture of curves: a PNG with a panel for each metric, and in it the means over runs with their bands."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from ganrun.comparison import curves as module
+from ganrun.comparison.curves import curves
+from ganrun.comparison.runs import Group, Run
+
+T2 = 4.302653  # Student's t at 97.5 % with two degrees of freedom
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Return a function that makes a group of runs from the rows of their metrics."""
+
+    def written(name: str, *runs: list[dict[str, Any]], failed: int = 0) -> Group:
+        made = []
+        for i, rows in enumerate(runs):
+            folder = tmp_path / name / str(i)
+            folder.mkdir(parents=True)
+            (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+            made.append(Run(folder, {}, "failed" if i >= len(runs) - failed else "completed", {}))
+        return Group({"loss": name}, made)
+
+    return written
+
+
+@pytest.fixture
+def figures(monkeypatch) -> list[Figure]:
+    """Keep the figures that become pictures."""
+    kept: list[Figure] = []
+    to_png = module.to_png
+
+    def keep(figure: Figure) -> bytes:
+        kept.append(figure)
+        return to_png(figure)
+
+    monkeypatch.setattr(module, "to_png", keep)
+    return kept
+
+
+def size(png: bytes) -> tuple[int, int]:
+    assert png.startswith(b"\x89PNG\r\n\x1a\n")
+    with Image.open(io.BytesIO(png)) as picture:
+        picture.load()
+        return picture.size
+
+
+def titles(figure: Figure) -> list[str]:
+    return [axes.get_title() for axes in figure.axes if axes.axison]
+
+
+def points(figure: Figure, panel: int = 0, line: int = 0) -> list[list[float]]:
+    """The points of a curve as it is drawn."""
+    return figure.axes[panel].get_lines()[line].get_xydata().tolist()  # type: ignore[union-attr]
+
+
+def band(figure: Figure, step: float) -> tuple[float, float]:
+    """Where the first band of the first panel lies at ``step``."""
+    vertices = np.concatenate([path.vertices for path in figure.axes[0].collections[0].get_paths()])
+    heights = vertices[vertices[:, 0] == step, 1]
+    return float(heights.min()), float(heights.max())
+
+
+ROWS = [{"step": 10, "a": 1.0, "b": 5.0, "c": 0.1, "d": 2.0}, {"step": 20, "a": 2.0, "b": 4.0, "c": 0.2, "d": 3.0}]
+
+
+@pytest.mark.parametrize(
+    ("tags", "pixels"),
+    # 4.5 by 3.2 inches a panel at 110 dots, three panels a row, and 0.6 inches for the legend.
+    [("a", (495, 418)), ("ab", (990, 418)), ("abc", (1485, 418)), ("abcd", (1485, 770))],
+)
+def test_the_picture_is_a_png_with_a_panel_for_each_metric(write, figures, tags, pixels):
+    assert size(curves([write("hinge", ROWS)], list(tags))) == pixels
+    (figure,) = figures
+    assert titles(figure) == list(tags)
+    assert [axes.get_xlabel() for axes in figure.axes if axes.axison] == ["step"] * len(tags)
+
+
+def test_each_panel_has_its_metric_of_each_group(write, figures):
+    curves([write("hinge", ROWS), write("minimax", [{"step": 5, "a": 7.0}])], ["a", "b"])
+    assert points(figures[0]) == [[10, 1], [20, 2]]
+    assert points(figures[0], line=1) == [[5, 7]]
+    assert points(figures[0], panel=1) == [[10, 5], [20, 4]]
+    assert points(figures[0], panel=1, line=1) == []
+
+
+def test_a_curve_is_the_mean_of_the_runs_in_the_band_of_its_interval(write, figures):
+    # At step 10: 1, 2, 3 has the mean 2 and s = 1. At step 20 all agree.
+    runs = [[{"step": 10, "a": value}, {"step": 20, "a": 4.0}] for value in (1.0, 2.0, 3.0)]
+    curves([write("hinge", *runs)], ["a"])
+    assert points(figures[0]) == [[10, 2], [20, 4]]
+    assert band(figures[0], 10) == pytest.approx((2 - T2 / math.sqrt(3), 2 + T2 / math.sqrt(3)), rel=1e-6)
+    assert band(figures[0], 20) == (4, 4)
+
+
+def test_the_band_follows_the_level(write, figures):
+    runs = [[{"step": 10, "a": value}, {"step": 20, "a": 4.0}] for value in (1.0, 2.0, 3.0)]
+    curves([write("hinge", *runs)], ["a"], 0.9)
+    assert band(figures[0], 10) == pytest.approx((2 - 2.919986 / math.sqrt(3), 2 + 2.919986 / math.sqrt(3)), rel=1e-6)
+
+
+def test_failed_runs_and_infinite_values_are_left_out(write, figures):
+    runs = [[{"step": 10, "a": 1.0}, {"step": 20, "a": None}], [{"step": 10, "a": 3.0}, {"step": 20, "a": 5.0}]]
+    curves([write("hinge", *runs, [{"step": 10, "a": 900.0}], failed=1)], ["a"])
+    assert points(figures[0]) == [[10, 2], [20, 5]]
+
+
+def test_runs_that_have_come_to_different_steps_share_those_they_have(write, figures):
+    curves([write("hinge", [{"step": 20, "a": 1.0}, {"step": 30, "a": 3.0}], [{"step": 10, "a": 9.0}, ROWS[1]])], ["a"])
+    assert points(figures[0]) == [[10, 9], [20, 1.5], [30, 3]]
+
+
+def test_groups_have_a_legend_unless_there_is_one_or_too_many(write, figures):
+    groups = [write(f"loss {i}", ROWS) for i in range(11)]
+    for some in (groups[:1], groups[:2], groups[:10], groups):
+        size(curves(some, ["a"]))
+    named = [[text.get_text() for legend in figure.legends for text in legend.get_texts()] for figure in figures]
+    assert named == [[], ["loss=loss 0", "loss=loss 1"], [f"loss=loss {i}" for i in range(10)], []]
+
+
+def test_groups_with_nothing_to_show_are_a_picture_all_the_same(write, figures):
+    size(curves([write("empty", []), write("none"), write("unfinished", [{"step": 1, "a": None}])], ["a", "b"]))
+    assert titles(figures[0]) == ["a", "b"]
+
+
+def test_a_setting_may_have_any_text(write, tmp_path):
+    folder = Path(tmp_path)
+    odd = [Group({"name": text}, [Run(folder, {}, "completed", {})]) for text in ("$x", "_hidden", "a_b^c", "100%")]
+    size(curves(odd, ["D(x)"]))
