@@ -1,7 +1,9 @@
 """What all tests share: compiled programs kept between sessions, checked configs, and one tiny GAN."""
 
-from collections.abc import Callable, Iterable
+import gc
+from collections.abc import Callable, Iterable, Iterator
 
+import jax
 import pytest
 
 from ganrun import device
@@ -18,6 +20,14 @@ TINY = (
     "batch_size=16",
     "probe=off",
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs_of_one_module() -> Iterator[None]:
+    """Let go of compiled programs after each file: some gigabytes in the end, and quick to fetch from the disk again."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
