@@ -24,7 +24,7 @@ TINY = (
 
 @pytest.fixture(scope="module", autouse=True)
 def programs_of_one_module() -> Iterator[None]:
-    """Let go of compiled programs after each file: some gigabytes in the end, and quick to fetch from the disk again."""
+    """Let go of compiled programs after each file: they come to gigabytes, and are quick to fetch from the disk."""
     yield
     jax.clear_caches()
     gc.collect()
