@@ -65,8 +65,19 @@ class Plan:
         return cls(batches)
 
     def write(self, folder: Path, jobs: Sequence[Job]) -> None:
-        """Leave the plan in ``folder``, with the names of the runs' directories."""
-        content = {"runs": [job.folder.name for job in jobs], "batches": self.batches}
+        """Leave the plan in ``folder``, with the names of the runs' directories, after those that are there already.
+
+        A search trains one batch of ``jobs`` after another in the same folder.
+        """
+        names = [job.folder.name for job in jobs]
+        before: list[str] = []
+        batches: list[list[int]] = []
+        if (folder / PLAN).exists():
+            content = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+            before = [name for name in content["runs"] if name not in names]
+            batches = [batch for batch in content["batches"] if max(batch) < len(before)]
+        own = [[i + len(before) for i in batch] for batch in self.batches]
+        content = {"runs": [*before, *names], "batches": [*batches, *own]}
         write_atomically(folder / PLAN, json.dumps(content) + "\n")
 
     def next(self, done: Container[int]) -> list[int] | None:

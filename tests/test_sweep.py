@@ -184,6 +184,16 @@ def test_the_plan_of_other_runs_in_the_same_folder_is_none_for_these(base, tmp_p
     assert Plan.read(tmp_path, jobs[:3]) is not None
 
 
+def test_the_plans_of_one_search_stand_one_after_another_in_its_folder(base, tmp_path):
+    jobs = jobs_of([base] * 6, tmp_path)
+    Plan([[0, 2], [1]]).write(tmp_path, jobs[:3])
+    Plan([[0, 1, 2]]).write(tmp_path, jobs[3:])
+    Plan([[0, 1], [2]]).write(tmp_path, jobs[3:])  # memory was short
+    found = Plan.read(tmp_path, jobs)
+    assert found is not None and found.batches == [[0, 2], [1], [3, 4], [5]]
+    assert runs_of(tmp_path) == [job.folder for job in jobs]
+
+
 DAMAGED = (
     b"",
     b"{",

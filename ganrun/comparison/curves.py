@@ -13,6 +13,7 @@ from ganrun.comparison.statistics import mean_interval
 from ganrun.writers.pictures import to_png
 
 COLUMNS = 3
+LETTERS = 50  # of a legend beneath one panel
 NAMED = 10  # groups that a legend can name
 
 
@@ -31,7 +32,8 @@ def curves(groups: list[Group], metrics: list[str], level: float = 0.95) -> byte
         axes.set_axis_off()
     handles, labels = panels[0].get_legend_handles_labels()
     if 1 < len(labels) <= NAMED:
-        figure.legend(handles, labels, loc="outside lower center", frameon=False, ncols=min(3, len(labels)))
+        beside = max(1, LETTERS * columns // (max(map(len, labels)) + 8))
+        figure.legend(handles, labels, loc="outside lower center", frameon=False, ncols=beside)
     return to_png(figure)
 
 
