@@ -1,9 +1,7 @@
 """What all tests share: compiled programs kept between sessions, checked configs, and one tiny GAN."""
 
-import gc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
-import jax
 import pytest
 
 from ganrun import device
@@ -20,14 +18,6 @@ TINY = (
     "batch_size=16",
     "probe=off",
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def programs_of_one_module() -> Iterator[None]:
-    """Let go of compiled programs after each file: they come to gigabytes, and are quick to fetch from the disk."""
-    yield
-    jax.clear_caches()
-    gc.collect()
 
 
 @pytest.fixture(scope="session")
