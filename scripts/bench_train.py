@@ -65,7 +65,7 @@ def measure(name: str, overrides: list[str], repeats: int) -> str:
     pairs = [(bare(method, config.steps), whole(method, config)) for _ in range(repeats)]
     ratios = [ours / bare for bare, ours in pairs]
     medians = [statistics.median(column) for column in zip(*pairs, strict=True)]
-    spread = f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
+    spread = f"{statistics.median(ratios):.3g} ({min(ratios):.3g} to {max(ratios):.3g})"
     return f"| {name} | {config.steps} | {medians[0]:.1f} | {medians[1]:.1f} | {spread} |"
 
 
