@@ -153,8 +153,9 @@ def preflight(name: str, arguments: Arguments, inspect: Callable[[dict[str, Any]
             inspect(node)
 
 
-# Returns the exit codes of many jobs, each a plain config and its folder, of the sweep in a folder.
-Together = Callable[[list[tuple[dict[str, Any], Path]], Path], list[int]]
+# Returns the exit codes of many jobs, each a plain config and its folder, of the sweep in a folder; may be given a
+# judge that ends some of them early.
+Together = Callable[..., list[int]]
 
 
 def hand_over(
@@ -172,9 +173,9 @@ def hand_over(
             raise SystemExit(codes[-1])
         return codes[-1]
 
-    def remember_all(jobs: list[tuple[dict[str, Any], Path]], folder: Path) -> list[int]:
+    def remember_all(jobs: list[tuple[dict[str, Any], Path]], folder: Path, **more: Any) -> list[int]:
         assert together is not None
-        found = together(jobs, folder)
+        found = together(jobs, folder, **more)
         codes.extend(found)
         return found
 

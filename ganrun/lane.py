@@ -32,6 +32,7 @@ class Lane:
         step: generator updates done.
         opened: whether its files are being written.
         error: why the run failed; None while it has not.
+        pruned: why the run was ended early though nothing is wrong with it; empty while it was not.
     """
 
     def __init__(self, method: Gan, config: Train, folder: Path, keep: int) -> None:
@@ -41,15 +42,15 @@ class Lane:
         self.checkpoints = Checkpoints(folder / "checkpoints", keep)
         self.step, self.seconds, self.last = 0, 0.0, {}
         self.error: GanrunError | None = None
-        self.opened = False
+        self.opened, self.pruned = False, ""
         self.started = time.monotonic()
         every = config.log.every
         self._milestone_every = max(1, round(config.steps / 10 / every)) * every
 
     @property
     def going(self) -> bool:
-        """Whether the run has not failed."""
-        return self.error is None
+        """Whether the run has neither failed nor been pruned."""
+        return self.error is None and not self.pruned
 
     def restore(self, step: int) -> State | None:
         """Go back to the checkpoint of ``step``, and cut the files back to what they held then; None for step 0."""
@@ -121,8 +122,19 @@ class Lane:
             self.error = error
             self.messages.warn(str(error))
 
+    def prune(self, why: str) -> None:
+        """End the run early, for ``why``."""
+        self.pruned = why
+        self.messages.say(why)
+
+    def written(self) -> dict[str, float]:
+        """Return the last value of each metric, once everything queued is written."""
+        self._fan.flush()
+        return self.last | self._fan.last
+
     def close(self, status: str) -> None:
-        """Write what is queued, and a summary that says how the run ended: completed, stopped or failed."""
+        """Write what is queued, and a summary of how the run ended: failed or pruned where it did, else ``status``."""
+        status = "failed" if self.error is not None else "pruned" if self.pruned else status
         try:
             self._fan.close(status)
         finally:
@@ -133,8 +145,8 @@ class Lane:
                 "seconds": round(self.elapsed(), 3),
                 "metrics": self._metrics(),
             }
-            if self.error is not None:
-                summary["reason"] = str(self.error)
+            if self.error is not None or self.pruned:
+                summary["reason"] = str(self.error or self.pruned)
             text = json.dumps(summary | device.describe(), indent=2)
             write_atomically(self.folder / "summary.json", text + "\n")
             self.messages.say(f"{status} at step {self.step}/{self.config.steps} after {self.elapsed():.1f} s")

@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ganrun.config import Train
 from ganrun.divergence import exact
@@ -53,6 +54,11 @@ class Seen:
     pictures: dict[str, bytes] = field(default_factory=dict)
 
 
+def samples_shown(method: Gan) -> int:
+    """Return how many samples of ``method`` a look takes."""
+    return IMAGES if method.data.density is None else {1: LINE_POINTS, 2: PLANE_POINTS}[method.data.shape[0]]
+
+
 class Observer:
     """Looks at the players of ``method`` at the steps that ``config`` asks for."""
 
@@ -80,7 +86,7 @@ class Observer:
     @property
     def samples(self) -> int:
         """How many samples a look takes."""
-        return IMAGES if self.density is None else {1: LINE_POINTS, 2: PLANE_POINTS}[self.method.data.shape[0]]
+        return samples_shown(self.method)
 
     def look(self, state: State, step: int) -> Look:
         """Take down what is needed of ``state`` after ``step``, which the next steps consume; waits for nothing."""
@@ -93,6 +99,11 @@ class Observer:
         Raises:
             NotFinite: the discriminator's logits are not finite.
         """
+        # The run trains on meanwhile: more threads than cores would slow down both.
+        with threadpool_limits(1):
+            return self._read(look)
+
+    def _read(self, look: Look) -> Seen:
         snapshot, average = look.fetch()
         shown: Any = jax.device_get(snapshot)
         seen = Seen(histograms={"logits/real": shown.real_logits, "logits/fake": shown.fake_logits})

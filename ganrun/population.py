@@ -18,22 +18,25 @@ from ganrun.errors import GanrunError, tell
 from ganrun.game.crew import Population, crew_of
 from ganrun.game.method import Gan
 from ganrun.lane import Lane
-from ganrun.run import Run, train
+from ganrun.observer import samples_shown
+from ganrun.run import Judge, Run, train
 from ganrun.rundir import relative, save_config, write_atomically
 from ganrun.sweep import Job, Plan, ended, reason
 from ganrun.writers import Worker
 from ganrun.writers.console import Crowd, Lines, Messages
+from ganrun.writers.pictures import points
 
 KEEP = 2  # checkpoints a lane keeps at least, so that lanes killed while they were saving have one in common
-SHARE = 0.6  # of the free memory that training may take: looks need some too
+SHARE = 0.8  # of the free memory that training and looks may take: reading looks needs some too
 WAITING = 16  # rows of a lane that may wait to be written
 
 
-def train_all(jobs: Sequence[Job], folder: Path) -> list[int]:
+def train_all(jobs: Sequence[Job], folder: Path, judge: Judge | None = None) -> list[int]:
     """Train ``jobs``, those of one program together, from where they stand; return their exit codes.
 
     ``folder`` is the sweep's: it gets the plan, so that a sweep that was killed goes on with the same lanes together,
     and a log. Errors are told as they come, and the runs that they do not concern go on. A signal ends them all.
+    ``judge`` may end runs early.
     """
     plan = Plan.read(folder, jobs) or Plan.of(jobs)
     folder.mkdir(parents=True, exist_ok=True)
@@ -59,7 +62,7 @@ def train_all(jobs: Sequence[Job], folder: Path) -> list[int]:
                     plan.split(batch, fitting)
                     plan.write(folder, jobs)
                     continue
-                found = _trained([jobs[i] for i in left], crew, messages) if fitting else [1] * len(left)
+                found = _trained([jobs[i] for i in left], crew, messages, judge) if fitting else [1] * len(left)
             except Exception as error:
                 found = [tell(error)] * len(left)
             codes |= dict(zip(left, found, strict=True))
@@ -90,8 +93,13 @@ def _fit(jobs: list[Job]) -> tuple[int, Population | None]:
     if len(jobs) == 1:
         return 1, None
     crew = crew_of(build_all(jobs))
-    needed, free = crew.memory(), SHARE * device.free_bytes()
+    needed, free = memory(crew), SHARE * device.free_bytes()
     return (len(jobs), crew) if needed <= free else (int(len(jobs) * free / needed), None)
+
+
+def memory(crew: Population) -> int:
+    """Return how many bytes ``crew`` needs to train and to be looked at. Compiles its programs."""
+    return crew.memory(samples_shown(crew.gans[0]), [points(gan.data.density) for gan in crew.gans])
 
 
 def _told_too_large(messages: Messages, lanes: int, fitting: int) -> None:
@@ -115,14 +123,14 @@ def build_all(jobs: Sequence[Job]) -> list[Gan]:
     return gans
 
 
-def _trained(jobs: list[Job], crew: Population | None, messages: Messages) -> list[int]:
+def _trained(jobs: list[Job], crew: Population | None, messages: Messages, judge: Judge | None) -> list[int]:
     """Train ``jobs``, one by itself or many as the lanes of ``crew``; return their exit codes."""
     if crew is None:
-        return [train(jobs[0].config, jobs[0].folder, resume=True)]
-    return _together(jobs, crew, messages)
+        return [train(jobs[0].config, jobs[0].folder, resume=True, judge=judge)]
+    return _together(jobs, crew, messages, judge)
 
 
-def _together(jobs: list[Job], crew: Population, messages: Messages) -> list[int]:
+def _together(jobs: list[Job], crew: Population, messages: Messages, judge: Judge | None) -> list[int]:
     """Train ``jobs`` as the lanes of ``crew``; return their exit codes."""
     config = jobs[0].config
     keep = max(KEEP, config.checkpoint.keep)
@@ -141,15 +149,15 @@ def _together(jobs: list[Job], crew: Population, messages: Messages) -> list[int
             lane.open(own, [Lines(own, config.steps)], workers[i % len(workers)])
     crowd = Crowd(messages, config.steps, config.log.every)
     try:
-        code = Run(crew, lanes, state, step, crowd).go()
+        code = Run(crew, lanes, state, step, crowd, judge).go()
     finally:
         crowd.close()
         for worker in workers:
             worker.close()
-    messages.say(
-        f"{sum(lane.going for lane in lanes)} of {len(lanes)} lanes arrived at step {max(lane.step for lane in lanes)}"
-    )
-    return [code if lane.going else 1 for lane in lanes]
+    ended = f", {pruned} pruned before" if (pruned := sum(bool(lane.pruned) for lane in lanes)) else ""
+    arrived = f"{sum(lane.going for lane in lanes)} of {len(lanes)} lanes arrived"
+    messages.say(f"{arrived} at step {max(lane.step for lane in lanes)}{ended}")
+    return [1 if lane.error else code for lane in lanes]
 
 
 def _start(crew: Population, lanes: list[Lane], step: int) -> Any:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 
 from ganrun import datasets
 from ganrun.config import Train, data_folder
 from ganrun.errors import ConfigError
-from ganrun.game.crew import Crew, Solo
+from ganrun.game.crew import Crew, Population, Solo, fewer
 from ganrun.game.method import Gan, Report
 from ganrun.lane import Lane
 from ganrun.observer import Look
@@ -23,6 +23,8 @@ from ganrun.signals import StopRequest
 from ganrun.writers.console import Lines, Messages
 
 CALL_SECONDS = 0.25  # a call to the device is kept to about this, so that Ctrl-C and progress are answered soon
+# Given a step and the last metrics of every run that goes on, by folder: which of them to end early, and why.
+Judge = Callable[[int, dict[Path, dict[str, float]]], dict[Path, str]]
 SAVING = 0.05  # of the time may go into checkpoints that come by the clock
 
 
@@ -31,8 +33,8 @@ def build(config: Train) -> Gan:
     return Gan(config, datasets.load(config.dataset, data_folder(config), config.seed))
 
 
-def train(config: Train, folder: Path, *, resume: bool = False) -> int:
-    """Train in the run directory ``folder`` until ``config.steps``; return the exit code.
+def train(config: Train, folder: Path, *, resume: bool = False, judge: Judge | None = None) -> int:
+    """Train in the run directory ``folder`` until ``config.steps``, or ``judge`` ends it; return the exit code.
 
     Raises:
         ConfigError: the parts do not fit together (before anything is written).
@@ -44,21 +46,21 @@ def train(config: Train, folder: Path, *, resume: bool = False) -> int:
     if resume and completed(folder, config.steps):
         print(f"{relative(folder)} is complete at step {config.steps}; give a larger steps=N to go on.")
         return 0
-    run = alone(build(config), config, folder, resume)
+    run = alone(build(config), config, folder, resume, judge)
     code = run.go()
     if (error := run.lanes[0].error) is not None:
         raise error
     return code
 
 
-def alone(method: Gan, config: Train, folder: Path, resume: bool = False) -> Run:
+def alone(method: Gan, config: Train, folder: Path, resume: bool = False, judge: Judge | None = None) -> Run:
     """Return the run of ``method`` by itself in ``folder``, ready to go."""
     lane = Lane(method, config, folder, config.checkpoint.keep)
     state = lane.restore(lane.checkpoints.latest() or 0) if resume else None
     messages = Messages(folder)
     lines = Lines(messages, config.steps)
     lane.open(messages, [lines])
-    return Run(Solo(method), [lane], state or method.init(), lane.step, lines)
+    return Run(Solo(method), [lane], state or method.init(), lane.step, lines, judge)
 
 
 class Display(Protocol):
@@ -83,11 +85,21 @@ class Call:
 class Run:
     """A crew at work, one lane or many in step, from where its lanes stand to the end or to a request to stop.
 
-    The lanes share all that decides when something is done: steps, rows, looks and checkpoints.
+    The lanes share all that decides when something is done: steps, rows, looks and checkpoints. At every look
+    ``judge`` sees what the look before has shown.
     """
 
-    def __init__(self, crew: Crew, lanes: Sequence[Lane], state: Any, step: int, display: Display) -> None:
+    def __init__(
+        self,
+        crew: Crew,
+        lanes: Sequence[Lane],
+        state: Any,
+        step: int,
+        display: Display,
+        judge: Judge | None = None,
+    ) -> None:
         self.crew, self.lanes, self.state, self.step, self.display = crew, lanes, state, step, display
+        self.judge, self.looked = judge, 0
         self.config = lanes[0].config
         self.saved, self.cost = time.monotonic(), 0.0
         self.pace: deque[tuple[int, float]] = deque(maxlen=10)  # rows are read in bursts, so speed needs several
@@ -95,7 +107,7 @@ class Run:
 
     @property
     def going(self) -> list[Lane]:
-        """The lanes that have not failed."""
+        """The lanes that have neither failed nor been pruned."""
         return [lane for lane in self.lanes if lane.going]
 
     def go(self) -> int:
@@ -112,8 +124,8 @@ class Run:
                         lane.checkpoints.wait()
                 status, code = ("stopped", stop.exit_code) if self.step < self.config.steps else ("completed", 0)
             finally:
-                self._finish(status)
-        return code if self.going or code > 1 else 1
+                self._close(self.lanes, status)
+        return code if code > 1 or any(lane.error is None for lane in self.lanes) else 1
 
     def _loop(self, stop: StopRequest) -> None:
         """Keep the device one call ahead of the host: while it computes, the call before is read and written."""
@@ -128,10 +140,14 @@ class Run:
             if waiting is not None:
                 self._collect(waiting)
             waiting = Call(self.step, n, begun, report, looks)
-            if self._save_due():
+            hopeless = self._hopeless() if looks is not None else {}
+            if hopeless or self._save_due():
                 self._collect(waiting)
                 waiting = None
-                self._save()
+                if hopeless:
+                    self._prune(hopeless)
+                if self._save_due():
+                    self._save()
         if waiting is not None:
             self._collect(waiting)
 
@@ -185,6 +201,28 @@ class Run:
         points = [lane.observer.points for lane in self.lanes]
         return [Look(self.step, fetch) for fetch in self.crew.look(self.state, first.samples, points)]
 
+    def _hopeless(self) -> dict[Path, str]:
+        """Return which runs to end early, by what has been written of them."""
+        step, self.looked = self.looked, self.step
+        if self.judge is None or step == 0 or self.step >= self.config.steps:
+            return {}
+        seen: dict[Path, dict[str, float]] = {}
+        for lane in self.going:
+            with lane.failing():
+                seen[lane.folder] = lane.written()
+        return self.judge(step, seen)
+
+    def _prune(self, hopeless: dict[Path, str]) -> None:
+        """End these runs; once half of the lanes are idle, the others go on in a smaller program."""
+        for lane in self.going:
+            if lane.folder in hopeless:
+                lane.prune(hopeless[lane.folder])
+        kept = [i for i, lane in enumerate(self.lanes) if lane.going]
+        if kept and 2 * len(kept) <= len(self.lanes):
+            self.crew, self.state = fewer(cast(Population, self.crew), self.state, kept)
+            gone, self.lanes = [lane for lane in self.lanes if not lane.going], [self.lanes[i] for i in kept]
+            self._close(gone, "failed")
+
     def _save_due(self) -> bool:
         by_steps = self.config.checkpoint.steps and self.step % self.config.checkpoint.steps == 0
         wait = max(self.config.checkpoint.seconds, self.cost / SAVING)
@@ -208,16 +246,15 @@ class Run:
         lane.messages.say(f"run directory: {relative(lane.folder)}{more}")
         lane.messages.say(f"watch it with: tensorboard --logdir {relative(lane.folder)}")
 
-    def _finish(self, status: str) -> None:
-        for lane in self.lanes:
+    def _close(self, lanes: Sequence[Lane], status: str) -> None:
+        for lane in lanes:
             if not lane.opened:  # it had failed before
                 continue
-            ended = status if lane.going else "failed"
             try:
                 with lane.failing():
-                    lane.close(ended)
+                    lane.close(status)
             finally:
                 self._announce(lane)
-                if ended == "stopped":
+                if lane.going and status == "stopped":
                     lane.messages.say(f"go on with: ganrun train resume={relative(lane.folder)}")
                 lane.messages.close()

@@ -125,16 +125,21 @@ def most_lanes(config: Train) -> int:
 
 
 def ended(job: Job) -> int | None:
-    """Return the exit code of a run with nothing left to do (it has arrived, or failed for good); else None."""
-    if completed(job.folder, job.config.steps):
+    """Return the exit code of a run with nothing left to do (it has arrived, failed or been pruned); else None."""
+    if completed(job.folder, job.config.steps) or _summary(job.folder).get("status") == "pruned":
         return 0
     return None if reason(job.folder) is None else 1
 
 
 def reason(folder: Path) -> str | None:
     """Return why the run in ``folder`` failed; None where it has not."""
+    summary = _summary(folder)
+    return str(summary.get("reason", "it failed")) if summary.get("status") == "failed" else None
+
+
+def _summary(folder: Path) -> dict[str, Any]:
     try:
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        return str(summary.get("reason", "it failed")) if summary["status"] == "failed" else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return summary if isinstance(summary, dict) else {}
+    except (OSError, ValueError):
+        return {}

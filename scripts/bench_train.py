@@ -1,11 +1,12 @@
 """How much of the speed of a bare jitted loop does `ganrun train` keep, with its default logging?
 
-    python scripts/bench_train.py [repeats=3] [data_dir=FOLDER] [out=FILE.md]
+    python scripts/bench_train.py [repeats=3] [out=FILE.md] [KEY=VALUE ...]
 
 Each problem is run in turn as a bare loop (the same jitted update, called for 100 steps at a time, nothing written) and
 as ganrun's own loop with everything it does by default (metrics, TensorBoard, pictures, histograms, checkpoints, the
 final save), in one process with the programs compiled beforehand. The ratio is taken pair by pair. The divergence probe
-is off: its work is a fixed amount a run, logged as probe/seconds.
+is off: its work is a fixed amount a run, logged as probe/seconds. KEY=VALUE are settings of `ganrun train` for both
+problems: data_dir=FOLDER, say, or steps=64000.
 """
 
 from __future__ import annotations
@@ -73,18 +74,19 @@ def main() -> None:
     """Print the table; write it to ``out`` too where that is given."""
     given = dict(word.split("=", 1) for word in sys.argv[1:])
     repeats = int(given.get("repeats", 3))
-    folder = [f"data_dir={given['data_dir']}"] if "data_dir" in given else []
+    words = [word for word in sys.argv[1:] if word.split("=", 1)[0] not in ("repeats", "out")]
     device.prepare()
     about = device.describe()
+    said = " ".join([f"repeats={repeats}", *(word for word in words if not word.startswith("data_dir="))])
     lines = [
-        f"`python scripts/bench_train.py repeats={repeats}`, {about['device']}, jax {about['versions']['jax']}",
+        f"`python scripts/bench_train.py {said}`, {about['device']}, jax {about['versions']['jax']}",
         "",
         "| problem | steps | bare loop, steps/s | ganrun train, steps/s | ratio, median (range) |",
         "|---|---|---|---|---|",
     ]
     for name, overrides in PROBLEMS.items():
         try:
-            lines.append(measure(name, [*overrides, *folder], repeats))
+            lines.append(measure(name, [*overrides, *words], repeats))
         except ConfigError as error:
             print(f"{name} is left out: {error}", file=sys.stderr)
     print("\n".join(lines))

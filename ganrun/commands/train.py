@@ -14,6 +14,8 @@ from ganrun.rundir import changed_settings, find_run, find_sweep, load_config, r
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from ganrun.run import Judge
+
 
 # What `-m` hands its jobs to, where nothing else is chosen.
 OWN = {"launcher": "population", "sweeper": "grid"}
@@ -132,7 +134,9 @@ def _several(jobs: tuple[str, ...], folder: Path) -> int:
     return max(_jobs([(node, folder / str(i)) for i, node in enumerate(nodes)], folder))
 
 
-def _jobs(given: list[tuple[dict[str, Any], Path]], folder: Path, resumed: bool = False) -> list[int]:
+def _jobs(
+    given: list[tuple[dict[str, Any], Path]], folder: Path, resumed: bool = False, judge: Judge | None = None
+) -> list[int]:
     """Train all jobs of a sweep, those of one program together; return their exit codes."""
     from ganrun import device
 
@@ -145,7 +149,8 @@ def _jobs(given: list[tuple[dict[str, Any], Path]], folder: Path, resumed: bool 
         if taken is not None and not resumed:
             where, whole = relative(taken), relative(folder)
             raise ConfigError(f"{where} holds a run already: continue with resume={whole}, or choose another folder.")
-        return train_all([Job(_inspect(node, False), path.resolve()) for node, path in given], folder.resolve())
+        jobs = [Job(_inspect(node, False), path.resolve()) for node, path in given]
+        return train_all(jobs, folder.resolve(), judge)
     except Exception as error:
         return [tell(error)] * len(given)
 

@@ -39,7 +39,9 @@ def curves(groups: list[Group], metrics: list[str], level: float = 0.95) -> byte
 
 def _curve(axes: Axes, one: Group, tag: str, level: float) -> None:
     found: dict[int, list[float]] = {}
-    for run in one.sound:
+    for run in one.runs:
+        if run.failed:
+            continue
         for step, value in zip(*run.curve(tag), strict=True):
             if math.isfinite(value):
                 found.setdefault(step, []).append(value)

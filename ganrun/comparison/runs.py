@@ -25,7 +25,7 @@ class Run:
 
     Attributes:
         settings: by dotted key, seed and all.
-        status: completed, stopped or failed; ``running`` where there is no summary.
+        status: completed, stopped, pruned or failed; ``running`` where there is no summary.
         last: the last value of each metric; infinite where JSON has null.
     """
 
@@ -37,6 +37,11 @@ class Run:
     @property
     def failed(self) -> bool:
         return self.status == "failed"
+
+    @property
+    def pruned(self) -> bool:
+        """Whether a search ended it early: its last numbers are not those of a whole run."""
+        return self.status == "pruned"
 
     def curve(self, tag: str) -> tuple[list[int], list[float]]:
         """Return the steps at which ``tag`` was written, and its values."""
@@ -57,11 +62,11 @@ class Group:
 
     @property
     def sound(self) -> list[Run]:
-        """The runs that have not failed."""
-        return [run for run in self.runs if not run.failed]
+        """The runs that have neither failed nor been pruned."""
+        return [run for run in self.runs if not run.failed and not run.pruned]
 
     def values(self, tag: str) -> np.ndarray:
-        """Return the last values of ``tag`` of the runs that have not failed and have one."""
+        """Return the last values of ``tag`` of the sound runs that have one."""
         return np.array([run.last[tag] for run in self.sound if tag in run.last], np.float64)
 
 

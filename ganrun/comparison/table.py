@@ -73,7 +73,15 @@ def keys(found: Comparison) -> list[str]:
 
 def heads(found: Comparison) -> list[str]:
     """Return the heads of a metric's table."""
-    return [*keys(found), "n", "failed", "mean", f"{found.level:.4g} interval", "best"]
+    return [
+        *keys(found),
+        "n",
+        "failed",
+        *(["pruned"] if _some_pruned(found) else []),
+        "mean",
+        f"{found.level:.4g} interval",
+        "best",
+    ]
 
 
 def rows(found: Comparison, metric: int) -> list[list[str]]:
@@ -82,11 +90,20 @@ def rows(found: Comparison, metric: int) -> list[list[str]]:
     for one, cells, best in zip(found.groups, found.cells, found.best, strict=True):
         cell = cells[metric]
         settings = [str(one.settings.get(key, "")) for key in keys(found)]
-        counts = [str(len(one.runs)), str(len(one.runs) - len(one.sound))]
+        counts = list(map(str, _counts(one).values()))[: 3 if _some_pruned(found) else 2]
         around = "" if math.isnan(cell.low) else f"{cell.low:.4g} to {cell.high:.4g}"
         numbers = ["" if math.isnan(value) else f"{value:.4g}" for value in (cell.value, best[metric])]
         lines.append([*settings, *counts, numbers[0], around, numbers[1]])
     return lines
+
+
+def _counts(one: Group) -> dict[str, int]:
+    failed, pruned = (sum(getattr(run, how) for run in one.runs) for how in ("failed", "pruned"))
+    return {"n": len(one.runs), "failed": failed, "pruned": pruned}
+
+
+def _some_pruned(found: Comparison) -> bool:
+    return any(run.pruned for one in found.groups for run in one.runs)
 
 
 def gap_lines(found: Comparison) -> list[str]:
@@ -150,7 +167,7 @@ def as_records(found: Comparison) -> list[dict[str, Any]]:
     records = []
     for one, cells, best in zip(found.groups, found.cells, found.best, strict=True):
         record: dict[str, Any] = {key: one.settings.get(key) for key in keys(found)}
-        record |= {"n": len(one.runs), "failed": len(one.runs) - len(one.sound)}
+        record |= _counts(one)
         for tag, cell, top in zip(found.metrics, cells, best, strict=True):
             record |= {f"{tag} mean": cell.value, f"{tag} low": cell.low, f"{tag} high": cell.high, f"{tag} best": top}
         records.append(record)

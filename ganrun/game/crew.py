@@ -26,6 +26,8 @@ from ganrun.game.state import Game, State, Tree
 # What a look shows of one lane, once somebody asks: its snapshot, and the averaged generator's variables.
 Fetch = Callable[[], tuple[Snapshot, Tree]]
 Own = tuple[str, ...]  # the fields of a source that every lane has for itself
+Options = tuple[tuple[str, Any], ...]  # for XLA, by name
+PROGRAMS = 16  # kept for the next batch of a sweep, which needs the same ones
 
 
 class Crew(Protocol):
@@ -45,7 +47,7 @@ class Population(Crew, Protocol):
 
     gans: Sequence[Gan]
 
-    def memory(self) -> int: ...
+    def memory(self, n: int, points: Sequence[np.ndarray]) -> int: ...
 
     def together(self, states: list[State]) -> Any: ...
 
@@ -77,22 +79,17 @@ class Lanes:
 
     Args:
         gans: the runs, whose games are equal.
-        programs: compiled training programs by their number of lanes, where several share them.
         options: for XLA.
     """
 
-    def __init__(
-        self,
-        gans: Sequence[Gan],
-        programs: dict[int, Any] | None = None,
-        options: dict[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, gans: Sequence[Gan], options: Options = ()) -> None:
         if any(gan.game != gans[0].game for gan in gans):
             raise ValueError("only runs of the same game can be lanes of one program")
         self.gans, self._game = gans, gans[0].game
         self._train, self._train_own = stack_sources([gan.data.train for gan in gans])
         self._held_out, self._held_out_own = stack_sources([gan.data.held_out for gan in gans])
-        self._programs, self._options = {} if programs is None else programs, options
+        self._options = options
+        self._programs: dict[Any, Any] = {}
 
     def init(self) -> State:
         """Return the stacked states before the first step."""
@@ -100,29 +97,43 @@ class Lanes:
         seeds = jnp.asarray([gan.seed for gan in self.gans], jnp.uint32)
         return _create(self._game, numbers, seeds, jnp.zeros((1, *self.gans[0].data.shape)))
 
-    def memory(self) -> int:
-        """Return how many bytes the training program needs; 0 where that is not known. Compiles it, once."""
-        needed = self._compiled().memory_analysis()
-        if needed is None:
+    def memory(self, n: int, points: Sequence[np.ndarray]) -> int:
+        """Return how many bytes training and a look need at once; 0 where that is not known. Compiles both, once."""
+        training, look = self._training().memory_analysis(), self._looking(n, points).memory_analysis()
+        if training is None or look is None:
             return 0
-        held = needed.argument_size_in_bytes + needed.output_size_in_bytes - needed.alias_size_in_bytes
-        return held + needed.temp_size_in_bytes + needed.generated_code_size_in_bytes
+        held = training.argument_size_in_bytes + training.output_size_in_bytes - training.alias_size_in_bytes
+        held += sum(array.nbytes for array in _distinct(self._held_out, self._train))
+        # A look's other argument is the state, which training holds already. Two looks may wait to be read.
+        seen = look.temp_size_in_bytes + 2 * look.output_size_in_bytes
+        code = training.generated_code_size_in_bytes + look.generated_code_size_in_bytes
+        return held + training.temp_size_in_bytes + seen + code
 
-    def _compiled(self) -> Any:
-        if len(self.gans) not in self._programs:
-            state = jax.eval_shape(self.init)
-            lowered = _advance.lower(self._game, state, self._train, jnp.int32(1), self._train_own)
-            self._programs[len(self.gans)] = lowered.compile(compiler_options=self._options)
-        return self._programs[len(self.gans)]
+    def _training(self) -> Any:
+        if "training" not in self._programs:
+            arguments = (jax.eval_shape(self.init), self._train, jax.ShapeDtypeStruct((), jnp.int32))
+            self._programs["training"] = compiled(_advance, (self._game, self._train_own), arguments, self._options)
+        return self._programs["training"]
+
+    def _looking(self, n: int, points: Sequence[np.ndarray]) -> Any:
+        if (n, points[0].shape) not in self._programs:
+            stacked = jax.ShapeDtypeStruct((len(points), *points[0].shape), jnp.float32)
+            arguments = (jax.eval_shape(self.init), self._held_out, stacked)
+            self._programs[n, points[0].shape] = compiled(_look, (self._game, n, self._held_out_own), arguments)
+        return self._programs[n, points[0].shape]
 
     def advance(self, state: State, n: int) -> tuple[State, Report]:
         """Run ``n`` iterations in every lane; ``state`` is consumed. The report's arrays have a first axis of lanes."""
-        return self._compiled()(state, self._train, jnp.int32(n))
+        return self._training()(state, self._train, jnp.int32(n))
+
+    def compile(self) -> None:
+        """Compile the training program, where it has not been."""
+        self._training()
 
     def look(self, state: State, n: int, points: Sequence[np.ndarray]) -> list[Fetch]:
         """Look at every lane as :meth:`Gan.snapshot` does; what is seen comes to the host once, when first wanted."""
         stacked = jnp.asarray(np.stack(points), jnp.float32)
-        seen = _look(self._game, state, self._held_out, stacked, n, self._held_out_own)
+        seen = self._looking(n, points)(state, self._held_out, stacked)
         fetch = functools.cache(lambda: jax.device_get(seen))
         return [partial(_lane, fetch, i) for i in range(len(self.gans))]
 
@@ -152,21 +163,21 @@ class Shards:
     def __init__(self, gans: Sequence[Gan], parts: int) -> None:
         self.gans = gans
         size = -(-len(gans) // parts)
-        programs: dict[int, Any] = {}
         # One thread to a part, and none below it.
-        options = {"xla_cpu_multi_thread_eigen": False}
-        self._parts = [Lanes(gans[start : start + size], programs, options) for start in range(0, len(gans), size)]
+        options = (("xla_cpu_multi_thread_eigen", False),)
+        self._parts = [Lanes(gans[start : start + size], options) for start in range(0, len(gans), size)]
         # XLA runs one thing after another that is dispatched from the same thread.
         self._threads = [ThreadPoolExecutor(1, thread_name_prefix="ganrun-lanes") for _ in self._parts]
 
     def init(self) -> list[State]:
         return [part.init() for part in self._parts]
 
-    def memory(self) -> int:
-        return sum(part.memory() for part in self._parts)
+    def memory(self, n: int, points: Sequence[np.ndarray]) -> int:
+        return sum(part.memory(n, one) for part, one in zip(self._parts, self._share(points), strict=True))
 
     def advance(self, state: list[State], n: int) -> tuple[list[State], Report]:
-        self.memory()  # compiles, where nobody has yet
+        for part in self._parts:
+            part.compile()  # not in two threads at once
         calls = zip(self._threads, self._parts, state, strict=True)
         begun = [thread.submit(part.advance, own, n) for thread, part, own in calls]
         states, reports = zip(*(one.result() for one in begun), strict=True)
@@ -198,6 +209,26 @@ def crew_of(gans: Sequence[Gan]) -> Population:
     return Shards(gans, min(cores, len(gans))) if jax.default_backend() == "cpu" and cores > 1 else Lanes(gans)
 
 
+def fewer(crew: Population, state: Any, lanes: Sequence[int]) -> tuple[Population, Any]:
+    """Return a crew of some of the ``lanes`` of ``crew``, and its state: that of those lanes in ``state``."""
+    states = crew.apart(state)
+    kept = crew_of([crew.gans[i] for i in lanes])
+    return kept, kept.together([states[i] for i in lanes])
+
+
+@functools.lru_cache(maxsize=PROGRAMS)
+def _compiled(function: Any, static: tuple[Any, ...], leaves: tuple[Any, ...], tree: Any, options: Options) -> Any:
+    lowered = function.lower(*static, *jax.tree.unflatten(tree, leaves))
+    return lowered.compile(compiler_options=dict(options) or None)
+
+
+def compiled(function: Any, static: tuple[Any, ...], arguments: tuple[Any, ...], options: Options = ()) -> Any:
+    """Return ``function(*static, *arguments)`` compiled for arguments of these shapes; batches of a sweep share it."""
+    leaves, tree = jax.tree.flatten(arguments)
+    shapes = tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
+    return _compiled(function, static, shapes, tree, options)
+
+
 def _lane(fetch: Fetch, i: int) -> tuple[Snapshot, Tree]:
     return jax.tree.map(lambda leaf: leaf[i], fetch())
 
@@ -217,6 +248,12 @@ def stack_sources(sources: Sequence[Any]) -> tuple[Source, Own]:
     return dataclasses.replace(first, **stacked), own
 
 
+def _distinct(source: Any, other: Any) -> list[jax.Array]:
+    """Return the arrays of ``source`` that are not those of ``other``."""
+    known = {id(array) for array in jax.tree.leaves(other)}
+    return [array for array in jax.tree.leaves(source) if id(array) not in known]
+
+
 def _axes(source: Any, own: Own) -> Any:
     return dataclasses.replace(source, **{name: 0 if name in own else None for name in _arrays(source)})
 
@@ -230,8 +267,8 @@ def _create(game: Game, numbers: Tree, seeds: jax.Array, example: jax.Array) -> 
     return jax.vmap(lambda own, seed: create(game, own, seed, example))(numbers, seeds)
 
 
-@partial(jax.jit, static_argnums=(0, 4), donate_argnums=1)
-def _advance(game: Game, state: State, source: Source, n: jax.Array, own: Own) -> tuple[State, Report]:
+@partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
+def _advance(game: Game, own: Own, state: State, source: Source, n: jax.Array) -> tuple[State, Report]:
     step = jax.vmap(partial(_unless_failed, game), in_axes=(0, _axes(source, own)))
     state = jax.lax.fori_loop(0, n, lambda _, now: step(now, source), state)
     return state, jax.vmap(report_of)(state.readout)
@@ -248,8 +285,8 @@ def _without_key(state: State) -> State:
     return dataclasses.replace(state, key=jnp.zeros(()))
 
 
-@partial(jax.jit, static_argnums=(0, 4, 5))
-def _look(game: Game, state: State, held_out: Source, points: jax.Array, n: int, own: Own) -> Any:
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _look(game: Game, n: int, own: Own, state: State, held_out: Source, points: jax.Array) -> Any:
     def one(state: State, held_out: Source, points: jax.Array) -> Any:
         return look_at(game, state, held_out, points, n)
 

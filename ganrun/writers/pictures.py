@@ -61,8 +61,9 @@ def plane(samples: np.ndarray, density: Mixture, field: np.ndarray, title: str =
     ``field`` holds D's logits on :func:`points`; ``label`` says how they came about.
     """
     low, high = view(density)
-    figure = Figure(figsize=(5, 5), dpi=100, layout="constrained")
-    axes = figure.add_subplot()
+    # Places are given, here and for the line: to find them takes matplotlib longer than to draw.
+    figure = Figure(figsize=(5, 5), dpi=100)
+    axes = figure.add_axes((0.1, 0.12, 0.73, 0.73))
     extent = (low[0], high[0], low[1], high[1])
     log_p = density.log_density(points(density)).reshape(PLANE, PLANE)
     axes.imshow(log_p, origin="lower", extent=extent, cmap="Greys", vmin=log_p.max() - 200, vmax=log_p.max() + 200)
@@ -71,7 +72,7 @@ def plane(samples: np.ndarray, density: Mixture, field: np.ndarray, title: str =
         shown = axes.contour(
             probability, levels=np.arange(0.1, 1.0, 0.1), extent=extent, cmap="coolwarm", linewidths=0.8, vmin=0, vmax=1
         )
-        figure.colorbar(shown, ax=axes, label=label, shrink=0.75)
+        figure.colorbar(shown, cax=figure.add_axes((0.86, 0.2, 0.025, 0.57)), label=label)
     axes.scatter(samples[:, 0], samples[:, 1], s=4, color="tab:green", alpha=0.6, linewidths=0)
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), title=title)
     return to_png(figure)
@@ -93,7 +94,8 @@ def line(
     """
     low, high = view(density)
     x = points(density)
-    figure = Figure(figsize=(6, 4.8 if len(ladder) else 4), dpi=100, layout="constrained")
+    figure = Figure(figsize=(6, 4.8 if len(ladder) else 4), dpi=100)
+    figure.subplots_adjust(left=0.12, right=0.9, top=0.86, bottom=0.12, hspace=0.1)
     if len(ladder):
         axes, below = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
         _arrows(below, ladder, (float(low[0]), float(high[0])))
@@ -109,7 +111,7 @@ def line(
         right.plot(x[:, 0], 1.0 / (1.0 + np.exp(-np.clip(field, -50, 50))), "b--", label=label)
         right.axhline(0.5, color="b", linewidth=0.5, alpha=0.4)
         right.set(ylim=(0, 1), ylabel=label)
-    figure.legend(loc="outside upper right", ncols=3, frameon=False)
+    figure.legend(loc="upper right", ncols=3, frameon=False)
     return to_png(figure)
 
 

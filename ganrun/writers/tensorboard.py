@@ -37,7 +37,12 @@ CHARTS = {
     "D(x) and D(G(z))": [*(f"^{name}$" for name in PLAINER.values()), r"^chart/one_half$"],
     "Jensen-Shannon divergence (nats)": [r"^jsd/(online|exact|probe|probe_lower)$", r"^chart/log_2$"],
 }
-STATUS = {"completed": api_pb2.STATUS_SUCCESS, "failed": api_pb2.STATUS_FAILURE, "stopped": api_pb2.STATUS_UNKNOWN}
+STATUS = {
+    "completed": api_pb2.STATUS_SUCCESS,
+    "pruned": api_pb2.STATUS_SUCCESS,
+    "failed": api_pb2.STATUS_FAILURE,
+    "stopped": api_pb2.STATUS_UNKNOWN,
+}
 
 
 class TensorBoard:

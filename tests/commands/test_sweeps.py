@@ -20,7 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from ganrun.checkpoints import Checkpoints, flatten
 from ganrun.game.crew import crew_of
-from ganrun.population import SHARE, build_all
+from ganrun.population import SHARE, build_all, memory
 from ganrun.run import build
 from ganrun.rundir import load_config
 from ganrun.sweep import Job
@@ -392,7 +392,7 @@ def test_lanes_that_do_not_fit_the_memory_together_are_trained_in_smaller_batche
     words = ("-m", *tiny, *GAME, *SHORT, QUIET, *FOUR)
     assert inside("train", *words, cwd=whole).returncode == 0
     runs = [sweep_of(whole) / name for name in "0123"]
-    needed = crew_of(build_all([Job(load_config(run), run) for run in runs])).memory()
+    needed = memory(crew_of(build_all([Job(load_config(run), run) for run in runs])))
     free = int(0.6 * needed / SHARE)  # room for two and a bit
     monkeypatch.setattr("ganrun.device.free_bytes", lambda: free)
     done = inside("train", *words, cwd=split)

@@ -118,14 +118,8 @@ def three(base):
 
 
 @pytest.fixture(scope="module")
-def programs():
-    """The training programs of the base game, which many tests share."""
-    return {}
-
-
-@pytest.fixture(scope="module")
-def lanes(three, programs):
-    return Lanes(three, programs)
+def lanes(three):
+    return Lanes(three)
 
 
 @pytest.fixture(scope="module")
@@ -198,9 +192,9 @@ def test_shards_of_an_odd_number_of_lanes_are_what_the_runs_are_by_themselves(sh
     assert_lanes_equal_solo_runs(shards)
 
 
-def test_shards_of_an_even_number_are_what_lanes_are(base, programs):
+def test_shards_of_an_even_number_are_what_lanes_are(base):
     gans = gans_of(variants(base, 4))
-    parts, whole = Shards(gans, 2), Lanes(gans, programs)
+    parts, whole = Shards(gans, 2), Lanes(gans)
     found, report = played(parts, STEPS, begun_alone(parts))
     wanted, told = played(whole, STEPS, begun_alone(whole))
     for one, other in zip(found, wanted, strict=True):
@@ -323,11 +317,11 @@ def reckless(base):
 
 
 @pytest.mark.parametrize("form", ["lanes", "shards"])
-def test_a_lane_that_fails_stays_at_its_bad_step_and_the_others_never_know(form, reckless, programs, request):
+def test_a_lane_that_fails_stays_at_its_bad_step_and_the_others_never_know(form, reckless, request):
     _, own = Solo(reckless[1]).advance(reckless[1].init(), 8)
     bad = int(own.bad_step)
     assert bad == 2  # which is the first to see the move
-    population = Lanes(reckless, programs) if form == "lanes" else Shards(reckless, 2)
+    population = Lanes(reckless) if form == "lanes" else Shards(reckless, 2)
     state, report = population.advance(population.init(), bad)
     assert np.asarray(report.bad_step).tolist() == [0, bad, 0]
     assert int(report.bad_tag[1]) == int(own.bad_tag)
@@ -355,8 +349,8 @@ def test_a_frozen_lane_takes_no_step_and_the_others_do(population):
     assert [bits(found[i]) for i in (0, 2)] == [bits(free[i]) for i in (0, 2)]
 
 
-def test_freezing_a_lane_that_failed_leaves_its_bad_step_as_it_was(reckless, programs):
-    lanes = Lanes(reckless, programs)
+def test_freezing_a_lane_that_failed_leaves_its_bad_step_as_it_was(reckless):
+    lanes = Lanes(reckless)
     state, report = lanes.advance(lanes.init(), 8)
     bad = int(report.bad_step[1])
     state = lanes.freeze(state, [False, True, True])
@@ -371,7 +365,7 @@ def test_lanes_need_the_memory_of_their_states_and_of_the_images_once(compose_co
     data = [Data(train=one, held_out=one, shape=(8, 8, 1), density=None) for one in images]
     gans = [Gan(config, one) for config, one in zip(configs, data, strict=True)]
     state = sum(array.nbytes for array in flatten(gans[0].init()).values())
-    needed = Lanes(gans).memory()
+    needed = Lanes(gans).memory(4, [np.zeros((0,), np.float32)] * 3)
     assert megabytes + 3 * state < needed < 2 * megabytes
 
 
@@ -383,12 +377,12 @@ def test_solo_is_the_run_itself(three):
     np.testing.assert_array_equal(report.means, told.means)
 
 
-def test_lanes_of_other_seeds_and_numbers_start_and_train_with_the_same_programs(base, lanes, programs):
+def test_lanes_of_other_seeds_and_numbers_start_and_train_with_the_same_programs(base, lanes):
     lanes.advance(lanes.init(), 1)
-    before = crew._create._cache_size(), dict(programs)
-    others = Lanes(gans_of(variants(dataclasses.replace(base, seed=99), 3)[::-1]), programs)
+    before = crew._create._cache_size(), crew._compiled.cache_info().misses
+    others = Lanes(gans_of(variants(dataclasses.replace(base, seed=99), 3)[::-1]))
     _, report = others.advance(others.init(), 1)
-    assert (crew._create._cache_size(), programs) == before
+    assert (crew._create._cache_size(), crew._compiled.cache_info().misses) == before
     assert report.means[:, others.gans[0].game.tags.index("schedule/k")].tolist() == [3, 2, 1]
 
 

@@ -29,11 +29,23 @@ class PopulationConf:
 ConfigStore.instance().store(group="hydra/launcher", name="population", node=PopulationConf, provider="ganrun")
 
 
+# As ganrun's own judge, with jobs by their place in the launch.
+JobJudge = Callable[[int, dict[int, dict[str, float]]], dict[int, str]]
+
+
+def _by_folder(
+    judge: JobJudge, numbers: dict[Path, int], step: int, seen: dict[Path, dict[str, float]]
+) -> dict[Path, str]:
+    ended = judge(step, {numbers[folder]: metrics for folder, metrics in seen.items()})
+    return {folder: ended[i] for folder, i in numbers.items() if i in ended}
+
+
 class PopulationLauncher(Launcher):
-    """One process, and one program for all jobs that can share it."""
+    """One process, and one program for all jobs that can share it; ``judge`` may end some of them early."""
 
     def __init__(self) -> None:
         self.config: DictConfig | None = None
+        self.judge: JobJudge | None = None
         self._compose: Callable[[list[str]], DictConfig] | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -48,7 +60,9 @@ class PopulationLauncher(Launcher):
             raise SystemExit(tell(wrong))  # Hydra would print a traceback
         setup_globals()
         jobs = [self._job(i, list(one)) for i, one in enumerate(job_overrides, initial_job_idx)]
-        codes = together(jobs, Path(str(self.config.hydra.sweep.dir)))
+        numbers = {folder.resolve(): i for i, (_, folder) in enumerate(jobs)}
+        judge = None if self.judge is None else partial(_by_folder, self.judge, numbers)
+        codes = together(jobs, Path(str(self.config.hydra.sweep.dir)), judge=judge)
         return [
             JobReturn(overrides=one, working_dir=str(folder), _return_value=code, status=JobStatus.COMPLETED)
             for one, (_, folder), code in zip(job_overrides, jobs, codes, strict=True)

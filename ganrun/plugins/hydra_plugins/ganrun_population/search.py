@@ -3,6 +3,7 @@
 # No `from __future__ import annotations` here: Hydra reads the dataclass's types as they stand.
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
+from hydra_plugins.ganrun_population.launcher import PopulationLauncher
 from omegaconf import DictConfig, OmegaConf
 
 from ganrun.comparison.runs import LESS, read_runs
 from ganrun.errors import ConfigError, GanrunError, did_you_mean, tell
+from ganrun.rundir import relative
 
+WARM_UP = 0.25  # of a run, in which no trial is pruned
 DIRECTIONS = ("auto", "minimize", "maximize")
 
 
@@ -32,11 +36,42 @@ class SearchConf:
     seeds_per_trial: int = 1  # runs of each, whose metric is averaged
     metric: str = "jsd/exact"
     direction: str = "auto"  # minimize, maximize, or auto: minimize divergences, maximize everything else
+    prune: bool = True  # end trials early that are worse than the median of those before them
     seed: int = 0  # of the search itself
     storage: str | None = None  # an SQLite file, to go on with a search; null: study.db in the sweep's directory
 
 
+class Pruner:
+    """Tells a population which of ``trials`` are hopeless, by the mean of ``metric`` over the runs of each.
+
+    ``pruned`` are the numbers of the trials that it has ended.
+    """
+
+    def __init__(self, trials: Sequence[Any], runs: int, metric: str) -> None:
+        self._trials, self._runs, self._metric = trials, runs, metric
+        self.pruned: set[int] = set()
+
+    def __call__(self, step: int, seen: dict[int, dict[str, float]]) -> dict[int, str]:
+        """Report what is ``seen`` of runs, by job, at ``step``; return why some of them end."""
+        ended = {}
+        for place, trial in enumerate(self._trials):
+            jobs = range(place * self._runs, (place + 1) * self._runs)
+            values = [seen[i][self._metric] for i in jobs if self._metric in seen.get(i, {})]
+            if len(values) < self._runs:  # another program's, or one of its runs has failed
+                continue
+            mean = sum(values) / len(values)
+            trial.report(mean, step)
+            if trial.should_prune():
+                self.pruned.add(trial.number)
+                ended |= dict.fromkeys(jobs, f"pruned: {self._metric} {mean:.4g} at step {step} is no better than most")
+        return ended
+
+
 ConfigStore.instance().store(group="hydra/sweeper", name="optuna", node=SearchConf, provider="ganrun")
+
+
+class Interrupted(Exception):
+    """A signal has ended a batch."""
 
 
 class SearchSweeper(Sweeper):
@@ -48,6 +83,7 @@ class SearchSweeper(Sweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.context, self.config = hydra_context, config
         self.task = task_function
+        self.steps = int(config.steps)
         self.folder = Path(str(config.hydra.sweep.dir))
         self.launcher: Launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
@@ -57,6 +93,8 @@ class SearchSweeper(Sweeper):
         """Search until ``trials`` settings have been tried; a study that exists already goes on."""
         try:
             self._search(arguments)
+        except Interrupted:
+            print(f"the search goes on with the same command and hydra.sweep.dir={relative(self.folder)}")
         except GanrunError as error:  # Hydra would print a traceback
             self.task.codes.append(tell(error))  # type: ignore[attr-defined]
 
@@ -77,15 +115,18 @@ class SearchSweeper(Sweeper):
         study = self._study(optuna, folder)
         for trial in study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # of a search that was killed
-        done = len(study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE]))
+        ended = [optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED]
+        done = len(study.get_trials(deepcopy=False, states=ended))
         while done < self.asked.trials:
-            found = self._batch(study, space, fixed, min(self.asked.batch, self.asked.trials - done), folder)
-            done += len(found)
+            found = self._batch(study, space, fixed, min(self.asked.batch, self.asked.trials - done))
+            done += found
         if not study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE]):
             raise GanrunError(f"all {done} trials failed; their run directories are in {folder}.")
         best = study.best_trial
         settings = " ".join(f"{key}={value}" for key, value in best.params.items())
-        print(f"best of {done} trials: {self.asked.metric} {best.value:.4g} with {settings} (study: {folder})")
+        pruned = len(study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.PRUNED]))
+        early = f" ({pruned} of them pruned)" if pruned else ""
+        print(f"best of {done} trials{early}: {self.asked.metric} {best.value:.4g} with {settings} (study: {folder})")
 
     def _study(self, optuna: Any, folder: Path) -> Any:
         path = Path(self.asked.storage or folder / "study.db").expanduser().resolve()
@@ -97,9 +138,11 @@ class SearchSweeper(Sweeper):
             direction=known.get(self.asked.direction, self.asked.direction),
             # Trials of one batch do not know of each other: the constant liar spreads them.
             sampler=optuna.samplers.TPESampler(seed=self.asked.seed, constant_liar=True),
+            # A game needs a while before its numbers say anything.
+            pruner=optuna.pruners.MedianPruner(n_warmup_steps=int(self.steps * WARM_UP)),
         )
 
-    def _batch(self, study: Any, space: dict[str, Any], fixed: list[str], size: int, folder: Path) -> list[float]:
+    def _batch(self, study: Any, space: dict[str, Any], fixed: list[str], size: int) -> int:
         """Train ``size`` trials as one population, and tell the study what they came to."""
         optuna = _optuna()
         trials = [study.ask(space) for _ in range(size)]
@@ -109,15 +152,21 @@ class SearchSweeper(Sweeper):
             for i in range(self.asked.seeds_per_trial)
         ]
         start = trials[0].number * self.asked.seeds_per_trial
+        pruner = Pruner(trials, self.asked.seeds_per_trial, self.asked.metric)
+        if self.asked.prune and isinstance(self.launcher, PopulationLauncher):
+            self.launcher.judge = pruner
         returned = self.launcher.launch(jobs, initial_job_idx=start)
-        values = []
+        if any(job.return_value in (130, 143) for job in returned):
+            raise Interrupted
         for i, trial in enumerate(trials):
+            if trial.number in pruner.pruned:
+                study.tell(trial.number, state=optuna.trial.TrialState.PRUNED)
+                continue
             mine = returned[i * self.asked.seeds_per_trial : (i + 1) * self.asked.seeds_per_trial]
             value = self._value([Path(str(job.working_dir)) for job in mine])
             state = optuna.trial.TrialState.FAIL if math.isnan(value) else optuna.trial.TrialState.COMPLETE
             study.tell(trial.number, None if math.isnan(value) else value, state=state)
-            values.append(value)
-        return values
+        return len(trials)
 
     def _value(self, folders: list[Path]) -> float:
         """Return the mean of the metric over the runs of a trial; NaN where one of them failed."""
