@@ -10,9 +10,7 @@ from typing import Any
 import jax
 
 from ganrun import datasets, device
-from ganrun.comparison.curves import curves
-from ganrun.comparison.runs import chosen_metrics, group, read_runs
-from ganrun.comparison.table import as_markdown, as_text, compare
+from ganrun.comparison.report import report
 from ganrun.config import data_folder
 from ganrun.errors import GanrunError, tell
 from ganrun.game.crew import Population, crew_of
@@ -20,7 +18,7 @@ from ganrun.game.method import Gan
 from ganrun.lane import Lane
 from ganrun.observer import samples_shown
 from ganrun.run import Judge, Run, train
-from ganrun.rundir import relative, save_config, write_atomically
+from ganrun.rundir import relative, save_config
 from ganrun.sweep import Job, Plan, ended, reason
 from ganrun.writers import Worker
 from ganrun.writers.console import Crowd, Lines, Messages
@@ -70,22 +68,10 @@ def train_all(jobs: Sequence[Job], folder: Path, judge: Judge | None = None) -> 
                 messages.say(f"go on with: ganrun train resume={relative(folder)}")
                 return [codes.get(i, signal) for i in range(len(jobs))]
         if len(jobs) > 1:
-            messages.say(_compared(jobs, folder))
+            messages.say(report([job.folder for job in jobs], folder))
     finally:
         messages.close()
     return [codes[i] for i in range(len(jobs))]
-
-
-def _compared(jobs: Sequence[Job], folder: Path) -> str:
-    """Write the comparison of ``jobs`` into ``folder``, and return it as text."""
-    found = read_runs([str(job.folder) for job in jobs])
-    metrics = chosen_metrics([], found)
-    if not metrics:
-        return "no run has come far enough to be compared"
-    table = compare(group(found), metrics)
-    write_atomically(folder / "comparison.md", as_markdown(table))
-    (folder / "comparison.png").write_bytes(curves(table.groups, metrics))
-    return f"{as_text(table)}also in {relative(folder)}: comparison.md, comparison.png (curves)"
 
 
 def _fit(jobs: list[Job]) -> tuple[int, Population | None]:

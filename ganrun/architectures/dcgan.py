@@ -81,7 +81,7 @@ class Dcgan:
     Attributes:
         width: channels of the discriminator's first layer, doubled at each further one; the generator mirrors it.
         batch_norm: normalise all layers but the generator's last and the discriminator's first.
-        convolution: ``matmul``, ``xla``, or ``auto`` for the one that suits the backend.
+        convolution: ``matmul``, ``xla``, or ``auto`` for the one that suits the backend (lanes always take ``matmul``).
     """
 
     width: int = number(64, low=1)

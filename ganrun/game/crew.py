@@ -85,7 +85,7 @@ class Lanes:
     def __init__(self, gans: Sequence[Gan], options: Options = ()) -> None:
         if any(gan.game != gans[0].game for gan in gans):
             raise ValueError("only runs of the same game can be lanes of one program")
-        self.gans, self._game = gans, gans[0].game
+        self.gans, self._game = gans, in_lanes(gans[0].game)
         self._train, self._train_own = stack_sources([gan.data.train for gan in gans])
         self._held_out, self._held_out_own = stack_sources([gan.data.held_out for gan in gans])
         self._options = options
@@ -246,6 +246,19 @@ def stack_sources(sources: Sequence[Any]) -> tuple[Source, Own]:
     own = tuple(name for name in _arrays(first) if name not in first.SHARED)
     stacked = {name: jnp.stack([getattr(source, name) for source in sources]) for name in own}
     return dataclasses.replace(first, **stacked), own
+
+
+def in_lanes(game: Game) -> Game:
+    """Return ``game`` with convolutions, where their form is left open, that become matrix products under ``vmap``.
+
+    XLA's would become grouped convolutions, which are slow on every device.
+    """
+    open_form = {
+        name: player.clone(form="matmul")
+        for name in ("generator", "discriminator")
+        if getattr(player := getattr(game, name), "form", None) == "auto"
+    }
+    return dataclasses.replace(game, **open_form)
 
 
 def _distinct(source: Any, other: Any) -> list[jax.Array]:

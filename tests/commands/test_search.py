@@ -96,6 +96,14 @@ def test_a_launcher_of_processes_runs_every_job(launcher, ganrun, tiny, tmp_path
     assert runs == {Path("0/0"), Path("0/1"), Path("1/0")}  # two jobs, the first a population of two
     seeds = [yaml.safe_load((tmp_path / "out" / run / "config.yaml").read_text())["seed"] for run in sorted(runs)]
     assert seeds == [0, 1, 2]
+    # Whoever ran them, they are compared.
+    assert "comparison.md, comparison.png" in done.stdout
+    row = next(line for line in (tmp_path / "out" / "comparison.md").read_text().splitlines() if line.startswith("| 3"))
+    assert float(row.split("|")[3]) == pytest.approx(mean_of(tmp_path / "out", sorted(runs)), rel=1e-3)
+
+
+def mean_of(sweep: Path, runs: list[Path]) -> float:
+    return sum(objective(sweep / run) for run in runs) / len(runs)
 
 
 def test_a_run_that_fails_in_another_process_is_not_forgotten(ganrun, tiny, tmp_path) -> None:

@@ -20,7 +20,7 @@ from ganrun.datasets.sampler import Cursor, Pixels
 from ganrun.datasets.synthetic import mixture
 from ganrun.game import crew
 from ganrun.game.crew import Lanes, Shards, Solo, crew_of, stack_sources
-from ganrun.game.method import Gan
+from ganrun.game.method import Gan, game_of
 
 STEPS = 3
 NARROW = {
@@ -148,6 +148,13 @@ def test_lanes_of_every_architecture_are_what_the_runs_are_by_themselves(archite
     found = assert_lanes_equal_solo_runs(Lanes(gans_of(variants(compose_config(words), 3))))
     # Every lane is at its own place of its own order: k = 1, 2, 3 minibatches of 16 a step.
     assert [int(lane["cursor/offset"]) for lane in found] == [48, 96, 144]
+
+
+@pytest.mark.parametrize(("asked", "form"), [("auto", "matmul"), ("matmul", "matmul"), ("xla", "xla")])
+def test_convolutions_left_open_are_matrix_products_in_lanes(asked, form, compose_config):
+    words = (*DIGITS, "architecture=dcgan", *NARROW["dcgan"], *SMALL, f"architecture.convolution={asked}")
+    game = crew.in_lanes(game_of(compose_config(words), (8, 8, 1)))
+    assert (game.generator.form, game.discriminator.form) == (form, form)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

@@ -4,6 +4,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -47,12 +48,24 @@ class GridSweeper(BasicSweeper):
         return [_as_one(batch[start : start + together]) for start in range(0, len(batch), together)]
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Run the sweep, and note what jobs in other processes returned: their exit codes."""
+        """Run the sweep, note what jobs in other processes returned (their exit codes) and compare the runs."""
         returns = super().sweep(arguments)
         codes = getattr(self.task, "codes", None)
         if codes is not None:
             codes.extend(int(job.return_value or 0) for batch in returns for job in batch)
+        if not isinstance(self.launcher, PopulationLauncher):  # which has done so
+            from ganrun.comparison.report import report  # every command imports this module, and few compare
+
+            assert self.config is not None
+            folder = Path(str(self.config.hydra.sweep.dir))
+            runs = sorted((found.parent for found in folder.glob("**/config.yaml")), key=_by_number)
+            if len(runs) > 1:
+                print(report(runs, folder))
         return returns
+
+
+def _by_number(run: Path) -> list[tuple[int, str]]:
+    return [(int(part) if part.isdecimal() else -1, part) for part in run.parts]
 
 
 def _as_one(jobs: Sequence[Sequence[str]]) -> list[str]:
