@@ -85,10 +85,11 @@ def test_a_wrong_search_is_told_in_a_line(words, message, ganrun, tiny, tmp_path
     assert message in done.stderr and "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
-def test_a_launcher_of_processes_runs_every_job(launcher, ganrun, tiny, tmp_path) -> None:
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+@pytest.mark.parametrize(
+    ("launcher", "package"), [("joblib", "joblib"), ("submitit_local", "submitit"), ("ray", "ray")]
+)
+def test_a_launcher_of_processes_runs_every_job(launcher, package, ganrun, tiny, tmp_path) -> None:
+    pytest.importorskip(f"hydra_plugins.hydra_{package}_launcher")  # ray is large, so not among what tests need
     words = (f"hydra/launcher={launcher}", "seed=0,1,2", "population.lanes_per_job=2", "hydra.sweep.dir=out")
     done = ganrun("train", "-m", *tiny, *SMALL, *words, cwd=tmp_path, timeout=240)
     assert done.returncode == 0, done.stderr
