@@ -62,7 +62,9 @@ def train_all(jobs: Sequence[Job], folder: Path, judge: Judge | None = None) -> 
                     continue
                 found = _trained([jobs[i] for i in left], crew, messages, judge) if fitting else [1] * len(left)
             except Exception as error:
-                found = [tell(error)] * len(left)
+                alone = isinstance(error, GanrunError) and len(left) == 1 < len(jobs)
+                named = type(error)(f"{relative(jobs[left[0]].folder)}: {error}") if alone else error
+                found = [tell(named)] * len(left)
             codes |= dict(zip(left, found, strict=True))
             if (signal := max(found)) in (130, 143):
                 messages.say(f"go on with: ganrun train resume={relative(folder)}")

@@ -271,7 +271,8 @@ def test_a_run_alone_in_its_batch_that_fails_is_told_and_the_others_go_on(config
     doomed = rates(dataclasses.replace(config, steps=40), RECKLESS)
     assert train_all(jobs_of([doomed, config], tmp_path), tmp_path) == [1, 0]
     told = capsys.readouterr().err
-    assert told.startswith("ganrun: step ") and "NaN or Inf" in told and len(told.splitlines()) == 1
+    assert told.startswith(f"ganrun: {tmp_path / '0'}: step ")
+    assert "NaN or Inf" in told and len(told.splitlines()) == 1
 
 
 def test_what_does_not_fit_together_is_refused_before_anything_is_written_of_it_and_the_others_go_on(

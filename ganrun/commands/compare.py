@@ -47,15 +47,20 @@ def main(words: list[str]) -> int:
 
 
 def _name_paths(arguments: Arguments) -> Arguments:
-    """Turn the words without ``=`` into ``paths=[...]``, and quote metrics: to Hydra D(x) would be a function call."""
-    given = [word for word in arguments.overrides if "=" not in word]
-    settings = [_quote_metrics(word) for word in arguments.overrides if "=" in word]
+    """Turn paths into ``paths=[...]``, and quote metrics: to Hydra D(x) would be a function call."""
+    given = [word for word in arguments.overrides if _is_path(word)]
+    settings = [_quote_metrics(word) for word in arguments.overrides if not _is_path(word)]
     if given and any(word.startswith("paths=") for word in settings):
         raise ConfigError("give the runs as words or as paths=[...], not as both.")
     if given:
         settings.append(f"paths={_listed(given)}")
     flags = arguments.words[: len(arguments.words) - len(arguments.overrides)]
     return Arguments([*flags, *settings])
+
+
+def _is_path(word: str) -> bool:
+    """Whether ``word`` is a run and no setting: Hydra can be told to name folders lr=0.1."""
+    return "=" not in word or os.path.isdir(Path(word).expanduser())  # noqa: PTH112
 
 
 def _quote_metrics(word: str) -> str:

@@ -90,16 +90,17 @@ def rows(found: Comparison, metric: int) -> list[list[str]]:
     for one, cells, best in zip(found.groups, found.cells, found.best, strict=True):
         cell = cells[metric]
         settings = [str(one.settings.get(key, "")) for key in keys(found)]
-        counts = list(map(str, _counts(one).values()))[: 3 if _some_pruned(found) else 2]
+        counts = list(map(str, _counts(found, one).values()))
         around = "" if math.isnan(cell.low) else f"{cell.low:.4g} to {cell.high:.4g}"
         numbers = ["" if math.isnan(value) else f"{value:.4g}" for value in (cell.value, best[metric])]
         lines.append([*settings, *counts, numbers[0], around, numbers[1]])
     return lines
 
 
-def _counts(one: Group) -> dict[str, int]:
-    failed, pruned = (sum(getattr(run, how) for run in one.runs) for how in ("failed", "pruned"))
-    return {"n": len(one.runs), "failed": failed, "pruned": pruned}
+def _counts(found: Comparison, one: Group) -> dict[str, int]:
+    """Return how many runs ``one`` has, and how many do not count; pruned ones only where ``found`` has any at all."""
+    some = {"pruned": sum(run.pruned for run in one.runs)} if _some_pruned(found) else {}
+    return {"n": len(one.runs), "failed": sum(run.failed for run in one.runs), **some}
 
 
 def _some_pruned(found: Comparison) -> bool:
@@ -167,7 +168,7 @@ def as_records(found: Comparison) -> list[dict[str, Any]]:
     records = []
     for one, cells, best in zip(found.groups, found.cells, found.best, strict=True):
         record: dict[str, Any] = {key: one.settings.get(key) for key in keys(found)}
-        record |= _counts(one)
+        record |= _counts(found, one)
         for tag, cell, top in zip(found.metrics, cells, best, strict=True):
             record |= {f"{tag} mean": cell.value, f"{tag} low": cell.low, f"{tag} high": cell.high, f"{tag} best": top}
         records.append(record)

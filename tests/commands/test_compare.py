@@ -131,6 +131,13 @@ def test_runs_that_differ_in_nothing_have_no_differences(results, inside):
     assert "loss" not in told["groups"][0]
 
 
+def test_a_folder_that_is_named_like_a_setting_is_a_run(make_run, inside, tmp_path) -> None:
+    make_run(tmp_path / "loss=hinge", "hinge", 0, {"status": "completed", "metrics": {"D(x)": 0.5}}, [])
+    done = inside("compare", "loss=hinge", "metrics=[D(x)]", "format=json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["groups"][0]["D(x) mean"] == 0.5
+
+
 def test_a_sweep_is_compared_while_it_goes_on(sweep, inside):
     for words in (["sweep"], [".", "sweep/1", "sweep/../sweep/0"]):
         done = inside("compare", *words, "format=json", cwd=sweep)
