@@ -4,7 +4,7 @@
 
 Trains the same ``runs`` seeds of `ganrun train KEY=VALUE ...` three ways, each from a cold start with the compilation
 cache off: as a population (`-m`), one after another in one process (`-m hydra/launcher=basic`), and one process after
-another, which is what a sweep is elsewhere. ``timed`` processes are timed and the rest is taken to be like them.
+another, which is what a sweep is elsewhere. Of the last two only ``timed`` runs are made, and stand for the rest.
 With ``lanes`` it trains populations of those sizes instead, and tells runs per minute.
 """
 
@@ -43,12 +43,12 @@ def ways(runs: int, timed: int, words: list[str]) -> list[str]:
         each.append(seconds([f"seed={seed}", *words]))
         print(f"process {seed}: {each[-1]:.1f} s", file=sys.stderr, flush=True)
     processes = sum(each) / timed * runs
-    basic = seconds(["-m", seeds, "hydra/launcher=basic", *words])
+    basic = seconds(["-m", f"seed=range(0,{timed})", "hydra/launcher=basic", *words]) / timed * runs
     counted = "" if timed == runs else f", from {timed} of them"
     lines = [f"| {runs} runs as | seconds | times the population |", "|---|---|---|"]
     for name, took in (
         ("lanes of one program", population),
-        ("one after another in one process", basic),
+        (f"one after another in one process{counted}", basic),
         (f"one process after another{counted}", processes),
     ):
         lines.append(f"| {name} | {took:.1f} | {took / population:.2f} |")

@@ -10,20 +10,19 @@ import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hydra_plugins.ganrun_population import GridSweeper, PopulationLauncher
 from rich.console import Console
+from written import arrays, summary
 
-from ganrun.checkpoints import Checkpoints, flatten
+from ganrun.checkpoints import Checkpoints
 from ganrun.config import Train
 from ganrun.datasets.images import Digits
 from ganrun.errors import ConfigError, GanrunError
 from ganrun.population import build_all, train_all
-from ganrun.run import build, train
-from ganrun.rundir import load_config
+from ganrun.run import train
 from ganrun.sweep import Job, Plan
 from ganrun.writers import Entry, FanOut, Worker
 from ganrun.writers.console import Bar, Crowd, Lines, Messages
@@ -65,13 +64,6 @@ def seeds(config: Train, n: int) -> list[Train]:
     return [dataclasses.replace(config, seed=seed) for seed in range(n)]
 
 
-def arrays(run: Path) -> dict[str, np.ndarray]:
-    checkpoints = Checkpoints(run / "checkpoints", read_only=True)
-    state, _ = checkpoints.restore(build(load_config(run)).abstract())
-    checkpoints.close()
-    return flatten(state)
-
-
 def bits(run: Path) -> dict[str, bytes]:
     return {name: array.tobytes() for name, array in arrays(run).items()}
 
@@ -79,10 +71,6 @@ def bits(run: Path) -> dict[str, bytes]:
 def rows(run: Path) -> list[dict[str, float]]:
     table = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return [{tag: value for tag, value in row.items() if tag != "steps_per_second"} for row in table]
-
-
-def summary(run: Path) -> dict[str, Any]:
-    return json.loads((run / "summary.json").read_text())
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hydra_plugins.ganrun_population.search import Pruner
+from written import summary
 
 from ganrun.comparison.runs import group, read_runs
 from ganrun.comparison.table import as_csv, compare, heads
@@ -27,10 +27,6 @@ SMALL = (
     "log.every=10",
     "steps=50",
 )
-
-
-def summary(run: Path) -> dict[str, Any]:
-    return json.loads((run / "summary.json").read_text())
 
 
 def rows(run: Path) -> list[dict[str, float]]:

@@ -14,13 +14,13 @@ from scipy.special import ndtri
 
 from ganrun.datasets.synthetic import Mixture
 from ganrun.divergence import cells
+from ganrun.divergence.estimate import LOG_2
 from ganrun.divergence.plane_cover import Strips, Triangles, coordinates, hits, inside, stretch
 from ganrun.divergence.plane_grid import END, Grid, Push, pushed
 from ganrun.divergence.plane_pieces import Rectifiers, linear_triangles
 
 FLAT = 0.01  # share of the model on lines and points that float32 may make of thin images
 AGREEMENT = 0.02  # by which a generator and its layers may differ, of the largest image: some devices round to 8 bits
-LOG_2 = float(np.log(2))
 
 
 @dataclass(frozen=True)

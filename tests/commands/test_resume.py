@@ -12,35 +12,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+from written import arrays, assert_same_bits
 
-from ganrun.checkpoints import Checkpoints, flatten
-from ganrun.run import build
 from ganrun.rundir import load_config
 
 # Many checkpoints make a run slow enough to be stopped at will after the first.
 POINTS = ("steps=500", "log.every=20", "log.pictures=4", "checkpoint.steps=20")
 IMAGES = ("steps=150", "log.every=10", "log.pictures=2", "checkpoint.steps=10", "ema.decay=0.9")
-
-
-def arrays(run: Path) -> dict[str, np.ndarray]:
-    """Every array of the last checkpoint of ``run``, by name."""
-    checkpoints = Checkpoints(run / "checkpoints")
-    state, _ = checkpoints.restore(build(load_config(run)).abstract())
-    checkpoints.close()
-    return flatten(state)
-
-
-def assert_same_bits(run: Path, reference: Path) -> None:
-    one, other = arrays(run), arrays(reference)
-    assert one.keys() == other.keys() and len(one) > 20
-    assert int(one["step"]) == int(other["step"])
-    for name, array in one.items():
-        assert array.dtype == other[name].dtype and array.shape == other[name].shape
-        assert array.tobytes() == other[name].tobytes(), f"{name} differs"
 
 
 def event_scalars(run: Path) -> dict[str, list[tuple[int, float]]]:

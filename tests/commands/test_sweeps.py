@@ -12,16 +12,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from written import assert_same_bits, summary
 
-from ganrun.checkpoints import Checkpoints, flatten
 from ganrun.game.crew import crew_of
 from ganrun.population import SHARE, build_all, memory
-from ganrun.run import build
 from ganrun.rundir import load_config
 from ganrun.sweep import Job
 
@@ -44,24 +42,6 @@ def sweep_of(cwd: Path) -> Path:
 
 def batches(sweep: Path) -> list[list[int]]:
     return json.loads((sweep / "sweep.json").read_text())["batches"]
-
-
-def summary(run: Path) -> dict[str, Any]:
-    return json.loads((run / "summary.json").read_text())
-
-
-def arrays(run: Path) -> dict[str, np.ndarray]:
-    checkpoints = Checkpoints(run / "checkpoints", read_only=True)
-    state, _ = checkpoints.restore(build(load_config(run)).abstract())
-    checkpoints.close()
-    return flatten(state)
-
-
-def assert_same_bits(run: Path, reference: Path) -> None:
-    one, other = arrays(run), arrays(reference)
-    assert one.keys() == other.keys() and len(one) > 20
-    for name, array in one.items():
-        assert array.tobytes() == other[name].tobytes(), f"{name} of {run.name} differs"
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -1,0 +1,23 @@
+"""What a sweep leaves when it ends: its comparison, printed and in files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ganrun.comparison.curves import curves
+from ganrun.comparison.runs import chosen_metrics, group, read_runs
+from ganrun.comparison.table import as_markdown, as_text, compare
+from ganrun.rundir import relative, write_atomically
+
+
+def report(runs: Sequence[Path], folder: Path) -> str:
+    """Write ``comparison.md`` and ``comparison.png`` of ``runs`` into ``folder``; return the comparison as text."""
+    found = read_runs([str(run) for run in runs])
+    metrics = chosen_metrics([], found)
+    if not metrics:
+        return "no run has come far enough to be compared"
+    table = compare(group(found), metrics)
+    write_atomically(folder / "comparison.md", as_markdown(table))
+    (folder / "comparison.png").write_bytes(curves(table.groups, metrics))
+    return f"{as_text(table)}also in {relative(folder)}: comparison.md, comparison.png (curves)"
