@@ -12,7 +12,7 @@ from written import summary
 
 from ganrun.comparison.runs import group, read_runs
 from ganrun.comparison.table import as_csv, compare, heads
-from ganrun.game import crew
+from ganrun.game import lanes
 from ganrun.population import train_all
 from ganrun.sweep import Job, ended
 
@@ -51,9 +51,9 @@ def pruned(compose_config, tmp_path_factory):
     config = compose_config(SMALL)
     jobs = [Job(dataclasses.replace(config, seed=i), folder / str(i)) for i in range(6)]
     judge = Recorder({"1": 10, "2": 20, "3": 20, "4": 20})
-    before = crew._compiled.cache_info().misses
+    before = lanes._compiled.cache_info().misses
     codes = train_all(jobs, folder, judge)
-    return folder, jobs, judge, codes, crew._compiled.cache_info().misses - before
+    return folder, jobs, judge, codes, lanes._compiled.cache_info().misses - before
 
 
 def test_what_is_hopeless_ends_early_and_the_others_arrive(pruned) -> None:

@@ -18,8 +18,9 @@ from ganrun.checkpoints import flatten
 from ganrun.datasets import Data
 from ganrun.datasets.sampler import Cursor, Pixels
 from ganrun.datasets.synthetic import mixture
-from ganrun.game import crew
-from ganrun.game.crew import Lanes, Shards, Solo, crew_of, stack_sources
+from ganrun.game import lanes as lanes_module
+from ganrun.game.crew import Shards, Solo, crew_of
+from ganrun.game.lanes import Lanes, in_lanes, stack_sources
 from ganrun.game.method import Gan, game_of
 
 STEPS = 3
@@ -153,7 +154,7 @@ def test_lanes_of_every_architecture_are_what_the_runs_are_by_themselves(archite
 @pytest.mark.parametrize(("asked", "form"), [("auto", "matmul"), ("matmul", "matmul"), ("xla", "xla")])
 def test_convolutions_left_open_are_matrix_products_in_lanes(asked, form, compose_config):
     words = (*DIGITS, "architecture=dcgan", *NARROW["dcgan"], *SMALL, f"architecture.convolution={asked}")
-    game = crew.in_lanes(game_of(compose_config(words), (8, 8, 1)))
+    game = in_lanes(game_of(compose_config(words), (8, 8, 1)))
     assert (game.generator.form, game.discriminator.form) == (form, form)
 
 
@@ -386,10 +387,10 @@ def test_solo_is_the_run_itself(three):
 
 def test_lanes_of_other_seeds_and_numbers_start_and_train_with_the_same_programs(base, lanes):
     lanes.advance(lanes.init(), 1)
-    before = crew._create._cache_size(), crew._compiled.cache_info().misses
+    before = lanes_module._create._cache_size(), lanes_module._compiled.cache_info().misses
     others = Lanes(gans_of(variants(dataclasses.replace(base, seed=99), 3)[::-1]))
     _, report = others.advance(others.init(), 1)
-    assert (crew._create._cache_size(), crew._compiled.cache_info().misses) == before
+    assert (lanes_module._create._cache_size(), lanes_module._compiled.cache_info().misses) == before
     assert report.means[:, others.gans[0].game.tags.index("schedule/k")].tolist() == [3, 2, 1]
 
 
