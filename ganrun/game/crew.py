@@ -63,7 +63,8 @@ class Solo:
 class Shards:
     """Lanes in as many parts as there are cores, with a thread for each: XLA by itself keeps hardly more than one busy.
 
-    The states of the parts are a list. Parts of equal size run the same compiled program.
+    The states of the parts are a list. All parts run the same compiled program: where lanes are missing to make them
+    equal, the last lane is there more than once, which nobody sees.
     """
 
     def __init__(self, gans: Sequence[Gan], parts: int) -> None:
@@ -71,7 +72,8 @@ class Shards:
         size = -(-len(gans) // parts)
         # One thread to a part, and none below it.
         options = (("xla_cpu_multi_thread_eigen", False),)
-        self._parts = [Lanes(gans[start : start + size], options) for start in range(0, len(gans), size)]
+        self._size, self._spare = size, -len(gans) % size
+        self._parts = [Lanes(share, options) for share in self._share(gans)]
         # XLA runs one thing after another that is dispatched from the same thread.
         self._threads = [ThreadPoolExecutor(1, thread_name_prefix="ganrun-lanes") for _ in self._parts]
 
@@ -87,15 +89,16 @@ class Shards:
         calls = zip(self._threads, self._parts, state, strict=True)
         begun = [thread.submit(part.advance, own, n) for thread, part, own in calls]
         states, reports = zip(*(one.result() for one in begun), strict=True)
-        return list(states), jax.tree.map(lambda *parts: jnp.concatenate(parts), *reports)
+        return list(states), jax.tree.map(lambda *parts: jnp.concatenate(parts)[: len(self.gans)], *reports)
 
     def look(self, state: list[State], n: int, points: Sequence[np.ndarray]) -> list[Fetch]:
         shares = self._share(points)
         seen = [part.look(own, n, one) for part, own, one in zip(self._parts, state, shares, strict=True)]
-        return [fetch for part in seen for fetch in part]
+        return [fetch for part in seen for fetch in part][: len(self.gans)]
 
     def apart(self, state: list[State]) -> list[State]:
-        return [lane for part, own in zip(self._parts, state, strict=True) for lane in part.apart(own)]
+        lanes = [lane for part, own in zip(self._parts, state, strict=True) for lane in part.apart(own)]
+        return lanes[: len(self.gans)]
 
     def together(self, states: list[State]) -> list[State]:
         return [part.together(own) for part, own in zip(self._parts, self._share(states), strict=True)]
@@ -105,8 +108,9 @@ class Shards:
         return [part.freeze(own, flags) for part, own, flags in parts]
 
     def _share(self, things: Sequence[Any]) -> list[list[Any]]:
-        rest = iter(things)
-        return [[next(rest) for _ in part.gans] for part in self._parts]
+        """Return what each part gets of ``things``, one of which belongs to each lane."""
+        whole = [*things, *[things[-1]] * self._spare]
+        return [whole[start : start + self._size] for start in range(0, len(whole), self._size)]
 
 
 def crew_of(gans: Sequence[Gan]) -> Population:

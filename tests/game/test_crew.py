@@ -130,7 +130,7 @@ def shards(three):
 
 @pytest.fixture(params=["lanes", "shards"])
 def population(request):
-    """Three runs of the base game in either form; ``shards`` are two parts, of two lanes and of one."""
+    """Three runs of the base game in either form; ``shards`` are two parts of two lanes, the last one spare."""
     return request.getfixturevalue(request.param)
 
 
@@ -196,7 +196,10 @@ def slower(config, rate):
 
 
 def test_shards_of_an_odd_number_of_lanes_are_what_the_runs_are_by_themselves(shards):
-    assert [lane.shape for lane in (part.step for part in shards.init())] == [(2,), (1,)]
+    # Two parts of two: the second has the last lane twice, so that both run one program.
+    assert [lane.shape for lane in (part.step for part in shards.init())] == [(2,), (2,)]
+    state, report = shards.advance(shards.init(), 1)
+    assert len(shards.apart(state)) == len(report.bad_step) == len(report.means) == 3
     assert_lanes_equal_solo_runs(shards)
 
 
