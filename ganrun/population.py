@@ -29,12 +29,12 @@ SHARE = 0.8  # of the free memory that training and looks may take: reading look
 WAITING = 16  # rows of a lane that may wait to be written
 
 
-def train_all(jobs: Sequence[Job], folder: Path, judge: Judge | None = None) -> list[int]:
+def train_all(jobs: Sequence[Job], folder: Path, judge: Judge | None = None, whole: bool = True) -> list[int]:
     """Train ``jobs``, those of one program together, from where they stand; return their exit codes.
 
     ``folder`` is the sweep's: it gets the plan, so that a sweep that was killed goes on with the same lanes together,
     and a log. Errors are told as they come, and the runs that they do not concern go on. A signal ends them all.
-    ``judge`` may end runs early.
+    ``judge`` may end runs early. At the end they are compared, unless they are not the ``whole`` sweep.
     """
     plan = Plan.read(folder, jobs) or Plan.of(jobs)
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def train_all(jobs: Sequence[Job], folder: Path, judge: Judge | None = None) -> 
             if (signal := max(found)) in (130, 143):
                 messages.say(f"go on with: ganrun train resume={relative(folder)}")
                 return [codes.get(i, signal) for i in range(len(jobs))]
-        if len(jobs) > 1:
+        if whole and len(jobs) > 1:
             messages.say(report([job.folder for job in jobs], folder))
     finally:
         messages.close()

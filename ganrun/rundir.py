@@ -65,6 +65,12 @@ def runs_of(folder: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
+def numbered_runs(folder: Path) -> list[Path]:
+    """Return all run directories in ``folder``, 2 before 10."""
+    runs = {found.parent for found in folder.glob("**/config.yaml")}
+    return sorted(runs, key=lambda run: [(int(part) if part.isdecimal() else -1, part) for part in run.parts])
+
+
 def _require_name(name: str) -> None:
     """Raise :class:`ConfigError` for what cannot be the name of a file at all."""
     try:

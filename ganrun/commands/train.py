@@ -135,7 +135,11 @@ def _several(jobs: tuple[str, ...], folder: Path) -> int:
 
 
 def _jobs(
-    given: list[tuple[dict[str, Any], Path]], folder: Path, resumed: bool = False, judge: Judge | None = None
+    given: list[tuple[dict[str, Any], Path]],
+    folder: Path,
+    resumed: bool = False,
+    judge: Judge | None = None,
+    whole: bool = True,
 ) -> list[int]:
     """Train all jobs of a sweep, those of one program together; return their exit codes."""
     from ganrun import device
@@ -147,10 +151,10 @@ def _jobs(
 
         taken = next((path for _, path in given if (path / "config.yaml").exists()), None)
         if taken is not None and not resumed:
-            where, whole = relative(taken), relative(folder)
-            raise ConfigError(f"{where} holds a run already: continue with resume={whole}, or choose another folder.")
+            where, sweep = relative(taken), relative(folder)
+            raise ConfigError(f"{where} holds a run already: continue with resume={sweep}, or choose another folder.")
         jobs = [Job(_inspect(node, False), path.resolve()) for node, path in given]
-        return train_all(jobs, folder.resolve(), judge)
+        return train_all(jobs, folder.resolve(), judge, whole)
     except Exception as error:
         return [tell(error)] * len(given)
 

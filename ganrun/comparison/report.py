@@ -11,10 +11,13 @@ from ganrun.comparison.table import as_markdown, as_text, compare
 from ganrun.rundir import relative, write_atomically
 
 
-def report(runs: Sequence[Path], folder: Path) -> str:
-    """Write ``comparison.md`` and ``comparison.png`` of ``runs`` into ``folder``; return the comparison as text."""
+def report(runs: Sequence[Path], folder: Path, metrics: Sequence[str] = ()) -> str:
+    """Write ``comparison.md`` and ``comparison.png`` of ``runs`` into ``folder``; return the comparison as text.
+
+    ``metrics``: the tags to compare, the first decides the order; none: the usual ones.
+    """
     found = read_runs([str(run) for run in runs])
-    metrics = chosen_metrics([], found)
+    metrics = chosen_metrics(list(metrics), found)
     if not metrics:
         return "no run has come far enough to be compared"
     table = compare(group(found), metrics)

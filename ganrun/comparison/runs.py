@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ganrun.errors import ConfigError, did_you_mean
-from ganrun.rundir import PLAN, find_run, find_sweep, hyperparameters, load_config, relative, runs_of
+from ganrun.rundir import PLAN, find_run, find_sweep, hyperparameters, load_config, numbered_runs, relative, runs_of
 
 # Metrics of which more is better, and how those begin of which less is; of the others neither is.
 MORE = ("modes/covered", "modes/high_quality", "steps_per_second")
@@ -134,7 +134,7 @@ def _folders(path: str) -> list[Path]:
         return runs_of(sweep)
     folder = Path(path).expanduser()
     if path != "latest" and folder.is_dir() and not (folder / "config.yaml").exists():
-        inside = sorted({*(found.parent for found in folder.resolve().glob("**/config.yaml"))})
+        inside = numbered_runs(folder.resolve())
         if inside:
             return inside
         raise ConfigError(f"{path} holds no run: neither config.yaml nor {PLAN}.")

@@ -47,6 +47,15 @@ def test_every_trial_is_the_mean_of_its_seeds_and_the_best_is_told(found) -> Non
     assert f"best of 4 trials: jsd/exact {min(means):.4g}" in done.stdout
 
 
+def test_all_trials_of_a_search_are_compared_once_the_best_first(found) -> None:
+    folder, done = found
+    assert done.stdout.count("comparison.md, comparison.png") == 1
+    lines = [line.split("|") for line in (folder / "comparison.md").read_text().splitlines() if line.startswith("| ")]
+    means = [float(line[5]) for line in lines[2:]]
+    assert means == sorted(means) and len(means) == 4
+    assert means == pytest.approx(sorted(told(folder)), rel=1e-3)
+
+
 def test_the_runs_of_a_trial_differ_in_the_seed_alone_and_lie_in_the_space(found) -> None:
     folder, _ = found
     configs = [yaml.safe_load((folder / str(i) / "config.yaml").read_text()) for i in range(8)]

@@ -41,11 +41,15 @@ def _by_folder(
 
 
 class PopulationLauncher(Launcher):
-    """One process, and one program for all jobs that can share it; ``judge`` may end some of them early."""
+    """One process, and one program for all jobs that can share it.
+
+    ``judge`` may end some of them early; ``whole``: what is launched is the whole sweep, to be compared at its end.
+    """
 
     def __init__(self) -> None:
         self.config: DictConfig | None = None
         self.judge: JobJudge | None = None
+        self.whole = True
         self._compose: Callable[[list[str]], DictConfig] | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -62,7 +66,7 @@ class PopulationLauncher(Launcher):
         jobs = [self._job(i, list(one)) for i, one in enumerate(job_overrides, initial_job_idx)]
         numbers = {folder.resolve(): i for i, (_, folder) in enumerate(jobs)}
         judge = None if self.judge is None else partial(_by_folder, self.judge, numbers)
-        codes = together(jobs, Path(str(self.config.hydra.sweep.dir)), judge=judge)
+        codes = together(jobs, Path(str(self.config.hydra.sweep.dir)), judge=judge, whole=self.whole)
         return [
             JobReturn(overrides=one, working_dir=str(folder), _return_value=code, status=JobStatus.COMPLETED)
             for one, (_, folder), code in zip(job_overrides, jobs, codes, strict=True)

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ganrun.comparison.runs import LESS, read_runs
 from ganrun.errors import ConfigError, GanrunError, did_you_mean, tell
-from ganrun.rundir import relative
+from ganrun.rundir import numbered_runs, relative
 
 WARM_UP = 0.25  # of a run, in which no trial is pruned
 DIRECTIONS = ("auto", "minimize", "maximize")
@@ -122,6 +122,9 @@ class SearchSweeper(Sweeper):
             done += found
         if not study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE]):
             raise GanrunError(f"all {done} trials failed; their run directories are in {folder}.")
+        from ganrun.comparison.report import report  # which draws: every command imports this module
+
+        print(report(numbered_runs(folder), folder, [self.asked.metric]))
         best = study.best_trial
         settings = " ".join(f"{key}={value}" for key, value in best.params.items())
         pruned = len(study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.PRUNED]))
@@ -153,8 +156,8 @@ class SearchSweeper(Sweeper):
         ]
         start = trials[0].number * self.asked.seeds_per_trial
         pruner = Pruner(trials, self.asked.seeds_per_trial, self.asked.metric)
-        if self.asked.prune and isinstance(self.launcher, PopulationLauncher):
-            self.launcher.judge = pruner
+        if isinstance(self.launcher, PopulationLauncher):
+            self.launcher.judge, self.launcher.whole = pruner if self.asked.prune else None, False
         returned = self.launcher.launch(jobs, initial_job_idx=start)
         if any(job.return_value in (130, 143) for job in returned):
             raise Interrupted

@@ -14,6 +14,7 @@ from hydra_plugins.ganrun_population.launcher import PopulationLauncher
 from omegaconf import DictConfig
 
 from ganrun.hydra_app import quoted
+from ganrun.rundir import numbered_runs
 
 
 @dataclass
@@ -58,14 +59,10 @@ class GridSweeper(BasicSweeper):
 
             assert self.config is not None
             folder = Path(str(self.config.hydra.sweep.dir))
-            runs = sorted((found.parent for found in folder.glob("**/config.yaml")), key=_by_number)
+            runs = numbered_runs(folder)
             if len(runs) > 1:
                 print(report(runs, folder))
         return returns
-
-
-def _by_number(run: Path) -> list[tuple[int, str]]:
-    return [(int(part) if part.isdecimal() else -1, part) for part in run.parts]
 
 
 def _as_one(jobs: Sequence[Sequence[str]]) -> list[str]:
