@@ -71,11 +71,11 @@ def test_a_batch_is_one_population(found) -> None:
     assert done.stdout.count("4 runs as lanes of 1 program") == 2
 
 
-def test_a_search_goes_on_where_it_was(found, ganrun, tiny) -> None:
+def test_a_search_goes_on_where_it_was(found, inside, tiny) -> None:
     folder, _ = found
     before = told(folder)
     words = ("hydra.sweeper.trials=5", "hydra.sweeper.seeds_per_trial=2")
-    done = ganrun("train", "-m", *tiny, *SMALL, *SEARCH, *words, cwd=folder.parent, timeout=240)
+    done = inside("train", "-m", *tiny, *SMALL, *SEARCH, *words, cwd=folder.parent)
     assert done.returncode == 0, done.stderr
     assert told(folder)[:4] == before and len(told(folder)) == 5 and "best of 5 trials" in done.stdout
 
@@ -87,9 +87,9 @@ def test_a_search_goes_on_where_it_was(found, ganrun, tiny) -> None:
         (("hydra.sweeper.trials=2", "hydra.sweeper.metric=jsd/exakt"), "hydra.sweeper.metric: no run has 'jsd/exakt'"),
     ],
 )
-def test_a_wrong_search_is_told_in_a_line(words, message, ganrun, tiny, tmp_path) -> None:
+def test_a_wrong_search_is_told_in_a_line(words, message, inside, tiny, tmp_path) -> None:
     pytest.importorskip("optuna")
-    done = ganrun("train", "-m", *tiny, *SMALL, *SEARCH, *words, cwd=tmp_path)
+    done = inside("train", "-m", *tiny, *SMALL, *SEARCH, *words, cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr and "Traceback" not in done.stderr
 
