@@ -7,6 +7,7 @@ into cells can only lower a divergence (data processing inequality), so all of t
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from ganrun.divergence import cells, masses, pushed
 from ganrun.divergence.cells import LINE_CELLS, line_edges, outside, rounding
 
 NEGLIGIBLE = 1e-12  # data mass that does not decide whether a divergence is finite
+ROUND_A_BEND = np.array([0, *(sign * 2.0**k for sign in (-1, 1) for k in range(-1, 6))])  # in units of 1 / its slope
 FEWEST = 1000  # samples below which an error cannot be stated
 
 
@@ -171,6 +173,8 @@ def of_densities(p: Mixture, q: Mixture) -> Exact:
     reach, most = (9.0, 20_000) if means.shape[1] == 1 else (8.0, 1000)
     low, high = (means - reach * stds[:, None]).min(axis=0), (means + reach * stds[:, None]).max(axis=0)
     axes = [cells.mode_edges(means[:, k], stds, 0.5, reach, low[k], high[k], most) for k in range(means.shape[1])]
+    if means.shape[1] == 1:
+        axes = [np.unique(np.concatenate([*axes, *(_bends(density).clip(low, high) for density in (p, q))]))]
     rough, (jsd, forward, reverse, left_out) = (_quadrature(p, q, axes, order).tolist() for order in (3, 4))
     w1 = None
     if means.shape[1] == 1:
@@ -178,6 +182,27 @@ def of_densities(p: Mixture, q: Mixture) -> Exact:
         edges = np.concatenate([[-np.inf], edges, [np.inf]])
         w1 = masses.wasserstein(edges, *(cells.cell_masses(density, [edges]) for density in (p, q)))
     return Exact(jsd, forward, reverse, w1, abs(jsd - rough[0]) + left_out + 1e-9)
+
+
+def _bends(density: Mixture) -> np.ndarray:
+    """Return edges around where two components of a mixture on the line are equally dense.
+
+    Far from both, the log density bends there from the slope of the one to that of the other, over a distance that
+    may be much shorter than any component is wide.
+    """
+    means, stds, weights = cells.components(density)
+    heights = np.log(np.maximum(weights, 1e-300)) - np.log(stds)
+    found = []
+    for i, j in itertools.combinations(range(len(stds)), 2):
+        # The log density of a component is a quadratic: constant, slope and curvature of the difference of two.
+        one, other = (
+            np.array([-0.5 / stds[k] ** 2, means[k, 0] / stds[k] ** 2, heights[k] - 0.5 * (means[k, 0] / stds[k]) ** 2])
+            for k in (i, j)
+        )
+        change = one - other
+        places = [root.real for root in np.roots(change) if root.imag == 0]
+        found += [place + ROUND_A_BEND / max(abs(np.polyval(np.polyder(change), place)), 1e-3) for place in places]
+    return np.concatenate(found) if found else np.zeros(0)
 
 
 def _quadrature(p: Mixture, q: Mixture, axes: list[np.ndarray], order: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ganrun.divergence.estimate import Estimate
 from ganrun.divergence.sides import Side
@@ -51,7 +52,9 @@ class Measuring(Probe, ABC):
     def measure(self, data: Side, model: Side, seed: int, step: int) -> dict[str, float]:
         """Return the tags of one look: ``jsd/probe`` and what belongs to it, in nats, and the seconds it took."""
         begun = time.perf_counter()
-        found = self.estimate(data, model, int(np.random.SeedSequence([seed, step]).generate_state(1)[0]))
+        # The run trains on meanwhile: more threads than cores would slow down both.
+        with threadpool_limits(1):
+            found = self.estimate(data, model, int(np.random.SeedSequence([seed, step]).generate_state(1)[0]))
         return {
             "jsd/probe": found.estimate,
             "jsd/probe_lower": found.lower,
