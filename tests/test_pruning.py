@@ -22,6 +22,7 @@ SMALL = (
     "batch_size=16",
     "dataset=gaussian",
     "latent.dim=1",
+    "optimizer=sgd",
     "probe=off",
     "log.pictures=5",
     "log.every=10",
