@@ -38,14 +38,14 @@ def train_all(jobs: Sequence[Job], folder: Path, judge: Judge | None = None, who
     """
     plan = Plan.read(folder, jobs) or Plan.of(jobs)
     folder.mkdir(parents=True, exist_ok=True)
+    messages = Messages(folder)
+    messages.say(f"sweep directory: {relative(folder)}")
+    messages.say(f"{plan.told()}; watch them with: tensorboard --logdir {relative(folder)}")
     for job in jobs:
         if not (job.folder / "config.yaml").exists():
             job.folder.mkdir(parents=True, exist_ok=True)
             save_config(job.config, job.folder)
     plan.write(folder, jobs)
-    messages = Messages(folder)
-    messages.say(f"sweep directory: {relative(folder)}")
-    messages.say(f"{plan.told()}; watch them with: tensorboard --logdir {relative(folder)}")
     codes = {i: code for i, job in enumerate(jobs) if (code := ended(job)) is not None}
     if codes:
         messages.say(f"{len(codes)} of them have ended before")

@@ -114,7 +114,7 @@ class Run:
         """Train, and leave summaries however it ends; return the exit code."""
         for lane in self.going:
             self._announce(lane, f" continues at step {self.step}" if self.step else "")
-        status, code = "failed", 1
+        status = "failed"
         with StopRequest() as stop:
             try:
                 self._loop(stop)
@@ -122,10 +122,11 @@ class Run:
                 for lane in self.going:
                     with lane.failing():
                         lane.checkpoints.wait()
-                status, code = ("stopped", stop.exit_code) if self.step < self.config.steps else ("completed", 0)
+                status = "stopped" if self.step < self.config.steps else "completed"
             finally:
                 self._close(self.lanes, status)
-        return code if code > 1 or any(lane.error is None for lane in self.lanes) else 1
+        # A signal that came while a run was closing ends what would have followed it.
+        return stop.exit_code or int(all(lane.error is not None for lane in self.lanes))
 
     def _loop(self, stop: StopRequest) -> None:
         """Keep the device one call ahead of the host: while it computes, the call before is read and written."""

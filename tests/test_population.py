@@ -6,7 +6,9 @@ import contextlib
 import dataclasses
 import io
 import json
+import os
 import shutil
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +23,7 @@ from ganrun.checkpoints import Checkpoints
 from ganrun.config import Train
 from ganrun.datasets.images import Digits
 from ganrun.errors import ConfigError, GanrunError
+from ganrun.lane import Lane
 from ganrun.population import build_all, train_all
 from ganrun.run import train
 from ganrun.sweep import Job, Plan
@@ -261,6 +264,24 @@ def test_a_run_alone_in_its_batch_that_fails_is_told_and_the_others_go_on(config
     told = capsys.readouterr().err
     assert told.startswith(f"ganrun: {tmp_path / '0'}: step ")
     assert "NaN or Inf" in told and len(told.splitlines()) == 1
+
+
+def test_a_signal_that_comes_while_a_batch_is_closing_ends_the_sweep(config, tmp_path, monkeypatch) -> None:
+    close, sent = Lane.close, []
+
+    def interrupted_once(self: Lane, status: str) -> None:
+        if not sent:
+            sent.append(self)
+            os.kill(os.getpid(), signal.SIGTERM)
+        close(self, status)
+
+    monkeypatch.setattr(Lane, "close", interrupted_once)
+    others = [dataclasses.replace(one, batch_size=8) for one in seeds(config, 2)]
+    jobs = jobs_of([*seeds(config, 2), *others], tmp_path)
+    assert train_all(jobs, tmp_path) == [143] * 4
+    assert [summary(tmp_path / name)["status"] for name in "01"] == ["completed"] * 2
+    assert not (tmp_path / "2" / "summary.json").exists()
+    assert train_all(jobs, tmp_path) == [0] * 4  # and it goes on where it was
 
 
 def test_what_does_not_fit_together_is_refused_before_anything_is_written_of_it_and_the_others_go_on(
