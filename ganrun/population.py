@@ -11,7 +11,7 @@ import jax
 
 from ganrun import datasets, device
 from ganrun.comparison.report import report
-from ganrun.config import data_folder
+from ganrun.config import Train, data_folder
 from ganrun.errors import GanrunError, tell
 from ganrun.game.crew import Population, crew_of
 from ganrun.game.method import Gan
@@ -81,13 +81,14 @@ def _fit(jobs: list[Job]) -> tuple[int, Population | None]:
     if len(jobs) == 1:
         return 1, None
     crew = crew_of(build_all(jobs))
-    needed, free = memory(crew), SHARE * device.free_bytes()
+    needed, free = memory(crew, jobs[0].config), SHARE * device.free_bytes()
     return (len(jobs), crew) if needed <= free else (int(len(jobs) * free / needed), None)
 
 
-def memory(crew: Population) -> int:
-    """Return how many bytes ``crew`` needs to train and to be looked at. Compiles its programs."""
-    return crew.memory(samples_shown(crew.gans[0]), [points(gan.data.density) for gan in crew.gans])
+def memory(crew: Population, config: Train) -> int:
+    """Return how many bytes ``crew`` needs to train and, if ``config`` asks for looks, for these. Compiles it."""
+    looks = config.log.pictures or config.probe.name != "off"
+    return crew.memory(samples_shown(crew.gans[0]) if looks else 0, [points(gan.data.density) for gan in crew.gans])
 
 
 def _told_too_large(messages: Messages, lanes: int, fitting: int) -> None:

@@ -52,16 +52,21 @@ class Lanes:
         return _create(self._game, numbers, seeds, jnp.zeros((1, *self.gans[0].data.shape)))
 
     def memory(self, n: int, points: Sequence[np.ndarray]) -> int:
-        """Return how many bytes training and a look need at once; 0 where that is not known. Compiles both, once."""
-        training, look = self._training().memory_analysis(), self._looking(n, points).memory_analysis()
-        if training is None or look is None:
+        """Return how many bytes training and looks of ``n`` samples need at once; 0 where that is not known.
+
+        Compiles what is needed, once; ``n`` is 0 where nobody looks.
+        """
+        training = self._training().memory_analysis()
+        if training is None:
             return 0
         held = training.argument_size_in_bytes + training.output_size_in_bytes - training.alias_size_in_bytes
         held += sum(array.nbytes for array in _distinct(self._held_out, self._train))
+        held += training.temp_size_in_bytes + training.generated_code_size_in_bytes
+        look = self._looking(n, points).memory_analysis() if n else None
+        if look is None:
+            return held
         # A look's other argument is the state, which training holds already. Two looks may wait to be read.
-        seen = look.temp_size_in_bytes + 2 * look.output_size_in_bytes
-        code = training.generated_code_size_in_bytes + look.generated_code_size_in_bytes
-        return held + training.temp_size_in_bytes + seen + code
+        return held + look.temp_size_in_bytes + 2 * look.output_size_in_bytes + look.generated_code_size_in_bytes
 
     def _training(self) -> Any:
         if "training" not in self._programs:

@@ -372,7 +372,7 @@ def test_lanes_that_do_not_fit_the_memory_together_are_trained_in_smaller_batche
     words = ("-m", *tiny, *GAME, *SHORT, QUIET, *FOUR)
     assert inside("train", *words, cwd=whole).returncode == 0
     runs = [sweep_of(whole) / name for name in "0123"]
-    needed = memory(crew_of(build_all([Job(load_config(run), run) for run in runs])))
+    needed = memory(crew_of(build_all([Job(load_config(run), run) for run in runs])), load_config(runs[0]))
     free = int(0.6 * needed / SHARE)  # room for two and a bit
     monkeypatch.setattr("ganrun.device.free_bytes", lambda: free)
     done = inside("train", *words, cwd=split)

@@ -378,6 +378,9 @@ def test_lanes_need_the_memory_of_their_states_and_of_the_images_once(compose_co
     state = sum(array.nbytes for array in flatten(gans[0].init()).values())
     needed = Lanes(gans).memory(4, [np.zeros((0,), np.float32)] * 3)
     assert megabytes + 3 * state < needed < 2 * megabytes
+    # Where nobody looks no look is counted: at least its samples, twice.
+    unseen = Lanes(gans).memory(0, [np.zeros((0,), np.float32)] * 3)
+    assert megabytes + 3 * state < unseen < needed - 2 * 3 * 4 * 64 * 4
 
 
 def test_solo_is_the_run_itself(three):
