@@ -33,6 +33,24 @@ class Latent:
 
 
 @dataclasses.dataclass(frozen=True)
+class Inputs:
+    """What reaches the discriminator, and its loss, beside the bare examples and samples."""
+
+    noise: float = number(0.0, low=0.0)
+    final_noise: float = number(0.0, low=0.0)
+    label_flipping: float = number(0.0, low=0.0, below=1.0)
+    packing: int = number(1, low=1, high=1024)
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneratorUpdate:
+    """How the generator's gradient is taken."""
+
+    unrolled: int = number(0, low=0, high=1000)
+    top_k: float = number(1.0, above=0.0, high=1.0)
+
+
+@dataclasses.dataclass(frozen=True)
 class Ema:
     """The moving average of the generator's weights that samples are drawn with."""
 
@@ -84,15 +102,20 @@ class Train:
     steps: int = number(16_000, low=1, high=2**31 - 1)
     batch_size: int = number(512, low=1, high=2**24)
     steps_per_call: int = number(100, low=1, high=1_000_000)
+    conditional: bool = False
+    inference: str = choice("none", ("none", "bigan"))
     data_dir: str | None = None
     resume: str | None = None
     dataset: Any = None
     architecture: Any = None
     loss: Any = None
+    penalty: tuple[Any, ...] = ()
     schedule: Any = None
     probe: Any = None
     optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
     latent: Latent = dataclasses.field(default_factory=Latent)
+    inputs: Inputs = dataclasses.field(default_factory=Inputs)
+    generator_update: GeneratorUpdate = dataclasses.field(default_factory=GeneratorUpdate)
     ema: Ema = dataclasses.field(default_factory=Ema)
     log: Log = dataclasses.field(default_factory=Log)
     population: Population = dataclasses.field(default_factory=Population)
@@ -103,6 +126,7 @@ def check(given: Mapping[str, Any]) -> Train:
     """Return the configuration that ``given`` (plain dicts and scalars) describes; raise :class:`ConfigError`."""
     given = {"probe": {"name": "off"}, **given}  # a run from before there were probes has none
     groups = {name: _option(name, given.pop(name, None), name) for name in GROUPS}
+    penalties = _penalties(given.pop("penalty", None) or {})
     sides = _mapping(given.pop("optimizer", None), "optimizer")
     unknown = set(sides) - {"generator", "discriminator"}
     if unknown:
@@ -113,10 +137,10 @@ def check(given: Mapping[str, Any]) -> Train:
             for player in ("generator", "discriminator")
         }
     )
-    plain = _build(Train, given, "", skip=(*GROUPS, "optimizer"))
+    plain = _build(Train, given, "", skip=(*GROUPS, "optimizer", "penalty"))
     if plain.data_dir is not None:
         plain = dataclasses.replace(plain, data_dir=str(Path(plain.data_dir).expanduser().resolve()))
-    return dataclasses.replace(plain, optimizer=optimizer, **groups)
+    return dataclasses.replace(plain, optimizer=optimizer, penalty=penalties, **groups)
 
 
 def check_plain(schema: type[Plain], given: Mapping[str, Any]) -> Plain:
@@ -126,7 +150,9 @@ def check_plain(schema: type[Plain], given: Mapping[str, Any]) -> Plain:
 
 def to_dict(config: Train) -> dict[str, Any]:
     """Return ``config`` as plain dicts, lists and scalars: what config.yaml holds and :func:`check` takes back."""
-    return _plain(config)
+    plain = _plain(config)
+    plain["penalty"] = {one.pop("name"): one for one in map(_plain, config.penalty)}
+    return plain
 
 
 def data_folder(config: Train) -> Path:
@@ -153,6 +179,13 @@ def _option(group: str, node: Any, path: str) -> Any:
     if "name" not in node:
         raise ConfigError(f"{path}.name is missing: choose one with {group}=NAME.")
     return _build(lookup(group, str(node["name"])), node, path)
+
+
+def _penalties(node: Any) -> tuple[Any, ...]:
+    """Build the penalties of a mapping from names to settings, in the order of their names."""
+    given = _mapping(node, "penalty")
+    named = {str(name): _mapping({} if own is None else own, f"penalty.{name}") for name, own in given.items()}
+    return tuple(_option("penalty", {**named[name], "name": name}, f"penalty.{name}") for name in sorted(named))
 
 
 def _mapping(node: Any, path: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
 from ganrun.config import Train
@@ -29,6 +30,7 @@ from ganrun.writers import pictures
 from ganrun.writers.densities import densities
 
 IMAGES, PLANE_POINTS, LINE_POINTS = 64, 10_000, 100_000  # samples behind a picture
+MOST_ROWS = 16  # classes of which a picture shows a row each
 DENSE = 1 << 17  # samples behind jsd/exact where the generator cannot be followed
 ON_THE_WAY, AT_THE_END = (256, 1 << 14), (512, 1 << 16)  # nodes and points with which a latent plane is followed
 
@@ -56,7 +58,10 @@ class Seen:
 
 def samples_shown(method: Gan) -> int:
     """Return how many samples of ``method`` a look takes."""
-    return IMAGES if method.data.density is None else {1: LINE_POINTS, 2: PLANE_POINTS}[method.data.shape[0]]
+    if method.data.density is not None:
+        return {1: LINE_POINTS, 2: PLANE_POINTS}[method.data.shape[0]]
+    classes = len(method.game.weights)
+    return classes**2 if 0 < classes <= MOST_ROWS else IMAGES
 
 
 class Observer:
@@ -65,7 +70,9 @@ class Observer:
     def __init__(self, method: Gan, config: Train) -> None:
         self.method, self.config = method, config
         self.density = method.data.density
-        self.points = pictures.points(self.density)
+        # Of a single point D can say nothing where it judges several together, or wants to know the class.
+        asked = None if method.game.packing > 1 or method.game.weights else self.density
+        self.points = pictures.points(asked)
         self.data = data_side(config.dataset.name, method.data)
         # Looks fall on rows of metrics, so their spacing is a whole number of rows.
         self.picture_every = self._spacing(config.steps / config.log.pictures) if config.log.pictures else 0
@@ -107,6 +114,7 @@ class Observer:
         snapshot, average = look.fetch()
         shown: Any = jax.device_get(snapshot)
         seen = Seen(histograms={"logits/real": shown.real_logits, "logits/fake": shown.fake_logits})
+        seen.scalars |= by_class(shown, len(self.method.game.weights), self.config.loss.reads)
         for tag, logits in seen.histograms.items():
             if not np.all(np.isfinite(logits)):
                 raise NotFinite(tag)
@@ -122,6 +130,8 @@ class Observer:
         if self._due(self.picture_every, look.step):
             seen.pictures["samples"] = pictures.draw(shown.samples, self.density, logits, title, shown.ladder, label)
         model = generator_side("model", self.method, average)
+        if not logits.size and self.density is not None:
+            logits = np.full(len(pictures.points(self.density)), np.nan)
         probed = look.step > 0 and self._due(self.probe_every, look.step)
         if self.density is not None:
             dense = functools.cache(lambda: _draw(model, self._noise(look.step)))  # only where it is wanted
@@ -135,8 +145,10 @@ class Observer:
 
     def _exact(self, step: int, model: Side, dense: Callable[[], np.ndarray], seen: Seen) -> None:
         """Add the divergences that can be had exactly; ``dense`` gives many samples, for what cannot be followed."""
-        assert self.density is not None and model.push is not None
-        if self._on_line(model):
+        assert self.density is not None
+        if model.push is None:
+            found = exact.of_samples(self.density, dense())
+        elif self._on_line(model):
             found = exact.of_push(self.density, model.push, model.prior)
         elif model.d == 2 and model.latent_dim == 2:
             nodes, points = AT_THE_END if step == self.config.steps else ON_THE_WAY
@@ -154,10 +166,23 @@ class Observer:
 
     @staticmethod
     def _on_line(model: Side) -> bool:
-        return model.d == 1 and model.latent_dim == 1
+        return model.push is not None and model.d == 1 and model.latent_dim == 1
 
     def _noise(self, step: int) -> int:
         return int(np.random.SeedSequence([self.config.seed, step, 1]).generate_state(1)[0])
+
+
+def by_class(shown: Any, classes: int, reads: str) -> dict[str, float]:
+    """Return what the discriminator makes of each class: its mean probability, or its mean score."""
+    tags = ("D(x)", "D(G(z))") if reads == "probability" else ("critic/real", "critic/fake")
+    seen = {}
+    for tag, logits, labels in zip(
+        tags, (shown.real_logits, shown.fake_logits), (shown.real_labels, shown.fake_labels), strict=True
+    ):
+        means = expit(logits) if reads == "probability" else logits
+        found = {label: means[labels == label] for label in range(classes)}
+        seen |= {f"{tag}/class_{label}": float(mean.mean()) for label, mean in found.items() if mean.size}
+    return seen
 
 
 def _draw(model: Side, seed: int) -> np.ndarray:

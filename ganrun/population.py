@@ -17,7 +17,7 @@ from ganrun.game.crew import Population, crew_of
 from ganrun.game.method import Gan
 from ganrun.lane import Lane
 from ganrun.observer import samples_shown
-from ganrun.run import Judge, Run, train
+from ganrun.run import Judge, Run, build, train
 from ganrun.rundir import relative, save_config
 from ganrun.sweep import Job, Plan, ended, reason
 from ganrun.writers import Worker
@@ -102,13 +102,13 @@ def _told_too_large(messages: Messages, lanes: int, fitting: int) -> None:
 def build_all(jobs: Sequence[Job]) -> list[Gan]:
     """Return the methods of ``jobs`` of one program; a finite set of data is loaded once."""
     first = jobs[0].config
-    data = datasets.load(first.dataset, data_folder(first), first.seed)
+    data = datasets.load(first.dataset, data_folder(first), first.seed, first.conditional)
     gans = []
     for config in (job.config for job in jobs):
         if data.density is None:
             gans.append(Gan(config, datasets.reordered(data, config.seed)))
         else:
-            gans.append(Gan(config, datasets.load(config.dataset, data_folder(config), config.seed)))
+            gans.append(build(config))
     return gans
 
 

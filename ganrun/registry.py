@@ -21,6 +21,7 @@ ROOMS = {
     "dataset": "ganrun.datasets",
     "architecture": "ganrun.architectures",
     "loss": "ganrun.game.losses",
+    "penalty": "ganrun.game.penalties",
     "schedule": "ganrun.game.schedules",
     "optimizer": "ganrun.game.optimizers",
     "probe": "ganrun.divergence.probe",
@@ -81,11 +82,11 @@ def _field(default: Any, metadata: dict[str, Any]) -> Any:
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def traced(option: Any) -> dict[str, float]:
+def traced(option: Any) -> dict[str, Any]:
     """Return the numbers of ``option`` that enter the compiled program as values, not as constants.
 
-    Every float is traced, and every integer declared with ``number(..., traced=True)``. Text, flags, sizes and
-    lists shape the program and are static.
+    Every float is traced, and every integer or list declared with ``number(..., traced=True)``, of a list all but its
+    length. Text, flags, sizes and other lists shape the program and are static.
     """
     return {
         field.name: getattr(option, field.name)
@@ -96,5 +97,7 @@ def traced(option: Any) -> dict[str, float]:
 
 def static(option: Any) -> Any:
     """Return ``option`` with its traced numbers at their defaults: equal for all runs that share a program."""
-    defaults = {field.name: field.default for field in dataclasses.fields(option)}
-    return dataclasses.replace(option, **{name: defaults[name] for name in traced(option)})
+    defaults: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(option)}
+    values = traced(option)
+    lists = {name: tuple(range(len(value))) for name, value in values.items() if isinstance(value, tuple)}
+    return dataclasses.replace(option, **{name: lists.get(name, defaults[name]) for name in values})

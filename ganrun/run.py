@@ -30,7 +30,7 @@ SAVING = 0.05  # of the time may go into checkpoints that come by the clock
 
 def build(config: Train) -> Gan:
     """Return the method that ``config`` describes, with its data loaded. Writes nothing."""
-    return Gan(config, datasets.load(config.dataset, data_folder(config), config.seed))
+    return Gan(config, datasets.load(config.dataset, data_folder(config), config.seed, config.conditional))
 
 
 def train(config: Train, folder: Path, *, resume: bool = False, judge: Judge | None = None) -> int:

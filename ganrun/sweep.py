@@ -13,7 +13,7 @@ import jax
 
 from ganrun.config import Train
 from ganrun.errors import ConfigError
-from ganrun.game.method import game_of
+from ganrun.game.rules import game_of
 from ganrun.rundir import PLAN, completed, write_atomically
 
 FILES = 4  # that a lane keeps open

@@ -1,11 +1,14 @@
 """What all tests share: compiled programs kept between sessions, checked configs, and one tiny GAN."""
 
-from collections.abc import Callable, Iterable
+import gc
+from collections.abc import Callable, Iterable, Iterator
 
+import jax
 import pytest
 
 from ganrun import device
 from ganrun.config import Train, check
+from ganrun.game import lanes
 from ganrun.game.method import Gan
 from ganrun.hydra_app import compose
 from ganrun.run import build
@@ -38,6 +41,15 @@ def tiny_config(compose_config) -> Train:
 @pytest.fixture(scope="session")
 def tiny_ring(tiny_config) -> Gan:
     return build(tiny_config)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs_of_the_module() -> Iterator[None]:
+    """Forget compiled programs after each file: a process can map only so many, and XLA crashes beyond that."""
+    yield
+    jax.clear_caches()
+    lanes._compiled.cache_clear()
+    gc.collect()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -312,7 +312,9 @@ def test_finite_data_is_loaded_once_and_every_run_has_its_own_order(config, monk
     digits = dataclasses.replace(config, dataset=Digits())
     loaded = []
     load = type(digits.dataset).load
-    monkeypatch.setattr(type(digits.dataset), "load", lambda self, folder: loaded.append(1) or load(self, folder))
+    monkeypatch.setattr(
+        type(digits.dataset), "load", lambda self, *given, **more: loaded.append(1) or load(self, *given, **more)
+    )
     gans = build_all(jobs_of(seeds(digits, 3), tmp_path))
     assert loaded == [1]
     for split in ("train", "held_out"):

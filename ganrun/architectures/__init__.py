@@ -1,6 +1,6 @@
 """Generators and discriminators, side by side; importing this package registers every architecture option."""
 
-from ganrun.architectures import dcgan, maxout, mlp
+from ganrun.architectures import dcgan, dirac, maxout, mlp, r3gan, resnet
 from ganrun.architectures.networks import Networks
 
-__all__ = ["Networks", "dcgan", "maxout", "mlp"]
+__all__ = ["Networks", "dcgan", "dirac", "maxout", "mlp", "r3gan", "resnet"]

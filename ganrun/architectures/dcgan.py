@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import jax
 from flax import linen as nn
 
+from ganrun.architectures.attention import attend, attended_side
+from ganrun.architectures.conditional import normalise, with_label
+from ganrun.architectures.discriminator import Discriminator, MinibatchOption
 from ganrun.architectures.layers import FORMS, StridedConv, TransposedConv, batch_norm, dcgan_init, leaky_relu
-from ganrun.architectures.networks import Networks, checked_shape, describe, is_image
-from ganrun.errors import ConfigError
+from ganrun.architectures.networks import Networks, base_and_stages, checked_shape
 from ganrun.registry import choice, number, register
-
-# The side of the smallest feature map: halving any side that fits ends at exactly one of these.
-BASES = (4, 5, 6, 7)
 
 
 class DcganGenerator(nn.Module):
@@ -26,6 +25,8 @@ class DcganGenerator(nn.Module):
         width: channels before the last stage.
         batch_norm: normalise every layer but the last.
         form: how convolutions are computed, see :class:`ganrun.architectures.layers.TransposedConv`.
+        classes: of labels; 0: none. They act through the normalisation, or beside the latent where there is none.
+        attention: side of the map with self-attention; 0: none.
     """
 
     base: int
@@ -34,85 +35,107 @@ class DcganGenerator(nn.Module):
     width: int
     batch_norm: bool
     form: str
+    classes: int = 0
+    attention: int = 0
 
     @nn.compact
-    def __call__(self, z: jax.Array, train: bool) -> jax.Array:
-        """Map latents ``(n, latent_dim)`` to images ``(n, side, side, channels)`` in [-1, 1]."""
+    def __call__(self, z: jax.Array, train: bool, y: jax.Array | None = None) -> jax.Array:
+        """Map latents ``(n, latent_dim)`` and labels ``(n,)`` to images ``(n, side, side, channels)`` in [-1, 1]."""
+        z = z if self.batch_norm else with_label(z, y, self.classes)
         widths = [self.width * 2**stage for stage in reversed(range(self.stages))]
         x = nn.Dense(self.base * self.base * widths[0], kernel_init=dcgan_init)(z)
-        x = self._activate(x.reshape(-1, self.base, self.base, widths[0]), train)
+        x = self._activate(x.reshape(-1, self.base, self.base, widths[0]), train, y)
         for features in widths[1:]:
-            x = self._activate(TransposedConv(features, self.form)(x), train)
+            x = self._activate(TransposedConv(features, self.form)(x), train, y)
         return nn.tanh(TransposedConv(self.channels, self.form)(x))
 
-    def _activate(self, x: jax.Array, train: bool) -> jax.Array:
-        return nn.relu(batch_norm(train)(x) if self.batch_norm else x)
+    def _activate(self, x: jax.Array, train: bool, y: jax.Array | None) -> jax.Array:
+        x = nn.relu(normalise(x, train, y, self.classes) if self.batch_norm else x)
+        return attend(x, self.attention)
 
 
-class DcganDiscriminator(nn.Module):
-    """Strided convolutions that each halve the image and double the channels, then one logit.
+class DcganDiscriminator(Discriminator):
+    """Strided convolutions that each halve the image and double the channels, then the logit.
 
     Attributes:
         stages: how often the image is halved.
         width: channels after the first convolution.
         batch_norm: normalise every convolution but the first.
         form: how convolutions are computed, see :class:`ganrun.architectures.layers.StridedConv`.
+        attention: side of the map with self-attention; 0: none.
     """
 
     stages: int
     width: int
     batch_norm: bool
     form: str
+    attention: int = 0
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool, y: jax.Array | None = None, z: jax.Array | None = None) -> jax.Array:
+        """Map images ``(n, side, side, channel)`` to logits ``(n,)``, by labels and with latents where given."""
+        return self.judge(_halvings(self, x, train), y, z, dcgan_init)
+
+
+class DcganEncoder(nn.Module):
+    """The discriminator's convolutions, then a dense layer to the latent.
+
+    The attributes are the discriminator's, and ``latent_dim``: numbers of a latent.
+    """
+
+    stages: int
+    width: int
+    batch_norm: bool
+    form: str
+    latent_dim: int
+    attention: int = 0
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """Map images ``(n, side, side, channel)`` to logits ``(n,)``."""
-        for stage in range(self.stages):
-            x = StridedConv(self.width * 2**stage, self.form)(x)
-            x = leaky_relu(batch_norm(train)(x) if self.batch_norm and stage > 0 else x)
-        return nn.Dense(1, kernel_init=dcgan_init)(x.reshape(x.shape[0], -1))[:, 0]
+        """Map images ``(n, side, side, channel)`` to latents ``(n, latent_dim)``."""
+        return nn.Dense(self.latent_dim)(_halvings(self, x, train).reshape(x.shape[0], -1))
+
+
+def _halvings(network: DcganDiscriminator | DcganEncoder, x: jax.Array, train: bool) -> jax.Array:
+    for stage in range(network.stages):
+        x = StridedConv(network.width * 2**stage, network.form)(x)
+        x = leaky_relu(batch_norm(train)(x) if network.batch_norm and stage > 0 else x)
+        x = attend(x, network.attention)
+    return x
 
 
 @register("architecture", "dcgan")
 @dataclass(frozen=True)
-class Dcgan:
-    """DCGAN for square images whose side is 4, 5, 6 or 7 times a power of two.
+class Dcgan(MinibatchOption):
+    """Strided convolutions with batch norm, for square images whose side is 4, 5, 6 or 7 times a power of two.
+
+    Paper: Radford et al. 2015, "Unsupervised representation learning with deep convolutional generative adversarial
+    networks", section 3.
 
     Attributes:
         width: channels of the discriminator's first layer, doubled at each further one; the generator mirrors it.
         batch_norm: normalise all layers but the generator's last and the discriminator's first.
         convolution: ``matmul``, ``xla``, or ``auto`` for the one that suits the backend (lanes always take ``matmul``).
+        attention: self-attention (Zhang et al. 2019) on one hidden map of each network.
+        attention_side: that map is the smallest one at least so wide, or else the largest.
     """
 
     width: int = number(64, low=1)
     batch_norm: bool = True
     convolution: str = choice("auto", FORMS)
+    attention: bool = False
+    attention_side: int = number(14, low=1)
     name: str = "dcgan"
 
-    def build(self, shape: tuple[int, ...], latent_dim: int) -> Networks:
+    def build(self, shape: tuple[int, ...], latent_dim: int, classes: int = 0, outputs: int = 1) -> Networks:
         """Return the networks for images of ``shape``; raise :class:`ConfigError` for a shape they cannot have."""
         shape = checked_shape(shape, latent_dim)
         base, stages = base_and_stages(shape)
+        sides = [base * 2**stage for stage in range(stages)]
+        at = attended_side(sides, self.attention_side) if self.attention else 0
+        own = (self.width, self.batch_norm, self.convolution)
         return Networks(
-            DcganGenerator(base, stages, shape[-1], self.width, self.batch_norm, self.convolution),
-            DcganDiscriminator(stages, self.width, self.batch_norm, self.convolution),
+            DcganGenerator(base, stages, shape[-1], *own, classes, at),
+            DcganDiscriminator(stages, *own, at, **self.ending(classes, outputs)),
+            DcganEncoder(stages, *own, latent_dim, at),
         )
-
-
-def base_and_stages(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return ``(base, n)`` with side = base * 2**n, 4 <= base <= 7 and n >= 1.
-
-    Raises:
-        ConfigError: the shape is not that of a square image with such a side.
-    """
-    if not is_image(shape):
-        raise ConfigError(f"architecture=dcgan takes square images; the data is {describe(shape)}. Try mlp or maxout.")
-    base, stages = shape[0], 0
-    while base > max(BASES) and base % 2 == 0:
-        base, stages = base // 2, stages + 1
-    if shape[0] != shape[1] or base not in BASES or stages < 1:
-        raise ConfigError(
-            "architecture=dcgan takes square images whose side is 4, 5, 6 or 7 times a power of two "
-            f"(8, 10, 12, 14, 16, ..., 28, 32, ...); the data is {describe(shape)}."
-        )
-    return base, stages

@@ -1,12 +1,15 @@
 """Layers that networks are made of.
 
-The two strided layers exist in two forms with the same parameters and the same results up to rounding. XLA on the
+Every convolution exists in two forms with the same parameters and the same results up to rounding. XLA on the
 CPU runs a convolution's weight gradient inside a loop some 200 times slower than outside (jax#12868), and a training
-chunk is a loop. The ``matmul`` form has no convolution in it, only one matrix product, so it keeps its speed in
-loops, and under ``vmap`` it becomes a batched product rather than a grouped convolution.
+chunk is a loop. The ``matmul`` form has no convolution in it, only matrix products, so it keeps its speed in
+loops, and under ``vmap`` it becomes batched products rather than a grouped convolution.
 """
 
 from __future__ import annotations
+
+import functools
+import operator
 
 import jax
 import jax.numpy as jnp
@@ -67,6 +70,41 @@ class TransposedConv(nn.Module):
         return _unpatch(x @ _as_matrix(adjoint_kernel).T, (n, STRIDE * height, STRIDE * width, self.features)) + bias
 
 
+class Conv(nn.Module):
+    """A convolution with stride 1 and zero padding, which keeps the side.
+
+    Parameters: ``kernel`` ``(size, size, channels in / groups, features)``, ``bias`` ``(features,)`` from zero.
+
+    Attributes:
+        features: channels out.
+        size: side of the window, odd.
+        groups: the channels are split into so many groups, each convolved by itself; it divides both numbers of them.
+        form: ``matmul``, ``xla``, or ``auto`` for the one that suits the present backend.
+        use_bias: whether there is a bias.
+        kernel_init: initializer of the kernel.
+    """
+
+    features: int
+    size: int = 3
+    groups: int = 1
+    form: str = "auto"
+    use_bias: bool = True
+    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map ``(n, height, width, channel)`` to ``(n, height, width, features)``."""
+        if self.size % 2 == 0 or x.shape[-1] % self.groups or self.features % self.groups:
+            raise ValueError(
+                f"Conv takes an odd size, not {self.size}, and groups that divide its channels, "
+                f"not {self.groups} for {x.shape[-1]} in and {self.features} out"
+            )
+        shape = (self.size, self.size, x.shape[-1] // self.groups, self.features)
+        kernel = self.param("kernel", self.kernel_init, shape)
+        y = _same_convolution(x, kernel, self.groups, resolved_form(self.form))
+        return y + self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else y
+
+
 class Maxout(nn.Module):
     """A dense layer whose units are each the largest of several linear pieces (Goodfellow et al. 2013, equation 1).
 
@@ -91,14 +129,22 @@ class Maxout(nn.Module):
         return (x @ kernel + bias).reshape(*x.shape[:-1], self.pieces, self.features).max(axis=-2)
 
 
-def batch_norm(train: bool) -> nn.BatchNorm:
-    """Batch normalisation over all axes but the last (Ioffe & Szegedy 2015); ``train``: by the batch's statistics."""
-    return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5)
+def batch_norm(train: bool, affine: bool = True) -> nn.BatchNorm:
+    """Batch normalisation over all axes but the last (Ioffe & Szegedy 2015); ``train``: by the batch's statistics.
+
+    ``affine``: with a learned scale and offset.
+    """
+    return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5, use_scale=affine, use_bias=affine)
 
 
 def leaky_relu(x: jax.Array) -> jax.Array:
     """Leaky ReLU with slope 0.2, as in Radford et al. 2015."""
     return nn.leaky_relu(x, negative_slope=0.2)
+
+
+def largest_divisor(n: int, most: int) -> int:
+    """Return the largest divisor of ``n`` that is at most ``most``."""
+    return max(divisor for divisor in range(1, min(n, most) + 1) if n % divisor == 0)
 
 
 def resolved_form(form: str) -> str:
@@ -137,7 +183,34 @@ def _as_matrix(kernel: jax.Array) -> jax.Array:
     return split.transpose(0, 2, 1, 3, 4, 5).reshape(16 * channels, features)
 
 
-def _convolve(x: jax.Array, kernel: jax.Array, *, padding: int, strides: int = 1, spread: int = 1) -> jax.Array:
+def _same_convolution(x: jax.Array, kernel: jax.Array, groups: int, form: str) -> jax.Array:
+    if form == "xla":
+        return _convolve(x, kernel, padding=kernel.shape[0] // 2, groups=groups)
+    if groups == 1:
+        return _sum_of_rows(x, kernel)
+    parts = zip(jnp.split(x, groups, axis=-1), jnp.split(kernel, groups, axis=-1), strict=True)
+    return jnp.concatenate([_sum_of_rows(*part) for part in parts], axis=-1)
+
+
+def _sum_of_rows(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Convolve as one matrix product per row of the window.
+
+    Measured on a CPU, this beats one product over whole windows, which copies every pixel nine times rather than
+    three, and a product per tap.
+    """
+    size, features = kernel.shape[0], kernel.shape[-1]
+    height, width, margin = x.shape[1], x.shape[2], size // 2
+    x = jnp.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
+    windows = jnp.concatenate([x[:, :, start : start + width] for start in range(size)], axis=-1)
+    matrices = kernel.reshape(size, -1, features)
+    return functools.reduce(
+        operator.add, [windows[:, start : start + height] @ matrices[start] for start in range(size)]
+    )
+
+
+def _convolve(
+    x: jax.Array, kernel: jax.Array, *, padding: int, strides: int = 1, spread: int = 1, groups: int = 1
+) -> jax.Array:
     """Convolve in XLA, after putting ``spread - 1`` zeros between the pixels of ``x``."""
     return jax.lax.conv_general_dilated(
         x,
@@ -146,4 +219,5 @@ def _convolve(x: jax.Array, kernel: jax.Array, *, padding: int, strides: int = 1
         padding=((padding, padding), (padding, padding)),
         lhs_dilation=(spread, spread),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
     )

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from ganrun.architectures.conditional import with_label
+from ganrun.architectures.discriminator import Discriminator, MinibatchOption
 from ganrun.architectures.layers import Maxout
 from ganrun.architectures.networks import Networks, checked_shape, is_image
 from ganrun.registry import number, register
@@ -42,22 +44,25 @@ class MaxoutGenerator(nn.Module):
     Attributes:
         shape: shape of one sample.
         hidden: units of each hidden layer.
+        classes: of labels, which stand beside the latent; 0: none.
     """
 
     shape: tuple[int, ...]
     hidden: tuple[int, ...]
+    classes: int = 0
 
     @nn.compact
-    def __call__(self, z: jax.Array, train: bool) -> jax.Array:
-        """Map latents ``(n, latent_dim)`` to samples ``(n, *shape)``."""
+    def __call__(self, z: jax.Array, train: bool, y: jax.Array | None = None) -> jax.Array:
+        """Map latents ``(n, latent_dim)`` and labels ``(n,)`` to samples ``(n, *shape)``."""
         init = generator_init if is_image(self.shape) else nn.initializers.he_uniform()
+        z = with_label(z, y, self.classes)
         for features in self.hidden:
             z = nn.relu(nn.Dense(features, kernel_init=init)(z))
         flat = nn.Dense(math.prod(self.shape), kernel_init=init)(z)
         return (2 * nn.sigmoid(flat) - 1).reshape(-1, *self.shape) if is_image(self.shape) else flat
 
 
-class MaxoutDiscriminator(nn.Module):
+class MaxoutDiscriminator(Discriminator):
     """Maxout layers with dropout on their inputs and on the input of the logit.
 
     Attributes:
@@ -73,8 +78,8 @@ class MaxoutDiscriminator(nn.Module):
     input_dropout: float
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """Map examples ``(n, *shape)`` to logits ``(n,)``."""
+    def __call__(self, x: jax.Array, train: bool, y: jax.Array | None = None, z: jax.Array | None = None) -> jax.Array:
+        """Map examples ``(n, *shape)``, labels ``(n,)`` and latents ``(n, latent_dim)`` to logits ``(n,)``."""
         # The published range suits 784 pixels; from two coordinates it would leave nothing of the signal.
         init = discriminator_init if is_image(x.shape[1:]) else nn.initializers.lecun_uniform()
         x = x.reshape(x.shape[0], -1)
@@ -82,13 +87,16 @@ class MaxoutDiscriminator(nn.Module):
         for features in self.hidden:
             x = Maxout(features, self.pieces, init)(x)
             x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        return nn.Dense(1, kernel_init=init)(x)[:, 0]
+        return self.judge(x, y, z, init)
 
 
 @register("architecture", "maxout")
 @dataclass(frozen=True)
-class MaxoutNetworks:
-    """The networks of Goodfellow et al. 2014 for vectors and images.
+class MaxoutNetworks(MinibatchOption):
+    """A rectifier generator against a maxout discriminator with dropout: the first paper's.
+
+    Formula: a unit of the discriminator is the largest of its pieces w_i . x + b_i.
+    Paper: Goodfellow et al. 2014, "Generative adversarial nets", section 5; Goodfellow et al. 2013, "Maxout networks".
 
     Attributes:
         generator_hidden: units of the generator's hidden layers.
@@ -105,10 +113,11 @@ class MaxoutNetworks:
     input_dropout: float = number(0.2, low=0, below=1)
     name: str = "maxout"
 
-    def build(self, shape: tuple[int, ...], latent_dim: int) -> Networks:
+    def build(self, shape: tuple[int, ...], latent_dim: int, classes: int = 0, outputs: int = 1) -> Networks:
         """Return the networks for examples of ``shape``; raise :class:`ConfigError` for a shape they cannot have."""
         shape = checked_shape(shape, latent_dim)
+        hidden, rates = tuple(self.discriminator_hidden), (self.dropout, self.input_dropout)
         return Networks(
-            MaxoutGenerator(shape, tuple(self.generator_hidden)),
-            MaxoutDiscriminator(tuple(self.discriminator_hidden), self.pieces, self.dropout, self.input_dropout),
+            MaxoutGenerator(shape, tuple(self.generator_hidden), classes),
+            MaxoutDiscriminator(hidden, self.pieces, *rates, **self.ending(classes, outputs)),
         )

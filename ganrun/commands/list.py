@@ -1,41 +1,43 @@
-"""``ganrun list``: the options of every group, with the first comment of their YAML as their meaning."""
+"""``ganrun list``: the options of every group with their meaning; of the groups named also formula and paper."""
 
 from __future__ import annotations
 
+import inspect
+import re
+import textwrap
 from pathlib import Path
 
 from ganrun.errors import ConfigError, did_you_mean
+from ganrun.registry import ROOMS, options
 
 HELP = """ganrun list: the options of each group, with their meaning.
 
 usage: ganrun list [GROUP ...]
+
+`ganrun list losses` also shows the formula and the paper of each loss, where it has them.
 """
+FIELDS = ("Formula", "Paper")
+NARROWEST = 24  # columns of text however narrow the terminal is
 
 
 def main(words: list[str]) -> int:
-    """Print the groups that ``words`` name (default: all) and return the exit code."""
-    from rich.table import Table
-
-    from ganrun.hydra_app import config_folder
+    """Print the groups that ``words`` name (default: all, in brief) and return the exit code."""
     from ganrun.writers.console import Terminal
 
     if words[:1] in (["--help"], ["-h"]):
         print(HELP, end="")
         return 0
-    known = sorted(path.name for path in config_folder().iterdir() if path.is_dir())
-    console = Terminal()
-    for group in words or known:
-        # `ganrun list losses` is what one types; the folder is called loss.
-        folder = next((name for name in known if group in (name, f"{name}s", f"{name}es")), None)
-        if folder is None:
-            raise ConfigError(f"there is no group '{group}'; there are {', '.join(known)}.{did_you_mean(group, known)}")
-        table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-        table.add_column(no_wrap=True)
-        table.add_column()
-        for path in sorted((config_folder() / folder).glob("*.yaml")):
-            table.add_row(f"  {folder}={path.stem}", meaning(path))
-        console.print(f"{folder}", style="bold")
-        console.print(table)
+    known = _groups()
+    chosen = [_find(word, known) for word in words]
+    # Lines are wrapped here and nowhere else: in a pipe they come out as on a terminal of 80 columns.
+    terminal = Terminal(markup=False, emoji=False, highlight=False, soft_wrap=True)
+    for group in chosen or known:
+        terminal.print(group, style="bold")
+        # A docstring costs the import of its room, and most rooms that of JAX: only a group that is asked for pays.
+        text = (
+            _in_full(group, known[group], terminal.width) if words else _in_brief(group, known[group], terminal.width)
+        )
+        terminal.print(text.encode(terminal.encoding, "backslashreplace").decode(terminal.encoding))
     return 0
 
 
@@ -45,3 +47,66 @@ def meaning(path: Path) -> str:
         if line.startswith("#") and not line.startswith("# @"):
             return line.lstrip("# ")
     return ""
+
+
+def fields(docstring: str) -> dict[str, str]:
+    """Return what the lines ``Formula: `` and ``Paper: `` of a docstring say, each as one line.
+
+    Each goes on to the next of them or to a blank line.
+    """
+    ends = "|".join(rf"{name}: " for name in FIELDS)
+    pattern = rf"^({'|'.join(FIELDS)}): (.*?)(?=\n(?:{ends})|\n\s*\n|\Z)"
+    found = re.findall(pattern, inspect.cleandoc(docstring), re.DOTALL | re.MULTILINE)
+    return {name: _one_line(text) for name, text in found}
+
+
+def _groups() -> dict[str, list[Path]]:
+    """Return the YAML files of each group, one per option."""
+    from ganrun.hydra_app import config_folder
+
+    found = {path.name: sorted(path.glob("*.yaml")) for path in sorted(config_folder().iterdir()) if path.is_dir()}
+    return {group: paths for group, paths in found.items() if paths}
+
+
+def _find(word: str, known: dict[str, list[Path]]) -> str:
+    """Return the group that ``word`` means: `ganrun list losses` is what one types, and the folder is called loss."""
+    plurals = {plural: group for group in known for plural in (f"{group}s", f"{group}es", f"{group[:-1]}ies")}
+    group = word if word in known else plurals.get(word)
+    if group is None:
+        raise ConfigError(f"there is no group '{word}'; there are {', '.join(known)}.{did_you_mean(word, known)}")
+    return group
+
+
+def _in_brief(group: str, paths: list[Path], width: int) -> str:
+    """Return one entry per option: its name, and beside it its meaning."""
+    names = [f"  {group}={path.stem}  " for path in paths]
+    column = max(map(len, names))
+    rows = zip(names, map(meaning, paths), strict=True)
+    return "\n".join(_wrapped(text, width, name.ljust(column), " " * column) for name, text in rows)
+
+
+def _in_full(group: str, paths: list[Path], width: int) -> str:
+    """Return a paragraph per option: its name, and below it its meaning, formula and paper."""
+    classes = options(group) if group in ROOMS else {}
+    paragraphs = []
+    for path in paths:
+        docstring = (classes[path.stem].__doc__ or "") if path.stem in classes else ""
+        found = fields(docstring)
+        first = _one_line(docstring.partition("\n")[0]) if found else meaning(path)
+        lines = [first, *(f"{name}: {found[name]}" for name in FIELDS if name in found)]
+        rows = [_wrapped(line, width, "    ", " " * (4 if line is first else 6)) for line in lines]
+        paragraphs.append("\n".join([f"  {group}={path.stem}", *rows]))
+    return "\n\n".join(paragraphs) + "\n"
+
+
+def _one_line(text: str) -> str:
+    """Return ``text`` of a docstring on one line, without the marks of code."""
+    return " ".join(text.replace("``", "").split())
+
+
+def _wrapped(text: str, width: int, first: str, rest: str) -> str:
+    """Return ``text`` in lines of at most ``width`` columns, but for words that are longer, indented as said."""
+    width = max(width, len(rest) + NARROWEST)
+    return textwrap.fill(
+        text, width, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    )

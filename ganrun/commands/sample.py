@@ -1,4 +1,4 @@
-"""``ganrun sample``: draw from the generator of a trained run, into a picture or an array file."""
+"""``ganrun sample``: draw from a trained run, walk through its latent space, or find the latents of examples."""
 
 from __future__ import annotations
 
@@ -6,32 +6,77 @@ import dataclasses
 import os
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganrun.config import check_plain
 from ganrun.errors import ConfigError, GanrunError, did_you_mean, tell
 from ganrun.hydra_app import Arguments, hand_over, preflight
-from ganrun.registry import number
+from ganrun.registry import choice, number
 from ganrun.rundir import find_run, load_config
 
 if TYPE_CHECKING:
     import numpy as np
     from omegaconf import DictConfig
 
-BATCH = 512  # samples drawn at once
+    from ganrun.config import Train
+    from ganrun.game.method import Gan
+
+MODES = ("random", "interpolate", "walk", "truncate")
 FORMATS = (".png", ".npy", ".npz")
+MOST = 10_000_000  # samples in one file
+FRAMES = 2000  # of an animation
+# What each thing to do reads beside run, n, seed, out and average, with its default.
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "mode=random": {"n": 64},
+    "mode=interpolate": {"n": 8, "steps": 8},
+    "mode=walk": {"n": 8, "steps": 16},
+    "mode=truncate": {"n": 64, "truncation": 0.5},
+    "project": {"n": MOST, "key": None, "starts": 8, "iterations": 500},
+    "reconstruct": {"n": MOST, "key": None},
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """What ``ganrun sample`` may be told."""
+    """What ``ganrun sample`` may be told. What is None has a default where it is read (:data:`DEFAULTS`)."""
 
     run: str = "latest"
-    n: int = number(64, low=1, high=10_000_000)
+    n: int | None = number(None, low=1, high=MOST)
     seed: int = number(0, low=0, high=2**32 - 1)
     out: str = "samples.png"
     average: bool = True
+    label: int | None = number(None, low=0, high=2**31 - 1)
+    mode: str = choice("random", MODES)
+    steps: int | None = number(None, low=2, high=10_000)
+    truncation: float | None = number(None, above=0.0, high=100.0)
+    project: str | None = None
+    reconstruct: str | None = None
+    key: str | None = None
+    starts: int | None = number(None, low=1, high=512)
+    iterations: int | None = number(None, low=1, high=1_000_000)
+
+    @property
+    def task(self) -> str:
+        """Which of :data:`DEFAULTS` this is."""
+        named = [name for name in ("project", "reconstruct") if getattr(self, name) is not None]
+        return named[0] if named else f"mode={self.mode}"
+
+    @property
+    def told(self) -> str:
+        """The task as one would type it."""
+        return self.task if self.task.startswith("mode=") else f"{self.task}=FILE"
+
+    @property
+    def target(self) -> Path:
+        """The file to write."""
+        return Path(self.out).expanduser()
+
+    @property
+    def source(self) -> Path:
+        """The file whose examples are looked for."""
+        return Path(self.project or self.reconstruct or "").expanduser()
 
 
 def main(words: list[str]) -> int:
@@ -45,13 +90,46 @@ def main(words: list[str]) -> int:
 
 def _inspect(node: dict[str, Any]) -> tuple[Sample, Path]:
     asked = check_plain(Sample, node)
-    suffix = Path(asked.out).suffix.lower()
-    if suffix not in FORMATS:
-        raise ConfigError(f"out must end in {', '.join(FORMATS)}, not '{suffix}'.{did_you_mean(suffix, FORMATS)}")
-    folder = Path(asked.out).expanduser().resolve().parent
+    _require_format(asked)
+    folder = asked.target.resolve().parent
     if not os.path.isdir(folder):  # noqa: PTH112 (pathlib raises on a name too long)
         raise ConfigError(f"out: there is no folder {folder}.")
-    return asked, find_run(asked.run)
+    _require_fitting(asked)
+    run = find_run(asked.run)
+    if asked.task in ("project", "reconstruct"):
+        from ganrun.inference.inputs import require_inputs
+
+        require_inputs(asked.source, asked.key)
+    filled = {name: value for name, value in DEFAULTS[asked.task].items() if getattr(asked, name) is None}
+    asked = dataclasses.replace(asked, **filled)
+    if (asked.n or 0) * (asked.steps or 1) > MOST:
+        raise ConfigError(f"n={asked.n} times steps={asked.steps} is more than {MOST} samples.")
+    if asked.target.suffix.lower() == ".gif" and (asked.n or 0) * (asked.steps or 0) > FRAMES:
+        raise ConfigError(f"n={asked.n} times steps={asked.steps} is more than the {FRAMES} frames of an animation.")
+    return asked, run
+
+
+def _require_format(asked: Sample) -> None:
+    suffix = asked.target.suffix.lower()
+    allowed = (*FORMATS, ".gif") if asked.task == "mode=walk" else FORMATS
+    if asked.task in ("project", "reconstruct"):
+        allowed = (".png", ".npz")
+    if suffix not in allowed:
+        where = f" with {asked.told}" if suffix in (*FORMATS, ".gif") else ""
+        listed = ", ".join(allowed)
+        raise ConfigError(f"out must end in {listed}{where}, not '{suffix}'.{did_you_mean(suffix, allowed)}")
+
+
+def _require_fitting(asked: Sample) -> None:
+    """Refuse settings that would be passed over in silence."""
+    if asked.project is not None and asked.reconstruct is not None:
+        raise ConfigError("give project=FILE or reconstruct=FILE, not both.")
+    if asked.task in ("project", "reconstruct") and asked.mode != "random":
+        raise ConfigError(f"mode={asked.mode} draws samples, {asked.told} draws none: leave one of them out.")
+    for name in ("steps", "truncation", "key", "starts", "iterations"):
+        homes = [task for task, own in DEFAULTS.items() if name in own]
+        if getattr(asked, name) is not None and asked.task not in homes:
+            raise ConfigError(f"{name} belongs to {' and '.join(homes)}; {asked.told} does not read it.")
 
 
 def _job(node: DictConfig) -> int:
@@ -61,64 +139,157 @@ def _job(node: DictConfig) -> int:
 
     try:
         device.prepare()
-        _sample(*_inspect(OmegaConf.to_container(node, resolve=True)))  # type: ignore[arg-type]
+        asked, run = _inspect(OmegaConf.to_container(node, resolve=True))  # type: ignore[arg-type]
+        _work(asked, run)
     except Exception as error:
         return tell(error)
     return 0
 
 
-def _sample(asked: Sample, run: Path) -> None:
-    import jax
-    import numpy as np
+def _work(asked: Sample, run: Path) -> None:
+    config = load_config(run)
+    density = config.dataset.density() if hasattr(config.dataset, "density") else None
+    if asked.target.suffix.lower() in (".png", ".gif") and density is None and len(config.dataset.shape) != 3:
+        raise ConfigError(f"there is no picture of {config.dataset.name}: write numbers with out=samples.npy.")
+    found = asked.task in ("project", "reconstruct")
+    if found:
+        from ganrun.inference.inputs import read_inputs
 
+        inputs = read_inputs(asked.source, asked.key, tuple(config.dataset.shape))[: asked.n]
+    if asked.task == "mode=truncate" and config.latent.prior == "uniform" and (asked.truncation or 0) > 1:
+        raise ConfigError("truncation must be at most 1 with latent.prior=uniform, whose latents it multiplies.")
+    method, state = _restore(config, density, run)
+    variables = state.average if asked.average else state.generator.variables
+    _require_label(asked, method)
+    told = f"of {config.dataset.name}, step {int(state.step)}, in {asked.target}"
+    if found:
+        _write_pairs(asked, method, variables, inputs, told)
+    else:
+        _write_samples(asked, method, variables, f"{run.name}, step {int(state.step)}", told)
+
+
+def _restore(config: Train, density: Any, run: Path) -> tuple[Gan, Any]:
     from ganrun import datasets
     from ganrun.checkpoints import Checkpoints
     from ganrun.game.method import Gan
-    from ganrun.writers import pictures
 
-    config = load_config(run)
     # Drawing needs the density behind the picture, but no training images: the shape of the data is enough.
-    density = config.dataset.density() if hasattr(config.dataset, "density") else None
     method = Gan(config, datasets.Data(train=None, held_out=None, shape=config.dataset.shape, density=density))
     if not (run / "checkpoints").is_dir():
         raise GanrunError(f"{run} has no checkpoint yet.")
     state, _ = Checkpoints(run / "checkpoints", read_only=True).restore(method.abstract())
-    variables = state.average if asked.average else state.generator.variables
-    key = jax.random.key(asked.seed)
-    # One program of one size, whatever n: memory stays bounded, and sample i depends on the seed and i alone.
-    starts = range(0, asked.n, BATCH)
-    drawn = [np.asarray(method.sample(variables, jax.random.fold_in(key, start), BATCH)) for start in starts]
-    samples = np.concatenate(drawn)[: asked.n]
-    out = Path(asked.out).expanduser()
-    if out.suffix.lower() == ".png":
-        picture = pictures.draw(samples, density, np.zeros(0), f"{run.name}, step {int(state.step)}")
-        _write(out, lambda path: path.write_bytes(picture))
-    elif out.suffix.lower() == ".npy":
-        _write(out, lambda path: _save_npy(path, samples))
+    return method, state
+
+
+def _require_label(asked: Sample, method: Gan) -> None:
+    """Refuse a label that the run does not have, and none where a whole row of latents would need the same."""
+    classes = len(method.game.weights)
+    if asked.label is not None and not classes:
+        raise ConfigError("label belongs to class-conditional runs; this one has no classes.")
+    if asked.label is None and classes and asked.task != "mode=random":
+        raise ConfigError(f"this run is class-conditional: choose a class with label=0 to label={classes - 1}.")
+    if (asked.label or 0) >= max(1, classes):
+        raise ConfigError(f"label must be at most {classes - 1}, not {asked.label}.")
+
+
+def _write_samples(asked: Sample, method: Gan, variables: Any, title: str, told: str) -> None:
+    import numpy as np
+
+    from ganrun.inference import pictures as rows
+    from ganrun.writers import pictures
+
+    samples, latents = _draw(asked, method, variables)
+    shape = tuple(method.data.shape)
+    suffix = asked.target.suffix.lower()
+    if suffix == ".gif":
+        content = rows.animation(samples.reshape(-1, *shape), method.data.density)
+    elif suffix == ".png" and asked.steps and len(shape) == 3:
+        content = rows.table(samples)
+    elif suffix == ".png":
+        content = pictures.draw(samples.reshape(-1, *shape), method.data.density, np.zeros(0), title)
+    elif suffix == ".npy":
+        content = samples
     else:
-        _write(out, lambda path: _save_npz(path, samples))
-    print(f"{asked.n} samples of {config.dataset.name}, step {int(state.step)}, in {out}")
+        content = {"samples": samples} if latents is None else {"samples": samples, "latents": latents}
+    _write(asked.target, content)
+    count = f"{asked.n} x {asked.steps}" if asked.steps else str(asked.n)
+    print(f"{count} samples {told}")
 
 
-def _save_npy(path: Path, samples: np.ndarray) -> None:
+def _draw(asked: Sample, method: Gan, variables: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the samples, and the latents behind them where those are more than noise."""
+    import jax
     import numpy as np
 
-    with path.open("wb") as file:
-        np.save(file, samples, allow_pickle=False)
+    from ganrun.inference import latents
+
+    n, game = asked.n or 0, method.game
+    if asked.mode == "random" and asked.label is None:
+        # One program of one size, whatever n: memory stays bounded, and sample i depends on the seed and i alone.
+        key = jax.random.key(asked.seed)
+        keys = [jax.random.fold_in(key, start) for start in range(0, n, latents.BATCH)]
+        return np.concatenate([np.asarray(method.sample(variables, key, latents.BATCH)) for key in keys])[:n], None
+    if asked.mode in ("random", "truncate"):
+        z = latents.draw(game, asked.seed, n, asked.truncation)
+    elif asked.mode == "walk":
+        z = latents.walk(latents.draw(game, asked.seed, n), game.prior, asked.steps or 0)
+    else:
+        ends = latents.draw(game, asked.seed, 2 * n)
+        z = latents.interpolate(ends[::2], ends[1::2], game.prior, asked.steps or 0)
+    z = z.astype(np.float32)
+    push = latents.pushing(method, asked.label)
+    samples = latents.through(partial(push, variables), z.reshape(-1, game.latent_dim))
+    return samples.reshape(*z.shape[:-1], *samples.shape[1:]), z
 
 
-def _save_npz(path: Path, samples: np.ndarray) -> None:
-    import numpy as np
+def _write_pairs(asked: Sample, method: Gan, variables: Any, inputs: np.ndarray, told: str) -> None:
+    from ganrun.inference import latents, pictures
+    from ganrun.inference.agreement import in_words, latent_error
+    from ganrun.inference.projection import project
 
-    with path.open("wb") as file:
-        np.savez_compressed(file, samples=samples)
+    game, push = method.game, latents.pushing(method, asked.label)
+    if asked.task == "reconstruct":
+        encode = _encoder(method, variables)
+        z = latents.through(encode, inputs)
+    else:
+        starts = asked.starts or 0
+        begins = latents.draw(game, asked.seed, len(inputs) * starts).reshape(len(inputs), starts, -1)
+        z = project(push, variables, inputs, begins, game.prior, asked.iterations or 0)
+    made = latents.through(partial(push, variables), z)
+    content = {"inputs": inputs, "latents": z, "reconstructions": made}
+    _write(asked.target, pictures.pairs(inputs, made) if asked.target.suffix.lower() == ".png" else content)
+    print(f"{len(inputs)} examples and their reconstructions {told}")
+    print(in_words(inputs, made))
+    print(f"latents: mean square {(z**2).mean():.3g} (of the prior {1 if game.prior == 'normal' else 1 / 3:.3g})")
+    if asked.task == "reconstruct":
+        drawn = latents.draw(game, asked.seed, latents.BATCH)
+        back = latents.through(encode, latents.through(partial(push, variables), drawn))
+        print(f"E(G(z)) against z: mean squared error over variance {latent_error(drawn, back):.3g}")
 
 
-def _write(out: Path, save: Callable[[Path], Any]) -> None:
+def _encoder(method: Gan, variables: Any) -> Callable[[Any], Any]:
+    if not method.game.infers:
+        raise ConfigError("this run has no encoder: train with inference=bigan, or use project=FILE.")
+    return partial(method.encode, variables)
+
+
+def _write(out: Path, content: bytes | np.ndarray | dict[str, np.ndarray]) -> None:
     """Write beside ``out`` and rename, so that ``out`` is whole or as it was."""
     try:
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=".ganrun-") as folder:
-            save(Path(folder) / out.name)
+            _save(Path(folder) / out.name, content)
             (Path(folder) / out.name).replace(out)
     except OSError as error:
         raise GanrunError(f"cannot write {out}: {error.strerror}.") from error
+
+
+def _save(path: Path, content: bytes | np.ndarray | dict[str, np.ndarray]) -> None:
+    import numpy as np
+
+    with path.open("wb") as file:
+        if isinstance(content, bytes):
+            file.write(content)
+        elif isinstance(content, dict):
+            np.savez_compressed(file, **content)  # type: ignore[arg-type]
+        else:
+            np.save(file, content, allow_pickle=False)

@@ -51,13 +51,15 @@ def _chosen(arguments: Arguments, kind: str) -> bool:
 def _inspect(node: dict[str, Any], resumed: bool) -> Train:
     """Check everything that can be checked before work starts: keys, ranges, shapes, files."""
     config = check(node)
-    config.architecture.build(config.dataset.shape, config.latent.dim)
-    config.probe.check(hasattr(config.dataset, "density"), config.dataset.name)
+    from ganrun.game.rules import game_of
+
+    game_of(config, config.dataset.shape)
+    config.probe.check(config.dataset)
     if hasattr(config.dataset, "examples") and config.batch_size > config.dataset.examples:
         examples = config.dataset.examples
         raise ConfigError(f"batch_size must be at most {examples}, the examples of {config.dataset.name}.")
     if hasattr(config.dataset, "check"):
-        config.dataset.check(data_folder(config))
+        config.dataset.check(data_folder(config), labels=config.conditional)
     if resumed and config.resume is not None:
         _refuse_changes(config)
     return config

@@ -14,7 +14,7 @@ from ganrun.errors import ConfigError, did_you_mean
 from ganrun.rundir import PLAN, find_run, find_sweep, hyperparameters, load_config, numbered_runs, relative, runs_of
 
 # Metrics of which more is better, and how those begin of which less is; of the others neither is.
-MORE = ("modes/covered", "modes/high_quality", "steps_per_second")
+MORE = ("modes/covered", "modes/high_quality", "modes/kl", "steps_per_second")
 LESS = ("jsd/", "kl/", "w1", "data_missed")
 USUAL = ("jsd/exact", "jsd/probe", "modes/covered", "D(x)", "D(G(z))", "critic/real", "critic/fake")
 

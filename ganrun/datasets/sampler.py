@@ -2,6 +2,7 @@
 
 A *source* is a pytree that lives on the device. ``source.minibatch(key, cursor, n)`` returns ``n`` examples and the
 cursor of the next call. There is no iterator to lose: the cursor is two integers inside the run's state.
+For class-conditional games a source gives the same examples with their labels, and labels alone.
 """
 
 from __future__ import annotations
@@ -32,11 +33,23 @@ class Source(Protocol):
     """What Algorithm 1 draws from: ``minibatch`` returns ``(n, *shape)`` float32 and the next cursor.
 
     ``SHARED`` names the fields that the runs of a population have in common: they are on the device once.
+    ``classes`` is how many labels there are, from 0 up; without any it is 0.
     """
 
     SHARED: ClassVar[tuple[str, ...]]
 
+    @property
+    def classes(self) -> int: ...
+
     def minibatch(self, key: jax.Array, cursor: Cursor, n: int) -> tuple[jax.Array, Cursor]: ...
+
+    def labelled(self, key: jax.Array, cursor: Cursor, n: int) -> tuple[jax.Array, jax.Array, Cursor]:
+        """Return what ``minibatch`` does, with the int32 labels ``(n,)`` of the examples in the middle."""
+        ...
+
+    def labels(self, key: jax.Array, n: int) -> jax.Array:
+        """Return ``n`` int32 labels drawn at random, each class as often as it is among the examples."""
+        ...
 
 
 @struct.dataclass
@@ -48,24 +61,60 @@ class Pixels:
             is several times slower.
         order: ``key_data`` of the key that all epoch orders derive from.
         shape: ``(height, width, channel)`` of one example.
+        targets: uint8 ``(examples,)``, the label of each example; None where they were not read.
+        classes: how many labels there are; 0 where they were not read.
     """
 
-    SHARED: ClassVar[tuple[str, ...]] = ("flat",)
+    SHARED: ClassVar[tuple[str, ...]] = ("flat", "targets")
 
     flat: jax.Array
     order: jax.Array
     shape: tuple[int, ...] = struct.field(pytree_node=False)
+    targets: jax.Array | None = None
+    classes: int = struct.field(pytree_node=False, default=0)
 
     def minibatch(self, key: jax.Array, cursor: Cursor, n: int) -> tuple[jax.Array, Cursor]:
         """Return ``(n, *shape)`` in [-1, 1]; every example comes exactly once per epoch (``n`` ≤ examples)."""
         del key  # the order is a function of the seed and the cursor
+        row, following = self._rows(cursor, n)
+        return self._images(row), following
+
+    def labelled(self, key: jax.Array, cursor: Cursor, n: int) -> tuple[jax.Array, jax.Array, Cursor]:
+        """Return what :meth:`minibatch` does, with the labels int32 ``(n,)`` in the middle.
+
+        Raises:
+            ValueError: the labels were not read.
+        """
+        del key
+        row, following = self._rows(cursor, n)
+        return self._images(row), self._known_targets()[row].astype(jnp.int32), following
+
+    def labels(self, key: jax.Array, n: int) -> jax.Array:
+        """Return the labels int32 ``(n,)`` of examples drawn at random, with replacement.
+
+        Raises:
+            ValueError: the labels were not read.
+        """
+        row = jax.random.randint(key, (n,), 0, self.flat.shape[0])
+        return self._known_targets()[row].astype(jnp.int32)
+
+    def _known_targets(self) -> jax.Array:
+        if self.targets is None:
+            raise ValueError("these images were loaded without their labels")
+        return self.targets
+
+    def _images(self, row: jax.Array) -> jax.Array:
+        return to_unit_range(self.flat[row]).reshape(len(row), *self.shape)
+
+    def _rows(self, cursor: Cursor, n: int) -> tuple[jax.Array, Cursor]:
+        """Return the rows ``(n,)`` of the minibatch at ``cursor``, and the cursor of the next."""
         examples = self.flat.shape[0]
         position = cursor.offset + jnp.arange(n, dtype=jnp.int32)
         epoch = cursor.epoch + (position >= examples)
         row = permuted(self.order, epoch, position % examples, examples)
         offset = cursor.offset + n
         following = Cursor(epoch=cursor.epoch + (offset >= examples), offset=offset % examples)
-        return to_unit_range(self.flat[row]).reshape(n, *self.shape), following
+        return row, following
 
 
 def to_unit_range(pixels: jax.Array) -> jax.Array:

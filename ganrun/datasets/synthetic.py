@@ -28,6 +28,8 @@ class Mixture:
         means: float32 ``(modes, dim)``.
         stds: float32 ``(modes,)``, standard deviation along each axis.
         weights: float32 ``(modes,)``, summing to 1.
+
+    The label of a sample is the component that it came from.
     """
 
     SHARED: ClassVar[tuple[str, ...]] = ()
@@ -36,12 +38,26 @@ class Mixture:
     stds: jax.Array
     weights: jax.Array
 
+    @property
+    def classes(self) -> int:
+        """How many components there are to tell apart: 0 where there is only one."""
+        return classes_of(self.means.shape[0])
+
     def minibatch(self, key: jax.Array, cursor: Cursor, n: int) -> tuple[jax.Array, Cursor]:
         """Return ``n`` fresh samples ``(n, dim)``; the cursor stays where it is."""
+        x, _, cursor = self.labelled(key, cursor, n)
+        return x, cursor
+
+    def labelled(self, key: jax.Array, cursor: Cursor, n: int) -> tuple[jax.Array, jax.Array, Cursor]:
+        """Return what :meth:`minibatch` does, with each sample's component, int32 ``(n,)``, in the middle."""
         mode_key, noise_key = jax.random.split(key)
-        mode = jax.random.choice(mode_key, self.means.shape[0], (n,), p=self.weights)
+        mode = self.labels(mode_key, n)
         noise = jax.random.normal(noise_key, (n, self.means.shape[1]))
-        return self.means[mode] + self.stds[mode, None] * noise, cursor
+        return self.means[mode] + self.stds[mode, None] * noise, mode, cursor
+
+    def labels(self, key: jax.Array, n: int) -> jax.Array:
+        """Return ``n`` components at random, each as often as it weighs, int32 ``(n,)``."""
+        return jax.random.choice(key, self.means.shape[0], (n,), p=self.weights).astype(jnp.int32)
 
     def log_density(self, x: np.ndarray) -> np.ndarray:
         """Return log p(x) in nats for ``x`` of shape ``(n, dim)``, computed in double precision on the host."""
@@ -63,10 +79,18 @@ def mixture(means: np.ndarray, stds: np.ndarray | float, weights: np.ndarray | N
     )
 
 
+def classes_of(components: int) -> int:
+    """Return how many classes a mixture of so many ``components`` has: one alone is no class."""
+    return components if components > 1 else 0
+
+
 @register("dataset", "gaussian")
 @dataclass(frozen=True)
 class Gaussian:
-    """One normal distribution on the line: N(mean, std^2)."""
+    """One normal distribution on the line.
+
+    Formula: p(x) = N(x; mean, std²)
+    """
 
     name: str = "gaussian"
     mean: float = number(0.0)
@@ -74,16 +98,26 @@ class Gaussian:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Shape of one example."""
         return (1,)
 
+    @property
+    def classes(self) -> int:
+        """How many classes there are; 0 without any."""
+        return 0
+
     def density(self) -> Mixture:
+        """Return the density, which is the source of samples too."""
         return mixture(np.array([[self.mean]]), self.std)
 
 
 @register("dataset", "mixture1d")
 @dataclass(frozen=True)
 class Mixture1d:
-    """A mixture of normal distributions on the line, one entry of each list per component."""
+    """A mixture of normal distributions on the line, one entry of each list per component.
+
+    Formula: p(x) = sum_i weights_i N(x; means_i, stds_i²), with weights that sum to 1 once normalised
+    """
 
     name: str = "mixture1d"
     means: tuple[float, ...] = number((-1.5, 2.0))
@@ -100,16 +134,27 @@ class Mixture1d:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Shape of one example."""
         return (1,)
 
+    @property
+    def classes(self) -> int:
+        """How many classes there are; 0 without any."""
+        return classes_of(len(self.means))
+
     def density(self) -> Mixture:
+        """Return the density, which is the source of samples too."""
         return mixture(np.array(self.means)[:, None], np.array(self.stds), np.array(self.weights))
 
 
 @register("dataset", "ring")
 @dataclass(frozen=True)
 class Ring:
-    """Gaussians evenly spaced on a circle in the plane (8 of them in most papers)."""
+    """Gaussians evenly spaced on a circle in the plane (8 of them in most papers).
+
+    Formula: p(x) = 1/modes sum_i N(x; radius (cos a_i, sin a_i), std² I), a_i = 2π i / modes, i = 0 ... modes - 1
+    Paper: Metz et al. 2017, "Unrolled generative adversarial networks", section 3.1.
+    """
 
     name: str = "ring"
     modes: int = number(8, low=1, high=1000)
@@ -118,9 +163,16 @@ class Ring:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Shape of one example."""
         return (2,)
 
+    @property
+    def classes(self) -> int:
+        """How many classes there are; 0 without any."""
+        return classes_of(self.modes)
+
     def density(self) -> Mixture:
+        """Return the density, which is the source of samples too."""
         angle = 2 * np.pi * np.arange(self.modes) / self.modes
         return mixture(self.radius * np.stack([np.cos(angle), np.sin(angle)], axis=1), self.std)
 
@@ -128,7 +180,12 @@ class Ring:
 @register("dataset", "grid")
 @dataclass(frozen=True)
 class Grid:
-    """Gaussians on a square grid in the plane, centred on the origin (5 x 5 in most papers)."""
+    """Gaussians on a square grid in the plane, centred on the origin (5 x 5 in most papers).
+
+    Formula: p(x) = 1/side² sum_ij N(x; spacing (i - c, j - c), std² I), c = (side - 1)/2, i, j = 0 ... side - 1
+    Paper: Dumoulin et al. 2017, "Adversarially learned inference"; Srivastava et al. 2017, "VEEGAN: reducing mode
+    collapse in GANs using implicit variational learning".
+    """
 
     name: str = "grid"
     side: int = number(5, low=1, high=100)
@@ -137,8 +194,15 @@ class Grid:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Shape of one example."""
         return (2,)
 
+    @property
+    def classes(self) -> int:
+        """How many classes there are; 0 without any."""
+        return classes_of(self.side**2)
+
     def density(self) -> Mixture:
+        """Return the density, which is the source of samples too."""
         line = self.spacing * (np.arange(self.side) - (self.side - 1) / 2)
         return mixture(np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2), self.std)

@@ -15,7 +15,6 @@ from ganrun.architectures.maxout import MaxoutGenerator
 from ganrun.architectures.mlp import MlpGenerator
 from ganrun.divergence.plane_cover import Triangles, doubled_areas
 
-LEAKY = 0.2
 NORM_EPSILON = 1e-5  # of flax's and our batch normalisation
 BLOCK = 2**20  # pieces times units that are cut together
 PRECISION = 1e-12  # of images
@@ -37,7 +36,8 @@ class Rectifiers:
 
 def rectifiers(generator: Any, variables: Any) -> Rectifiers | None:
     """Return ``generator`` with ``variables`` as plain layers, in double precision; None where it is something else."""
-    if not isinstance(generator, (MlpGenerator, MaxoutGenerator)) or len(generator.shape) != 1:
+    known = isinstance(generator, (MlpGenerator, MaxoutGenerator)) and not generator.classes
+    if not known or len(generator.shape) != 1:
         return None
     layers = []
     for index in range(len(generator.hidden) + 1):
@@ -49,7 +49,7 @@ def rectifiers(generator: Any, variables: Any) -> Rectifiers | None:
             scale = norm["scale"] / np.sqrt(seen["var"] + NORM_EPSILON)
             kernel, bias = kernel * scale, (bias - seen["mean"]) * scale + norm["bias"]
         layers.append((kernel, bias))
-    return Rectifiers(tuple(layers), LEAKY if isinstance(generator, MlpGenerator) else 0.0)
+    return Rectifiers(tuple(layers), generator.slope if isinstance(generator, MlpGenerator) else 0.0)
 
 
 NORM = ("params", "batch_stats")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -36,7 +37,7 @@ class Probe:
     every: int = number(0, low=0, high=2**31 - 1)
     budget: float = number(0.2, low=0.05, high=1000.0)
 
-    def check(self, endless: bool, dataset: str) -> None:
+    def check(self, dataset: Any) -> None:
         """Raise :class:`ConfigError` where this probe cannot work on ``dataset``."""
 
     def measure(self, data: Side, model: Side, seed: int, step: int) -> dict[str, float]:
@@ -48,6 +49,10 @@ class Probe:
 @dataclass(frozen=True)
 class Measuring(Probe, ABC):
     """A probe that looks: how it estimates is its own."""
+
+    def check(self, dataset: Any) -> None:
+        if hasattr(dataset, "source"):
+            raise ConfigError(f"{dataset.name} has no density, so no divergence can be measured: use probe=off.")
 
     def measure(self, data: Side, model: Side, seed: int, step: int) -> dict[str, float]:
         """Return the tags of one look: ``jsd/probe`` and what belongs to it, in nats, and the seconds it took."""
@@ -78,14 +83,19 @@ class Off(Probe):
 @register("probe", "streaming")
 @dataclass(frozen=True)
 class Streaming(Measuring):
-    """Fresh examples of both sides for every part of the probe."""
+    """Classifiers D that learn and are scored on fresh examples of both sides: for data that can be drawn without end.
+
+    Formula: JSD(data, model) ≥ log 2 + E log D(x) / 2 + E log(1 - D(G(z))) / 2 for any D
+    Paper: Goodfellow et al. 2014, "Generative adversarial nets", section 4.1.
+    """
 
     name: str = "streaming"
 
-    def check(self, endless: bool, dataset: str) -> None:
-        if not endless:
+    def check(self, dataset: Any) -> None:
+        super().check(dataset)
+        if not hasattr(dataset, "density"):
             raise ConfigError(
-                f"probe=streaming needs data without end, and {dataset} is a finite set: use probe=stack."
+                f"probe=streaming needs data without end, and {dataset.name} is a finite set: use probe=stack."
             )
 
     def estimate(self, data: Side, model: Side, seed: int) -> Estimate:
@@ -98,7 +108,12 @@ class Streaming(Measuring):
 @register("probe", "stack")
 @dataclass(frozen=True)
 class Stack(Measuring):
-    """Held-out data against as many samples, cross-fitted.
+    """Classifiers D cross-fitted on held-out data and as many samples: for finite datasets.
+
+    Formula: JSD(data, model) ≥ log 2 + E log D(x) / 2 + E log(1 - D(G(z))) / 2, with each example judged by a D that
+    has not seen it
+    Paper: Goodfellow et al. 2014, "Generative adversarial nets", section 4.1; the combination of the classifiers:
+    Wolpert 1992, "Stacked generalization", and Breiman 1996, "Stacked regressions".
 
     A model that has learned its training data by heart is compared with data that it has not seen. Few rows repeated
     often show as a divergence; the whole training set replayed looks like fresh data, which is all that it can look

@@ -21,6 +21,7 @@ from ganrun.game.method import Gan
 from ganrun.rundir import load_config, relative
 
 if TYPE_CHECKING:
+    from ganrun.divergence.plane_pieces import Rectifiers
     from ganrun.game.state import State
 
 POINTS, IMAGES = 4096, 512  # samples per call of the one program: points are small, images are not
@@ -55,11 +56,21 @@ def generator_side(label: str, method: Gan, variables: Any) -> Side:
         label,
         shape,
         draw=_drawing(method, variables, batch),
-        push=_pushing(method, variables, batch),
+        push=None if method.game.weights else _pushing(method, variables, batch),
         prior=method.game.prior,
         latent_dim=method.game.latent_dim,
-        layers=rectifiers(method.game.generator, variables) if shape == (2,) and method.game.latent_dim == 2 else None,
+        layers=_layers(method, variables) if shape == (2,) and method.game.latent_dim == 2 else None,
     )
+
+
+def _layers(method: Gan, variables: Any) -> Rectifiers | None:
+    """Return the generator's layers, where it is one whose linear pieces can be followed."""
+    generator = method.game.generator
+    if method.game.weights:
+        return None
+    if method.game.infers:
+        generator, variables = generator.generator, {part: own["generator"] for part, own in variables.items() if own}
+    return rectifiers(generator, variables)
 
 
 def _restore(config: Train, folder: Path) -> tuple[Gan, State]:

@@ -1,8 +1,8 @@
 """Algorithm 1 of Goodfellow et al. 2014 as one pure function.
 
-k discriminator updates, each on a fresh minibatch of noise and of data, then one generator update on fresh noise
-against the *new* discriminator (and on fresh data, for the losses that compare the two). ``state.numbers`` are arrays,
-so nothing here depends on their values.
+k discriminator updates, each on a fresh minibatch of noise and of data, then one generator update (or several) on
+fresh noise against the *new* discriminator, and on fresh data too for the losses that compare the two.
+``state.numbers`` are arrays, so nothing here depends on their values.
 """
 
 from __future__ import annotations
@@ -13,40 +13,28 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from ganrun.datasets.sampler import Cursor, Source
-from ganrun.game.losses import readings
-from ganrun.game.state import READINGS, Game, Player, Readout, State, Tree
+from ganrun.game.held_out import Exam
+from ganrun.game.players import Beside, pack
+from ganrun.game.state import Game, Player, Readout, State, Tree
+from ganrun.game.turns import Taken, discriminator_turn, generator_turn, optimizer, share_done, silence
 
-DISCRIMINATOR_REPORTS = ("loss/discriminator", "grad_norm/discriminator")
-DATA = 3  # name of the generator's data key beside the three that its step splits off
-
-
-def draw_noise(game: Game, key: jax.Array, n: int) -> jax.Array:
-    """Return ``(n, latent_dim)`` draws of the prior: standard normal, or uniform on [-1, 1]."""
-    shape = (n, game.latent_dim)
-    if game.prior == "uniform":
-        return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
-    return jax.random.normal(key, shape)
-
-
-def forward(module: Any, params: Tree, stats: Tree, x: jax.Array, key: jax.Array) -> tuple[jax.Array, Tree]:
-    """Run ``module`` in training mode; return its output and the batch statistics after it."""
-    output, new = module.apply(
-        {"params": params, "batch_stats": stats}, x, train=True, rngs={"dropout": key}, mutable=["batch_stats"]
-    )
-    return output, new.get("batch_stats", stats)
+AGAIN = 100  # names of the generator's keys from its second update in a step on
 
 
 def create(game: Game, numbers: Tree, seed: jax.Array, example: jax.Array) -> State:
     """Return the state before the first step. ``example`` is ``(1, *shape)`` and gives only the shape of the data."""
     key = jax.random.key(seed)
     generator_key, discriminator_key = jax.random.split(jax.random.fold_in(key, 0))
-    generator = _create_player(game.generator, jnp.zeros((1, game.latent_dim)), generator_key)
-    discriminator = _create_player(game.discriminator, example, discriminator_key)
+    labels: Beside = {"y": jnp.zeros((1,), jnp.int32)} if game.weights else {}
+    latent = jnp.zeros((1, game.latent_dim))
+    shown = pack(jnp.concatenate([example] * game.packing), game.packing)
+    generator = _create_player(game.generator, latent, generator_key, labels)
+    beside = labels | ({"z": latent} if game.infers else {})
+    discriminator = _create_player(game.discriminator, shown, discriminator_key, beside)
     zero = jnp.zeros((), jnp.int32)
-    start = {name: _optimizer(game, numbers, name, zero) for name in ("generator", "discriminator")}
+    start = {name: optimizer(game, numbers, name, zero) for name in ("generator", "discriminator")}
     return State(
         step=zero,
         key=key,
@@ -59,28 +47,21 @@ def create(game: Game, numbers: Tree, seed: jax.Array, example: jax.Array) -> St
     )
 
 
-def _create_player(module: Any, example: jax.Array, key: jax.Array) -> Player:
-    variables = module.init({"params": key}, example, train=False)
+def _create_player(module: Any, example: jax.Array, key: jax.Array, beside: Beside) -> Player:
+    variables = module.init({"params": key}, example, train=False, **beside)
     return Player(params=variables["params"], stats=variables.get("batch_stats", {}), optimizer=())
 
 
-def _optimizer(game: Game, numbers: Tree, player: str, step: jax.Array) -> optax.GradientTransformation:
-    rule = getattr(game, f"{player}_optimizer")
-    return rule.transform(step, numbers["run"]["steps"], numbers["optimizer"][player])
+def update(game: Game, state: State, source: Source, held_out: Source | None = None) -> State:
+    """One iteration of Algorithm 1: the whole outer loop body.
 
-
-def update(game: Game, state: State, source: Source) -> State:
-    """One iteration of Algorithm 1: the whole outer loop body."""
+    ``held_out`` is what a schedule that watches the discriminator examines it on; None: ``source``.
+    """
     step_key = jax.random.fold_in(state.key, state.step + 1)  # 0 went to the initial parameters
     discriminator_key, generator_key = jax.random.split(step_key)
-    k = game.schedule.discriminator_steps(state.step, state.numbers["schedule"])
-
-    discriminator_step = partial(_discriminator_step, game, state, source, discriminator_key)
-    silent = dict.fromkeys((*READINGS[game.loss.reads], *DISCRIMINATOR_REPORTS), jnp.zeros(()))
-    discriminator, cursor, seen = jax.lax.fori_loop(
-        0, k, discriminator_step, (state.discriminator, state.cursor, silent)
-    )
-    generator, cursor, felt = _generator_step(game, state, source, generator_key, discriminator, cursor)
+    (discriminator, cursor, seen), k = _discriminator(game, state, source, held_out or source, discriminator_key)
+    opponent = state.discriminator if game.schedule.order == "simultaneous" else discriminator
+    generator, cursor, felt = _generator(game, state, source, generator_key, opponent, cursor)
 
     reports = seen | felt | {"schedule/k": k}
     step = state.step + 1
@@ -95,59 +76,42 @@ def update(game: Game, state: State, source: Source) -> State:
     )
 
 
-def _discriminator_step(game: Game, state: State, source: Source, key: jax.Array, i: jax.Array, carry: Any) -> Any:
-    """Lines 4-8 of Algorithm 1: ascend V in D, G held fixed. Reports are taken at D before its update."""
-    discriminator, cursor, _ = carry
-    data_key, noise_key, fixed_key, real_key, fake_key = jax.random.split(jax.random.fold_in(key, i), 5)
-    real, cursor = source.minibatch(data_key, cursor, game.batch_size)
-    noise = draw_noise(game, noise_key, game.batch_size)
-    fake, _ = forward(game.generator, state.generator.params, state.generator.stats, noise, fixed_key)
+def _discriminator(
+    game: Game, state: State, source: Source, held_out: Source, key: jax.Array
+) -> tuple[Taken, jax.Array]:
+    """Return the discriminator after its turns, and how many they were."""
+    schedule, numbers = game.schedule, state.numbers["schedule"]
+    most = schedule.discriminator_steps(state.step, share_done(state), numbers)
+    turn = partial(discriminator_turn, game, state, source, key, state.generator)
+    start = (state.discriminator, state.cursor, silence(game))
+    if not schedule.adaptive:
+        return jax.lax.fori_loop(0, most, turn, start), most
+    exam = Exam.draw(game, state, held_out, key)
 
-    def loss(params: Tree) -> tuple[jax.Array, Any]:
-        real_logits, stats = forward(game.discriminator, params, discriminator.stats, real, real_key)
-        fake_logits, stats = forward(game.discriminator, params, stats, fake, fake_key)
-        return game.loss.discriminator(real_logits, fake_logits, state.numbers["loss"]), (
-            real_logits,
-            fake_logits,
-            stats,
-        )
+    def goes_on(carry: Any) -> jax.Array:
+        i, _, progress = carry
+        return (i == 0) | ((i < most) & schedule.goes_on(progress, numbers))
 
-    (value, (real_logits, fake_logits, stats)), gradient = jax.value_and_grad(loss, has_aux=True)(discriminator.params)
-    seen = readings(game.loss.reads, real_logits, fake_logits)
-    seen |= dict(zip(DISCRIMINATOR_REPORTS, (value, optax.tree.norm(gradient)), strict=True))
-    return _descend(game, state, "discriminator", discriminator, gradient, stats), cursor, seen
+    def one_more(carry: Any) -> Any:
+        i, taken, progress = carry
+        taken = turn(i, taken)
+        return i + 1, taken, schedule.after(progress, *exam.of(taken[0]), numbers)
 
-
-def _generator_step(
-    game: Game, state: State, source: Source, key: jax.Array, discriminator: Player, cursor: Cursor
-) -> tuple[Player, Cursor, dict[str, jax.Array]]:
-    """Lines 12-13 of Algorithm 1: descend the generator's loss against the discriminator as it is now.
-
-    As in Algorithm 1 this step draws no data and the loss gets None for its real logits, unless it asks for them.
-    """
-    noise_key, fake_key, judge_key = jax.random.split(key, 3)
-    noise = draw_noise(game, noise_key, game.batch_size)
-    real_logits = None
-    if game.loss.generator_sees_data:
-        # Split off by a name of its own: the losses that see no data draw what they always drew.
-        data_key, real_key = jax.random.split(jax.random.fold_in(key, DATA))
-        real, cursor = source.minibatch(data_key, cursor, game.batch_size)
-        real_logits, _ = forward(game.discriminator, discriminator.params, discriminator.stats, real, real_key)
-
-    def loss(params: Tree) -> tuple[jax.Array, Tree]:
-        fake, stats = forward(game.generator, params, state.generator.stats, noise, fake_key)
-        logits, _ = forward(game.discriminator, discriminator.params, discriminator.stats, fake, judge_key)
-        return game.loss.generator(real_logits, logits, state.numbers["loss"]), stats
-
-    (value, stats), gradient = jax.value_and_grad(loss, has_aux=True)(state.generator.params)
-    player = _descend(game, state, "generator", state.generator, gradient, stats)
-    return player, cursor, {"loss/generator": value, "grad_norm/generator": optax.tree.norm(gradient)}
+    first = schedule.before(*exam.of(state.discriminator))
+    k, taken, _ = jax.lax.while_loop(goes_on, one_more, (jnp.zeros((), jnp.int32), start, first))
+    return taken, k
 
 
-def _descend(game: Game, state: State, name: str, player: Player, gradient: Tree, stats: Tree) -> Player:
-    rule = _optimizer(game, state.numbers, name, state.step)
-    change, optimizer = rule.update(gradient, player.optimizer, player.params)
-    return Player(params=optax.apply_updates(player.params, change), stats=stats, optimizer=optimizer)
+def _generator(game: Game, state: State, source: Source, key: jax.Array, opponent: Player, cursor: Cursor) -> Taken:
+    """Return the generator after its turns."""
+    taken = generator_turn(game, state, source, key, opponent, state.generator, cursor)
+
+    def again(i: jax.Array, taken: Taken) -> Taken:
+        generator, cursor, _ = taken
+        return generator_turn(game, state, source, jax.random.fold_in(key, AGAIN + i), opponent, generator, cursor)
+
+    more = game.schedule.generator_steps - 1
+    return jax.lax.fori_loop(0, more, again, taken) if more else taken
 
 
 def _follow(state: State, generator: Player) -> Tree:

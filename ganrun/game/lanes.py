@@ -70,8 +70,10 @@ class Lanes:
 
     def _training(self) -> Any:
         if "training" not in self._programs:
-            arguments = (jax.eval_shape(self.init), self._train, jax.ShapeDtypeStruct((), jnp.int32))
-            self._programs["training"] = compiled(_advance, (self._game, self._train_own), arguments, self._options)
+            state = jax.eval_shape(self.init)
+            arguments = (state, self._train, self._held_out, jax.ShapeDtypeStruct((), jnp.int32))
+            static = (self._game, self._train_own, self._held_out_own)
+            self._programs["training"] = compiled(_advance, static, arguments, self._options)
         return self._programs["training"]
 
     def _looking(self, n: int, points: Sequence[np.ndarray]) -> Any:
@@ -83,7 +85,7 @@ class Lanes:
 
     def advance(self, state: State, n: int) -> tuple[State, Report]:
         """Run ``n`` iterations in every lane; ``state`` is consumed. The report's arrays have a first axis of lanes."""
-        return self._training()(state, self._train, jnp.int32(n))
+        return self._training()(state, self._train, self._held_out, jnp.int32(n))
 
     def compile(self) -> None:
         """Compile the training program, where it has not been."""
@@ -150,12 +152,22 @@ def in_lanes(game: Game) -> Game:
 
     XLA's would become grouped convolutions, which are slow on every device.
     """
-    open_form = {
-        name: player.clone(form="matmul")
-        for name in ("generator", "discriminator")
-        if getattr(player := getattr(game, name), "form", None) == "auto"
+    players = {name: _as_products(getattr(game, name)) for name in ("generator", "discriminator")}
+    return dataclasses.replace(game, **players)
+
+
+def _as_products(network: Any) -> Any:
+    """Return ``network`` in that form, whatever it is wrapped in."""
+    inside = {
+        field.name: _as_products(getattr(network, field.name))
+        for field in dataclasses.fields(network)
+        if field.name in ("generator", "encoder", "module")
     }
-    return dataclasses.replace(game, **open_form)
+    if getattr(network, "form", None) == "auto":
+        inside["form"] = "matmul"
+    if not inside:
+        return network
+    return network.clone(**inside) if hasattr(network, "clone") else dataclasses.replace(network, **inside)
 
 
 def _distinct(source: Any, other: Any) -> list[jax.Array]:
@@ -177,15 +189,18 @@ def _create(game: Game, numbers: Tree, seeds: jax.Array, example: jax.Array) -> 
     return jax.vmap(lambda own, seed: create(game, own, seed, example))(numbers, seeds)
 
 
-@partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
-def _advance(game: Game, own: Own, state: State, source: Source, n: jax.Array) -> tuple[State, Report]:
-    step = jax.vmap(partial(_unless_failed, game), in_axes=(0, _axes(source, own)))
-    state = jax.lax.fori_loop(0, n, lambda _, now: step(now, source), state)
+@partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=3)
+def _advance(
+    game: Game, own: Own, held_out_own: Own, state: State, source: Source, held_out: Source, n: jax.Array
+) -> tuple[State, Report]:
+    axes = (0, _axes(source, own), _axes(held_out, held_out_own))
+    step = jax.vmap(partial(_unless_failed, game), in_axes=axes)
+    state = jax.lax.fori_loop(0, n, lambda _, now: step(now, source, held_out), state)
     return state, jax.vmap(report_of)(state.readout)
 
 
-def _unless_failed(game: Game, state: State, source: Source) -> State:
-    after = update(game, state, source)
+def _unless_failed(game: Game, state: State, source: Source, held_out: Source) -> State:
+    after = update(game, state, source, held_out)
     going = state.readout.bad_step == 0
     kept = jax.tree.map(lambda new, old: jnp.where(going, new, old), _without_key(after), _without_key(state))
     return dataclasses.replace(kept, key=state.key)

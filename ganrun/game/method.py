@@ -7,22 +7,22 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from ganrun.architectures import Networks
 from ganrun.config import Train
 from ganrun.datasets import Data
 from ganrun.datasets.sampler import Cursor, Source
 from ganrun.errors import ConfigError
-from ganrun.game.algorithm import create, draw_noise, update
+from ganrun.game.algorithm import create, update
+from ganrun.game.players import Beside, draw_data, draw_labels, draw_noise, pack, scores
+from ganrun.game.rules import game_of, numbers_of
 from ganrun.game.state import Game, Readout, State, Tree
-from ganrun.registry import static, traced
 
+LABELS = 1  # name of the key that labels are drawn with beside the noise
 RUNGS = 41  # arrows from z to x = G(z) in the picture of the line
 LOGITS = 512  # examples a side behind the histograms of logits: a picture of DCGAN must cost less than a second
 
@@ -50,6 +50,8 @@ class Snapshot:
         samples: ``(n, *shape)``, from the same noise at every snapshot of a run.
         real_logits: ``(LOGITS,)`` on held-out data (fewer where there are fewer).
         fake_logits: ``(LOGITS,)`` on samples.
+        real_labels: of that data, where the game is class-conditional; else empty.
+        fake_labels: of those samples.
         field: the discriminator's logits on the points that the picture needs, ``(points,)`` (may be empty).
         ladder: pairs (z, G(z)) ``(rungs, 2)`` at evenly spaced quantiles of the prior, where both are numbers; else
             empty.
@@ -58,6 +60,8 @@ class Snapshot:
     samples: jax.Array
     real_logits: jax.Array
     fake_logits: jax.Array
+    real_labels: jax.Array
+    fake_labels: jax.Array
     field: jax.Array
     ladder: jax.Array
 
@@ -70,7 +74,7 @@ class Gan:
         if rows is not None and config.batch_size > len(rows):
             raise ConfigError(f"batch_size must be at most {len(rows)}, the examples in the dataset.")
         self.game = game_of(config, data.shape)
-        self.numbers = _numbers(config)
+        self.numbers = numbers_of(config)
         self.data = data
         self.seed = config.seed
 
@@ -84,7 +88,7 @@ class Gan:
 
     def advance(self, state: State, n: int) -> tuple[State, Report]:
         """Run ``n`` iterations of Algorithm 1 on the device; ``state`` is consumed. Returns before they are done."""
-        return _advance(self.game, state, self.data.train, jnp.int32(n))
+        return _advance(self.game, state, self.data.train, self.data.held_out, jnp.int32(n))
 
     def sample(self, variables: Tree, key: jax.Array, n: int) -> jax.Array:
         """Return ``n`` samples ``(n, *shape)`` of the generator with ``variables`` (``state.average``, say)."""
@@ -94,6 +98,10 @@ class Gan:
         """Return G of ``latents`` ``(n, latent_dim)``, one sample ``(*shape)`` each, with ``variables``."""
         return _push(self.game, variables, latents)
 
+    def encode(self, variables: Tree, x: jax.Array) -> jax.Array:
+        """Return the latents ``(n, latent_dim)`` that the encoder finds for ``x``, where ``game.infers``."""
+        return _encode(self.game, variables, x)
+
     def snapshot(self, state: State, n: int, points: np.ndarray) -> tuple[Snapshot, Tree]:
         """Look at ``state``: ``n`` samples, and the discriminator on ``points`` ``(points, *shape)``.
 
@@ -102,49 +110,13 @@ class Gan:
         return _snapshot(self.game, state, self.data.held_out, jnp.asarray(points, jnp.float32), n)
 
 
-def game_of(config: Train, shape: tuple[int, ...]) -> Game:
-    """Return the static half of the run that ``config`` describes, for examples of ``shape``.
-
-    Equal games share their programs.
-    """
-    networks: Networks = config.architecture.build(shape, config.latent.dim)
-    return Game(
-        generator=networks.generator,
-        discriminator=networks.discriminator,
-        loss=static(config.loss),
-        schedule=static(config.schedule),
-        generator_optimizer=static(config.optimizer.generator),
-        discriminator_optimizer=static(config.optimizer.discriminator),
-        prior=config.latent.prior,
-        latent_dim=config.latent.dim,
-        batch_size=config.batch_size,
-    )
-
-
-def _numbers(config: Train) -> dict[str, Any]:
-    def array(value: float) -> jax.Array:
-        return jnp.asarray(value, jnp.int32 if isinstance(value, int) else jnp.float32)
-
-    numbers = {
-        "run": {"steps": float(config.steps), "log_every": config.log.every},
-        "loss": traced(config.loss),
-        "schedule": traced(config.schedule),
-        "optimizer": {
-            "generator": traced(config.optimizer.generator),
-            "discriminator": traced(config.optimizer.discriminator),
-        },
-        "ema": {"decay": config.ema.decay},
-    }
-    return jax.tree.map(array, numbers)
-
-
 _create = jax.jit(create, static_argnums=0)
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=1)
-def _advance(game: Game, state: State, source: Source, n: jax.Array) -> tuple[State, Report]:
+def _advance(game: Game, state: State, source: Source, held_out: Source, n: jax.Array) -> tuple[State, Report]:
     # The trip count is traced, so one program serves every length of call.
-    state = jax.lax.fori_loop(0, n, lambda _, now: update(game, now, source), state)
+    state = jax.lax.fori_loop(0, n, lambda _, now: update(game, now, source, held_out), state)
     return state, report_of(state.readout)
 
 
@@ -154,8 +126,14 @@ def report_of(readout: Readout) -> Report:
 
 
 @partial(jax.jit, static_argnums=(0, 3))
-def _sample(game: Game, variables: Tree, key: jax.Array, n: int) -> jax.Array:
-    return game.generator.apply(variables, draw_noise(game, key, n), train=False)  # type: ignore[return-value]
+def _sample(game: Game, variables: Tree, key: jax.Array, n: int, labels: Beside | None = None) -> jax.Array:
+    labels = draw_labels(game, jax.random.fold_in(key, LABELS), n) if labels is None else labels
+    return game.generator.apply(variables, draw_noise(game, key, n), train=False, **labels)  # type: ignore[return-value]
+
+
+@partial(jax.jit, static_argnums=0)
+def _encode(game: Game, variables: Tree, x: jax.Array) -> jax.Array:
+    return game.generator.apply(variables, x, train=False, method="encode")  # type: ignore[return-value]
 
 
 @partial(jax.jit, static_argnums=0)
@@ -167,21 +145,40 @@ def look_at(game: Game, state: State, held_out: Source, points: jax.Array, n: in
     """Return what :meth:`Gan.snapshot` does; pure."""
     # Folding in the largest step keeps this noise apart from every training step's.
     sample_key, real_key = jax.random.split(jax.random.fold_in(state.key, 2**31 - 1))
-    judge = partial(game.discriminator.apply, state.discriminator.variables, train=False)
-    samples = _sample(game, state.average, sample_key, n)
     rows = getattr(held_out, "flat", None)
+    # Pictures are shown class by class; samples of a density are as frequent as the data's.
+    by_class = {"y": jnp.arange(n) * len(game.weights) // n} if game.weights and rows is not None else None
+    samples = _sample(game, state.average, sample_key, n, by_class)
     size = LOGITS if rows is None else min(LOGITS, rows.shape[0])
-    real, _ = held_out.minibatch(real_key, Cursor.start(), size)
-    fake = _sample(game, state.average, sample_key, size)
+    size -= size % game.packing
+    real, real_labels, _ = draw_data(game, held_out, real_key, Cursor.start(), size)
+    fake_labels = draw_labels(game, jax.random.fold_in(sample_key, LABELS), size)
+    fake = _sample(game, state.average, sample_key, size, fake_labels)
+    judge = partial(_judge, game, state)
+    said_of_fake = judge(fake, fake_labels)
     empty = jnp.zeros((0,), jnp.float32)
+
+    def scored(said: jax.Array) -> jax.Array:
+        return scores(game, said, said_of_fake)[0]
+
     shown = Snapshot(
         samples=samples,
-        real_logits=judge(real),  # type: ignore[arg-type]
-        fake_logits=judge(fake),  # type: ignore[arg-type]
-        field=judge(points) if points.shape[0] else empty,  # type: ignore[arg-type]
+        real_logits=scored(judge(real, real_labels)),
+        fake_logits=scored(said_of_fake),
+        real_labels=real_labels.get("y", empty),
+        fake_labels=fake_labels.get("y", empty),
+        field=scored(judge(points, {})) if points.shape[0] else empty,
         ladder=_ladder(game, state.average) if game.latent_dim == 1 and samples.shape[1:] == (1,) else empty,
     )
     return shown, jax.tree.map(jnp.copy, state.average)
+
+
+def _judge(game: Game, state: State, x: jax.Array, labels: Beside) -> jax.Array:
+    """Return what the discriminator says of ``x``, packed, with the latents that the averaged encoder finds for it."""
+    beside = labels
+    if game.infers:
+        beside = labels | {"z": _encode(game, state.average, x)}
+    return game.discriminator.apply(state.discriminator.variables, pack(x, game.packing), train=False, **beside)
 
 
 _snapshot = jax.jit(look_at, static_argnums=(0, 4))

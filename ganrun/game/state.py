@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -39,10 +38,23 @@ def tags(reads: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Game:
-    """The static half of a run: what shapes the compiled program. Equal games share one program."""
+    """The static half of a run: what shapes the compiled program. Equal games share one program.
 
-    generator: nn.Module
-    discriminator: nn.Module
+    Attributes:
+        generator: a linen module, latents to samples; of a game with inference it can ``encode`` too.
+        discriminator: a linen module, or what a penalty made of it: something with its ``init`` and ``apply``.
+        penalties: what is added to the discriminator's loss, or done to its weights, in order.
+        packing: examples that the discriminator judges together.
+        noisy: data and samples reach the discriminator with noise on them.
+        flipping: some rows reach the discriminator's loss under each other's label.
+        unrolled: discriminator updates that the generator's gradient is taken through.
+        top_k: the generator learns from its best samples only.
+        weights: how frequent each class is, of a class-conditional game; else empty.
+        infers: the discriminator judges pairs of an example and a latent (BiGAN).
+    """
+
+    generator: Any
+    discriminator: Any
     loss: Any
     schedule: Any
     generator_optimizer: Any
@@ -50,11 +62,19 @@ class Game:
     prior: str
     latent_dim: int
     batch_size: int
+    penalties: tuple[Any, ...] = ()
+    packing: int = 1
+    noisy: bool = False
+    flipping: bool = False
+    unrolled: int = 0
+    top_k: bool = False
+    weights: tuple[float, ...] = ()
+    infers: bool = False
 
     @property
     def tags(self) -> tuple[str, ...]:
         """What a step of this game reports, in order."""
-        return tags(self.loss.reads)
+        return tags(self.loss.reads) + tuple(f"penalty/{one.name}" for one in self.penalties if one.reports)
 
 
 @struct.dataclass

@@ -22,6 +22,7 @@ SHOWN = (
     "loss/discriminator",
     "loss/generator",
     "modes/covered",
+    "modes/kl",
     "modes/high_quality",
 )
 

@@ -125,6 +125,19 @@ def _arrows(axes: Axes, ladder: np.ndarray, span: tuple[float, float]) -> None:
     axes.set(ylim=(0, 1.1), yticks=[0, 1], yticklabels=["z", "x = G(z)"], xlabel="x")
 
 
+def bare(samples: np.ndarray, title: str = "") -> bytes:
+    """Return a PNG of ``samples`` ``(n, 1)`` or ``(n, 2)`` by themselves: a histogram, or points."""
+    figure = Figure(figsize=(5, 4), dpi=100)
+    axes = figure.add_axes((0.13, 0.12, 0.82, 0.76))
+    if samples.shape[1] == 1:
+        axes.hist(samples[:, 0], bins=60, color="tab:green")
+        axes.set(xlabel="x", ylabel="samples", title=title)
+    else:
+        axes.scatter(samples[:, 0], samples[:, 1], s=4, color="tab:green", alpha=0.6, linewidths=0)
+        axes.set(title=title)
+    return to_png(figure)
+
+
 def draw(
     samples: np.ndarray,
     density: Mixture | None,
@@ -135,7 +148,7 @@ def draw(
 ) -> bytes:
     """Return the PNG that suits the data: images, points of the plane, or the line."""
     if density is None:
-        return grid(samples)
+        return grid(samples) if samples.ndim == 4 else bare(samples, title)
     if samples.shape[1] == 1:
         return line(samples, density, field, title, ladder, label)
     return plane(samples[:2000], density, field, title, label)

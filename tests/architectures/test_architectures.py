@@ -10,6 +10,8 @@ import pytest
 from ganrun.architectures.dcgan import Dcgan, base_and_stages
 from ganrun.architectures.maxout import MaxoutNetworks
 from ganrun.architectures.mlp import Mlp
+from ganrun.architectures.r3gan import R3gan
+from ganrun.architectures.resnet import Resnet
 from ganrun.errors import ConfigError
 from ganrun.registry import lookup, options
 
@@ -28,6 +30,9 @@ CASES = {
     "dcgan-28-xla": (Dcgan(width=2, convolution="xla"), (28, 28, 1)),
     "dcgan-32-colour": (Dcgan(width=2), (32, 32, 3)),
     "dcgan-10-plain": (Dcgan(width=2, batch_norm=False), (10, 10, 1)),
+    "resnet-8": (Resnet(width=2, pooling="sum", attention=True), (8, 8, 3)),
+    "r3gan-vectors": (R3gan(width=6, depth=2), (2,)),
+    "r3gan-8": (R3gan(width=2, group_width=4), (8, 8, 1)),
 }
 
 
@@ -76,7 +81,18 @@ def test_shapes_values_and_gradients(case):
             assert np.abs(y).max() <= 1
 
 
-@pytest.mark.parametrize("case", ["mlp-images", "dcgan-8"])
+@pytest.mark.parametrize("side", [10, 28, 32])
+@pytest.mark.parametrize("option", [Dcgan(width=2, attention=True), Resnet(width=2, depth=2, attention=True), R3gan(2)])
+def test_convolutional_networks_of_larger_images(option, side):
+    networks = option.build((side, side, 3), LATENT)
+    sizes = ((LATENT,), (side, side, 3))
+    for module, size, output in zip((networks.generator, networks.discriminator), sizes, (sizes[1], ()), strict=True):
+        start = jax.eval_shape(lambda m=module, size=size: m.init(jax.random.key(0), jnp.ones((4, *size)), False))
+        found = jax.eval_shape(lambda v, m=module, size=size: m.apply(v, jnp.ones((4, *size)), False), start)
+        assert found.shape == (4, *output)
+
+
+@pytest.mark.parametrize("case", ["mlp-images", "dcgan-8", "resnet-8"])
 def test_batch_statistics_move_only_while_training(case):
     for module, variables, data in players(case):
         if "batch_stats" not in variables:
@@ -101,6 +117,8 @@ def test_where_batch_norm_is_used():
     assert normalised(*CASES["mlp-linear-images"]) == [False, False]
     assert normalised(*CASES["dcgan-28"]) == [True, True]
     assert normalised(*CASES["dcgan-10-plain"]) == [False, False]
+    assert normalised(*CASES["resnet-8"]) == [True, False]
+    assert normalised(*CASES["r3gan-8"]) == [False, False]
 
 
 def test_dropout_acts_only_while_training():
@@ -112,7 +130,7 @@ def test_dropout_acts_only_while_training():
     np.testing.assert_array_equal(module.apply(variables, data, False), undropped.apply(variables, data, True))
 
 
-@pytest.mark.parametrize("case", ["mlp-images", "maxout-images", "dcgan-8"])
+@pytest.mark.parametrize("case", ["mlp-images", "maxout-images", "dcgan-8", "resnet-8", "r3gan-vectors"])
 def test_vmap_over_parameters_equals_separate_calls(case):
     for module, variables, data in players(case):
         other = jax.tree.map(lambda leaf: leaf * 1.1 + 0.01, variables)
@@ -181,10 +199,12 @@ def test_dcgan_says_which_shapes_it_takes(shape, said):
         Dcgan().build(shape, LATENT)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+    with pytest.raises(ConfigError, match="architecture=resnet takes square images"):
+        Resnet().build(shape, LATENT)
 
 
 def test_impossible_shapes_and_latents():
-    for option in (Mlp(), MaxoutNetworks(), Dcgan()):
+    for option in (Mlp(), MaxoutNetworks(), Dcgan(), Resnet(), R3gan()):
         with pytest.raises(ConfigError, match=r"\(dim,\) or images .* is \(4, 4\)"):
             option.build((4, 4), LATENT)
         with pytest.raises(ConfigError, match="at least 1; it is 0"):
@@ -192,5 +212,5 @@ def test_impossible_shapes_and_latents():
 
 
 def test_registered():
-    assert set(options("architecture")) >= {"mlp", "maxout", "dcgan"}
+    assert set(options("architecture")) >= {"mlp", "maxout", "dcgan", "resnet", "r3gan", "dirac"}
     assert lookup("architecture", "dcgan") is Dcgan

@@ -5,8 +5,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ganrun.architectures.layers import Maxout, StridedConv, TransposedConv, batch_norm, resolved_form
+from ganrun.architectures.layers import (
+    Conv,
+    Maxout,
+    StridedConv,
+    TransposedConv,
+    batch_norm,
+    largest_divisor,
+    resolved_form,
+)
 
 # k[u, v] = 4 u + v + 1: every tap of the window has its own number.
 COUNTING = jnp.arange(1.0, 17.0).reshape(4, 4, 1, 1)
@@ -28,6 +38,25 @@ def test_transposed_conv_by_hand(form):
     params = {"kernel": COUNTING, "bias": jnp.array([1.0])}
     output = TransposedConv(1, form).apply({"params": params}, jnp.full((1, 1, 1, 1), 2.0))
     assert output[0, :, :, 0].tolist() == [[23.0, 21.0], [15.0, 13.0]]
+
+
+@pytest.mark.parametrize("form", ["matmul", "xla"])
+def test_conv_by_hand(form):
+    # Taps 1 ... 9 by rows. Output (0, 0) meets the image at taps 5, 6, 8, 9: 1 * 5 + 2 * 6 + 3 * 8 + 4 * 9 = 77, and
+    # (0, 1) at 4, 5, 7, 8: 4 + 10 + 21 + 32 = 67; (1, 0) at 2, 3, 5, 6: 2 + 6 + 15 + 24 = 47; (1, 1) at 1, 2, 4, 5: 37.
+    image = jnp.array([[1.0, 2.0], [3.0, 4.0]]).reshape(1, 2, 2, 1)
+    params = {"kernel": jnp.arange(1.0, 10.0).reshape(3, 3, 1, 1), "bias": jnp.array([0.5])}
+    output = Conv(1, form=form).apply({"params": params}, image)
+    assert output[0, :, :, 0].tolist() == [[77.5, 67.5], [47.5, 37.5]]
+
+
+@pytest.mark.parametrize("form", ["matmul", "xla"])
+def test_grouped_conv_by_hand(form):
+    # Two groups of one channel in and two out: the first two outputs see only the channel 3, the others only 5.
+    params = {"kernel": jnp.array([1.0, 2.0, 10.0, 20.0]).reshape(1, 1, 1, 4)}
+    layer = Conv(4, size=1, groups=2, form=form, use_bias=False)
+    output = layer.apply({"params": params}, jnp.array([3.0, 5.0]).reshape(1, 1, 1, 2))
+    assert output.ravel().tolist() == [3.0, 6.0, 50.0, 100.0]
 
 
 def test_maxout_by_hand():
@@ -71,6 +100,27 @@ def test_forms_agree_in_value_and_gradients(layer, height, width, channels, feat
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), ours, theirs)
 
 
+@pytest.mark.parametrize(("size", "groups"), [(1, 1), (1, 2), (3, 1), (3, 2), (3, 4), (5, 1)])
+def test_forms_of_conv_agree_in_value_and_gradients(size, groups):
+    keys = jax.random.split(jax.random.key(size + groups), 3)
+    x = jax.random.normal(keys[0], (3, 5, 6, 4))
+    params = {
+        "kernel": jax.random.normal(keys[1], (size, size, 4 // groups, 8)),
+        "bias": jax.random.normal(keys[2], (8,)),
+    }
+    with jax.default_matmul_precision("highest"):
+        ours = value_and_gradients(Conv(8, size, groups, "matmul"), params, x)
+        theirs = value_and_gradients(Conv(8, size, groups, "xla"), params, x)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), ours, theirs)
+
+
+def test_conv_is_the_one_of_flax():
+    x = jax.random.normal(jax.random.key(0), (2, 3, 4, 6))
+    variables = Conv(4, groups=2).init(jax.random.key(1), x)
+    theirs = nn.Conv(4, (3, 3), feature_group_count=2).apply(variables, x)
+    np.testing.assert_allclose(Conv(4, groups=2, form="matmul").apply(variables, x), theirs, atol=1e-5)
+
+
 def test_transposed_conv_is_the_one_of_flax():
     x = jax.random.normal(jax.random.key(0), (2, 3, 4, 2))
     variables = TransposedConv(5).init(jax.random.key(1), x)
@@ -78,11 +128,11 @@ def test_transposed_conv_is_the_one_of_flax():
     np.testing.assert_allclose(TransposedConv(5, "matmul").apply(variables, x), theirs, atol=1e-5)
 
 
-@pytest.mark.parametrize("layer", [StridedConv, TransposedConv])
+@pytest.mark.parametrize("layer", [StridedConv, TransposedConv, Conv])
 def test_matmul_form_has_neither_convolution_nor_scatter(layer):
     """Either would bring back the slow loops that the form exists to avoid."""
     x = jnp.ones((2, 4, 4, 3))
-    module = layer(5, "matmul")
+    module = layer(5, form="matmul")
     variables = module.init(jax.random.key(0), x)
     program = str(jax.make_jaxpr(jax.grad(lambda v, x: module.apply(v, x).sum(), argnums=(0, 1)))(variables, x))
     assert "dot_general" in program
@@ -103,6 +153,17 @@ def test_forms_and_sizes_are_checked():
         resolved_form("fast")
     with pytest.raises(ValueError, match="even sides; it was given 5 x 4"):
         StridedConv(1).init(jax.random.key(0), jnp.ones((1, 5, 4, 1)))
+    for wrong in (Conv(4, size=2), Conv(4, groups=3), Conv(5, groups=2)):
+        with pytest.raises(ValueError, match=r"an odd size, not ., and groups that divide"):
+            wrong.init(jax.random.key(0), jnp.ones((1, 4, 4, 6)))
+
+
+@given(st.integers(1, 3000), st.integers(1, 200))
+def test_largest_divisor(n, most):
+    found = largest_divisor(n, most)
+    assert 1 <= found <= most
+    assert n % found == 0
+    assert not any(n % larger == 0 for larger in range(found + 1, min(n, most) + 1))
 
 
 def test_batch_norm_by_hand():

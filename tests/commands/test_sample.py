@@ -154,3 +154,131 @@ def test_flags_may_stand_between_the_settings(points, inside):
     done = inside("sample", "n=3", "--cfg", "job", "seed=5", cwd=points)
     assert done.returncode == 0, done.stderr
     assert "seed: 5" in done.stdout
+
+
+def test_ways_lead_from_one_sample_to_the_next(points, draw):
+    drawn = np.load(draw(points, "i.npy", "n=6", "seed=3"))
+    with np.load(draw(points, "i.npz", "mode=interpolate", "n=3", "steps=5", "seed=3"), allow_pickle=False) as file:
+        samples, latents = file["samples"], file["latents"]
+    assert samples.shape == latents.shape == (3, 5, 2) and samples.dtype == latents.dtype == np.float32
+    np.testing.assert_allclose(samples[:, 0], drawn[::2], atol=1e-5)
+    np.testing.assert_allclose(samples[:, -1], drawn[1::2], atol=1e-5)
+
+
+def test_a_wide_truncation_draws_what_is_drawn_without_and_a_tight_one_does_not(points, draw):
+    drawn = np.load(draw(points, "j.npy", "n=6", "seed=3", "mode=random"))
+    wide = np.load(draw(points, "k.npy", "n=6", "seed=3", "mode=truncate", "truncation=50"))
+    np.testing.assert_allclose(wide, drawn, atol=1e-5)
+    with np.load(draw(points, "k.npz", "n=600", "mode=truncate", "truncation=0.25"), allow_pickle=False) as file:
+        assert file["samples"].shape == (600, 2)
+        assert 0.2 < np.abs(file["latents"]).max() <= 0.25
+
+
+def test_ways_through_images_are_a_table_of_rows(digits, draw):
+    with Image.open(draw(digits, "i.png", "mode=interpolate", "n=2", "steps=5")) as picture:
+        assert picture.size == (52 * 9, 22 * 9)  # a margin of 2 around 5 x 2 images of 8 x 8, enlarged
+    with Image.open(draw(digits, "w.png", "mode=walk", "n=3", "steps=2")) as picture:
+        assert picture.size == (22 * 15, 32 * 15)
+
+
+def test_a_walk_may_be_an_animation(digits, draw):
+    with Image.open(draw(digits, "w.gif", "mode=walk", "n=3", "steps=4")) as picture:
+        # Frames that look the same are joined, and stay for longer.
+        shown = 0
+        for frame in range(picture.n_frames):
+            picture.seek(frame)
+            shown += picture.info["duration"]
+    assert picture.format == "GIF" and shown == 3 * 4 * 50
+
+
+def test_samples_are_projected_onto_the_latents_that_make_them(points, draw, inside):
+    drawn = np.load(draw(points, "l.npy", "n=5", "seed=9"))
+    done = inside("sample", "project=l.npy", "out=l.npz", "starts=4", "iterations=300", cwd=points)
+    assert done.returncode == 0, done.stderr
+    with np.load(points / "l.npz", allow_pickle=False) as file:
+        assert sorted(file.files) == ["inputs", "latents", "reconstructions"]
+        np.testing.assert_array_equal(file["inputs"], drawn)
+        assert file["latents"].shape == (5, 2)
+        error = ((file["reconstructions"] - drawn) ** 2).mean()
+    assert error < 1e-5 * drawn.var()
+    first, second, third = done.stdout.splitlines()
+    assert first.startswith("5 examples") and "l.npz" in first
+    assert f"mean squared error {error:.3g}" in second and "PSNR" not in second
+    assert "of the prior 1)" in third
+
+
+def test_a_picture_is_projected_and_shown_above_its_reconstruction(digits, draw, inside):
+    image = np.load(draw(digits, "m.npy", "n=1"))[0, ..., 0]
+    Image.fromarray(np.rint((image + 1) * 127.5).astype(np.uint8)).save(digits / "one.png")
+    done = inside("sample", "project=one.png", "out=m.png", "starts=2", "iterations=5", cwd=digits)
+    assert done.returncode == 0, done.stderr
+    assert "PSNR" in done.stdout and "variance" not in done.stdout
+    with Image.open(digits / "m.png") as picture:
+        assert picture.height * 12 == picture.width * 20  # one image of 8 x 16 in a margin of 2
+
+
+def test_an_encoder_reconstructs_and_says_how_well(inside, tiny, tmp_path):
+    done = inside("train", *tiny, "steps=20", "log.every=20", "inference=bigan", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    inputs = np.random.default_rng(0).normal(size=(7, 2)).astype(np.float32)
+    np.save(tmp_path / "x.npy", inputs)
+    done = inside("sample", "reconstruct=x.npy", "out=x.npz", "n=6", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "x.npz", allow_pickle=False) as file:
+        np.testing.assert_array_equal(file["inputs"], inputs[:6])
+        assert len(np.unique(file["latents"], axis=0)) == 6
+        error = ((file["reconstructions"] - inputs[:6]) ** 2).mean()
+        square = (file["latents"] ** 2).mean()
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("6 examples") and f"error {error:.3g}," in lines[1] and f" {square:.3g} " in lines[2]
+    assert lines[3].startswith("E(G(z)) against z")
+    done = inside("sample", "reconstruct=x.npy", "out=x.png", cwd=tmp_path)
+    assert done.returncode == 0 and (tmp_path / "x.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_class_conditional_run_draws_the_class_that_is_asked_for(inside, tiny, draw, tmp_path):
+    done = inside("train", *tiny, "steps=20", "log.every=20", "conditional=true", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    one, other = (np.load(draw(tmp_path, f"{i}.npy", "n=5", f"label={i}")) for i in (0, 7))
+    assert one.shape == other.shape == (5, 2) and (one != other).all()  # of the same noise
+    truncated = np.load(draw(tmp_path, "t.npy", "n=5", "label=7", "mode=truncate", "truncation=50"))
+    np.testing.assert_array_equal(truncated, other)
+    for words, told in ((["label=8"], "at most 7"), (["mode=walk"], "label=0 to label=7")):
+        done = inside("sample", *words, cwd=tmp_path)
+        assert done.returncode == 2 and told in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+REFUSED = {
+    "label=1": "no classes",
+    "mode=tru": "'truncate'",
+    "steps=4": "mode=interpolate and mode=walk",
+    "truncation=0.5": "mode=truncate",
+    "mode=truncate truncation=0": "greater than 0",
+    "mode=interpolate steps=1": "at least 2",
+    "mode=interpolate n=10000000": "10000000",
+    "out=x.gif": "mode=random",
+    "mode=walk n=500 out=x.gif": "2000 frames",
+    "starts=3": "project",
+    "key=latents": "project and reconstruct",
+    "project=none.npy": "none.npy",
+    "project=none.jpg": ".npy, .npz, .png",
+    "project=wide.npy": "vectors of 2",
+    "project=holes.npy": "example 1 ",
+    "project=wide.npy out=x.npy": ".png, .npz",
+    "project=wide.npy mode=walk": "leave one of them out",
+    "project=wide.npy reconstruct=wide.npy": "not both",
+    "reconstruct=fits.npy iterations=3": "belongs to project",
+    "reconstruct=fits.npy": "this run has no encoder: train with inference=bigan, or use project=FILE",
+}
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_what_cannot_be_is_refused_in_one_line(words, points, inside):
+    np.save(points / "fits.npy", np.zeros((4, 2)))
+    np.save(points / "wide.npy", np.zeros((4, 3)))
+    np.save(points / "holes.npy", np.array([[0.0, 0.0], [np.nan, 0.0]]))
+    before = sorted(points.iterdir())
+    done = inside("sample", *words.split(), cwd=points)
+    assert done.returncode == 2 and REFUSED[words] in done.stderr
+    assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) == 1
+    assert sorted(points.iterdir()) == before

@@ -34,6 +34,7 @@ ALWAYS = (
 PICTURED = (
     "modes/covered",
     "modes/high_quality",
+    "modes/kl",
     "data_missed",
     "jsd/exact",
     "jsd/exact_error",

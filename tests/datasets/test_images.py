@@ -3,7 +3,6 @@ import functools
 import gzip
 import hashlib
 import http.server
-import os
 import pathlib
 import struct
 import subprocess
@@ -72,18 +71,6 @@ def serve(monkeypatch):
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-@pytest.fixture
-def real():
-    """The folder that holds the real MNIST."""
-    folders = [REPOSITORY.parent / "shared" / "datasets"]
-    if os.environ.get("GANRUN_DATA"):
-        folders.insert(0, pathlib.Path(os.environ["GANRUN_DATA"]))
-    for folder in folders:
-        if len(Mnist().find(folder)) == 2:
-            return folder
-    pytest.skip(f"MNIST is in none of {', '.join(map(str, folders))}")
 
 
 @pytest.mark.parametrize("packed", [True, False])

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganrun.datasets.sampler import Cursor, Pixels, permuted, to_bytes, to_unit_range
+from ganrun.game.lanes import stack_sources
 
 EPOCHS = 2000
 
@@ -137,3 +138,64 @@ def test_bytes_survive_the_unit_range():
 def test_bytes_are_rounded_and_clipped():
     # (0 + 1) * 127.5 rounds to the even 128; 0.001 * 127.5 = 0.1275 to 0; 1.99 * 127.5 = 253.7 to 254.
     assert to_bytes(np.array([0.0, -0.999, 0.99, 7.0, -7.0])).tolist() == [128, 0, 254, 255, 0]
+
+
+def labelled(size, seed=0):
+    """Images of one pixel whose byte is their number, and whose label is the byte modulo 7."""
+    return numbered(size, seed).replace(targets=jnp.arange(size, dtype=jnp.uint8) % 7, classes=7)
+
+
+@settings(deadline=None, max_examples=10)
+@given(data=st.data(), size=st.integers(1, 60), seed=st.integers(0, 2**32 - 1), offset=st.integers(0, 59))
+def test_labels_come_with_the_examples_that_a_minibatch_would_give(data, size, seed, offset):
+    n = data.draw(st.integers(1, size))
+    source, start = labelled(size, seed), Cursor(epoch=jnp.int32(2), offset=jnp.int32(offset % size))
+    x, y, after = source.labelled(jax.random.key(1), start, n)
+    alone, cursor = numbered(size, seed).minibatch(jax.random.key(1), start, n)
+    assert np.array_equal(x, alone)
+    assert (int(after.epoch), int(after.offset)) == (int(cursor.epoch), int(cursor.offset))
+    assert y.dtype == jnp.int32
+    assert y.tolist() == [number % 7 for number in to_bytes(np.asarray(x)).reshape(-1).tolist()]
+
+
+def test_labels_alone_come_as_often_as_in_the_data():
+    # Of ten examples seven are 0, two 1 and one 4; chi-square with 2 degrees of freedom is beyond 40 once in 10^8.
+    targets = jnp.array([0] * 7 + [1] * 2 + [4], jnp.uint8)
+    source = numbered(10).replace(targets=targets, classes=5)
+    drawn = source.labels(jax.random.key(0), 20_000)
+    assert drawn.shape == (20_000,) and drawn.dtype == jnp.int32
+    found, expected = np.bincount(drawn, minlength=5), np.array([14_000, 4_000, 0, 0, 2_000])
+    assert found[2] == found[3] == 0
+    assert float(np.sum((found - expected)[expected > 0] ** 2 / expected[expected > 0])) < 40
+    assert np.array_equal(source.labels(jax.random.key(0), 20), source.labels(jax.random.key(0), 20))
+    assert not np.array_equal(source.labels(jax.random.key(0), 20), source.labels(jax.random.key(1), 20))
+
+
+def test_labels_that_were_not_read_are_not_made_up():
+    assert numbered(4).classes == 0
+    with pytest.raises(ValueError, match="without their labels"):
+        numbered(4).labels(jax.random.key(0), 2)
+    with pytest.raises(ValueError, match="without their labels"):
+        numbered(4).labelled(jax.random.key(0), Cursor.start(), 2)
+
+
+def test_lanes_share_the_labels_as_they_share_the_images():
+    first = labelled(20, seed=0)
+    stacked, own = stack_sources([first, first.replace(order=order_of(1))])
+    assert own == ("order",)
+    assert stacked.flat is first.flat and stacked.targets is first.targets
+    axes = stacked.replace(flat=None, order=0, targets=None)
+    draw_lanes = jax.vmap(lambda source: source.labelled(jax.random.key(0), Cursor.start(), 20)[:2], in_axes=(axes,))
+    x, y = draw_lanes(stacked)
+    seen = to_bytes(np.asarray(x)).reshape(2, 20)
+    assert np.array_equal(y, seen % 7)
+    assert not np.array_equal(seen[0], seen[1])
+
+
+def test_lanes_of_images_without_labels():
+    stacked, own = stack_sources([numbered(20, seed) for seed in (0, 1)])
+    assert own == ("order",) and stacked.targets is None
+    axes = stacked.replace(flat=None, order=0, targets=None)
+    x = jax.vmap(lambda source: source.minibatch(jax.random.key(0), Cursor.start(), 20)[0], in_axes=(axes,))(stacked)
+    for lane, seed in zip(x, (0, 1), strict=True):
+        assert np.array_equal(lane, numbered(20, seed).minibatch(jax.random.key(0), Cursor.start(), 20)[0])

@@ -1,5 +1,7 @@
 """Mixtures: their densities against scipy, their samples against their moments, their centres by hand."""
 
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from ganrun import datasets
 from ganrun.datasets.sampler import Cursor
 from ganrun.datasets.synthetic import Gaussian, Grid, Mixture1d, Ring, mixture
 from ganrun.errors import ConfigError
@@ -131,3 +134,44 @@ def test_weights_are_normalised():
 def test_lists_of_different_lengths_are_refused(lists):
     with pytest.raises(ConfigError, match=f"have {len(lists[0])}, {len(lists[1])} and {len(lists[2])}"):
         on_the_line(*lists)
+
+
+@settings(deadline=None, max_examples=10)
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 50))
+def test_the_label_is_the_component_that_a_sample_came_from(seed, n):
+    # Neighbours on the ring are 1.53 apart and samples stray by 0.02: the nearest centre is the right one.
+    density, key = Ring().density(), jax.random.key(seed)
+    x, y, _ = density.labelled(key, Cursor.start(), n)
+    assert np.array_equal(x, density.minibatch(key, Cursor.start(), n)[0])
+    assert y.dtype == np.int32 and y.shape == (n,)
+    assert np.array_equal(y, np.linalg.norm(x[:, None] - density.means, axis=-1).argmin(axis=1))
+
+
+def test_labels_come_as_often_as_the_weights_say():
+    # Each share has the standard error sqrt(w (1 - w) / n).
+    weights = np.array([0.6, 0.3, 0.1])
+    density = on_the_line((0.0, 10.0, 20.0), (0.1, 0.1, 0.1), tuple(weights)).density()
+    alone = density.labels(jax.random.key(0), SAMPLES)
+    assert alone.dtype == np.int32 and alone.shape == (SAMPLES,)
+    with_samples = density.labelled(jax.random.key(0), Cursor.start(), SAMPLES)[1]
+    for drawn in (alone, with_samples):
+        share = np.bincount(drawn, minlength=3) / SAMPLES
+        assert np.all(np.abs(share - weights) < 5 * np.sqrt(weights * (1 - weights) / SAMPLES))
+
+
+@pytest.mark.parametrize(
+    ("option", "classes"),
+    [
+        (Gaussian(), 0),
+        (Mixture1d(), 2),
+        (on_the_line((0.0,), (1.0,), (1.0,)), 0),
+        (Ring(modes=5), 5),
+        (Ring(modes=1), 0),
+        (Grid(side=3), 9),
+        (Grid(side=1), 0),
+    ],
+)
+def test_an_option_its_density_and_its_data_have_the_same_classes(option, classes):
+    assert option.classes == option.density().classes == classes
+    for labels in (False, True):
+        assert datasets.load(option, Path("unused"), 0, labels=labels).classes == classes

@@ -11,6 +11,7 @@ import pytest
 from ganrun.commands.train import _inspect
 from ganrun.config import check, to_dict
 from ganrun.datasets.images import Digits
+from ganrun.datasets.point import Dirac
 from ganrun.divergence import stack, streaming
 from ganrun.divergence.estimate import LOG_2, Estimate
 from ganrun.divergence.probe import FINITE, Off, Stack, Streaming
@@ -105,7 +106,7 @@ def test_a_config_from_before_there_were_probes_has_none(tiny_config):
 def test_every_dataset_has_a_probe_that_suits_it(dataset, kind, compose_config):
     config = compose_config([f"dataset={dataset}"])
     assert config.probe == kind()
-    config.probe.check(hasattr(config.dataset, "density"), dataset)
+    config.probe.check(config.dataset)
 
 
 # What it tells
@@ -280,3 +281,9 @@ def test_no_estimator_is_imported_before_it_is_needed():
     code = "import sys, ganrun.divergence.probe; print([m for m in ('sklearn', 'jax', 'scipy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert "sklearn" not in done.stdout and "jax" not in done.stdout
+
+
+@pytest.mark.parametrize("probe", [Streaming(), Stack()])
+def test_a_point_has_no_divergence_to_probe(probe):
+    with pytest.raises(ConfigError, match="dirac has no density, so no divergence can be measured: use probe=off"):
+        probe.check(Dirac())

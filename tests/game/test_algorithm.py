@@ -22,10 +22,11 @@ from flax import struct
 
 from ganrun.datasets import Data
 from ganrun.datasets.sampler import Cursor, Pixels
-from ganrun.game.algorithm import create, draw_noise, forward, update
+from ganrun.game.algorithm import create, update
 from ganrun.game.losses import Loss
 from ganrun.game.method import Gan
 from ganrun.game.optimizers import Sgd
+from ganrun.game.players import draw_noise, forward
 from ganrun.game.schedules import Constant
 from ganrun.game.state import Game
 from ganrun.run import build

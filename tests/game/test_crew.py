@@ -28,9 +28,15 @@ NARROW = {
     "mlp": ("architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]"),
     "maxout": ("architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]"),
     "dcgan": ("architecture.width=4",),
+    "resnet": ("architecture.width=4",),
+    "r3gan": ("architecture.width=8",),
+    "dirac": (),
 }
 SMALL = ("batch_size=16", "probe=off", "log.every=50", "steps=100")
 DIGITS = ("dataset=digits", "latent.dim=4", "optimizer=sgd")
+POINT = ("dataset=dirac", "optimizer=sgd")
+PENALTIES = sorted(registry.options("penalty"))
+SCHEDULES = sorted(registry.options("schedule"))
 LOSSES = sorted(registry.options("loss"))
 ARCHITECTURES = sorted(registry.options("architecture"))
 OPTIMIZERS = sorted(registry.options("optimizer"))
@@ -43,6 +49,11 @@ def shaken(option, i):
     return dataclasses.replace(option, **{name: 0.05 * i + value * (1 - 0.1 * i) for name, value in numbers.items()})
 
 
+def with_k(schedule, k):
+    """``schedule`` with another k, of all of its pieces where it has some."""
+    return dataclasses.replace(schedule, k=(k,) * len(schedule.k) if isinstance(schedule.k, tuple) else k)
+
+
 def variants(config, n):
     """``n`` configs of one program: other seeds, other numbers in every part, another k."""
     lanes = []
@@ -53,7 +64,8 @@ def variants(config, n):
                 config,
                 seed=17 * i + 3,
                 loss=shaken(config.loss, i),
-                schedule=dataclasses.replace(config.schedule, k=1 + i % 3),
+                penalty=tuple(shaken(one, i) for one in config.penalty),
+                schedule=with_k(config.schedule, 1 + i % 3),
                 optimizer=dataclasses.replace(config.optimizer, **sides),
                 ema=shaken(config.ema, i),
             )
@@ -145,10 +157,48 @@ def test_lanes_of_every_loss_are_what_the_runs_are_by_themselves(loss, compose_c
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_lanes_of_every_architecture_are_what_the_runs_are_by_themselves(architecture, compose_config):
-    words = (*DIGITS, f"architecture={architecture}", *NARROW[architecture], *SMALL)
+    data = POINT if architecture == "dirac" else DIGITS
+    words = (*data, f"architecture={architecture}", *NARROW[architecture], *SMALL)
     found = assert_lanes_equal_solo_runs(Lanes(gans_of(variants(compose_config(words), 3))))
-    # Every lane is at its own place of its own order: k = 1, 2, 3 minibatches of 16 a step.
-    assert [int(lane["cursor/offset"]) for lane in found] == [48, 96, 144]
+    # Every lane is at its own place of its own order: k = 1, 2, 3 minibatches of 16 a step. A point has no order.
+    assert [int(lane["cursor/offset"]) for lane in found] == ([0, 0, 0] if data == POINT else [48, 96, 144])
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_lanes_of_every_penalty_are_what_the_runs_are_by_themselves(penalty, compose_config):
+    slow = [f"optimizer.{player}.learning_rate=0.01" for player in ("generator", "discriminator")]
+    config = compose_config([*NARROW["mlp"], *SMALL, "optimizer=sgd", *slow, f"penalty={penalty}"])
+    population = Lanes(gans_of(variants(config, 3)))
+    assert_all_differ(assert_lanes_equal_solo_runs(population, start=begun_alone(population)), "discriminator/params")
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_lanes_of_every_schedule_are_what_the_runs_are_by_themselves(schedule, compose_config):
+    words = [*NARROW["mlp"], *SMALL, "optimizer=sgd", f"schedule={schedule}", "schedule.order=simultaneous"]
+    if schedule in ("adaptive", "to_optimum"):
+        words += ["schedule.tolerance=1e-3"]
+    population = Lanes(gans_of(variants(compose_config(words), 3)))
+    assert_all_differ(assert_lanes_equal_solo_runs(population, start=begun_alone(population)), "generator/params")
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "inputs.noise=0.1",
+        "inputs.label_flipping=0.1",
+        "inputs.packing=2",
+        "generator_update.unrolled=2",
+        "generator_update.top_k=0.5",
+        "conditional=true",
+        "inference=bigan",
+        "architecture.minibatch=stddev",
+        "architecture.minibatch=discrimination",
+    ],
+)
+def test_lanes_of_every_variation_are_what_the_runs_are_by_themselves(word, compose_config):
+    config = compose_config([*NARROW["mlp"], *SMALL, "optimizer=sgd", word])
+    population = Lanes(gans_of(variants(config, 3)))
+    assert_all_differ(assert_lanes_equal_solo_runs(population, start=begun_alone(population)), "generator/params")
 
 
 @pytest.mark.parametrize(("asked", "form"), [("auto", "matmul"), ("matmul", "matmul"), ("xla", "xla")])

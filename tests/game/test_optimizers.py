@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganrun.game.optimizers import DECAYS, Adam, Decaying, Sgd
+from ganrun.game.optimizers import DECAYS, Adam, Decaying, RmsProp, Sgd
 from ganrun.registry import static, traced
 
 STEPS = jnp.float32(100)
@@ -56,6 +56,12 @@ def test_the_momentum_rises_linearly_and_stays(step, momentum):
     # From 0.5 to 0.7 over 10 steps: 0.02 a step. The second velocity for gradients 1, 0 is the momentum itself.
     rule = Sgd(learning_rate=1.0, decay="constant", momentum=0.5, final_momentum=0.7, momentum_steps=10.0)
     assert updates(rule, [1.0, 0.0], step)[1] == pytest.approx(-momentum, rel=1e-5)
+
+
+def test_rmsprop_by_hand():
+    # s = 0.5 * 4 = 2 and a step of 2 / √2; then s = 0.5 * 2 + 0.5 * 1 = 1.5 and 1 / √1.5.
+    rule = RmsProp(learning_rate=0.1, decay="constant", smoothing=0.5, eps=1e-12)
+    assert updates(rule, [2.0, 1.0]) == pytest.approx([-0.1 * 2**0.5, -0.1 / 1.5**0.5], rel=1e-5)
 
 
 @pytest.mark.parametrize("rule", [Adam(learning_rate=0.1, decay="linear"), Sgd(learning_rate=0.1, decay="linear")])

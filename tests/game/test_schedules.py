@@ -4,13 +4,14 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from ganrun.game.schedules import Constant
+from ganrun.errors import ConfigError
+from ganrun.game.schedules import Adaptive, Constant, Piecewise, Ramp, ToOptimum
 from ganrun.registry import static, traced
 
 
 @pytest.mark.parametrize("step", [0, 1, 10_000])
 def test_the_constant_schedule_says_k_at_every_step(step):
-    k = Constant().discriminator_steps(jnp.int32(step), {"k": jnp.int32(5)})
+    k = Constant().discriminator_steps(jnp.int32(step), jnp.float32(0), {"k": jnp.int32(5)})
     assert (int(k), k.dtype, k.shape) == (5, jnp.int32, ())
 
 
@@ -20,6 +21,77 @@ def test_k_is_a_value_of_the_program_and_not_a_constant():
 
 
 def test_another_k_does_not_compile_again():
-    counted = jax.jit(lambda step, k: Constant().discriminator_steps(step, {"k": k}))
+    counted = jax.jit(lambda step, k: Constant().discriminator_steps(step, jnp.float32(0), {"k": k}))
     assert [int(counted(jnp.int32(3), jnp.int32(k))) for k in (1, 5, 1000)] == [1, 5, 1000]
     assert counted._cache_size() == 1
+
+
+# --- schedules whose k moves ---
+
+
+def k_of(option, step, done=0.0):
+    numbers = {name: jnp.asarray(value) for name, value in traced(option).items()}
+    return int(option.discriminator_steps(jnp.int32(step), jnp.float32(done), numbers))
+
+
+@pytest.mark.parametrize(
+    ("step", "k"), [(0, 100), (24, 100), (25, 5), (499, 5), (500, 100), (501, 5), (1000, 100), (1024, 5)]
+)
+def test_the_pieces_of_the_wgan_code(step, k):
+    assert k_of(Piecewise(), step) == k
+
+
+def test_pieces_without_bursts():
+    option = Piecewise(at=(0, 10, 30), k=(1, 2, 3), burst_every=0)
+    assert [k_of(option, step) for step in (0, 9, 10, 29, 30, 10_000)] == [1, 1, 2, 2, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("at", "k", "said"),
+    [
+        ((0, 5), (1,), "one entry per piece each, but have 2 and 1"),
+        ((), (), "one entry per piece each, but have 0 and 0"),
+        ((1, 5), (1, 2), r"must begin with 0 and rise, not \[1, 5\]"),
+        ((0, 5, 5), (1, 2, 3), r"must begin with 0 and rise, not \[0, 5, 5\]"),
+    ],
+)
+def test_pieces_that_are_none_are_refused(at, k, said):
+    with pytest.raises(ConfigError, match=said):
+        Piecewise(at=at, k=k)
+
+
+@pytest.mark.parametrize(
+    ("shape", "done", "k"),
+    [
+        ("linear", 0.0, 1),
+        ("linear", 0.25, 3),
+        ("linear", 0.5, 5),
+        ("linear", 0.9, 5),
+        # Half way through half a cosine is half way; a quarter is (1 - cos 45°) / 2 = .146.
+        ("cosine", 0.25, 3),
+        ("cosine", 0.125, 2),
+    ],
+)
+def test_a_ramp_by_hand(shape, done, k):
+    # From 1 to 5 over half of the run.
+    assert k_of(Ramp(k=1, final_k=5, share=0.5, shape=shape), 7, done) == k
+
+
+def test_a_ramp_may_fall():
+    assert [k_of(Ramp(k=10, final_k=2), 0, done) for done in (0.0, 0.5, 1.0)] == [10, 6, 2]
+
+
+def test_progress_by_hand():
+    option = Adaptive(patience=2, tolerance=0.1)
+    numbers = {name: jnp.asarray(value) for name, value in traced(option).items()}
+    progress, going = option.before(jnp.float32(1.0), jnp.float32(0.5)), []
+    for value in (1.05, 1.2, 1.25, 1.29):
+        progress = option.after(progress, jnp.float32(value), jnp.float32(0.6), numbers)
+        going.append((int(progress.stale), bool(option.goes_on(progress, numbers))))
+    # 1.05 is no rise by 0.1; 1.2 is; 1.25 and 1.29 are none above 1.2.
+    assert going == [(1, True), (0, True), (1, True), (2, False)]
+
+
+def test_to_optimum_is_patient():
+    option = ToOptimum()
+    assert option.adaptive and (option.k, option.patience) == (1000, 20)

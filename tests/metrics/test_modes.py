@@ -1,4 +1,6 @@
-"""Mode coverage by hand."""
+"""Mode coverage and mode KL by hand."""
+
+import math
 
 import numpy as np
 import pytest
@@ -6,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganrun.datasets.synthetic import Ring
-from ganrun.metrics.modes import coverage
+from ganrun.metrics.modes import coverage, mode_kl
 
 CENTRES = np.array([[0.0, 0.0], [10.0, 0.0]])
 STDS = np.array([1.0, 0.5])
@@ -20,7 +22,9 @@ def cover(samples, weights=EQUAL):
 def test_both_modes_by_hand():
     # Distances 0 and 2 of 3 allowed at the first, 1 of 1.5 at the second; (5.5, 0) is nearest to neither's core.
     found = cover([[0, 0], [0, 2], [11, 0], [5.5, 0]])
-    assert found == {"modes/covered": 2.0, "modes/high_quality": 0.75}
+    # Of the three good ones two are at the first: 2/3 log(4/3) + 1/3 log(2/3) = log 2 + log(4/27) / 3.
+    kl = math.log(2) + math.log(4 / 27) / 3
+    assert found == {"modes/covered": 2.0, "modes/high_quality": 0.75, "modes/kl": pytest.approx(kl, abs=1e-12)}
 
 
 def test_three_standard_deviations_count_and_more_do_not():
@@ -30,7 +34,8 @@ def test_three_standard_deviations_count_and_more_do_not():
 
 def test_each_mode_has_its_own_width():
     # 1.6 from the second centre is more than 3 * 0.5, 1.6 from the first less than 3 * 1.
-    assert cover([[10.0, 1.6], [0.0, 1.6]]) == {"modes/covered": 1.0, "modes/high_quality": 0.5}
+    found = cover([[10.0, 1.6], [0.0, 1.6]])
+    assert found == {"modes/covered": 1.0, "modes/high_quality": 0.5, "modes/kl": pytest.approx(math.log(2))}
 
 
 def test_a_few_strays_do_not_cover_a_mode():
@@ -49,11 +54,13 @@ def test_a_light_mode_needs_fewer_samples():
 
 
 def test_samples_far_from_every_mode_cover_none():
-    assert cover([[100.0, 100.0], [5.0, 0.0]]) == {"modes/covered": 0.0, "modes/high_quality": 0.0}
+    found = cover([[100.0, 100.0], [5.0, 0.0]])
+    assert found == {"modes/covered": 0.0, "modes/high_quality": 0.0, "modes/kl": pytest.approx(math.log(2))}
 
 
 def test_samples_that_are_not_numbers_cover_none():
-    assert cover([[np.nan, np.nan], [np.inf, 0.0]]) == {"modes/covered": 0.0, "modes/high_quality": 0.0}
+    found = cover([[np.nan, np.nan], [np.inf, 0.0]])
+    assert found == {"modes/covered": 0.0, "modes/high_quality": 0.0, "modes/kl": pytest.approx(math.log(2))}
 
 
 @settings(deadline=None, max_examples=20)
@@ -65,4 +72,51 @@ def test_a_perfect_generator_of_some_modes_covers_just_those(reached, seed):
     noise = np.random.default_rng(seed).normal(size=(reached, 900, 2)) * 0.02
     found = coverage((means[:reached, None] + noise).reshape(-1, 2), means, stds, weights)
     assert found["modes/covered"] == reached
+    # Of the good ones each mode has 890 +- 3.3, which adds (3.3 / 890)^2 / 2 = 7e-6 a mode to the KL.
+    assert found["modes/kl"] == pytest.approx(math.log(8 / reached), abs=1e-3)
     assert found["modes/high_quality"] == pytest.approx(1 - np.exp(-4.5), abs=5 * np.sqrt(0.011 / (900 * reached)))
+
+
+EIGHTH = np.full(8, 1 / 8)
+
+
+def test_every_mode_with_its_share_has_no_mode_kl():
+    assert mode_kl(np.full(8, 25), EIGHTH) == 0.0
+    assert mode_kl(np.array([30, 10]), np.array([0.75, 0.25])) == 0.0
+
+
+@pytest.mark.parametrize("reached", [1, 2, 4])
+def test_missing_modes_cost_the_logarithm_of_their_share(reached):
+    counts = np.where(np.arange(8) < reached, 100, 0)
+    assert mode_kl(counts, EIGHTH) == pytest.approx(math.log(8 / reached), abs=1e-12)
+
+
+def test_the_mode_kl_is_of_the_model_relative_to_the_data():
+    # Half at each of two modes that weigh 3/4 and 1/4: 1/2 log(2/3) + 1/2 log 2 = log(4/3) / 2 = 0.1438. The other
+    # way round it would be 3/4 log(3/2) + 1/4 log(1/2) = 0.1308.
+    assert mode_kl(np.array([5, 5]), np.array([0.75, 0.25])) == pytest.approx(0.5 * math.log(4 / 3), abs=1e-12)
+
+
+def test_without_a_good_sample_the_mode_kl_is_that_of_the_lightest_mode_alone():
+    weights = np.array([0.5, 0.4, 0.1])
+    assert mode_kl(np.zeros(3, int), weights) == pytest.approx(math.log(10), abs=1e-12)
+    assert mode_kl(np.array([0, 0, 7]), weights) == pytest.approx(math.log(10), abs=1e-12)
+
+
+def test_samples_of_low_quality_do_not_weigh_in_the_mode_kl():
+    # One good sample at each mode, and three more that are nearest to the first but far from it.
+    found = cover([[0, 0], [10, 0], [0, 4], [0, 5], [0, 6]])
+    assert found["modes/high_quality"] == 0.4
+    assert found["modes/kl"] == 0.0
+
+
+@settings(deadline=None, max_examples=100)
+@given(pairs=st.lists(st.tuples(st.integers(0, 1000), st.integers(1, 1000)), min_size=1, max_size=30), data=st.data())
+def test_the_mode_kl_is_bounded_and_does_not_depend_on_the_order(pairs, data):
+    counts, heavy = (np.array(column) for column in zip(*pairs, strict=True))
+    weights = (heavy / heavy.sum()).astype(np.float32)  # as a mixture holds them
+    found = mode_kl(counts, weights)
+    assert 0.0 <= found <= math.log(heavy.sum() / heavy.min()) + 1e-5
+    order = data.draw(st.permutations(range(len(pairs))))
+    assert mode_kl(counts[order], weights[order]) == pytest.approx(found, abs=1e-9)
+    assert mode_kl(heavy, weights) == pytest.approx(0.0, abs=1e-6)

@@ -1,0 +1,92 @@
+"""How networks take a class label ``y`` ``(n,)``, int32, into account."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from ganrun.architectures.layers import batch_norm
+
+
+class Embedding(nn.Module):
+    """A learned vector for every class; parameter ``embedding`` ``(classes, features)``.
+
+    Attributes:
+        classes: how many there are.
+        features: numbers per class.
+        init: initializer of the vectors.
+    """
+
+    classes: int
+    features: int
+    init: nn.initializers.Initializer = nn.initializers.normal(1.0)
+
+    @nn.compact
+    def __call__(self, y: jax.Array | None) -> jax.Array:
+        """Map labels ``(n,)`` to vectors ``(n, features)``; raise ValueError without labels."""
+        if y is None:
+            raise ValueError(f"a network of {self.classes} classes needs labels y")
+        table = self.param("embedding", self.init, (self.classes, self.features))
+        # Not a gather: on a GPU its gradient, a scatter, adds in no fixed order, and a run would not repeat.
+        return jnp.matmul(jax.nn.one_hot(y, self.classes), table, precision="highest")
+
+
+class ConditionalBatchNorm(nn.Module):
+    """Batch normalisation whose scale (from 1) and offset (from 0) are the class's own.
+
+    Paper: Dumoulin et al. 2017, "A learned representation for artistic style", as used by Miyato & Koyama 2018.
+
+    Attributes:
+        classes: how many there are.
+    """
+
+    classes: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool, y: jax.Array | None) -> jax.Array:
+        """Normalise ``(n, ..., features)`` over all axes but the last, then scale and shift by the labels ``y``."""
+        features = x.shape[-1]
+        scale = Embedding(self.classes, features, nn.initializers.ones, name="scale")(y)
+        offset = Embedding(self.classes, features, nn.initializers.zeros, name="offset")(y)
+        per_row = (x.shape[0], *(1,) * (x.ndim - 2), features)
+        return batch_norm(train, affine=False)(x) * scale.reshape(per_row) + offset.reshape(per_row)
+
+
+class Projection(nn.Module):
+    """What a class adds to the logits: the inner product of its own vector with the features.
+
+    Formula: <embed(y), h>.
+    Paper: Miyato & Koyama 2018, "cGANs with projection discriminator", section 3.
+
+    Attributes:
+        classes: how many there are.
+        outputs: numbers per example.
+    """
+
+    classes: int
+    outputs: int
+
+    @nn.compact
+    def __call__(self, h: jax.Array, y: jax.Array | None) -> jax.Array:
+        """Map features ``(n, f)`` and labels ``(n,)`` to ``(n, outputs)``."""
+        features = h.shape[-1]
+        # With this scale an inner product starts at the size of one feature.
+        init = nn.initializers.normal(1.0 / math.sqrt(features))
+        vectors = Embedding(self.classes, self.outputs * features, init)(y)
+        return jnp.sum(vectors.reshape(-1, self.outputs, features) * h[:, None], axis=-1)
+
+
+def normalise(x: jax.Array, train: bool, y: jax.Array | None, classes: int) -> jax.Array:
+    """Apply batch norm inside a network, of its own for every class where there are ``classes``."""
+    return ConditionalBatchNorm(classes)(x, train, y) if classes else batch_norm(train)(x)
+
+
+def with_label(z: jax.Array, y: jax.Array | None, classes: int) -> jax.Array:
+    """Join to latents ``(n, d)`` a vector of the class, where there are ``classes``: ``(n, 2 d)``.
+
+    It is as long as the latent and starts at its scale, so that neither drowns the other.
+    """
+    return jnp.concatenate([z, Embedding(classes, z.shape[-1])(y)], axis=-1) if classes else z

@@ -1,0 +1,189 @@
+"""Residual networks for images (Gulrajani et al. 2017; Miyato et al. 2018, appendix B), of any number of stages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+from flax import linen as nn
+
+from ganrun.architectures.attention import attend, attended_side
+from ganrun.architectures.conditional import normalise
+from ganrun.architectures.discriminator import Discriminator, MinibatchOption
+from ganrun.architectures.layers import FORMS, Conv
+from ganrun.architectures.networks import Networks, base_and_stages, checked_shape
+from ganrun.architectures.resampling import average_pool, nearest_upsample
+from ganrun.registry import choice, number, register
+
+# Glorot's, with He's gain where a ReLU follows: half of the variance is lost there.
+residual_init = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")
+plain_init = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
+POOLING = ("mean", "sum")
+
+
+class GeneratorBlock(nn.Module):
+    """x + two convolutions, each of a normalised and rectified map; may double the side.
+
+    Attributes:
+        features: channels out.
+        double: whether the side is doubled.
+        form: how convolutions are computed, see :class:`ganrun.architectures.layers.Conv`.
+        classes: of labels, which choose the scale and offset of the normalisation; 0: none.
+    """
+
+    features: int
+    double: bool
+    form: str
+    classes: int = 0
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool, y: jax.Array | None = None) -> jax.Array:
+        """Map ``(n, side, side, channel)`` to ``(n, side, side, features)`` or twice the side."""
+        h = nn.relu(normalise(x, train, y, self.classes))
+        h = nearest_upsample(h) if self.double else h
+        h = Conv(self.features, form=self.form, kernel_init=residual_init)(h)
+        h = nn.relu(normalise(h, train, y, self.classes))
+        h = Conv(self.features, form=self.form, kernel_init=residual_init)(h)
+        # A 1x1 convolution and the resampling commute, and the small map is the cheaper one.
+        x = _shortcut(x, self.features, self.double, self.form)
+        return h + (nearest_upsample(x) if self.double else x)
+
+
+class DiscriminatorBlock(nn.Module):
+    """x + two convolutions of rectified maps, without normalisation; may halve the side.
+
+    Attributes:
+        features: channels out.
+        halve: whether the side is halved.
+        form: how convolutions are computed.
+        first: the input is an image, which is not rectified.
+    """
+
+    features: int
+    halve: bool
+    form: str
+    first: bool = False
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map ``(n, side, side, channel)`` to ``(n, side, side, features)`` or half the side."""
+        h = x if self.first else nn.relu(x)
+        h = nn.relu(Conv(self.features, form=self.form, kernel_init=residual_init)(h))
+        h = Conv(self.features, form=self.form, kernel_init=residual_init)(h)
+        h, x = (average_pool(h), average_pool(x)) if self.halve else (h, x)
+        return h + _shortcut(x, self.features, self.halve, self.form)
+
+
+def _shortcut(x: jax.Array, features: int, resampled: bool, form: str) -> jax.Array:
+    if x.shape[-1] == features and not resampled:
+        return x
+    return Conv(features, size=1, form=form, kernel_init=plain_init)(x)
+
+
+class ResnetGenerator(nn.Module):
+    """A dense layer to a small map, then residual blocks that double it, and a convolution to the image.
+
+    Attributes:
+        base: side of the small map.
+        stages: how often it is doubled.
+        channels: channels of an image.
+        width: channels at full size; twice as many at each halving.
+        depth: blocks per stage.
+        form: how convolutions are computed.
+        classes: of labels, which choose the scale and offset of the normalisation; 0: none.
+        attention: side of the map with self-attention; 0: none.
+    """
+
+    base: int
+    stages: int
+    channels: int
+    width: int
+    depth: int
+    form: str
+    classes: int = 0
+    attention: int = 0
+
+    @nn.compact
+    def __call__(self, z: jax.Array, train: bool, y: jax.Array | None = None) -> jax.Array:
+        """Map latents ``(n, latent_dim)`` and labels ``(n,)`` to images ``(n, side, side, channels)`` in [-1, 1]."""
+        widest = self.width * 2**self.stages
+        x = nn.Dense(self.base * self.base * widest, kernel_init=plain_init)(z)
+        x = attend(x.reshape(-1, self.base, self.base, widest), self.attention)
+        for stage in reversed(range(self.stages)):
+            for block in range(self.depth):
+                x = GeneratorBlock(self.width * 2**stage, block == 0, self.form, self.classes)(x, train, y)
+            x = attend(x, self.attention)
+        x = nn.relu(normalise(x, train, y, self.classes))
+        return nn.tanh(Conv(self.channels, form=self.form, kernel_init=plain_init)(x))
+
+
+class ResnetDiscriminator(Discriminator):
+    """Residual blocks that halve the image, more at its smallest, then the logit from what is left of each channel.
+
+    Attributes:
+        width: channels after the first stage; twice as many at each further one.
+        depth: blocks per stage, and after the last.
+        pooling: how a channel becomes one feature: the ``mean`` or the ``sum`` over its positions.
+        form: how convolutions are computed.
+        attention: side of the map with self-attention; 0: none.
+    """
+
+    width: int
+    depth: int
+    pooling: str
+    form: str
+    attention: int = 0
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool, y: jax.Array | None = None, z: jax.Array | None = None) -> jax.Array:
+        """Map images ``(n, side, side, channel)`` to logits ``(n,)``, by labels and with latents where given."""
+        _, stages = base_and_stages(x.shape[1:], "resnet")
+        for stage in range(stages):
+            for block in range(self.depth):
+                x = DiscriminatorBlock(self.width * 2**stage, block == 0, self.form, stage == block == 0)(x)
+            x = attend(x, self.attention)
+        for _ in range(self.depth):
+            x = DiscriminatorBlock(x.shape[-1], False, self.form)(x)
+        x = nn.relu(x)
+        pooled = x.sum(axis=(1, 2)) if self.pooling == "sum" else x.mean(axis=(1, 2))
+        return self.judge(pooled, y, z, plain_init)
+
+
+@register("architecture", "resnet")
+@dataclass(frozen=True)
+class Resnet(MinibatchOption):
+    """Residual blocks, with batch norm in the generator only, for square images with a side as dcgan takes it.
+
+    Formula: block(x) = x + conv(relu(bn(conv(relu(bn(x)))))), both ways resampled; the discriminator without bn.
+    Paper: Miyato et al. 2018, "Spectral normalization for generative adversarial networks", appendix B; Gulrajani et
+    al. 2017, "Improved training of Wasserstein GANs".
+
+    Attributes:
+        width: channels at full size, doubled at each halving of the side.
+        depth: residual blocks at each size.
+        pooling: how a channel becomes one feature of the discriminator: ``mean`` (Gulrajani et al.) or ``sum`` (Miyato
+            et al., whose spectral normalisation keeps it small).
+        convolution: ``matmul``, ``xla``, or ``auto`` for the one that suits the backend (lanes always take ``matmul``).
+        attention: self-attention (Zhang et al. 2019) on one hidden map of each network.
+        attention_side: that map is the smallest one at least so wide, or else the largest.
+    """
+
+    width: int = number(32, low=1)
+    depth: int = number(1, low=1)
+    pooling: str = choice("mean", POOLING)
+    convolution: str = choice("auto", FORMS)
+    attention: bool = False
+    attention_side: int = number(14, low=1)
+    name: str = "resnet"
+
+    def build(self, shape: tuple[int, ...], latent_dim: int, classes: int = 0, outputs: int = 1) -> Networks:
+        """Return the networks for images of ``shape``; raise :class:`ConfigError` for a shape they cannot have."""
+        shape = checked_shape(shape, latent_dim)
+        base, stages = base_and_stages(shape, self.name)
+        sides = [base * 2**stage for stage in range(stages)]
+        at = attended_side(sides, self.attention_side) if self.attention else 0
+        form = self.convolution
+        return Networks(
+            ResnetGenerator(base, stages, shape[-1], self.width, self.depth, form, classes, at),
+            ResnetDiscriminator(self.width, self.depth, self.pooling, form, at, **self.ending(classes, outputs)),
+        )

@@ -1,0 +1,97 @@
+"""Examples out of files, checked to be such as a run's generator makes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ganrun.architectures.networks import describe, is_image
+from ganrun.divergence.array_files import SUFFIXES, read_array, require_array, shown
+from ganrun.divergence.sides import LARGEST, to_unit_range
+from ganrun.errors import ConfigError, did_you_mean
+
+FORMATS = (*SUFFIXES, ".png")
+SLACK = 1e-3  # beyond [-1, 1] that rounding may take a pixel
+
+
+def require_inputs(path: Path, key: str | None) -> None:
+    """Raise :class:`ConfigError` where :func:`read_inputs` would, as far as can be told without reading the numbers."""
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise ConfigError(
+            f"{shown(str(path))}: examples are read from {', '.join(FORMATS)}.{did_you_mean(suffix, FORMATS)}"
+        )
+    if suffix in SUFFIXES:
+        require_array(path, key)
+    elif not path.is_file():
+        raise ConfigError(f"{shown(str(path))}: there is no such file.")
+
+
+def read_inputs(path: Path, key: str | None, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the examples in ``path`` as float32 ``(n, *shape)``, images in [-1, 1].
+
+    Bytes are scaled from 0...255, floats are taken as they are. A single example may stand without its first axis, and
+    images of one channel without their last.
+
+    Args:
+        path: an .npy or .npz file of arrays, or a .png file with one image.
+        key: the name of the array in an archive of several.
+        shape: of one example: ``(dim,)`` or ``(height, width, channel)``.
+
+    Raises:
+        ConfigError: in one line, the file cannot be read, or what it holds is not what the run is about.
+    """
+    require_inputs(path, key)
+    name = shown(str(path))
+    array = _read_png(path, shape) if path.suffix.lower() == ".png" else read_array(path, key)
+    rows = _as_rows(array, shape)
+    if rows is None:
+        held = " x ".join(map(str, array.shape))
+        raise ConfigError(f"{name}: holds {held} numbers, but this run is about {describe(shape)}.")
+    if is_image(shape) and rows.dtype == np.uint8:
+        return to_unit_range(rows)
+    with np.errstate(all="ignore"):  # what does not fit becomes Inf, and is refused as such
+        floats = rows.astype(np.float32)
+    _require_plausible(name, floats, is_image(shape))
+    return floats
+
+
+def _as_rows(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Return ``array`` as ``(n, *shape)``; None where it is no such thing."""
+    forms = [shape, shape[:-1]] if is_image(shape) and shape[-1] == 1 else [shape]
+    for form in forms:
+        if array.shape[1:] == form or array.shape == form:
+            return array.reshape(-1, *shape)
+    return None
+
+
+def _read_png(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    name = shown(str(path))
+    if not is_image(shape):
+        raise ConfigError(f"{name}: a picture, but this run is about {describe(shape)}: give an .npy or .npz file.")
+    height, width, channels = shape
+    try:
+        with Image.open(path, formats=["PNG"]) as picture:
+            # The header tells the size: a picture of another is never unpacked.
+            if picture.size != (width, height):
+                found = f"{picture.height} x {picture.width} pixels"
+                raise ConfigError(f"{name}: holds {found}, but this run is about {describe(shape)}.")
+            return np.asarray(picture.convert("L" if channels == 1 else "RGB")).reshape(1, *shape)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ConfigError(f"{name}: is not a PNG picture that can be read.") from error
+
+
+def _require_plausible(name: str, rows: np.ndarray, images: bool) -> None:
+    finite = np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
+    if not finite.all():
+        first = int((~finite).argmax())
+        raise ConfigError(f"{name}: example {first} (counted from 0) holds a NaN or Inf.")
+    low, high = float(rows.min()), float(rows.max())
+    if images and (low < -1 - SLACK or high > 1 + SLACK):
+        raise ConfigError(
+            f"{name}: pixels go from {low:.3g} to {high:.3g}; floats must be in [-1, 1], and 0 to 255 stored as uint8."
+        )
+    if max(high, -low) > LARGEST:
+        raise ConfigError(f"{name}: holds numbers as large as {max(high, -low):.3g}; at most {LARGEST:g} are taken.")

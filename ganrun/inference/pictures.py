@@ -1,0 +1,76 @@
+"""Pictures of ways through the latent space, and of examples beside what became of them."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from ganrun.datasets.sampler import to_bytes
+from ganrun.datasets.synthetic import Mixture
+from ganrun.writers import pictures
+
+ENLARGED = 256  # pixels that small frames of an animation are brought near to
+MILLISECONDS = 50  # that a frame stays
+
+
+def table(images: np.ndarray) -> bytes:
+    """Return a PNG with ``images`` ``(rows, columns, height, width, channel)`` in [-1, 1] in their places."""
+    rows, columns, height, width, channel = images.shape
+    down, right = height + pictures.MARGIN, width + pictures.MARGIN
+    sheet = np.full((rows, down, columns, right, channel), 32, np.uint8)
+    sheet[:, :height, :, :width] = to_bytes(images).transpose(0, 2, 1, 3, 4)
+    margin = ((pictures.MARGIN, 0), (pictures.MARGIN, 0), (0, 0))
+    whole = np.pad(sheet.reshape(rows * down, columns * right, channel), margin, constant_values=32)
+    return _to_png(_enlarged(whole, 500))
+
+
+def pairs(inputs: np.ndarray, reconstructions: np.ndarray) -> bytes:
+    """Return a PNG of each input above its reconstruction, images; or of both in the plane or against each other.
+
+    Args:
+        inputs: ``(n, height, width, channel)`` in [-1, 1], ``(n, 2)`` or ``(n, 1)``.
+        reconstructions: the same.
+    """
+    if inputs.ndim == 4:
+        return pictures.grid(np.concatenate([inputs, reconstructions], axis=1))
+    figure = Figure(figsize=(5, 5), dpi=100)
+    axes = figure.add_axes((0.13, 0.12, 0.82, 0.78))
+    if inputs.shape[1] == 1:
+        axes.plot(inputs[:, 0], inputs[:, 0], color="grey", linewidth=0.8)
+        axes.scatter(inputs[:, 0], reconstructions[:, 0], s=8, color="tab:green")
+        axes.set(xlabel="x", ylabel="G(z)", title="reconstructions; grey: where G(z) = x")
+        return pictures.to_png(figure)
+    joined = np.stack([inputs, reconstructions])
+    axes.plot(joined[..., 0], joined[..., 1], color="grey", linewidth=0.5)
+    axes.scatter(inputs[:, 0], inputs[:, 1], s=12, facecolors="none", edgecolors="black", label="x")
+    axes.scatter(reconstructions[:, 0], reconstructions[:, 1], s=6, color="tab:green", label="G(z)")
+    figure.legend(loc="upper right", ncols=2, frameon=False)
+    return pictures.to_png(figure)
+
+
+def animation(samples: np.ndarray, density: Mixture | None) -> bytes:
+    """Return an endless GIF of ``samples`` ``(frames, *shape)``: images one after the other, or points as they come."""
+    if density is None:
+        frames = [_enlarged(frame, ENLARGED) for frame in to_bytes(samples)]
+    else:
+        drawn = (pictures.draw(samples[: i + 1], density, np.zeros(0)) for i in range(len(samples)))
+        frames = [Image.open(io.BytesIO(png)).convert("RGB") for png in drawn]
+    file = io.BytesIO()
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=MILLISECONDS, loop=0)
+    return file.getvalue()
+
+
+def _enlarged(pixels: np.ndarray, wanted: int) -> Image.Image:
+    """Return ``pixels`` ``(height, width, channel)`` as a picture, small ones enlarged a whole number of times."""
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    zoom = max(1, wanted // max(picture.size))
+    return picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST)
+
+
+def _to_png(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()

@@ -1,0 +1,165 @@
+"""From a configuration to a game: which parts go together, what is static, and what the further players see."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ganrun.errors import ConfigError
+from ganrun.game.lanes import in_lanes
+from ganrun.game.rules import game_of, numbers_of
+from ganrun.observer import Observer
+from ganrun.run import build
+
+NARROW = ("architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]", "batch_size=16", "probe=off")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["inputs.packing=3", "batch_size=16"], "batch_size must be a multiple of inputs.packing: 16 is none of 3."),
+        (["inputs.packing=2", "conditional=true"], "inputs.packing joins examples of any class"),
+        (["inputs.packing=2", "inference=bigan"], "inputs.packing does not go with inference=bigan."),
+        (["conditional=true", "inference=bigan"], "conditional=true does not go with inference=bigan."),
+        (
+            ["conditional=true", "dataset=gaussian"],
+            "needs a dataset with classes, and gaussian has none.",
+        ),
+        (["generator_update.top_k=0.5", "loss=cramer"], "generator_update.top_k ranks samples by their logits"),
+        (["generator_update.top_k=0.5", "loss=feature_matching"], "which loss=feature_matching has not."),
+        (["inference=bigan", "loss=wasserstein"], "inference=bigan does not go with loss=wasserstein"),
+        (
+            ["inference=bigan", "architecture=maxout"],
+            "needs an encoder, and architecture=maxout has none",
+        ),
+    ],
+)
+def test_parts_that_do_not_go_together_are_refused(words, said, compose_config):
+    config = compose_config(words)
+    with pytest.raises(ConfigError) as caught:
+        game_of(config, config.dataset.shape)
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (["penalty=r1", "penalty.r1.weight=1"], ["penalty=r1", "penalty.r1.weight=2", "penalty.r1.final_weight=3"]),
+        (["inputs.noise=0.1"], ["inputs.noise=0.2", "inputs.final_noise=0.1"]),
+        (["generator_update.top_k=0.5"], ["generator_update.top_k=0.7"]),
+        (["schedule=piecewise", "schedule.k=[3,4]"], ["schedule=piecewise", "schedule.k=[5,6]", "schedule.at=[0,9]"]),
+        (["schedule=adaptive", "schedule.k=3"], ["schedule=adaptive", "schedule.k=4", "schedule.tolerance=0.1"]),
+    ],
+)
+def test_numbers_of_new_parts_are_values_of_one_program(one, other, compose_config):
+    first, second = (compose_config([*NARROW, *words]) for words in (one, other))
+    assert game_of(first, (2,)) == game_of(second, (2,))
+    assert jax.tree.structure(numbers_of(first)) == jax.tree.structure(numbers_of(second))
+    leaves = zip(jax.tree.leaves(numbers_of(first)), jax.tree.leaves(numbers_of(second)), strict=True)
+    assert any(not np.array_equal(a, b) for a, b in leaves)
+
+
+def test_what_a_game_does_not_use_is_no_part_of_its_state(compose_config):
+    assert set(numbers_of(compose_config([]))) == {"run", "loss", "schedule", "optimizer", "ema"}
+
+
+def test_penalties_stand_in_the_order_of_their_names(compose_config):
+    games = [game_of(compose_config([f"penalty=[{words}]"]), (2,)) for words in ("r2,drift,r1", "r1,r2,drift")]
+    assert games[0] == games[1]
+    assert [one.name for one in games[0].penalties] == ["drift", "r1", "r2"]
+
+
+def test_a_flat_list_of_ks_is_an_array_of_whole_numbers(compose_config):
+    numbers = numbers_of(compose_config(["schedule=piecewise"]))["schedule"]
+    assert numbers["k"].tolist() == [100, 5] and numbers["k"].dtype == jnp.int32
+    assert numbers["at"].tolist() == [0, 25]
+
+
+def test_lanes_turn_every_convolution_of_wrapped_networks_into_products(compose_config):
+    words = ["dataset=digits", "architecture=dcgan", "penalty=spectral_normalisation", "inference=bigan"]
+    game = in_lanes(game_of(compose_config(words), (8, 8, 1)))
+    assert game.discriminator.module.form == "matmul"
+    assert (game.generator.generator.form, game.generator.encoder.form) == ("matmul", "matmul")
+
+
+# --- class-conditional games ---
+
+
+@pytest.fixture(scope="module")
+def conditional(compose_config):
+    config = compose_config([*NARROW, "conditional=true", "dataset=ring", "dataset.modes=3"])
+    return config, build(config)
+
+
+def test_classes_are_as_frequent_as_in_the_density(compose_config):
+    config = compose_config(["conditional=true", "dataset=mixture1d"])
+    assert game_of(config, (1,)).weights == pytest.approx((0.6, 0.4))
+
+
+def test_readings_come_by_class(conditional):
+    config, method = conditional
+    state, _ = method.advance(method.init(), 2)
+    observer = Observer(method, config)
+    seen = observer.read(observer.look(state, 50))
+    wanted = {f"{tag}/class_{label}" for tag in ("D(x)", "D(G(z))") for label in range(3)}
+    assert wanted <= set(seen.scalars)
+    assert all(0 < seen.scalars[tag] < 1 for tag in wanted)
+    # No linear pieces to follow where the class decides too: the divergence comes from samples.
+    assert 0 < seen.scalars["jsd/exact"] <= np.log(2) + 1e-6
+
+
+def test_pictures_of_a_conditional_run_have_a_row_for_each_class(compose_config):
+    method = build(compose_config([*NARROW, "conditional=true", "dataset=digits", "latent.dim=4"]))
+    state = method.init()
+    shown, _ = method.snapshot(state, 100, np.zeros((0, 8, 8, 1), np.float32))
+    # Rows of the sheet share a class: told which, the generator makes exactly these from the same noise.
+    assert shown.samples.shape == (100, 8, 8, 1)
+    assert set(np.asarray(shown.real_labels).tolist()) == set(range(10))
+
+
+def test_the_class_decides_what_is_made(conditional):
+    _, method = conditional
+    state, _ = method.advance(method.init(), 5)
+    z = jnp.ones((3, 2))
+    apply = method.game.generator.apply
+    x = apply(state.generator.variables, z, train=False, y=jnp.arange(3))
+    assert len({tuple(row) for row in np.asarray(x).round(5).tolist()}) == 3
+
+
+# --- inference ---
+
+
+@pytest.mark.parametrize("loss", ["nonsaturating", "relativistic"])
+def test_the_encoder_learns_with_the_generator(loss, compose_config):
+    method = build(compose_config([*NARROW, "inference=bigan", f"loss={loss}"]))
+    before = method.init()
+    kept = jax.tree.map(jnp.copy, before.generator.params)
+    after, report = method.advance(before, 3)
+    assert int(report.bad_step) == 0
+    moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), kept, after.generator.params)
+    assert min(jax.tree.leaves(moved["encoder"])) > 0 and min(jax.tree.leaves(moved["generator"])) > 0
+    assert method.encode(after.average, jnp.zeros((5, 2))).shape == (5, 2)
+
+
+def test_the_discriminator_of_bigan_judges_pairs(compose_config):
+    method = build(compose_config([*NARROW, "inference=bigan"]))
+    state = method.init()
+    x, z = jnp.ones((1, 2)), jnp.zeros((1, 2))
+    judge = lambda z: method.game.discriminator.apply(state.discriminator.variables, x, train=False, z=z)  # noqa: E731
+    assert float(judge(z)[0]) != float(judge(z + 1)[0])
+
+
+def test_a_smoothed_loss_reaches_both_players_of_bigan(compose_config):
+    # The encoder's term is the generator's loss with the roles exchanged: at logits 0 both are log 2.
+    method = build(compose_config([*NARROW, "inference=bigan", "loss=nonsaturating"]))
+    state = method.init()
+    zero = dataclasses.replace(state.discriminator, params=jax.tree.map(jnp.zeros_like, state.discriminator.params))
+    frozen = dataclasses.replace(state, discriminator=zero)
+    frozen.numbers["optimizer"]["discriminator"]["learning_rate"] = jnp.float32(0.0)
+    frozen.numbers["optimizer"]["discriminator"]["minimum_rate"] = jnp.float32(0.0)
+    _, report = method.advance(frozen, 1)
+    seen = dict(zip(method.game.tags, np.asarray(report.means).tolist(), strict=True))
+    assert seen["loss/generator"] == pytest.approx(2 * np.log(2), rel=1e-5)
+    assert seen["loss/discriminator"] == pytest.approx(2 * np.log(2), rel=1e-5)
