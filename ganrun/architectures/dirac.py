@@ -56,4 +56,4 @@ class Dirac:
             raise ConfigError(f"architecture=dirac takes vectors of 1; the data is {describe(shape)}. Try mlp.")
         if classes or outputs != 1:
             raise ConfigError("architecture=dirac has one parameter a side: no classes, and one output. Try mlp.")
-        return Networks(DiracGenerator(), DiracDiscriminator())
+        return Networks(DiracGenerator(), DiracDiscriminator(), packs=False)

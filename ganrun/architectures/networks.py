@@ -20,9 +20,10 @@ class Networks:
     Attributes:
         generator: ``(z, train, y=None)`` with ``z`` of shape ``(n, latent_dim)`` to samples ``(n, *shape)``, float32.
         discriminator: ``(x, train, y=None, z=None)`` with ``x`` of shape ``(n, *shape)`` to logits ``(n,)``, float32,
-            or ``(n, outputs)`` where it was built with more than one output. Its size comes from ``x``, so that it may
-            also be given several examples joined along the last axis.
+            or ``(n, outputs)`` where it was built with more than one output. Its size comes from ``x``: where it
+            ``packs``, it may also be given several examples joined along the last axis.
         encoder: ``(x, train)`` to latents ``(n, latent_dim)``, float32; None where the architecture has none.
+        packs: whether the discriminator can be given several examples at once.
 
     ``y`` are labels ``(n,)``, int32, which networks that were built with ``classes`` need, from ``init`` on; others
     ignore them. A discriminator that is given latents ``z`` ``(n, latent_dim)`` judges the pair (x, z); it must be
@@ -37,6 +38,7 @@ class Networks:
     generator: nn.Module
     discriminator: nn.Module
     encoder: nn.Module | None = None
+    packs: bool = True
 
 
 def is_image(shape: tuple[int, ...]) -> bool:

@@ -149,7 +149,8 @@ def _job(node: DictConfig) -> int:
 def _work(asked: Sample, run: Path) -> None:
     config = load_config(run)
     density = config.dataset.density() if hasattr(config.dataset, "density") else None
-    if asked.target.suffix.lower() in (".png", ".gif") and density is None and len(config.dataset.shape) != 3:
+    suffix, drawn = asked.target.suffix.lower(), density is not None or len(config.dataset.shape) == 3
+    if not drawn and (suffix == ".gif" or (suffix == ".png" and config.dataset.shape[0] > 2)):
         raise ConfigError(f"there is no picture of {config.dataset.name}: write numbers with out=samples.npy.")
     found = asked.task in ("project", "reconstruct")
     if found:
@@ -204,7 +205,7 @@ def _write_samples(asked: Sample, method: Gan, variables: Any, title: str, told:
     if suffix == ".gif":
         content = rows.animation(samples.reshape(-1, *shape), method.data.density)
     elif suffix == ".png" and asked.steps and len(shape) == 3:
-        content = rows.table(samples)
+        content = pictures.table(samples)
     elif suffix == ".png":
         content = pictures.draw(samples.reshape(-1, *shape), method.data.density, np.zeros(0), title)
     elif suffix == ".npy":

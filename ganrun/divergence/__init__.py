@@ -3,5 +3,6 @@
 ``exact``      the divergence itself, where one density is known and the other can be pushed or sampled densely.
 ``stack``      a lower bound in expectation from finite samples: classifiers trained and scored on disjoint parts.
 ``streaming``  the same where both sides can be drawn from without end.
+``f_divergences``  the whole family between two known densities on the line: what an f-GAN's value is at its best.
 ``knn``        an estimate from nearest-neighbour distances, neither an upper nor a lower bound.
 """

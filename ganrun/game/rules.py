@@ -59,6 +59,8 @@ def game_of(config: Train, shape: tuple[int, ...]) -> Game:
             name = config.architecture.name
             raise ConfigError(f"inference=bigan needs an encoder, and architecture={name} has none: take mlp or dcgan.")
         generator = Bidirectional(generator, networks.encoder)
+    if config.inputs.packing > 1 and not networks.packs:
+        raise ConfigError(f"inputs.packing: architecture={config.architecture.name} judges one example at a time.")
     for penalty in config.penalty:
         discriminator = penalty.bind(discriminator)
     return Game(

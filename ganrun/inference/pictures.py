@@ -16,17 +16,6 @@ ENLARGED = 256  # pixels that small frames of an animation are brought near to
 MILLISECONDS = 50  # that a frame stays
 
 
-def table(images: np.ndarray) -> bytes:
-    """Return a PNG with ``images`` ``(rows, columns, height, width, channel)`` in [-1, 1] in their places."""
-    rows, columns, height, width, channel = images.shape
-    down, right = height + pictures.MARGIN, width + pictures.MARGIN
-    sheet = np.full((rows, down, columns, right, channel), 32, np.uint8)
-    sheet[:, :height, :, :width] = to_bytes(images).transpose(0, 2, 1, 3, 4)
-    margin = ((pictures.MARGIN, 0), (pictures.MARGIN, 0), (0, 0))
-    whole = np.pad(sheet.reshape(rows * down, columns * right, channel), margin, constant_values=32)
-    return _to_png(_enlarged(whole, 500))
-
-
 def pairs(inputs: np.ndarray, reconstructions: np.ndarray) -> bytes:
     """Return a PNG of each input above its reconstruction, images; or of both in the plane or against each other.
 
@@ -54,23 +43,10 @@ def pairs(inputs: np.ndarray, reconstructions: np.ndarray) -> bytes:
 def animation(samples: np.ndarray, density: Mixture | None) -> bytes:
     """Return an endless GIF of ``samples`` ``(frames, *shape)``: images one after the other, or points as they come."""
     if density is None:
-        frames = [_enlarged(frame, ENLARGED) for frame in to_bytes(samples)]
+        frames = [pictures.enlarged(frame, ENLARGED) for frame in to_bytes(samples)]
     else:
         drawn = (pictures.draw(samples[: i + 1], density, np.zeros(0)) for i in range(len(samples)))
         frames = [Image.open(io.BytesIO(png)).convert("RGB") for png in drawn]
     file = io.BytesIO()
     frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=MILLISECONDS, loop=0)
-    return file.getvalue()
-
-
-def _enlarged(pixels: np.ndarray, wanted: int) -> Image.Image:
-    """Return ``pixels`` ``(height, width, channel)`` as a picture, small ones enlarged a whole number of times."""
-    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    zoom = max(1, wanted // max(picture.size))
-    return picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST)
-
-
-def _to_png(picture: Image.Image) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, "PNG")
     return file.getvalue()

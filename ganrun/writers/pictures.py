@@ -18,6 +18,7 @@ PLANE = 96  # points a side at which the plane picture asks D
 LINE = 400  # points at which the line picture asks D
 NO_LADDER = np.zeros((0, 2))
 MARGIN = 2  # pixels between the images of a grid
+GROUND = 32  # grey level behind them
 
 
 def view(density: Mixture) -> tuple[np.ndarray, np.ndarray]:
@@ -41,18 +42,36 @@ def points(density: Mixture | None) -> np.ndarray:
 
 def grid(images: np.ndarray) -> bytes:
     """Return a PNG with ``images`` ``(n, height, width, channel)`` in [-1, 1] on a square grid, small ones enlarged."""
-    n, height, width, channel = images.shape
-    columns = math.ceil(math.sqrt(n))
-    rows = math.ceil(n / columns)
-    sheet = np.full((rows * (height + MARGIN) + MARGIN, columns * (width + MARGIN) + MARGIN, channel), 32, np.uint8)
-    for i, image in enumerate(to_bytes(images)):
-        top, left = MARGIN + i // columns * (height + MARGIN), MARGIN + i % columns * (width + MARGIN)
-        sheet[top : top + height, left : left + width] = image
-    picture = Image.fromarray(sheet[..., 0] if channel == 1 else sheet)
-    zoom = max(1, 500 // max(picture.size))
+    columns = math.ceil(math.sqrt(len(images)))
+    rows = math.ceil(len(images) / columns)
+    pixels = np.full((rows * columns, *images.shape[1:]), GROUND, np.uint8)
+    pixels[: len(images)] = to_bytes(images)
+    return _sheet(pixels.reshape(rows, columns, *images.shape[1:]))
+
+
+def table(images: np.ndarray) -> bytes:
+    """Return a PNG with ``images`` ``(rows, columns, height, width, channel)`` in [-1, 1] in their places."""
+    return _sheet(to_bytes(images))
+
+
+def _sheet(pixels: np.ndarray) -> bytes:
+    """Return a PNG of bytes ``(rows, columns, height, width, channel)``, with a margin around each."""
+    rows, columns, height, width, channel = pixels.shape
+    down, right = height + MARGIN, width + MARGIN
+    sheet = np.full((rows, down, columns, right, channel), GROUND, np.uint8)
+    sheet[:, :height, :, :width] = pixels.transpose(0, 2, 1, 3, 4)
+    before = ((MARGIN, 0), (MARGIN, 0), (0, 0))
+    whole = np.pad(sheet.reshape(rows * down, columns * right, channel), before, constant_values=GROUND)
     file = io.BytesIO()
-    picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST).save(file, "PNG")
+    enlarged(whole, 500).save(file, "PNG")
     return file.getvalue()
+
+
+def enlarged(pixels: np.ndarray, wanted: int) -> Image.Image:
+    """Return bytes ``(height, width, channel)`` as a picture, small ones enlarged a whole number of times."""
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    zoom = max(1, wanted // max(picture.size))
+    return picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST)
 
 
 def plane(samples: np.ndarray, density: Mixture, field: np.ndarray, title: str = "", label: str = "D(x)") -> bytes:

@@ -282,3 +282,14 @@ def test_what_cannot_be_is_refused_in_one_line(words, points, inside):
     assert done.returncode == 2 and REFUSED[words] in done.stderr
     assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) == 1
     assert sorted(points.iterdir()) == before
+
+
+def test_points_without_a_density_are_drawn_by_themselves_and_not_as_an_animation(inside, draw, tmp_path):
+    done = inside("train", "dataset=dirac", "steps=5", "batch_size=16", "probe=off", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with Image.open(draw(tmp_path, "a.png", "n=9")) as picture:
+        picture.load()
+        assert min(picture.size) >= 300
+    done = inside("sample", "mode=walk", "out=a.gif", cwd=tmp_path)
+    assert done.returncode == 2 and "there is no picture of dirac" in done.stderr
+    assert not (tmp_path / "a.gif").exists()

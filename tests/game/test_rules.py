@@ -21,6 +21,10 @@ NARROW = ("architecture.generator_hidden=[8]", "architecture.discriminator_hidde
     [
         (["inputs.packing=3", "batch_size=16"], "batch_size must be a multiple of inputs.packing: 16 is none of 3."),
         (["inputs.packing=2", "conditional=true"], "inputs.packing joins examples of any class"),
+        (
+            ["inputs.packing=2", "dataset=dirac", "architecture=dirac"],
+            "inputs.packing: architecture=dirac judges one example at a time.",
+        ),
         (["inputs.packing=2", "inference=bigan"], "inputs.packing does not go with inference=bigan."),
         (["conditional=true", "inference=bigan"], "conditional=true does not go with inference=bigan."),
         (

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from ganrun.datasets.synthetic import mixture
-from ganrun.inference.pictures import animation, pairs, table
+from ganrun.inference.pictures import animation, pairs
+from ganrun.writers.pictures import table
 
 
 def opened(content: bytes) -> Image.Image:
