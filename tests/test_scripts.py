@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import runpy
 from pathlib import Path
 
@@ -26,3 +28,16 @@ def test_the_gallery_puts_pictures_side_by_side() -> None:
     assert sheet.size == (1600, 600)
     assert sheet.getpixel((10, 300)) == (0, 0, 0)
     assert sheet.getpixel((1590, 300)) == (255, 255, 255)
+
+
+def test_every_variant_that_is_compared_is_a_command_that_can_be_typed(compose_config) -> None:
+    parts = runpy.run_path(str(SCRIPTS / "bench_variants.py"))["PARTS"]
+    for words in (words for variants in parts.values() for words in variants.values()):
+        assert compose_config(words).steps >= 400
+
+
+def test_effective_modes_are_as_many_as_the_spread_over_eight_says(tmp_path) -> None:
+    effective_modes = runpy.run_path(str(SCRIPTS / "bench_variants.py"))["effective_modes"]
+    for kl, expected in ((0.0, 8.0), (math.log(8), 1.0), (math.log(2), 4.0)):  # all, one and half of the modes
+        (tmp_path / "summary.json").write_text(json.dumps({"metrics": {"modes/kl": kl}}), encoding="utf-8")
+        assert effective_modes(tmp_path) == pytest.approx(expected)
