@@ -8,6 +8,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from narrow import NARROW
 
 from ganrun import registry
 from ganrun.config import Latent, Train, cache_folder, check, check_plain, data_folder, to_dict
@@ -19,14 +20,6 @@ from ganrun.rundir import flat
 
 CONF = config_folder()
 OFFLINE = ("ring", "grid", "gaussian", "mixture1d", "dirac", "digits")
-NARROW = {
-    "mlp": ("architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]"),
-    "maxout": ("architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]"),
-    "dcgan": ("architecture.width=4",),
-    "resnet": ("architecture.width=4",),
-    "r3gan": ("architecture.width=8",),
-    "dirac": (),
-}
 
 
 @pytest.fixture(scope="module")

@@ -46,6 +46,7 @@ class Schedule(ABC):
 class Constant(Schedule):
     """The same k at every step.
 
+    Formula: k(t) = k
     Paper: Goodfellow et al. 2014, "Generative adversarial nets", Algorithm 1, with k = 1.
     """
 
@@ -64,6 +65,7 @@ class Piecewise(Schedule):
 
     The defaults are those of the authors' WGAN code: 100 updates in the first 25 steps and at every 500th, else 5.
 
+    Formula: k(t) = k[i] for at[i] <= t < at[i + 1], burst_k where burst_every divides t
     Paper: Arjovsky et al. 2017, "Wasserstein GAN", Algorithm 1 and the code that came with it.
     """
 
@@ -134,6 +136,9 @@ class Adaptive(Schedule):
 
     ``until=value``: until the game value has not risen by ``tolerance`` in ``patience`` updates. ``until=accuracy``:
     until it tells ``accuracy`` of the examples and samples apart.
+
+    Formula: update j+1 follows if j < k and V_i > V_best + tolerance for some of the last patience i <= j (value), or
+    if j < k and the share told apart < accuracy (accuracy)
     """
 
     adaptive = True
@@ -177,6 +182,7 @@ class ToOptimum(Adaptive):
     Converged: the held-out game value has not risen by ``tolerance`` in ``patience`` updates. Proposition 2 supposes
     this; with finite data it overfits.
 
+    Formula: update j+1 follows if j < k and V_i > V_best + tolerance for some of the last patience i <= j
     Paper: Goodfellow et al. 2014, "Generative adversarial nets", section 4.2.
     """
 

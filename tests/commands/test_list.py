@@ -102,3 +102,9 @@ def test_citations_name_a_year_and_a_title():
             paper = fields(option.__doc__ or "").get("Paper")
             if paper is not None:
                 assert re.search(r"\b(19|20)\d\d\b", paper) and '"' in paper, f"{group}={name}: {paper}"
+
+
+@pytest.mark.parametrize("group", ["loss", "penalty", "schedule"])
+def test_every_part_of_the_game_has_a_formula(group):
+    bare = {name for name, option in options(group).items() if "Formula" not in fields(option.__doc__ or "")}
+    assert bare == set()

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from narrow import NARROW
 
 from ganrun import datasets, registry
 from ganrun.checkpoints import flatten
@@ -24,14 +25,6 @@ from ganrun.game.lanes import Lanes, in_lanes, stack_sources
 from ganrun.game.method import Gan, game_of
 
 STEPS = 3
-NARROW = {
-    "mlp": ("architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]"),
-    "maxout": ("architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]"),
-    "dcgan": ("architecture.width=4",),
-    "resnet": ("architecture.width=4",),
-    "r3gan": ("architecture.width=8",),
-    "dirac": (),
-}
 SMALL = ("batch_size=16", "probe=off", "log.every=50", "steps=100")
 DIGITS = ("dataset=digits", "latent.dim=4", "optimizer=sgd")
 POINT = ("dataset=dirac", "optimizer=sgd")

@@ -1,0 +1,10 @@
+"""Overrides that make every architecture as small as it goes."""
+
+NARROW = {
+    "mlp": ("architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]"),
+    "maxout": ("architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]"),
+    "dcgan": ("architecture.width=4",),
+    "resnet": ("architecture.width=4",),
+    "r3gan": ("architecture.width=8",),
+    "dirac": (),
+}
