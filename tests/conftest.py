@@ -1,6 +1,8 @@
 """What all tests share: compiled programs kept between sessions, checked configs, and one tiny GAN."""
 
+import functools
 import gc
+import os
 from collections.abc import Callable, Iterable, Iterator
 
 import jax
@@ -25,10 +27,15 @@ TINY = (
 
 @pytest.fixture(scope="session")
 def compose_config() -> Callable[[Iterable[str]], Train]:
-    """Compose train.yaml with overrides, as the command line does, and check the result."""
+    """Compose train.yaml with overrides, as the command line does, and check the result; the same words only once."""
+
+    @functools.cache
+    def once(overrides: tuple[str, ...], data: str | None) -> Train:
+        del data  # read by the configs: another folder, another config
+        return check(compose("train", list(overrides)))
 
     def composed(overrides: Iterable[str] = ()) -> Train:
-        return check(compose("train", list(overrides)))
+        return once(tuple(overrides), os.environ.get("GANRUN_DATA"))
 
     return composed
 
