@@ -1,122 +1,264 @@
-"""The whole state out and in, atomically: a checkpoint is there complete or not at all.
+"""The whole state out and in, verified: a checkpoint is there complete or not at all, and is read only if intact.
 
-A checkpoint is a folder named by its step, written by Orbax into a temporary folder and renamed when complete, so
-that a kill at any moment leaves the one before it. It holds arrays by name and a small JSON note, nothing that runs.
+A checkpoint is a sealed folder (:mod:`ganrun.sealed`) named by its step: ``state.safetensors`` holds every array by
+its path in the state, ``note.json`` what else it takes to go on, and ``looks.safetensors``, where it is needed, what
+had been seen of the run and was not written yet. All are data and nothing that runs.
 """
 
 from __future__ import annotations
 
-import sys
-import textwrap
-from collections.abc import Sequence
+import json
+import math
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
+from safetensors import SafetensorError, deserialize
+from safetensors.numpy import save as to_safetensors
 
-from ganrun.errors import GanrunError
+from ganrun import sealed
+from ganrun.errors import GanrunError, cannot_write
+from ganrun.sealed import Damaged
 
 Tree = Any
 
+STATE, LOOKS, NOTE = "state.safetensors", "looks.safetensors", "note.json"
+MOST_NOTE = 1 << 24  # bytes of the note, whose events' sizes and metrics are a few thousand at most
+MOST_LOOKS = 1 << 30  # bytes of looks; they are few
+PER_ARRAY = 1024  # bytes that an array may take in the header
+# The names that the format has for the types that a state can have.
+TYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "float64": "F64", "bool": "BOOL"}
+TYPES |= {f"{sign}int{bits}": f"{sign.upper() or 'I'}{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+NAMES = {short: name for name, short in TYPES.items()}
+
+_writers = ThreadPoolExecutor(4, thread_name_prefix="ganrun-checkpoints")
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a checkpoint holds."""
+
+    step: int
+    state: Tree
+    note: dict[str, Any]
+    looks: list[Tree]
+
 
 class Checkpoints:
-    """The checkpoints of one run directory, newest last; ``keep`` of them stay.
+    """The checkpoints of one run directory.
 
     ``read_only`` changes nothing in the folder, which another process may be training in: opened for writing, what a
     killed run left half written is cleaned up, and that could as well be what a living one is just writing.
+
+    Attributes:
+        keep: how many of the newest stay.
+        ratings: what checkpoints are worth, by step; the lowest rating stays too, and what is None as yet.
+        damaged: a line for each checkpoint that was passed over because it cannot be read.
     """
 
     def __init__(self, folder: Path, keep: int = 2, *, read_only: bool = False) -> None:
-        self.folder = folder
-        # Not Orbax's own read_only, which warns about settings that nobody made; nothing is written without save().
-        options = ocp.CheckpointManagerOptions(create=False)
+        self.folder, self.keep = folder, keep
+        self.ratings: dict[int, float | None] = {}
+        self.damaged: list[str] = []
+        self._writing: Future[None] | None = None
         if not read_only:
-            options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True, create=False)
-            folder.mkdir(parents=True, exist_ok=True)
-        handlers = {"state": ocp.StandardCheckpointHandler(), "note": ocp.JsonCheckpointHandler()}
-        self._manager = ocp.CheckpointManager(folder.resolve(), options=options, item_handlers=handlers)
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise cannot_write(error, folder) from error
+            sealed.sweep(folder)
+
+    def steps(self) -> list[int]:
+        """Return the steps of the complete checkpoints, the newest last."""
+        found = self.folder.iterdir() if self.folder.is_dir() else ()
+        return sorted(int(path.name) for path in found if path.name.isdecimal() and sealed.is_whole(path))
 
     def latest(self) -> int | None:
         """Return the step of the newest complete checkpoint."""
-        return self._manager.latest_step()
+        return max(self.steps(), default=None)
 
-    def common(self, others: Sequence[Checkpoints]) -> int:
-        """Return the newest step of which these and all ``others`` have a checkpoint; 0 where there is none."""
-        shared = set(self._manager.all_steps()).intersection(*(other._manager.all_steps() for other in others))
-        return max(shared, default=0)
+    def common(self, others: Sequence[Checkpoints]) -> list[int]:
+        """Return the steps of which these and all ``others`` have a complete checkpoint, the newest last."""
+        return sorted(set(self.steps()).intersection(*(other.steps() for other in others)))
 
     def forget_after(self, step: int) -> None:
         """Delete the checkpoints of later steps, which are about to be computed once more."""
-        for later in [saved for saved in self._manager.all_steps() if saved > step]:
-            self._manager.delete(later)
+        try:
+            for later in [saved for saved in self.steps() if saved > step]:
+                self._delete(later)
+        except OSError as error:
+            raise cannot_write(error, self.folder) from error
 
-    def save(self, step: int, state: Tree, note: dict[str, Any]) -> None:
-        """Save ``state`` as of ``step`` with a JSON ``note``; returns once the state is copied, written later.
+    def save(self, step: int, state: Tree, note: dict[str, Any], looks: Sequence[Tree] = ()) -> None:
+        """Save ``state`` as of ``step`` with a JSON ``note``, and ``looks``, trees of arrays all of one form.
+
+        Returns once all is copied; it is written later.
 
         Raises:
-            GanrunError: the state holds a NaN or Inf, or the folder cannot be written.
+            GanrunError: the state holds a NaN or Inf, or what was given before could not be written.
         """
         arrays = flatten(state)
-        broken = [name for name, array in arrays.items() if array.dtype.kind == "f" and not np.isfinite(array).all()]
+        broken = [name for name, array in arrays.items() if _is_broken(array)]
         if broken:
             raise GanrunError(f"Step {step} is not saved: {broken[0]} holds a NaN or Inf.")
-        if step == self.latest():
-            return
-        items = ocp.args.Composite(state=ocp.args.StandardSave(arrays), note=ocp.args.JsonSave(note))
-        self._manager.save(step, args=items)
+        self.wait()
+        if step != self.latest():
+            seen = {f"{i}/{name}": array for i, look in enumerate(looks) for name, array in flatten(look).items()}
+            self._writing = _writers.submit(self._write, step, arrays, note, seen)
+
+    def _write(
+        self, step: int, arrays: dict[str, np.ndarray], note: dict[str, Any], seen: dict[str, np.ndarray]
+    ) -> None:
+        files = {STATE: to_safetensors(arrays), NOTE: (json.dumps(note) + "\n").encode()}
+        if seen:
+            files[LOOKS] = to_safetensors(seen)
+        sealed.write(self.folder / str(step), files)
+        self._retire()
+
+    def _retire(self) -> None:
+        """Delete what need not be kept."""
+        steps = self.steps()
+        kept = {*steps[-self.keep :], self.best(), *(step for step in steps if self.ratings.get(step, 0.0) is None)}
+        for old in steps:
+            if old not in kept:
+                self._delete(old)
+
+    def best(self) -> int | None:
+        """Return the step with the lowest rating, the newest of them; None where none is rated."""
+        ratings = {step: self.ratings.get(step) for step in self.steps()}
+        known = {step: rating for step, rating in ratings.items() if rating is not None}
+        return min(known, key=lambda step: (known[step], -step), default=None)
+
+    def _delete(self, step: int) -> None:
+        """Delete a checkpoint, by a name first that nobody takes for a whole one."""
+        gone = self.folder / f"{step}{sealed.UNFINISHED}"
+        shutil.rmtree(gone, ignore_errors=True)
+        (self.folder / str(step)).rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
 
     def wait(self) -> None:
-        """Return when everything given to :meth:`save` is on disk."""
-        self._manager.wait_until_finished()
-
-    def restore(self, target: Tree, step: int | None = None) -> tuple[Tree, dict[str, Any]]:
-        """Return the state of ``step`` (default: the newest) in the shape of ``target``, and its note.
+        """Return when everything given to :meth:`save` is on disk.
 
         Raises:
-            GanrunError: there is no checkpoint, or it does not fit ``target``.
+            GanrunError: it could not be written.
         """
-        step = self.latest() if step is None else step
-        if step is None:
-            raise GanrunError(f"{self.folder} holds no complete checkpoint.")
-        wanted = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for name, leaf in _named(target).items()}
-        items = ocp.args.Composite(state=ocp.args.StandardRestore(wanted), note=ocp.args.JsonRestore())
-        # Where a file is damaged, Orbax's readers go on in threads and complain, one traceback each, about an event
-        # loop that is gone. Those say nothing that the error does not; they come until Python ends.
-        loud, sys.unraisablehook = sys.unraisablehook, _without_closed_loops
+        writing, self._writing = self._writing, None
         try:
-            self._compare(step, wanted)
-            read = self._manager.restore(step, args=items)
-        except (ValueError, KeyError, OSError) as error:
-            reason = textwrap.shorten(str(error).partition(" [tensorstore_spec")[0], 240, placeholder=" ...")
-            raise GanrunError(f"Checkpoint {self.folder / str(step)} cannot be read: {reason}") from error
-        sys.unraisablehook = loud
-        return unflatten(target, read["state"]), dict(read["note"])
+            if writing is not None:
+                writing.result()
+        except OSError as error:
+            raise cannot_write(error, self.folder) from error
 
-    def _compare(self, step: int, wanted: dict[str, jax.ShapeDtypeStruct]) -> None:
-        """Refuse arrays of other names or shapes: Orbax itself would cut or pad them without a word."""
-        stored = self._manager.item_metadata(step)["state"]
-        found = {name: tuple(array.shape) for name, array in stored.items()}
-        for name in sorted(found.keys() | wanted.keys()):
-            shape = wanted[name].shape if name in wanted else None
-            if found.get(name) != shape:
-                raise ValueError(f"it has {name} of shape {found.get(name)}, this run {shape}")
+    def restore(self, target: Tree, step: int | None = None) -> tuple[Tree, dict[str, Any]]:
+        """Return the state of ``step`` (default: the newest that can be read) as ``target``, and its note.
+
+        Raises:
+            GanrunError: there is no checkpoint, none can be read, or that of ``step`` cannot.
+        """
+        steps = self.steps() if step is None else [step]
+        if not steps:
+            raise GanrunError(f"{self.folder} holds no complete checkpoint.")
+        for one in reversed(steps):
+            try:
+                saved = self.read(target, one)
+                return saved.state, saved.note
+            except Damaged as error:
+                self.damaged.append(self.unreadable(one, error))
+        others = f" Nor can {len(steps) - 1} others." if len(steps) > 1 else ""
+        raise GanrunError(self.damaged[-len(steps)] + others)
+
+    def unreadable(self, step: int, error: Damaged) -> str:
+        """Return the line for a checkpoint that cannot be read."""
+        return f"Checkpoint {self.folder / str(step)} cannot be read: {error}."
+
+    def read(self, target: Tree, step: int, look: Callable[[], Tree] | None = None) -> Saved:
+        """Return the checkpoint of ``step``, its state as ``target``, and its looks in the form of ``look()`` if given.
+
+        Raises:
+            Damaged: it is not as it was written, or does not fit.
+        """
+        limits = {STATE: _most(target), NOTE: MOST_NOTE, LOOKS: MOST_LOOKS}
+        try:
+            files = sealed.read(self.folder / str(step), limits)
+        except OSError as error:
+            raise Damaged(str(error.strerror or error)) from error
+        for name in (STATE, NOTE):
+            if name not in files:
+                raise Damaged(f"{name} is missing")
+        looks: list[Tree] = []
+        if look is not None and LOOKS in files:
+            arrays = _arrays(files[LOOKS], LOOKS)
+            for i in range(len({name.partition("/")[0] for name in arrays})):
+                own = {name.removeprefix(f"{i}/"): one for name, one in arrays.items() if name.startswith(f"{i}/")}
+                looks.append(_fitted(own, look()))
+        return Saved(step, _fitted(_arrays(files[STATE], STATE), target), _note(files[NOTE]), looks)
 
     def close(self) -> None:
-        """Finish writing and let go of the folder."""
-        self._manager.close()
+        """Finish writing, and delete what in the end need not be kept."""
+        if self._writing is not None:
+            self._writing.exception()
+        if self.ratings and self.folder.is_dir():
+            with suppress(OSError):
+                self._retire()
 
 
-def _without_closed_loops(fault: Any) -> None:
-    if "Event loop is closed" not in str(fault.exc_value):
-        sys.__unraisablehook__(fault)
+def _is_broken(array: np.ndarray) -> bool:
+    return bool(jnp.issubdtype(array.dtype, jnp.floating)) and not np.isfinite(array).all()
+
+
+def _most(target: Tree) -> int:
+    """Return how many bytes a file with the arrays of ``target`` has at most."""
+    leaves = _named(target).values()
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves) + PER_ARRAY * (len(leaves) + 1)
+
+
+def _arrays(content: bytes, name: str) -> dict[str, Any]:
+    """Return what the safetensors file ``content`` holds: type, shape and bytes by name."""
+    try:
+        return dict(deserialize(content))
+    except SafetensorError as error:
+        raise Damaged(f"{name} is not a safetensors file ({error})") from error
+
+
+def _fitted(stored: dict[str, Any], target: Tree) -> Tree:
+    """Return the arrays ``stored`` as ``target``; refuse other names, shapes and types."""
+    wanted = _named(target)
+    for name in sorted(stored.keys() | wanted.keys()):
+        found = (NAMES.get(stored[name]["dtype"]), *stored[name]["shape"]) if name in stored else None
+        own = (str(wanted[name].dtype), *wanted[name].shape) if name in wanted else None
+        if found != own:
+            raise Damaged(f"it has {_told(name, found)}, this run {_told(name, own)}")
+    arrays = {
+        name: np.frombuffer(bytearray(stored[name]["data"]), leaf.dtype).reshape(leaf.shape)
+        for name, leaf in wanted.items()
+    }
+    return unflatten(target, arrays)
+
+
+def _told(name: str, array: tuple[Any, ...] | None) -> str:
+    return f"no {name}" if array is None else f"{name} of type {array[0]} and shape {array[1:]}"
+
+
+def _note(content: bytes) -> dict[str, Any]:
+    try:
+        note = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise Damaged(f"{NOTE} is not JSON") from error
+    if not isinstance(note, dict):
+        raise Damaged(f"{NOTE} is not as ganrun writes it")
+    return note
 
 
 def flatten(state: Tree) -> dict[str, np.ndarray]:
     """Return every array of ``state`` by its path, copied to the host (donated buffers are about to be reused)."""
-    return {name: np.array(leaf) for name, leaf in _named(_plain_keys(state)).items()}
+    return {name: np.array(leaf, order="C") for name, leaf in _named(_plain_keys(state)).items()}
 
 
 def unflatten(target: Tree, arrays: dict[str, Any]) -> Tree:

@@ -72,6 +72,8 @@ class Checkpoint:
     seconds: float = number(30.0, above=0.0)
     steps: int = number(0, low=0)
     keep: int = number(2, low=1, high=10_000)
+    best: str | None = None
+    best_is: str = choice("lowest", ("lowest", "highest"))
 
 
 @dataclasses.dataclass(frozen=True)

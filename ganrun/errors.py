@@ -8,6 +8,7 @@ import sys
 import textwrap
 import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class GanrunError(Exception):
@@ -20,6 +21,15 @@ class ConfigError(GanrunError):
     """The command line, the configuration or the data folder is wrong. Exit code 2."""
 
     exit_code = 2
+
+
+class StorageError(GanrunError):
+    """The run directory cannot be written, which is no fault of the run: it goes on once it can. Exit code 1."""
+
+
+def cannot_write(error: OSError, place: Path) -> StorageError:
+    """Return the line for what ``place`` (or the file that ``error`` names) could not take."""
+    return StorageError(f"Cannot write {error.filename or place}: {error.strerror or error}.")
 
 
 def tell(error: Exception) -> int:

@@ -4,25 +4,40 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from ganrun import device
-from ganrun.checkpoints import Checkpoints
+from ganrun.checkpoints import Checkpoints, Saved
 from ganrun.config import Train
-from ganrun.errors import GanrunError
+from ganrun.errors import GanrunError, StorageError, cannot_write
 from ganrun.game.method import Gan
 from ganrun.game.state import State
+from ganrun.lock import Lock
 from ganrun.observer import Look, NotFinite, Observer
-from ganrun.rundir import hyperparameters, relative, save_config, write_atomically
+from ganrun.rundir import STORAGE, hyperparameters, relative, save_config, write_atomically
+from ganrun.sealed import Damaged
 from ganrun.writers import Entry, FanOut, Worker, Writer, positions, rewind
 from ganrun.writers.console import Messages
 from ganrun.writers.images import Pictures
-from ganrun.writers.jsonl import JsonLines, plain
+from ganrun.writers.jsonl import JsonLines, plain, rows_of
 from ganrun.writers.tensorboard import TensorBoard
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of metrics on its way to the writers."""
+
+    step: int
+    scalars: dict[str, float]
+    look: Look | None
 
 
 class Lane:
@@ -35,12 +50,15 @@ class Lane:
         pruned: why the run was ended early though nothing is wrong with it; empty while it was not.
     """
 
-    def __init__(self, method: Gan, config: Train, folder: Path, keep: int) -> None:
+    def __init__(self, method: Gan, config: Train, folder: Path, at_least: int = 1) -> None:
         self.method, self.config, self.folder = method, config, folder
         self.observer = Observer(method, config)  # refuses what does not fit before anything is written
-        folder.mkdir(parents=True, exist_ok=True)
-        self.checkpoints = Checkpoints(folder / "checkpoints", keep)
+        self.lock = _taken(folder)
+        self.checkpoints = Checkpoints(folder / "checkpoints", max(config.checkpoint.keep, at_least))
         self.step, self.seconds, self.last = 0, 0.0, {}
+        self.lost: list[str] = []
+        self._rows: deque[Row] = deque()  # that are not known to be written
+        self._written = 0  # rows
         self.error: GanrunError | None = None
         self.opened, self.pruned = False, ""
         self.started = time.monotonic()
@@ -52,16 +70,38 @@ class Lane:
         """Whether the run has neither failed nor been pruned."""
         return self.error is None and not self.pruned
 
-    def restore(self, step: int) -> State | None:
-        """Go back to the checkpoint of ``step``, and cut the files back to what they held then; None for step 0."""
-        self.checkpoints.forget_after(step)
-        if step == 0:
-            rewind(self.folder, {})
-            return None
-        state, note = self.checkpoints.restore(self.method.abstract(), step)
-        rewind(self.folder, note["files"])
-        self.step, self.seconds, self.last = step, float(note["seconds"]), dict(note["metrics"])
-        return replace(state, numbers=self.method.numbers)
+    def read(self, step: int) -> Saved:
+        """Return the checkpoint of ``step``. Changes nothing.
+
+        Raises:
+            Damaged: it cannot be read.
+        """
+        saved = self.checkpoints.read(self.method.abstract(), step, self._form_of_a_look)
+        if not _is_note(saved.note, len(saved.looks)):
+            raise Damaged("its note is not as ganrun writes it")
+        return saved
+
+    def _form_of_a_look(self) -> Any:
+        look = partial(self.method.snapshot, n=self.observer.samples, points=self.observer.points)
+        return jax.eval_shape(look, self.method.abstract())
+
+    def restore(self, saved: Saved) -> State:
+        """Go back to ``saved``, and cut the files back to what they held then."""
+        note, looks = saved.note, iter(saved.looks)
+        self.checkpoints.forget_after(saved.step)
+        self.lost = rewind(self.folder, note["files"])
+        for row in rows_of(self.folder) if self.config.checkpoint.best else ():
+            self._rate(int(row["step"]), row)
+        self.step, self.seconds, self.last = saved.step, float(note["seconds"]), dict(note["metrics"])
+        for row in note["rows"]:
+            look = _again(row["step"], next(looks)) if row["look"] else None
+            self._rows.append(Row(row["step"], row["scalars"], look))
+        return replace(saved.state, numbers=self.method.numbers)
+
+    def start(self) -> None:
+        """Begin at step 0, whatever a run that was killed early has left."""
+        self.checkpoints.forget_after(0)
+        rewind(self.folder, {})
 
     def open(self, messages: Messages, shown: list[Writer], worker: Worker | None = None) -> None:
         """Begin to write, from ``step`` on: to the run's files and to ``shown``."""
@@ -69,35 +109,78 @@ class Lane:
         (self.folder / "summary.json").unlink(missing_ok=True)
         self.messages, self.opened = messages, True
         board = TensorBoard(self.folder, hyperparameters(self.config), self.step or None)
-        self._fan = FanOut([JsonLines(self.folder), board, Pictures(self.folder), *shown], worker)
+        self._fan = FanOut([JsonLines(self.folder), board, Pictures(self.folder), *shown], worker, self.folder)
+        for told in (*self.checkpoints.damaged, *self.lost):
+            messages.warn(told)
+        for row in self._rows:  # that a run stopped before they were written
+            self._fan.put(partial(self._entry, row))
 
     def put(self, step: int, scalars: dict[str, float], look: Look | None) -> None:
         """Queue a row of metrics: the means over the steps, and what ``look`` shows."""
-        self._fan.put(lambda: self._entry(step, scalars, look))
+        self._forget_written()
+        row = Row(step, scalars, look)
+        self._rows.append(row)
+        self._fan.put(partial(self._entry, row))
 
-    def _entry(self, step: int, scalars: dict[str, float], look: Look | None) -> Entry:
+    @property
+    def looks_waiting(self) -> int:
+        """How many looks have not been read and written."""
+        self._forget_written()
+        return sum(row.look is not None for row in self._rows)
+
+    def _forget_written(self) -> None:
+        """Let go of the rows that are written, and with them of what was seen."""
+        while self._written < self._fan.written:
+            self._rows.popleft()
+            self._written += 1
+
+    def _entry(self, row: Row) -> Entry:
         """Made in the writers' thread.
 
         A look is at the state after ``step``, which no step has reported on yet: it may be the first to show what is
         lost.
         """
+        step = row.step
         milestone = step % self._milestone_every == 0 or step == self.config.steps
-        entry = Entry(step=step, scalars=scalars, milestone=milestone and step > 0)
-        if look is None:
+        entry = Entry(step=step, scalars=row.scalars, milestone=milestone and step > 0)
+        if row.look is None:
             return entry
         try:
-            seen = self.observer.read(look)
+            seen = self.observer.read(row.look)
         except NotFinite as lost:
             raise self.failure(step, str(lost)) from lost
-        entry.scalars = scalars | seen.scalars
+        entry.scalars = row.scalars | seen.scalars
         entry.histograms, entry.pictures = seen.histograms, seen.pictures
+        self._rate(step, entry.scalars)
         return entry
 
-    def save(self, step: int, state: State) -> None:
-        """Save the state as it is after ``step``, with how far the growing files have come."""
-        self._fan.flush()
-        note = {"files": positions(self.folder), "seconds": self.elapsed(), "metrics": self._metrics()}
-        self.checkpoints.save(step, state, note)
+    def _rate(self, step: int, scalars: dict[str, Any]) -> None:
+        """Tell the checkpoints what that of ``step`` is worth, by the metric of which the best is kept."""
+        asked = self.config.checkpoint
+        if asked.best is None:
+            return
+        value = scalars.get(asked.best)
+        if value is None:
+            self.checkpoints.ratings.pop(step, None)
+        else:
+            self.checkpoints.ratings[step] = -value if asked.best_is == "highest" else value
+
+    def save(self, step: int, state: State, hurried: Callable[[], bool] = lambda: False) -> None:
+        """Save the state as it is after ``step``, with how far the growing files have come.
+
+        What is queued is written first. Once ``hurried()`` is true that takes too long: then it goes into the
+        checkpoint, and is written when the run goes on.
+        """
+        self._fan.wait(hurried)
+        with self._fan.still():
+            self._forget_written()
+            if self.config.checkpoint.best and any(row.step == step and row.look for row in self._rows):
+                self.checkpoints.ratings.setdefault(step, None)
+            note = {"files": positions(self.folder), "seconds": self.elapsed(), "metrics": self._metrics()}
+        waiting = list(self._rows)
+        rows = [{"step": row.step, "scalars": row.scalars, "look": row.look is not None} for row in waiting]
+        looks = [row.look.fetch() for row in waiting if row.look is not None]
+        self.checkpoints.save(step, state, {**note, "rows": rows}, looks)
 
     def failure(self, step: int, tag: str) -> GanrunError:
         """Return the line for a ``tag`` that is not finite at ``step``."""
@@ -132,24 +215,44 @@ class Lane:
         self._fan.flush()
         return self.last | self._fan.last
 
-    def close(self, status: str) -> None:
-        """Write what is queued, and a summary of how the run ended: failed or pruned where it did, else ``status``."""
-        status = "failed" if self.error is not None else "pruned" if self.pruned else status
+    def close(self, status: str, hurried: Callable[[], bool] = lambda: False) -> None:
+        """Write what is queued, and a summary of how the run ended: failed or pruned where it did, else ``status``.
+
+        Rows that are not written once ``hurried()`` is true wait in the checkpoint.
+        """
         try:
-            self._fan.close(status)
+            self._fan.close(status, hurried)
+        except StorageError as error:
+            self.fail(error)
         finally:
             self.checkpoints.close()
-            summary: dict[str, Any] = {
-                "status": status,
-                "steps": self.step,
-                "seconds": round(self.elapsed(), 3),
-                "metrics": self._metrics(),
-            }
-            if self.error is not None or self.pruned:
-                summary["reason"] = str(self.error or self.pruned)
-            text = json.dumps(summary | device.describe(), indent=2)
-            write_atomically(self.folder / "summary.json", text + "\n")
+            status = "failed" if self.error is not None else "pruned" if self.pruned else status
+            self._summarise(status)
             self.messages.say(f"{status} at step {self.step}/{self.config.steps} after {self.elapsed():.1f} s")
+            self.release()
+
+    def _summarise(self, status: str) -> None:
+        summary: dict[str, Any] = {
+            "status": status,
+            "steps": self.step,
+            "seconds": round(self.elapsed(), 3),
+            "metrics": self._metrics(),
+        }
+        if (best := self.checkpoints.best()) is not None:
+            summary["best_checkpoint"] = best
+        if self.error is not None or self.pruned:
+            summary["reason"] = str(self.error or self.pruned)
+        if isinstance(self.error, StorageError):
+            summary["cause"] = STORAGE
+        text = json.dumps(summary | device.describe(), indent=2)
+        try:
+            write_atomically(self.folder / "summary.json", text + "\n")
+        except OSError as error:
+            self.fail(cannot_write(error, self.folder))
+
+    def release(self) -> None:
+        """Let other processes have the run directory."""
+        self.lock.release()
 
     def elapsed(self) -> float:
         """Return the seconds that the run has taken, over all its sittings."""
@@ -157,3 +260,68 @@ class Lane:
 
     def _metrics(self) -> dict[str, float | None]:
         return plain(self.last | self._fan.last)
+
+
+def go_back(lanes: Sequence[Lane]) -> list[State] | None:
+    """Bring ``lanes`` to the newest step of which all have a checkpoint that can be read; return their states there.
+
+    None where they have none in common: then they begin at step 0.
+
+    Raises:
+        GanrunError: there are such steps, but one of the checkpoints of each is damaged.
+    """
+    first = lanes[0].checkpoints
+    steps = first.common([lane.checkpoints for lane in lanes])
+    for step in reversed(steps):
+        saved = [_unless_damaged(lane, step) for lane in lanes]
+        whole = [one for one in saved if one is not None]
+        if len(whole) == len(lanes):
+            return [lane.restore(own) for lane, own in zip(lanes, whole, strict=True)]
+    if steps:
+        told = [line for lane in lanes for line in lane.checkpoints.damaged]
+        raise GanrunError(told[0] + (f" So it is with {len(told) - 1} more." if len(told) > 1 else ""))
+    for lane in lanes:
+        lane.start()
+    return None
+
+
+def _unless_damaged(lane: Lane, step: int) -> Saved | None:
+    try:
+        return lane.read(step)
+    except Damaged as error:
+        lane.checkpoints.damaged.append(lane.checkpoints.unreadable(step, error))
+        return None
+
+
+def _taken(folder: Path) -> Lock:
+    """Return the lock of the run directory ``folder``, which is made where there is none."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(error, folder) from error
+    return Lock(folder)
+
+
+def _again(step: int, arrays: Any) -> Look:
+    return Look(step, lambda: arrays)
+
+
+def _is_note(note: dict[str, Any], looks: int) -> bool:
+    """Return whether ``note`` has the form that :meth:`Lane.save` gives it, for as many ``looks``."""
+
+    def numbers(node: Any, *kinds: Any) -> bool:
+        return isinstance(node, dict) and all(isinstance(value, kinds) for value in node.values())
+
+    def is_row(row: Any) -> bool:
+        known = isinstance(row, dict) and row.keys() == {"step", "scalars", "look"}
+        return known and isinstance(row["step"], int) and numbers(row["scalars"], int, float)
+
+    rows = note.get("rows")
+    return (
+        numbers(note.get("files"), int)
+        and numbers(note.get("metrics"), int, float, type(None))
+        and isinstance(note.get("seconds"), (int, float))
+        and isinstance(rows, list)
+        and all(map(is_row, rows))
+        and sum(bool(row["look"]) for row in rows) == looks
+    )

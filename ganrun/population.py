@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from ganrun.config import Train, data_folder
 from ganrun.errors import GanrunError, tell
 from ganrun.game.crew import Population, crew_of
 from ganrun.game.method import Gan
-from ganrun.lane import Lane
+from ganrun.game.state import State
+from ganrun.lane import Lane, go_back
+from ganrun.lock import Lock
 from ganrun.observer import samples_shown
 from ganrun.run import Judge, Run, build, train
 from ganrun.rundir import relative, save_config
@@ -26,7 +29,7 @@ from ganrun.writers.pictures import points
 
 KEEP = 2  # checkpoints a lane keeps at least, so that lanes killed while they were saving have one in common
 SHARE = 0.8  # of the free memory that training and looks may take: reading looks needs some too
-WAITING = 16  # rows of a lane that may wait to be written
+WAITING = 1024  # rows of a lane that may wait to be written
 
 
 def train_all(jobs: Sequence[Job], folder: Path, judge: Judge | None = None, whole: bool = True) -> list[int]:
@@ -38,6 +41,7 @@ def train_all(jobs: Sequence[Job], folder: Path, judge: Judge | None = None, who
     """
     plan = Plan.read(folder, jobs) or Plan.of(jobs)
     folder.mkdir(parents=True, exist_ok=True)
+    lock = Lock(folder)
     messages = Messages(folder)
     messages.say(f"sweep directory: {relative(folder)}")
     messages.say(f"{plan.told()}; watch them with: tensorboard --logdir {relative(folder)}")
@@ -73,6 +77,7 @@ def train_all(jobs: Sequence[Job], folder: Path, judge: Judge | None = None, who
             messages.say(report([job.folder for job in jobs], folder))
     finally:
         messages.close()
+        lock.release()
     return [codes[i] for i in range(len(jobs))]
 
 
@@ -121,39 +126,48 @@ def _trained(jobs: list[Job], crew: Population | None, messages: Messages, judge
 
 def _together(jobs: list[Job], crew: Population, messages: Messages, judge: Judge | None) -> list[int]:
     """Train ``jobs`` as the lanes of ``crew``; return their exit codes."""
-    config = jobs[0].config
-    keep = max(KEEP, config.checkpoint.keep)
-    lanes = [Lane(gan, job.config, job.folder, keep) for gan, job in zip(crew.gans, jobs, strict=True)]
-    for lane in lanes:
-        if (why := reason(lane.folder)) is not None:
-            lane.error = GanrunError(why)
-    going = [lane for lane in lanes if lane.going]
-    step = going[0].checkpoints.common([lane.checkpoints for lane in going])
-    state = _start(crew, lanes, step)
-    messages.say(f"{len(jobs)} lanes: {', '.join(relative(lane.folder) for lane in (lanes[0], lanes[-1]))}"[:200])
-    workers = [Worker(WAITING * len(jobs)) for _ in range(min(len(jobs), os.cpu_count() or 1))]
-    for i, lane in enumerate(lanes):
-        if lane.going:
-            own = Messages(lane.folder, name=relative(lane.folder))
-            lane.open(own, [Lines(own, config.steps)], workers[i % len(workers)])
-    crowd = Crowd(messages, config.steps, config.log.every)
-    try:
-        code = Run(crew, lanes, state, step, crowd, judge).go()
-    finally:
-        crowd.close()
+    with ExitStack() as held:
+        lanes = []
+        for gan, job in zip(crew.gans, jobs, strict=True):
+            lanes.append(Lane(gan, job.config, job.folder, KEEP))
+            held.callback(lanes[-1].release)
+            if (why := reason(job.folder)) is not None:
+                lanes[-1].error = GanrunError(why)
+        workers = [Worker(WAITING * len(jobs)) for _ in range(min(len(jobs), os.cpu_count() or 1))]
+        run = _begun(jobs[0].config, crew, lanes, messages, workers, judge)
+        code = run.go()
         for worker in workers:
-            worker.close()
+            if not run.stop.signal:  # else what is still being read keeps them busy
+                worker.close()
     ended = f", {pruned} pruned before" if (pruned := sum(bool(lane.pruned) for lane in lanes)) else ""
     arrived = f"{sum(lane.going for lane in lanes)} of {len(lanes)} lanes arrived"
     messages.say(f"{arrived} at step {max(lane.step for lane in lanes)}{ended}")
     return [1 if lane.error else code for lane in lanes]
 
 
-def _start(crew: Population, lanes: list[Lane], step: int) -> Any:
-    """Return the state of all lanes at ``step``; what failed before takes no further step."""
-    states = [lane.restore(step) if lane.going else None for lane in lanes]
-    if step:
-        state = crew.together([own or lane.method.init() for lane, own in zip(lanes, states, strict=True)])
+def _begun(
+    config: Train,
+    crew: Population,
+    lanes: list[Lane],
+    messages: Messages,
+    workers: list[Worker],
+    judge: Judge | None,
+) -> Run:
+    """Return the run of ``lanes`` from where they stand."""
+    going = [lane for lane in lanes if lane.going]
+    state = _start(crew, lanes, dict(zip(map(id, going), go_back(going) or (), strict=False)))
+    messages.say(f"{len(lanes)} lanes: {', '.join(relative(lane.folder) for lane in (lanes[0], lanes[-1]))}"[:200])
+    for i, lane in enumerate(lanes):
+        if lane.going:
+            own = Messages(lane.folder, name=relative(lane.folder))
+            lane.open(own, [Lines(own, config.steps)], workers[i % len(workers)])
+    return Run(crew, lanes, state, going[0].step, Crowd(messages, config.steps, config.log.every), judge)
+
+
+def _start(crew: Population, lanes: list[Lane], states: dict[int, State]) -> Any:
+    """Return the state of all lanes, of which ``states`` has those that go on; what failed before takes no step."""
+    if states:
+        state = crew.together([states.get(id(lane)) or lane.method.init() for lane in lanes])
     else:
         state = crew.init()
     return jax.block_until_ready(crew.freeze(state, [not lane.going for lane in lanes]))

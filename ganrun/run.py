@@ -16,7 +16,7 @@ from ganrun.config import Train, data_folder
 from ganrun.errors import ConfigError
 from ganrun.game.crew import Crew, Population, Solo, fewer
 from ganrun.game.method import Gan, Report
-from ganrun.lane import Lane
+from ganrun.lane import Lane, go_back
 from ganrun.observer import Look
 from ganrun.rundir import completed, relative
 from ganrun.signals import StopRequest
@@ -25,6 +25,8 @@ from ganrun.writers.console import Lines, Messages
 CALL_SECONDS = 0.25  # a call to the device is kept to about this, so that Ctrl-C and progress are answered soon
 # Given a step and the last metrics of every run that goes on, by folder: which of them to end early, and why.
 Judge = Callable[[int, dict[Path, dict[str, float]]], dict[Path, str]]
+LOOKS = 1  # of a run that may wait to be read when another is taken
+PATIENCE = 2.0  # seconds that a run waits, when it is told to stop, for what is still being read and written
 SAVING = 0.05  # of the time may go into checkpoints that come by the clock
 
 
@@ -55,12 +57,16 @@ def train(config: Train, folder: Path, *, resume: bool = False, judge: Judge | N
 
 def alone(method: Gan, config: Train, folder: Path, resume: bool = False, judge: Judge | None = None) -> Run:
     """Return the run of ``method`` by itself in ``folder``, ready to go."""
-    lane = Lane(method, config, folder, config.checkpoint.keep)
-    state = lane.restore(lane.checkpoints.latest() or 0) if resume else None
-    messages = Messages(folder)
-    lines = Lines(messages, config.steps)
-    lane.open(messages, [lines])
-    return Run(Solo(method), [lane], state or method.init(), lane.step, lines, judge)
+    lane = Lane(method, config, folder)
+    try:
+        states = go_back([lane]) if resume else None
+        messages = Messages(folder)
+        lines = Lines(messages, config.steps)
+        lane.open(messages, [lines])
+    except BaseException:
+        lane.release()
+        raise
+    return Run(Solo(method), [lane], states[0] if states else method.init(), lane.step, lines, judge)
 
 
 class Display(Protocol):
@@ -104,6 +110,7 @@ class Run:
         self.saved, self.cost = time.monotonic(), 0.0
         self.pace: deque[tuple[int, float]] = deque(maxlen=10)  # rows are read in bursts, so speed needs several
         self.calls, self.done, self.per_step = 0, self.saved, CALL_SECONDS
+        self.stop = StopRequest()
 
     @property
     def going(self) -> list[Lane]:
@@ -115,9 +122,9 @@ class Run:
         for lane in self.going:
             self._announce(lane, f" continues at step {self.step}" if self.step else "")
         status = "failed"
-        with StopRequest() as stop:
+        with self.stop:
             try:
-                self._loop(stop)
+                self._loop()
                 self._save()
                 for lane in self.going:
                     with lane.failing():
@@ -126,14 +133,14 @@ class Run:
             finally:
                 self._close(self.lanes, status)
         # A signal that came while a run was closing ends what would have followed it.
-        return stop.exit_code or int(all(lane.error is not None for lane in self.lanes))
+        return self.stop.exit_code or int(all(lane.error is not None for lane in self.lanes))
 
-    def _loop(self, stop: StopRequest) -> None:
+    def _loop(self) -> None:
         """Keep the device one call ahead of the host: while it computes, the call before is read and written."""
         if self.step == 0:
             self._put(0, None, self._look(), 0.0)
         waiting: Call | None = None
-        while self.step < self.config.steps and stop.signal is None and self.going:
+        while self.step < self.config.steps and self.stop.signal is None and self.going:
             n, begun = self._call_size(), time.monotonic()
             self.state, report = self.crew.advance(self.state, n)
             self.step += n
@@ -199,6 +206,8 @@ class Run:
         first = self.lanes[0].observer
         if not first.due(self.step):
             return None
+        while any(lane.looks_waiting > LOOKS for lane in self.going) and self.stop.signal is None:
+            time.sleep(0.002)
         points = [lane.observer.points for lane in self.lanes]
         return [Look(self.step, fetch) for fetch in self.crew.look(self.state, first.samples, points)]
 
@@ -224,10 +233,14 @@ class Run:
             gone, self.lanes = [lane for lane in self.lanes if not lane.going], [self.lanes[i] for i in kept]
             self._close(gone, "failed")
 
+    def _hurried(self) -> bool:
+        return self.stop.signal is not None and time.monotonic() - self.stop.asked > PATIENCE
+
     def _save_due(self) -> bool:
         by_steps = self.config.checkpoint.steps and self.step % self.config.checkpoint.steps == 0
+        best = self.config.checkpoint.best and self.lanes[0].observer.due(self.step)
         wait = max(self.config.checkpoint.seconds, self.cost / SAVING)
-        return bool(by_steps) or time.monotonic() - self.saved >= wait
+        return bool(by_steps or best) or time.monotonic() - self.saved >= wait
 
     def _save(self) -> None:
         """Save every lane as it is now; all lanes have done so before any does again, so they share a step."""
@@ -239,7 +252,7 @@ class Run:
         for lane, state in zip(self.lanes, states, strict=True):
             if lane.going:
                 with lane.failing():
-                    lane.save(self.step, state)
+                    lane.save(self.step, state, self._hurried)
         self.saved = time.monotonic()
         self.cost = self.saved - begun if len(self.lanes) > 1 else 0.0
 
@@ -253,7 +266,7 @@ class Run:
                 continue
             try:
                 with lane.failing():
-                    lane.close(status)
+                    lane.close(status, self._hurried)
             finally:
                 self._announce(lane)
                 if lane.going and status == "stopped":

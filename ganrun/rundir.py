@@ -15,6 +15,7 @@ from ganrun.errors import ConfigError, did_you_mean
 # What may change when a run is continued: how long it is and what is written down, nothing that it computes.
 FREE = ("steps", "steps_per_call", "data_dir", "resume", "log.", "checkpoint.", "probe.", "population.")
 
+STORAGE = "storage"  # the cause of a failure that is over when the run directory can be written again
 PLAN = "sweep.json"  # in a sweep's directory: its runs, and which of them train together
 
 # What a run's config takes from ganrun's own: the settings of Hydra. A list that names other files is refused.

@@ -14,7 +14,7 @@ import jax
 from ganrun.config import Train
 from ganrun.errors import ConfigError
 from ganrun.game.rules import game_of
-from ganrun.rundir import PLAN, completed, write_atomically
+from ganrun.rundir import PLAN, STORAGE, completed, write_atomically
 
 FILES = 4  # that a lane keeps open
 MOST = {"cpu": 64}  # lanes of one program: more gain nothing on a few cores
@@ -132,9 +132,10 @@ def ended(job: Job) -> int | None:
 
 
 def reason(folder: Path) -> str | None:
-    """Return why the run in ``folder`` failed; None where it has not."""
+    """Return why the run in ``folder`` failed for good; None where it has not."""
     summary = _summary(folder)
-    return str(summary.get("reason", "it failed")) if summary.get("status") == "failed" else None
+    failed = summary.get("status") == "failed" and summary.get("cause") != STORAGE
+    return str(summary.get("reason", "it failed")) if failed else None
 
 
 def _summary(folder: Path) -> dict[str, Any]:

@@ -109,14 +109,12 @@ def inference_error(run: Path) -> float:
     """Return MSE / var of E(G(z)) against z on 10 000 latents, for the averaged players."""
     import jax
 
-    from ganrun.checkpoints import Checkpoints
     from ganrun.game.players import draw_noise
     from ganrun.inference import latent_error
-    from ganrun.run import build
     from ganrun.rundir import load_config
+    from ganrun.trained import trained as learnt
 
-    method = build(load_config(run))
-    state, _ = Checkpoints(run / "checkpoints", read_only=True).restore(method.abstract())
+    method, state = learnt(run, load_config(run))
     z = draw_noise(method.game, jax.random.key(1), 10_000)
     return latent_error(np.asarray(z), np.asarray(method.encode(state.average, method.push(state.average, z))))
 

@@ -81,7 +81,7 @@ def test_what_a_kill_leaves_half_written_is_ignored_and_cleaned_up(tmp_path) -> 
     kept.save(10, state(), {})
     kept.wait()
     kept.close()
-    (tmp_path / "20.orbax-checkpoint-tmp" / "state").mkdir(parents=True)
+    (tmp_path / "20.unfinished").mkdir()
     again = Checkpoints(tmp_path)
     assert again.latest() == 10
     again.restore(target())
@@ -113,9 +113,9 @@ def test_a_reader_leaves_alone_what_another_process_is_writing(tmp_path) -> None
     kept.save(10, state(), {})
     kept.wait()
     kept.close()
-    (tmp_path / "20.orbax-checkpoint-tmp" / "state").mkdir(parents=True)
+    (tmp_path / "20.unfinished").mkdir()
     reader = Checkpoints(tmp_path, read_only=True)
     reader.restore(target())
     reader.close()
-    assert names(tmp_path) == ["10", "20.orbax-checkpoint-tmp"]
-    assert (tmp_path / "20.orbax-checkpoint-tmp" / "state").is_dir()
+    assert names(tmp_path) == ["10", "20.unfinished"]
+    assert (tmp_path / "20.unfinished").is_dir()

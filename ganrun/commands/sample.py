@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import numpy as np
     from omegaconf import DictConfig
 
-    from ganrun.config import Train
     from ganrun.game.method import Gan
 
 MODES = ("random", "interpolate", "walk", "truncate")
@@ -47,6 +46,7 @@ class Sample:
     seed: int = number(0, low=0, high=2**32 - 1)
     out: str = "samples.png"
     average: bool = True
+    checkpoint: str = "latest"
     label: int | None = number(None, low=0, high=2**31 - 1)
     mode: str = choice("random", MODES)
     steps: int | None = number(None, low=2, high=10_000)
@@ -90,6 +90,8 @@ def main(words: list[str]) -> int:
 
 def _inspect(node: dict[str, Any]) -> tuple[Sample, Path]:
     asked = check_plain(Sample, node)
+    if asked.checkpoint not in ("latest", "best") and not asked.checkpoint.isdecimal():
+        raise ConfigError(f"checkpoint must be latest, best or a step, not '{asked.checkpoint}'.")
     _require_format(asked)
     folder = asked.target.resolve().parent
     if not os.path.isdir(folder):  # noqa: PTH112 (pathlib raises on a name too long)
@@ -159,7 +161,9 @@ def _work(asked: Sample, run: Path) -> None:
         inputs = read_inputs(asked.source, asked.key, tuple(config.dataset.shape))[: asked.n]
     if asked.task == "mode=truncate" and config.latent.prior == "uniform" and (asked.truncation or 0) > 1:
         raise ConfigError("truncation must be at most 1 with latent.prior=uniform, whose latents it multiplies.")
-    method, state = _restore(config, density, run)
+    from ganrun.trained import trained
+
+    method, state = trained(run, config, asked.checkpoint, density)
     variables = state.average if asked.average else state.generator.variables
     _require_label(asked, method)
     told = f"of {config.dataset.name}, step {int(state.step)}, in {asked.target}"
@@ -167,19 +171,6 @@ def _work(asked: Sample, run: Path) -> None:
         _write_pairs(asked, method, variables, inputs, told)
     else:
         _write_samples(asked, method, variables, f"{run.name}, step {int(state.step)}", told)
-
-
-def _restore(config: Train, density: Any, run: Path) -> tuple[Gan, Any]:
-    from ganrun import datasets
-    from ganrun.checkpoints import Checkpoints
-    from ganrun.game.method import Gan
-
-    # Drawing needs the density behind the picture, but no training images: the shape of the data is enough.
-    method = Gan(config, datasets.Data(train=None, held_out=None, shape=config.dataset.shape, density=density))
-    if not (run / "checkpoints").is_dir():
-        raise GanrunError(f"{run} has no checkpoint yet.")
-    state, _ = Checkpoints(run / "checkpoints", read_only=True).restore(method.abstract())
-    return method, state
 
 
 def _require_label(asked: Sample, method: Gan) -> None:

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganrun.config import Train, check, data_folder, to_dict
-from ganrun.errors import ConfigError, tell
+from ganrun.errors import ConfigError, did_you_mean, tell
 from ganrun.hydra_app import Arguments, compose, hand_over, preflight, quoted
-from ganrun.rundir import changed_settings, find_run, find_sweep, load_config, relative, require_writable, runs_of
+from ganrun.rundir import (
+    changed_settings,
+    find_run,
+    find_sweep,
+    flat,
+    load_config,
+    relative,
+    require_writable,
+    runs_of,
+)
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from ganrun.run import Judge
 
+
+Allow = tuple[str, ...] | None
 
 # What `-m` hands its jobs to, where nothing else is chosen.
 OWN = {"launcher": "population", "sweeper": "grid"}
@@ -26,16 +38,17 @@ def main(words: list[str]) -> int:
     arguments = Arguments(words)
     if arguments.only_shows:
         return hand_over("train", "train", words, _job)
-    resumed = arguments.value("resume")
+    resumed, allow = arguments.value("resume"), None
     if resumed is not None:
         if arguments.options.multirun:
             raise ConfigError("resume continues one run or one sweep: leave out -m.")
+        allow, arguments = _allowed(arguments)
         if (sweep := find_sweep(resumed)) is not None:
-            return _continue_sweep(sweep, arguments)
+            return _continue_sweep(sweep, arguments, allow)
         arguments = _continue(arguments, resumed)
     options = arguments.options
     name = options.config_name or "train"
-    preflight(name, arguments, lambda node: _inspect(node, resumed is not None))
+    preflight(name, arguments, lambda node: _inspect(node, allow))
     if arguments.runs:
         require_writable(arguments.value("hydra.run.dir") or arguments.value("hydra.sweep.dir") or "outputs")
     words = arguments.words
@@ -48,8 +61,11 @@ def _chosen(arguments: Arguments, kind: str) -> bool:
     return any(text.partition("=")[0].lstrip("+~") == f"hydra/{kind}" for text in arguments.overrides)
 
 
-def _inspect(node: dict[str, Any], resumed: bool) -> Train:
-    """Check everything that can be checked before work starts: keys, ranges, shapes, files."""
+def _inspect(node: dict[str, Any], allow: Allow = None) -> Train:
+    """Check everything that can be checked before work starts: keys, ranges, shapes, files.
+
+    ``allow`` are the settings that may change although the run is a resumed one; None where it is a new one.
+    """
     config = check(node)
     from ganrun.game.rules import game_of
 
@@ -60,8 +76,8 @@ def _inspect(node: dict[str, Any], resumed: bool) -> Train:
         raise ConfigError(f"batch_size must be at most {examples}, the examples of {config.dataset.name}.")
     if hasattr(config.dataset, "check"):
         config.dataset.check(data_folder(config), labels=config.conditional)
-    if resumed and config.resume is not None:
-        _refuse_changes(config)
+    if allow is not None and config.resume is not None:
+        _refuse_changes(config, allow)
     return config
 
 
@@ -75,7 +91,7 @@ def _continue(arguments: Arguments, resumed: str) -> Arguments:
     return Arguments([*own, *others])
 
 
-def _continue_sweep(sweep: Path, arguments: Arguments) -> int:
+def _continue_sweep(sweep: Path, arguments: Arguments, allow: tuple[str, ...]) -> int:
     """Go on with the runs of ``sweep`` that have not ended; return the worst exit code."""
     options = arguments.options
     if options.config_name or options.config_dir or not arguments.runs:
@@ -85,22 +101,44 @@ def _continue_sweep(sweep: Path, arguments: Arguments) -> int:
     for folder in runs_of(sweep):
         config = load_config(folder)
         if others:
-            config = _inspect(compose("config", [*others, f"resume={quoted(str(folder))}"], str(folder)), True)
+            config = _inspect(compose("config", [*others, f"resume={quoted(str(folder))}"], str(folder)), allow)
         runs.append((to_dict(config), folder))
     require_writable(str(sweep))
     return max(_jobs(runs, sweep, resumed=True))
 
 
-def _refuse_changes(config: Train) -> None:
-    """A resumed run goes on as it was: only its length and what is written down may change."""
-    changed = changed_settings(load_config(Path(str(config.resume))), config)
+def _allowed(arguments: Arguments) -> tuple[tuple[str, ...], Arguments]:
+    """Take ``resume.allow=[...]`` off the command line: what may change in the run or sweep that is resumed."""
+    named: tuple[str, ...] = ()
+    words = []
+    for word in arguments.words:
+        key, equals, value = word.partition("=")
+        if key == "resume.allow" and equals:
+            named = tuple(name.strip(" '\"") for name in value.strip().removeprefix("[").removesuffix("]").split(","))
+        else:
+            words.append(word)
+    return tuple(filter(None, named)), Arguments(words)
+
+
+def _refuse_changes(config: Train, allow: tuple[str, ...]) -> None:
+    """A resumed run goes on as it was: only its length, what is written down and what is allowed may change."""
+    before = load_config(Path(str(config.resume)))
+    known = flat(to_dict(before)) | flat(to_dict(config))
+    for name in allow:
+        if not any(_is_within(key, name) for key in known):
+            raise ConfigError(f"resume.allow: '{name}' is not a setting.{did_you_mean(name, known)}")
+    changed = [one for one in changed_settings(before, config) if not any(_is_within(one[0], name) for name in allow)]
     if changed:
         listed = ", ".join(f"{key} ({before!r} before, {now!r} now)" for key, before, now in changed)
         raise ConfigError(
             f"resume goes on with the run's own settings, but these differ: {listed}.\n"
-            "Only steps, steps_per_call, data_dir, log.*, checkpoint.* and probe.* may change; "
-            "start a new run for the others."
+            "Only steps, steps_per_call, data_dir, log.*, checkpoint.* and probe.* may change by themselves; start a "
+            f"new run for the others, or add resume.allow=[{','.join(key for key, *_ in changed)}]."
         )
+
+
+def _is_within(key: str, name: str) -> bool:
+    return key == name or key.startswith(f"{name}.")
 
 
 def _job(node: DictConfig) -> int:
@@ -118,7 +156,7 @@ def _job(node: DictConfig) -> int:
         config = check(OmegaConf.to_container(node, resolve=True))  # type: ignore[arg-type]
         if config.population.jobs:
             return _several(config.population.jobs, folder)
-        return train(config, folder, resume=config.resume is not None)
+        return train(config, folder, resume=config.resume is not None or _is_requeued(folder))
     except Exception as error:
         return tell(error)
     finally:
@@ -133,7 +171,13 @@ def _several(jobs: tuple[str, ...], folder: Path) -> int:
     extra = next((source.path for source in sources if source.provider == "command-line"), None)
     name = str(HydraConfig.get().job.config_name)
     nodes = [compose(name, [str(text) for text in json.loads(one)], extra) for one in jobs]
-    return max(_jobs([(node, folder / str(i)) for i, node in enumerate(nodes)], folder))
+    runs = [(node, folder / str(i)) for i, node in enumerate(nodes)]
+    return max(_jobs(runs, folder, resumed=_is_requeued(folder / "0")))
+
+
+def _is_requeued(folder: Path) -> bool:
+    """Whether a cluster's tool has started this job before, which then was preempted: it finds its own run there."""
+    return "SUBMITIT_EXECUTOR" in os.environ and (folder / "config.yaml").exists()
 
 
 def _jobs(
@@ -155,7 +199,7 @@ def _jobs(
         if taken is not None and not resumed:
             where, sweep = relative(taken), relative(folder)
             raise ConfigError(f"{where} holds a run already: continue with resume={sweep}, or choose another folder.")
-        jobs = [Job(_inspect(node, False), path.resolve()) for node, path in given]
+        jobs = [Job(_inspect(node), path.resolve()) for node, path in given]
         return train_all(jobs, folder.resolve(), judge, whole)
     except Exception as error:
         return [tell(error)] * len(given)

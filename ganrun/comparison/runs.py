@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from ganrun.errors import ConfigError, did_you_mean
 from ganrun.rundir import PLAN, find_run, find_sweep, hyperparameters, load_config, numbered_runs, relative, runs_of
+from ganrun.writers.jsonl import numbers, rows_of
 
 # Metrics of which more is better, and how those begin of which less is; of the others neither is.
 MORE = ("modes/covered", "modes/high_quality", "modes/kl", "steps_per_second")
@@ -45,7 +45,7 @@ class Run:
 
     def curve(self, tag: str) -> tuple[list[int], list[float]]:
         """Return the steps at which ``tag`` was written, and its values."""
-        rows = [row for row in _rows(self.folder) if tag in row]
+        rows = [row for row in rows_of(self.folder) if tag in row]
         return [int(row["step"]) for row in rows], [row[tag] for row in rows]
 
 
@@ -145,28 +145,12 @@ def _read(folder: Path) -> Run:
     settings = hyperparameters(load_config(folder)) | {"seed": load_config(folder).seed}
     try:
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        status, metrics = str(summary["status"]), _numbers(summary["metrics"])
+        status, metrics = str(summary["status"]), numbers(summary["metrics"])
     except FileNotFoundError:
         status, metrics = "running", {}
-        for row in _rows(folder):
+        for row in rows_of(folder):
             metrics |= row
         metrics.pop("step", None)
     except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise ConfigError(f"{relative(folder / 'summary.json')} cannot be read: {error}") from error
     return Run(folder, settings, status, metrics)
-
-
-def _rows(folder: Path) -> list[dict[str, float]]:
-    path = folder / "metrics.jsonl"
-    rows, text = [], path.read_bytes() if path.exists() else b""
-    for i, line in enumerate(text[: text.rfind(b"\n") + 1].splitlines()):  # a living run may be writing the last line
-        try:
-            row = _numbers(json.loads(line.decode("utf-8")))
-            rows.append(row | {"step": int(row["step"])})
-        except (ValueError, KeyError, TypeError, OverflowError) as error:
-            raise ConfigError(f"{relative(path)}, line {i + 1}, cannot be read: {error}") from error
-    return rows
-
-
-def _numbers(given: Any) -> dict[str, float]:
-    return {tag: math.inf if value is None else float(value) for tag, value in dict(given).items()}

@@ -11,14 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ganrun import datasets
-from ganrun.checkpoints import Checkpoints
 from ganrun.config import Train
 from ganrun.divergence.plane_pieces import rectifiers
 from ganrun.divergence.sides import Side, load_images, to_unit_range
 from ganrun.errors import ConfigError, GanrunError
 from ganrun.game.method import Gan
 from ganrun.rundir import load_config, relative
+from ganrun.trained import trained
 
 if TYPE_CHECKING:
     from ganrun.divergence.plane_pieces import Rectifiers
@@ -74,18 +73,10 @@ def _layers(method: Gan, variables: Any) -> Rectifiers | None:
 
 
 def _restore(config: Train, folder: Path) -> tuple[Gan, State]:
-    # The shape of the data is all that a generator needs of it.
-    method = Gan(config, datasets.Data(train=None, held_out=None, shape=config.dataset.shape, density=None))
-    if not (folder / "checkpoints").is_dir():
-        raise ConfigError(f"{relative(folder)} has no checkpoint yet.")
-    checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
     try:
-        state, _ = checkpoints.restore(method.abstract())
+        return trained(folder, config)
     except GanrunError as error:  # to this command a run is an input, so the command line is what is wrong
         raise ConfigError(str(error)) from error
-    finally:
-        checkpoints.close()
-    return method, state
 
 
 def _drawing(method: Gan, variables: Any, batch: int) -> Callable[[int, int], np.ndarray]:

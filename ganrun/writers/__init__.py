@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from ganrun.errors import GanrunError
+from ganrun.errors import cannot_write
 
 
 @dataclass
@@ -46,7 +48,7 @@ class Writer(Protocol):
 class Worker:
     """A thread that does what it is given, in order; several runs may share one."""
 
-    def __init__(self, waiting: int = 64) -> None:
+    def __init__(self, waiting: int = 4096) -> None:
         self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(maxsize=waiting)
         self._thread = threading.Thread(target=self._work, name="ganrun-writers", daemon=True)
         self._thread.start()
@@ -76,35 +78,64 @@ class FanOut:
 
     An entry is given as a function, so that the work of making it (waiting for the device, drawing) is done in the
     thread too. The first error in the thread ends it and is raised at the caller's next call. ``worker`` is the thread
-    where several runs share one; else it is the fan-out's own.
+    where several runs share one; else it is the fan-out's own. ``place`` is named where something cannot be written.
     """
 
-    def __init__(self, writers: list[Writer], worker: Worker | None = None) -> None:
+    def __init__(self, writers: list[Writer], worker: Worker | None = None, place: Path = Path("the run")) -> None:
         self.last: dict[str, float] = {}
-        self._writers = writers
+        self.written = 0  # entries
+        self._writers, self._place = writers, place
         self._error: BaseException | None = None
         self._broken = False
+        self._busy = threading.Lock()  # held while entries are handed to writers
+        self._given = 0
         self._worker, self._own = worker or Worker(), worker is None
 
     def put(self, make: Callable[[], Entry]) -> None:
         """Queue an entry; waits only where the writers are far behind."""
         self._raise()
+        self._given += 1
         self._worker.put(lambda: self._write(make))
+
+    @contextmanager
+    def still(self) -> Iterator[int]:
+        """A context in which nothing is written and all that was is on disk; gives the number of entries written."""
+        with self._busy:
+            self._raise()
+            try:
+                for writer in self._writers:
+                    writer.flush()
+            except OSError as error:
+                raise cannot_write(error, self._place) from error
+            yield self.written
 
     def flush(self) -> None:
         """Return when everything queued so far is on disk."""
         self._worker.join()
-        self._raise()
-        for writer in self._writers:
-            writer.flush()
+        with self.still():
+            pass
 
-    def close(self, status: str) -> None:
-        """Write what is queued, tell every writer how the run ended, and stop."""
-        self._worker.join()
-        if self._own:
+    def wait(self, enough: Callable[[], bool]) -> None:
+        """Return when everything queued so far is written, or ``enough()`` is true."""
+        while self.written < self._given and not self._broken and not enough():
+            time.sleep(0.002)
+
+    def close(self, status: str, enough: Callable[[], bool] = lambda: False) -> None:
+        """Write what is queued, tell every writer how the run ended, and stop.
+
+        What is not written when ``enough()`` becomes true never is.
+        """
+        self.wait(enough)
+        with self._busy:
+            unwritten = self.written < self._given and not self._broken
+            self._broken = True
+            for writer in self._writers:
+                try:
+                    writer.close(status)
+                except OSError as error:
+                    self._error = self._error or error
+        if self._own and not unwritten:
             self._worker.close()
-        for writer in self._writers:
-            writer.close(status)
         self._raise()
 
     def _write(self, make: Callable[[], Entry]) -> None:
@@ -112,16 +143,20 @@ class FanOut:
             return
         try:
             entry = make()
-            for writer in self._writers:
-                writer.write(entry)
-            self.last.update(entry.scalars)
+            with self._busy:
+                if self._broken:
+                    return
+                for writer in self._writers:
+                    writer.write(entry)
+                self.last.update(entry.scalars)
+                self.written += 1
         except BaseException as error:
             self._error, self._broken = error, True
 
     def _raise(self) -> None:
         error, self._error = self._error, None
         if isinstance(error, OSError):
-            raise GanrunError(f"Cannot write {error.filename or 'the run directory'}: {error.strerror}.") from error
+            raise cannot_write(error, self._place) from error
         if error is not None:
             raise error
 
@@ -131,14 +166,20 @@ def positions(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_size for path in _growing(folder)}
 
 
-def rewind(folder: Path, sizes: dict[str, int]) -> None:
-    """Cut the growing files of ``folder`` back to ``sizes``, so that steps to be repeated are not there twice."""
-    for path in _growing(folder):
-        if path.name not in sizes:
+def rewind(folder: Path, sizes: dict[str, int]) -> list[str]:
+    """Cut the growing files of ``folder`` back to ``sizes``, so that steps to be repeated are not there twice.
+
+    Returns a line for each file that holds less than it did; nothing brings that back.
+    """
+    found = {path.name: path for path in _growing(folder)}
+    for name, path in found.items():
+        if name not in sizes:
             path.unlink()  # begun after the checkpoint
-        elif path.stat().st_size > sizes[path.name]:
+        elif path.stat().st_size > sizes[name]:
             with path.open("r+b") as file:
-                file.truncate(sizes[path.name])
+                file.truncate(sizes[name])
+    short = [name for name in sizes if name not in found or found[name].stat().st_size < sizes[name]]
+    return [f"{name} has lost what was written to it before the checkpoint." for name in short]
 
 
 def _growing(folder: Path) -> list[Path]:

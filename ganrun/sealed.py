@@ -1,0 +1,110 @@
+"""Folders that are there whole or not at all, and that are read only if not a byte of them has changed.
+
+Beside its files such a folder has ``SHA256SUMS``, in the form that ``sha256sum -c SHA256SUMS`` checks. It is written
+under another name, brought to the disk, and renamed: a kill or a power cut at any moment leaves what was there before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+SUMS = "SHA256SUMS"
+UNFINISHED = ".unfinished"  # ends the name of a folder that is being written
+LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9_][A-Za-z0-9_.]*)")
+MOST_SUMS = 1 << 16  # bytes of SHA256SUMS
+
+
+class Damaged(Exception):
+    """A sealed folder is not as it was written; the message says which file and how."""
+
+
+def write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write ``files``, by name, as the sealed ``folder``, which must not exist but whose parent must.
+
+    Raises:
+        OSError: it could not be written; nothing of it is left.
+    """
+    temporary = folder.with_name(folder.name + UNFINISHED)
+    shutil.rmtree(temporary, ignore_errors=True)
+    sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
+    try:
+        temporary.mkdir()
+        for name, content in {**files, SUMS: sums.encode()}.items():
+            with (temporary / name).open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        _sync(temporary)
+        temporary.rename(folder)
+        _sync(folder.parent)
+    except OSError:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def read(folder: Path, limits: Mapping[str, int]) -> dict[str, bytes]:
+    """Return the files of the sealed ``folder`` by name; ``limits`` says how many bytes each may have at most.
+
+    Raises:
+        Damaged: a file is missing, unknown, too large, or not as it was written.
+        OSError: a file cannot be read.
+    """
+    sums = _sums(folder)
+    if unknown := sorted({path.name for path in folder.iterdir()} - sums.keys() - {SUMS}):
+        raise Damaged(f"{unknown[0]} does not belong to it")
+    files = {}
+    for name, digest in sums.items():
+        if name not in limits:
+            raise Damaged(f"{SUMS} names {name}, which no such folder has")
+        files[name] = _content(folder / name, limits[name])
+        if hashlib.sha256(files[name]).hexdigest() != digest:
+            raise Damaged(f"{name} is not as it was written (its SHA-256 differs)")
+    return files
+
+
+def is_whole(folder: Path) -> bool:
+    """Return whether ``folder`` has been written to its end."""
+    return not folder.name.endswith(UNFINISHED) and (folder / SUMS).is_file()
+
+
+def sweep(parent: Path) -> None:
+    """Delete what kills have left unfinished in ``parent``."""
+    for path in parent.glob(f"*{UNFINISHED}"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    """Return the digest of each file by its name."""
+    try:
+        lines = _content(folder / SUMS, MOST_SUMS).decode("ascii").splitlines()
+    except UnicodeDecodeError as error:
+        raise Damaged(f"{SUMS} is not as it was written") from error
+    found = [LINE.fullmatch(line) for line in lines]
+    if not found or not all(found):
+        raise Damaged(f"{SUMS} is not as it was written")
+    return {match[2]: match[1] for match in found if match}
+
+
+def _content(path: Path, most: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+    except FileNotFoundError as error:
+        raise Damaged(f"{path.name} is missing") from error
+    if len(content) > most:
+        raise Damaged(f"{path.name} is larger than it can be ({most} bytes)")
+    return content
+
+
+def _sync(folder: Path) -> None:
+    """Bring the names in ``folder`` to the disk."""
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

@@ -1,0 +1,58 @@
+"""What a run has learnt, for commands that only read it, perhaps while it is still training."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from ganrun import datasets
+from ganrun.checkpoints import Checkpoints
+from ganrun.config import Train
+from ganrun.errors import GanrunError
+from ganrun.game.method import Gan
+from ganrun.game.state import State
+from ganrun.rundir import relative
+
+
+def trained(folder: Path, config: Train, checkpoint: str = "latest", density: Any = None) -> tuple[Gan, State]:
+    """Return the method of the run in ``folder`` without its data, and its state at ``checkpoint``.
+
+    That is a step, the ``latest`` one that can be read, or the ``best`` (where the run keeps that). The shape of the
+    data, with its ``density`` where that is wanted, is all that a generator needs of them. What is damaged and passed
+    over is told on standard error.
+
+    Raises:
+        GanrunError: there is no such checkpoint, or it cannot be read.
+    """
+    method = Gan(config, datasets.Data(train=None, held_out=None, shape=config.dataset.shape, density=density))
+    if not (folder / "checkpoints").is_dir():
+        raise GanrunError(f"{relative(folder)} has no checkpoint yet.")
+    checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
+    state, _ = checkpoints.restore(method.abstract(), _step(folder, checkpoints, checkpoint))
+    for line in checkpoints.damaged:
+        print(f"ganrun: {line} Using the one before.", file=sys.stderr)
+    return method, state
+
+
+def _step(folder: Path, checkpoints: Checkpoints, asked: str) -> int | None:
+    if asked == "latest":
+        return None
+    steps = checkpoints.steps()
+    step = best_step(folder) if asked == "best" else int(asked)
+    if step is None:
+        raise GanrunError(f"{relative(folder)} keeps no best checkpoint: train with checkpoint.best=METRIC.")
+    if step not in steps:
+        there = ", ".join(map(str, steps)) or "none"
+        raise GanrunError(f"{relative(folder)} has no checkpoint of step {step} (it has {there}).")
+    return step
+
+
+def best_step(folder: Path) -> int | None:
+    """Return the step that the summary of the run in ``folder`` calls the best; None where it says nothing of it."""
+    try:
+        step = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["best_checkpoint"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return step if isinstance(step, int) else None
