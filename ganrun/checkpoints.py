@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,8 +25,9 @@ from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save as to_safetensors
 
 from ganrun import sealed
-from ganrun.errors import GanrunError, cannot_write
+from ganrun.errors import GanrunError, cannot_write, shown
 from ganrun.sealed import Damaged
+from ganrun.untrusted import parsed
 
 Tree = Any
 
@@ -36,6 +38,7 @@ PER_ARRAY = 1024  # bytes that an array may take in the header
 # The names that the format has for the types that a state can have.
 TYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "float64": "F64", "bool": "BOOL"}
 TYPES |= {f"{sign}int{bits}": f"{sign.upper() or 'I'}{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)}
+STEP = re.compile(r"0|[1-9][0-9]{0,9}")  # of a run, as the name of a folder
 NAMES = {short: name for name, short in TYPES.items()}
 
 _writers = ThreadPoolExecutor(4, thread_name_prefix="ganrun-checkpoints")
@@ -78,7 +81,7 @@ class Checkpoints:
     def steps(self) -> list[int]:
         """Return the steps of the complete checkpoints, the newest last."""
         found = self.folder.iterdir() if self.folder.is_dir() else ()
-        return sorted(int(path.name) for path in found if path.name.isdecimal() and sealed.is_whole(path))
+        return sorted(int(path.name) for path in found if STEP.fullmatch(path.name) and sealed.is_whole(path))
 
     def latest(self) -> int | None:
         """Return the step of the newest complete checkpoint."""
@@ -105,8 +108,7 @@ class Checkpoints:
             GanrunError: the state holds a NaN or Inf, or what was given before could not be written.
         """
         arrays = flatten(state)
-        broken = [name for name, array in arrays.items() if _is_broken(array)]
-        if broken:
+        if broken := not_finite(arrays):
             raise GanrunError(f"Step {step} is not saved: {broken[0]} holds a NaN or Inf.")
         self.wait()
         if step != self.latest():
@@ -176,7 +178,7 @@ class Checkpoints:
 
     def unreadable(self, step: int, error: Damaged) -> str:
         """Return the line for a checkpoint that cannot be read."""
-        return f"Checkpoint {self.folder / str(step)} cannot be read: {error}."
+        return f"Checkpoint {self.folder / str(step)} cannot be read: {shown(str(error), 500)}."
 
     def read(self, target: Tree, step: int, look: Callable[[], Tree] | None = None) -> Saved:
         """Return the checkpoint of ``step``, its state as ``target``, and its looks in the form of ``look()`` if given.
@@ -209,8 +211,10 @@ class Checkpoints:
                 self._retire()
 
 
-def _is_broken(array: np.ndarray) -> bool:
-    return bool(jnp.issubdtype(array.dtype, jnp.floating)) and not np.isfinite(array).all()
+def not_finite(arrays: dict[str, np.ndarray]) -> list[str]:
+    """Return which of ``arrays`` hold a NaN or Inf."""
+    floats = {name: array for name, array in arrays.items() if jnp.issubdtype(array.dtype, jnp.floating)}
+    return [name for name, array in floats.items() if not np.isfinite(array).all()]
 
 
 def _most(target: Tree) -> int:
@@ -248,8 +252,8 @@ def _told(name: str, array: tuple[Any, ...] | None) -> str:
 
 def _note(content: bytes) -> dict[str, Any]:
     try:
-        note = json.loads(content)
-    except (ValueError, RecursionError) as error:
+        note = parsed(content, finite=True)
+    except ValueError as error:
         raise Damaged(f"{NOTE} is not JSON") from error
     if not isinstance(note, dict):
         raise Damaged(f"{NOTE} is not as ganrun writes it")

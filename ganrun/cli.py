@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from contextlib import suppress
 
 from ganrun import __version__
 from ganrun.errors import ConfigError, did_you_mean, tell
@@ -33,6 +34,8 @@ def main(argv: list[str] | None = None) -> None:
     words = sys.argv[1:] if argv is None else argv
     try:
         code = dispatch(words)
+    except SystemExit as leaving:  # as Hydra's jobs end
+        code = leaving.code
     except KeyboardInterrupt:
         code = 130
     except BrokenPipeError:  # the reader left (ganrun --help | head)
@@ -40,7 +43,17 @@ def main(argv: list[str] | None = None) -> None:
         code = 0
     except Exception as error:
         code = tell(error)
+    if argv is None and code in (130, 143):
+        _leave(int(code))
     sys.exit(code)
+
+
+def _leave(code: int) -> None:
+    """End the process at once. Python itself would wait for threads, which may be long at what nobody wants now."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def dispatch(words: list[str]) -> int:

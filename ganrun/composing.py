@@ -5,13 +5,74 @@ Hydra needs some 60 ms for a config. A sweep's jobs mostly differ in values, and
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.override_parser.types import Override, OverrideType, RangeSweep, ValueType
+from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+
+from ganrun.errors import ConfigError
+
+MOST_JOBS = 100_000  # of a sweep: to look at each of them takes minutes
+
+
+def parse(overrides: list[str]) -> list[Any]:
+    """Return ``overrides`` as Hydra understands them; raise :class:`ConfigError` where it does not."""
+    try:
+        return OverridesParser.create().parse_overrides(overrides)
+    except OverrideParseException as error:
+        raise ConfigError(unreadable(error)) from error
+    except RecursionError as error:
+        raise ConfigError("cannot read the settings: they are nested too deeply.") from error
+    except ValueError as error:  # a number that is too long
+        raise ConfigError(f"cannot read the settings: {str(error).splitlines()[0]}.") from error
+
+
+def unreadable(error: OverrideParseException) -> str:
+    """Return the line for a setting that Hydra cannot read."""
+    return f"cannot read the setting '{error.override}': write KEY=VALUE, and put special characters in quotes."
+
+
+def jobs(overrides: list[str]) -> Iterator[list[str]]:
+    """Yield, for a sweep, override lists that between them contain every value of every axis.
+
+    The first value of all axes, then each further value alone: their number is the sum of the axes' lengths and not
+    the product, which is enough to find a value that is wrong by itself.
+
+    Raises:
+        ConfigError: a setting cannot be read, or there are no jobs, or too many.
+    """
+    # The files that a glob finds are options by their existence.
+    axes = [_axis(one) for one in parse(overrides) if one.value_type != ValueType.GLOB_CHOICE_SWEEP]
+    if (count := math.prod(map(len, axes))) > MOST_JOBS:
+        raise ConfigError(f"a sweep of {count} jobs; at most {MOST_JOBS} are run at once.")
+    first = [axis[0] for axis in axes]
+    yield first
+    for i, axis in enumerate(axes):
+        for value in axis[1:]:
+            yield [*first[:i], value, *first[i + 1 :]]
+
+
+def _axis(override: Any) -> list[str]:
+    """Return the overrides that ``override`` stands for: one, or those of a sweep."""
+    if not override.is_sweep_override():
+        return [str(override.input_line)]
+    key, value = override.get_key_element(), override.value()
+    if override.is_interval_sweep():
+        return [f"{key}={end}" for end in (value.start, value.end)]
+    if isinstance(value, RangeSweep) and not abs(value.stop - value.start) <= MOST_JOBS * abs(value.step):  # type: ignore[operator]
+        raise ConfigError(f"{key} has more values than the {MOST_JOBS} jobs that a sweep may have.")
+    try:
+        values = [f"{key}={one}" for one in override.sweep_string_iterator()]
+    except ValueError as error:
+        raise ConfigError(f"{key}: {error}.") from error
+    if not values:
+        raise ConfigError(f"{key} has no values to sweep over.")
+    return values
 
 
 class Composer:

@@ -16,10 +16,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ganrun.errors import ConfigError, did_you_mean
+from ganrun.errors import ConfigError, did_you_mean, shown
 from ganrun.registry import choice, lookup, number
 
 Plain = typing.TypeVar("Plain")
+
+EVERY, MOST_ROWS = 50, 20_000  # steps between rows of metrics where nothing is said, and rows then at most
 
 GROUPS = ("dataset", "architecture", "loss", "schedule", "probe")
 
@@ -61,7 +63,7 @@ class Ema:
 class Log:
     """What is written down, and how often."""
 
-    every: int = number(50, low=1, high=2**31 - 1)
+    every: int = number(EVERY, low=1, high=2**31 - 1)
     pictures: int = number(10, low=0, high=10_000)
 
 
@@ -139,10 +141,20 @@ def check(given: Mapping[str, Any]) -> Train:
             for player in ("generator", "discriminator")
         }
     )
+    given = _spaced(given)
     plain = _build(Train, given, "", skip=(*GROUPS, "optimizer", "penalty"))
     if plain.data_dir is not None:
-        plain = dataclasses.replace(plain, data_dir=str(Path(plain.data_dir).expanduser().resolve()))
+        plain = dataclasses.replace(plain, data_dir=str(_folder(plain.data_dir)))
     return dataclasses.replace(plain, optimizer=optimizer, penalty=penalties, **groups)
+
+
+def _spaced(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``given`` with ``log.every`` chosen, where it is null, so that a long run can still be looked at."""
+    log, steps = given.get("log"), given.get("steps", Train.steps)
+    if not isinstance(log, Mapping) or log.get("every", EVERY) is not None or not isinstance(steps, int):
+        return dict(given)
+    times = max(1, -(-steps // (EVERY * MOST_ROWS)))
+    return {**given, "log": {**log, "every": EVERY * times}}
 
 
 def check_plain(schema: type[Plain], given: Mapping[str, Any]) -> Plain:
@@ -160,13 +172,29 @@ def to_dict(config: Train) -> dict[str, Any]:
 def data_folder(config: Train) -> Path:
     """Return the folder that holds one folder per dataset: ``data_dir``, ``$GANRUN_DATA``, or a cache folder."""
     chosen = config.data_dir or os.environ.get("GANRUN_DATA")
-    return Path(chosen).expanduser().resolve() if chosen else cache_folder() / "data"
+    return _folder(chosen) if chosen else cache_folder() / "data"
 
 
 def cache_folder() -> Path:
     """Return the folder for compiled programs and downloads: ``$GANRUN_CACHE``, else ``~/.cache/ganrun``."""
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(os.environ.get("GANRUN_CACHE") or Path(home) / "ganrun").expanduser().resolve()
+
+
+def home_of(name: str) -> Path:
+    """Return the path ``name`` with ``~`` as the home folder that it stands for; raise :class:`ConfigError` if none."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"there is nobody called {Path(name).parts[0]} here.") from error
+
+
+def _folder(name: str) -> Path:
+    try:
+        return home_of(name).resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigError(f"data_dir: '{shown(name)}' cannot be a folder: {reason}.") from error
 
 
 def _plain(value: Any) -> Any:
@@ -227,6 +255,8 @@ def _value(kind: Any, value: Any, path: str, rules: Mapping[str, Any]) -> Any:
     if typing.get_origin(kind) is tuple:
         if not isinstance(value, (list, tuple)):
             raise ConfigError(f"{path} must be a list such as [1, 2], not {value!r}.")
+        if len(value) > rules.get("most", len(value)):
+            raise ConfigError(f"{path} may have at most {rules['most']} entries, not {len(value)}.")
         member = typing.get_args(kind)[0]
         return tuple(_value(member, entry, f"{path}[{i}]", rules) for i, entry in enumerate(value))
     value = _scalar(kind, value, path)

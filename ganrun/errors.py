@@ -10,6 +10,8 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
+LINES, WIDTH = 2, 2000  # of a message, at most
+
 
 class GanrunError(Exception):
     """The run failed for a reason that its message tells in full. Exit code 1."""
@@ -37,12 +39,22 @@ def tell(error: Exception) -> int:
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
         traceback.print_exception(error)
     if isinstance(error, GanrunError):
-        print(f"ganrun: {error}", file=sys.stderr)
+        # A message quotes files that anyone may have written: they are not to speak to the terminal.
+        told = "\n".join(shown(line, WIDTH) for line in str(error).split("\n")[:LINES])
+        print(f"ganrun: {told}", file=sys.stderr)
         return error.exit_code
     lines = str(error).strip().splitlines() or ["no message"]
     kind = type(error).__name__
-    print(f"ganrun: {kind}: {textwrap.shorten(lines[0], 300)} (HYDRA_FULL_ERROR=1 shows where)", file=sys.stderr)
+    told = shown(textwrap.shorten(lines[0], 300), WIDTH)
+    print(f"ganrun: {kind}: {told} (HYDRA_FULL_ERROR=1 shows where)", file=sys.stderr)
     return 1
+
+
+def shown(text: str, most: int = 200) -> str:
+    """Return ``text`` as one line of about ``most`` characters that can be printed anywhere."""
+    text = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+    half = most // 2 - 10
+    return text if len(text) <= most else f"{text[:half]}...{text[-half:]}"
 
 
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:

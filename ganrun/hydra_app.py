@@ -16,16 +16,18 @@ import hydra
 import hydra.core.global_hydra
 import yaml
 from hydra import version
+from hydra._internal import hydra as hydra_module
+from hydra._internal import utils
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Quote, QuotedString, ValueType
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ganrun.composing import Composer
+from ganrun.arguments import Arguments
+from ganrun.composing import Composer, jobs, parse, unreadable
 from ganrun.errors import ConfigError, did_you_mean
 
 VERSION_BASE = "1.3"
@@ -36,41 +38,6 @@ def config_folder() -> Path:
     package = Path(__file__).resolve().parent
     inside = package / "conf"
     return inside if inside.is_dir() else package.parent / "conf"
-
-
-class Arguments:
-    """A command line as Hydra reads it: ``overrides`` and Hydra's own options."""
-
-    def __init__(self, words: list[str]) -> None:
-        complaint = io.StringIO()
-        try:
-            with contextlib.redirect_stderr(complaint):
-                self.options = get_args_parser().parse_intermixed_args(words)
-        except SystemExit as leaving:
-            if leaving.code == 0:
-                raise
-            reason = complaint.getvalue().strip().splitlines()[-1].split("error: ")[-1]
-            raise ConfigError(f"{reason}. `--help` shows what is understood.") from None
-        self.overrides: list[str] = list(self.options.overrides)
-        # Hydra's own parser wants all settings in one stretch; the flags may stand anywhere between them.
-        self.words = [*_without(words, self.overrides), *self.overrides]
-
-    @property
-    def only_shows(self) -> bool:
-        """Whether Hydra only prints something and runs no job."""
-        options = self.options
-        return bool(options.help or options.hydra_help or options.shell_completion)
-
-    @property
-    def runs(self) -> bool:
-        """Whether jobs will run."""
-        return not (self.only_shows or self.options.cfg or self.options.info)
-
-    def value(self, key: str) -> str | None:
-        """Return what the last override of ``key`` says, or None where it is not set or null."""
-        said = [text.partition("=")[2] for text in self.overrides if text.partition("=")[0] == key]
-        word = said[-1].strip("'\"") if said else ""
-        return None if word in ("", "null") else word
 
 
 def compose(config_name: str, overrides: list[str], extra_folder: str | None = None) -> dict[str, Any]:
@@ -98,7 +65,7 @@ def compose_each(
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             where = f"--config-dir {extra_folder}: " if extra_folder else ""
             raise ConfigError(f"{where}not YAML: {' '.join(str(error).split())}") from error
-        except (ValueError, TypeError, OSError) as error:
+        except (ValueError, TypeError, OSError, RecursionError) as error:
             raise ConfigError(_misused_group(overrides) or str(error).splitlines()[0]) from error
         yield node  # type: ignore[misc]
 
@@ -120,30 +87,6 @@ def _searching(extra_folder: str | None = None) -> Iterator[None]:
         hydra.core.global_hydra.GlobalHydra.set_state(previous)
 
 
-def jobs(overrides: list[str]) -> Iterator[list[str]]:
-    """Yield, for a sweep, override lists that between them contain every value of every axis.
-
-    The first value of all axes, then each further value alone: their number is the sum of the axes' lengths and not
-    the product, which is enough to find a value that is wrong by itself.
-    """
-    axes = []
-    for override in _parse(overrides):
-        if override.value_type == ValueType.GLOB_CHOICE_SWEEP:
-            continue  # the files it finds are options by their existence
-        if override.is_interval_sweep():
-            ends: Any = override.value()
-            axes.append([f"{override.get_key_element()}={value}" for value in (ends.start, ends.end)])
-        elif override.is_sweep_override():
-            axes.append([f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()])
-        else:
-            axes.append([str(override.input_line)])
-    first = [axis[0] for axis in axes]
-    yield first
-    for i, axis in enumerate(axes):
-        for value in axis[1:]:
-            yield [*first[:i], value, *first[i + 1 :]]
-
-
 def preflight(name: str, arguments: Arguments, inspect: Callable[[dict[str, Any]], object]) -> None:
     """Compose what the command line asks for and ``inspect`` it, so that what is wrong is told before work starts."""
     options = arguments.options
@@ -159,11 +102,18 @@ Together = Callable[..., list[int]]
 
 
 def hand_over(
-    name: str, config_name: str, words: list[str], job: Callable[[DictConfig], int], together: Together | None = None
+    name: str,
+    config_name: str,
+    arguments: Arguments,
+    job: Callable[[DictConfig], int],
+    together: Together | None = None,
 ) -> int:
-    """Let Hydra run ``job`` for the command line ``words``; return the worst exit code of its jobs.
+    """Let Hydra run ``job`` for the command line ``arguments``; return the worst exit code of its jobs.
 
     Hydra's ``population`` launcher gives all jobs of a sweep to ``together`` at once.
+
+    Raises:
+        ConfigError: Hydra cannot do what is asked.
     """
     codes = [0]
 
@@ -183,13 +133,36 @@ def hand_over(
     if together is not None:
         remember.together = remember_all  # type: ignore[attr-defined]
     remember.__module__ = "ganrun"  # what Hydra would name the job after
-    run = hydra.main(config_path=str(config_folder()), config_name=config_name, version_base=VERSION_BASE)(remember)
-    before, sys.argv = sys.argv, [f"ganrun {name}", *words]
-    try:
-        run()
-    finally:
-        sys.argv = before
+    told = io.StringIO()  # nothing that is only shown goes to standard error
+    with _plain_errors(f"ganrun {name}"), contextlib.redirect_stderr(sys.stderr if arguments.runs else told):
+        try:
+            version.setbase(VERSION_BASE)
+            parser, folder = get_args_parser(), str(config_folder())
+            utils._run_hydra(arguments.replaced(arguments.overrides).options, parser, remember, folder, config_name)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError(_one_line(error, config_name)) from error
+        except Exception as error:
+            if arguments.runs:
+                raise
+            raise ConfigError(" ".join(str(error).split()) or type(error).__name__) from error
+        except SystemExit as leaving:
+            if leaving.code and not arguments.runs:
+                raise ConfigError(" ".join(told.getvalue().split())) from None
+            raise
     return max(codes)
+
+
+@contextlib.contextmanager
+def _plain_errors(program: str) -> Iterator[None]:
+    """A context in which Hydra goes by the name of ``program``, and raises its errors in place of printing them."""
+    before = sys.argv, utils.run_and_report
+    sys.argv = [program]
+    hydra_module.run_and_report = utils.run_and_report = lambda function: function()  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        sys.argv, utils.run_and_report = before
+        hydra_module.run_and_report = utils.run_and_report  # type: ignore[attr-defined]
 
 
 def quoted(text: str) -> str:
@@ -198,27 +171,10 @@ def quoted(text: str) -> str:
     return QuotedString(plain, Quote.single).with_quotes()
 
 
-def _without(words: list[str], settings: list[str]) -> list[str]:
-    """Return ``words`` less ``settings``, each of them once."""
-    left = list(settings)
-    return [word for word in words if word not in left or left.remove(word)]
-
-
-def _parse(overrides: list[str]) -> list[Any]:
-    try:
-        return OverridesParser.create().parse_overrides(overrides)
-    except OverrideParseException as error:
-        raise ConfigError(_unreadable(error)) from error
-
-
-def _unreadable(error: OverrideParseException) -> str:
-    return f"cannot read the setting '{error.override}': write KEY=VALUE, and put special characters in quotes."
-
-
 def _one_line(error: Exception, config_name: str) -> str:
     """Say what Hydra says in one line, with the closest match."""
     if isinstance(error, OverrideParseException):
-        return _unreadable(error)
+        return unreadable(error)
     if isinstance(error, MissingConfigException):
         return _missing(error, config_name)
     text = str(error)
@@ -241,7 +197,7 @@ def _one_line(error: Exception, config_name: str) -> str:
 
 def _misused_group(overrides: list[str]) -> str:
     """Return the line for a group that is given something else than a name, which Hydra does not expect at all."""
-    for override in _parse(overrides):
+    for override in parse(overrides):
         group, value = override.key_or_group, override.value()
         if group in groups() and not isinstance(value, (str, list)):
             return f"{group} takes the name of an option, not {value!s:.40} (`ganrun list {group}`)."

@@ -17,11 +17,13 @@ import jax
 from ganrun import device
 from ganrun.checkpoints import Checkpoints, Saved
 from ganrun.config import Train
-from ganrun.errors import GanrunError, StorageError, cannot_write
+from ganrun.diagnosis.watch import Watch
+from ganrun.errors import ConfigError, GanrunError, StorageError, cannot_write
 from ganrun.game.method import Gan
 from ganrun.game.state import State
-from ganrun.lock import Lock
+from ganrun.lock import taken
 from ganrun.observer import Look, NotFinite, Observer
+from ganrun.resume import is_note
 from ganrun.rundir import STORAGE, hyperparameters, relative, save_config, write_atomically
 from ganrun.sealed import Damaged
 from ganrun.writers import Entry, FanOut, Worker, Writer, positions, rewind
@@ -46,6 +48,7 @@ class Lane:
     Attributes:
         step: generator updates done.
         opened: whether its files are being written.
+        stopped: whether it has been closed before all was done and written.
         error: why the run failed; None while it has not.
         pruned: why the run was ended early though nothing is wrong with it; empty while it was not.
     """
@@ -53,14 +56,15 @@ class Lane:
     def __init__(self, method: Gan, config: Train, folder: Path, at_least: int = 1) -> None:
         self.method, self.config, self.folder = method, config, folder
         self.observer = Observer(method, config)  # refuses what does not fit before anything is written
-        self.lock = _taken(folder)
+        self.lock = taken(folder)
         self.checkpoints = Checkpoints(folder / "checkpoints", max(config.checkpoint.keep, at_least))
         self.step, self.seconds, self.last = 0, 0.0, {}
+        self.watch = Watch(config, modes(method.data.density))
         self.lost: list[str] = []
         self._rows: deque[Row] = deque()  # that are not known to be written
         self._written = 0  # rows
         self.error: GanrunError | None = None
-        self.opened, self.pruned = False, ""
+        self.opened, self.stopped, self.pruned = False, False, ""
         self.started = time.monotonic()
         every = config.log.every
         self._milestone_every = max(1, round(config.steps / 10 / every)) * every
@@ -77,7 +81,7 @@ class Lane:
             Damaged: it cannot be read.
         """
         saved = self.checkpoints.read(self.method.abstract(), step, self._form_of_a_look)
-        if not _is_note(saved.note, len(saved.looks)):
+        if not is_note(saved.note, len(saved.looks)):
             raise Damaged("its note is not as ganrun writes it")
         return saved
 
@@ -90,13 +94,23 @@ class Lane:
         note, looks = saved.note, iter(saved.looks)
         self.checkpoints.forget_after(saved.step)
         self.lost = rewind(self.folder, note["files"])
-        for row in rows_of(self.folder) if self.config.checkpoint.best else ():
-            self._rate(int(row["step"]), row)
+        self._remember(note["diagnosis"])
         self.step, self.seconds, self.last = saved.step, float(note["seconds"]), dict(note["metrics"])
         for row in note["rows"]:
             look = _again(row["step"], next(looks)) if row["look"] else None
             self._rows.append(Row(row["step"], row["scalars"], look))
         return replace(saved.state, numbers=self.method.numbers)
+
+    def _remember(self, diagnosis: dict[str, Any]) -> None:
+        """Take up from the rows that are written what was known of them."""
+        rows: list[dict[str, float]] = []
+        try:
+            rows = rows_of(self.folder)
+        except ConfigError as error:  # what was damaged since is no reason not to go on
+            self.lost.append(str(error))
+        for row in rows:
+            self._rate(int(row["step"]), row)
+        self.watch.restore(diagnosis, rows)
 
     def start(self) -> None:
         """Begin at step 0, whatever a run that was killed early has left."""
@@ -109,9 +123,11 @@ class Lane:
         (self.folder / "summary.json").unlink(missing_ok=True)
         self.messages, self.opened = messages, True
         board = TensorBoard(self.folder, hyperparameters(self.config), self.step or None)
-        self._fan = FanOut([JsonLines(self.folder), board, Pictures(self.folder), *shown], worker, self.folder)
+        self._fan = FanOut(
+            [self.watch, JsonLines(self.folder), board, Pictures(self.folder), *shown], worker, self.folder
+        )
         for told in (*self.checkpoints.damaged, *self.lost):
-            messages.warn(told)
+            messages.notice(f"warning: {told}")
         for row in self._rows:  # that a run stopped before they were written
             self._fan.put(partial(self._entry, row))
 
@@ -143,15 +159,14 @@ class Lane:
         step = row.step
         milestone = step % self._milestone_every == 0 or step == self.config.steps
         entry = Entry(step=step, scalars=row.scalars, milestone=milestone and step > 0)
-        if row.look is None:
-            return entry
-        try:
-            seen = self.observer.read(row.look)
-        except NotFinite as lost:
-            raise self.failure(step, str(lost)) from lost
-        entry.scalars = row.scalars | seen.scalars
-        entry.histograms, entry.pictures = seen.histograms, seen.pictures
-        self._rate(step, entry.scalars)
+        if row.look is not None:
+            try:
+                seen = self.observer.read(row.look)
+            except NotFinite as lost:
+                raise self.failure(step, str(lost)) from lost
+            entry.scalars = row.scalars | seen.scalars
+            entry.histograms, entry.pictures = seen.histograms, seen.pictures
+            self._rate(step, entry.scalars)
         return entry
 
     def _rate(self, step: int, scalars: dict[str, Any]) -> None:
@@ -177,19 +192,21 @@ class Lane:
             if self.config.checkpoint.best and any(row.step == step and row.look for row in self._rows):
                 self.checkpoints.ratings.setdefault(step, None)
             note = {"files": positions(self.folder), "seconds": self.elapsed(), "metrics": self._metrics()}
+            note["diagnosis"] = self.watch.plain()
         waiting = list(self._rows)
         rows = [{"step": row.step, "scalars": row.scalars, "look": row.look is not None} for row in waiting]
         looks = [row.look.fetch() for row in waiting if row.look is not None]
         self.checkpoints.save(step, state, {**note, "rows": rows}, looks)
 
-    def failure(self, step: int, tag: str) -> GanrunError:
-        """Return the line for a ``tag`` that is not finite at ``step``."""
+    def failure(self, step: int, tag: str, arrays: Sequence[str] = ()) -> GanrunError:
+        """Return the line for a ``tag`` that is not finite at ``step``, nor are these ``arrays`` of the state."""
         self.checkpoints.wait()
         good = self.checkpoints.latest()
         where = "no checkpoint was saved before"
         if good is not None:
             where = f"the last good checkpoint is {relative(self.folder / 'checkpoints' / str(good))}"
-        return GanrunError(f"step {step}: {tag} is NaN or Inf, so the run stops; {where}.")
+        first = f" Of the state {len(arrays)} arrays are so too, {arrays[0]} the first of them." if arrays else ""
+        return GanrunError(f"step {step}: {tag} is NaN or Inf, so the run stops; {where}.{first}")
 
     @contextmanager
     def failing(self) -> Iterator[None]:
@@ -218,7 +235,7 @@ class Lane:
     def close(self, status: str, hurried: Callable[[], bool] = lambda: False) -> None:
         """Write what is queued, and a summary of how the run ended: failed or pruned where it did, else ``status``.
 
-        Rows that are not written once ``hurried()`` is true wait in the checkpoint.
+        Rows that are not written once ``hurried()`` is true wait in the checkpoint, and the run has only stopped.
         """
         try:
             self._fan.close(status, hurried)
@@ -226,6 +243,10 @@ class Lane:
             self.fail(error)
         finally:
             self.checkpoints.close()
+            self._forget_written()
+            unfinished = status == "stopped" or (status == "completed" and bool(self._rows))
+            self.stopped = self.going and unfinished
+            status = "stopped" if self.stopped else status
             status = "failed" if self.error is not None else "pruned" if self.pruned else status
             self._summarise(status)
             self.messages.say(f"{status} at step {self.step}/{self.config.steps} after {self.elapsed():.1f} s")
@@ -238,6 +259,8 @@ class Lane:
             "seconds": round(self.elapsed(), 3),
             "metrics": self._metrics(),
         }
+        if self.watch.findings:
+            summary["warnings"] = [found.plain() for found in self.watch.findings]
         if (best := self.checkpoints.best()) is not None:
             summary["best_checkpoint"] = best
         if self.error is not None or self.pruned:
@@ -262,66 +285,10 @@ class Lane:
         return plain(self.last | self._fan.last)
 
 
-def go_back(lanes: Sequence[Lane]) -> list[State] | None:
-    """Bring ``lanes`` to the newest step of which all have a checkpoint that can be read; return their states there.
-
-    None where they have none in common: then they begin at step 0.
-
-    Raises:
-        GanrunError: there are such steps, but one of the checkpoints of each is damaged.
-    """
-    first = lanes[0].checkpoints
-    steps = first.common([lane.checkpoints for lane in lanes])
-    for step in reversed(steps):
-        saved = [_unless_damaged(lane, step) for lane in lanes]
-        whole = [one for one in saved if one is not None]
-        if len(whole) == len(lanes):
-            return [lane.restore(own) for lane, own in zip(lanes, whole, strict=True)]
-    if steps:
-        told = [line for lane in lanes for line in lane.checkpoints.damaged]
-        raise GanrunError(told[0] + (f" So it is with {len(told) - 1} more." if len(told) > 1 else ""))
-    for lane in lanes:
-        lane.start()
-    return None
-
-
-def _unless_damaged(lane: Lane, step: int) -> Saved | None:
-    try:
-        return lane.read(step)
-    except Damaged as error:
-        lane.checkpoints.damaged.append(lane.checkpoints.unreadable(step, error))
-        return None
-
-
-def _taken(folder: Path) -> Lock:
-    """Return the lock of the run directory ``folder``, which is made where there is none."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(error, folder) from error
-    return Lock(folder)
+def modes(density: Any) -> int:
+    """Return how many modes the data are known to have; 0 where that is not known."""
+    return 0 if density is None else len(density.means)
 
 
 def _again(step: int, arrays: Any) -> Look:
     return Look(step, lambda: arrays)
-
-
-def _is_note(note: dict[str, Any], looks: int) -> bool:
-    """Return whether ``note`` has the form that :meth:`Lane.save` gives it, for as many ``looks``."""
-
-    def numbers(node: Any, *kinds: Any) -> bool:
-        return isinstance(node, dict) and all(isinstance(value, kinds) for value in node.values())
-
-    def is_row(row: Any) -> bool:
-        known = isinstance(row, dict) and row.keys() == {"step", "scalars", "look"}
-        return known and isinstance(row["step"], int) and numbers(row["scalars"], int, float)
-
-    rows = note.get("rows")
-    return (
-        numbers(note.get("files"), int)
-        and numbers(note.get("metrics"), int, float, type(None))
-        and isinstance(note.get("seconds"), (int, float))
-        and isinstance(rows, list)
-        and all(map(is_row, rows))
-        and sum(bool(row["look"]) for row in rows) == looks
-    )

@@ -61,9 +61,19 @@ class Lock:
         if self._number < 0:
             return
         with suppress(OSError):
-            self._path.unlink()
+            if _is(self._number, self._path):  # else the folder was deleted, and what is there now is another's
+                self._path.unlink()
         os.close(self._number)
         self._number = -1
+
+
+def taken(folder: Path) -> Lock:
+    """Return the lock of the run directory ``folder``, which is made where there is none."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(error, folder) from error
+    return Lock(folder)
 
 
 def _is(number: int, path: Path) -> bool:

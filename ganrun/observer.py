@@ -25,6 +25,7 @@ from ganrun.divergence.run_side import generator_side
 from ganrun.divergence.sides import Side, data_side
 from ganrun.game.method import Gan, Snapshot
 from ganrun.game.state import State, Tree
+from ganrun.metrics.likeness import Likeness
 from ganrun.metrics.modes import coverage
 from ganrun.writers import pictures
 from ganrun.writers.densities import densities
@@ -126,6 +127,7 @@ class Observer:
         if self.density is not None and self.density.means.shape[0] > 1:
             parts = (np.asarray(part) for part in (self.density.means, self.density.stds, self.density.weights))
             seen.scalars |= coverage(shown.samples, *parts)
+        seen.scalars |= self._likeness().of(shown.samples)
         title = f"step {look.step}"
         if self._due(self.picture_every, look.step):
             seen.pictures["samples"] = pictures.draw(shown.samples, self.density, logits, title, shown.ladder, label)
@@ -142,6 +144,10 @@ class Observer:
         if probed:
             seen.scalars |= self.config.probe.measure(self.data, model, self.config.seed, look.step)
         return seen
+
+    @functools.cache  # noqa: B019 (as long as the run)
+    def _likeness(self) -> Likeness:
+        return Likeness(self.method.data.train, self.method.data.held_out)
 
     def _exact(self, step: int, model: Side, dense: Callable[[], np.ndarray], seen: Seen) -> None:
         """Add the divergences that can be had exactly; ``dense`` gives many samples, for what cannot be followed."""

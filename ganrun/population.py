@@ -13,15 +13,16 @@ import jax
 from ganrun import datasets, device
 from ganrun.comparison.report import report
 from ganrun.config import Train, data_folder
-from ganrun.errors import GanrunError, tell
+from ganrun.errors import GanrunError, cannot_write, tell
 from ganrun.game.crew import Population, crew_of
 from ganrun.game.method import Gan
 from ganrun.game.state import State
-from ganrun.lane import Lane, go_back
+from ganrun.lane import Lane
 from ganrun.lock import Lock
 from ganrun.observer import samples_shown
+from ganrun.resume import go_back
 from ganrun.run import Judge, Run, build, train
-from ganrun.rundir import relative, save_config
+from ganrun.rundir import PLAN, relative, save_config
 from ganrun.sweep import Job, Plan, ended, reason
 from ganrun.writers import Worker
 from ganrun.writers.console import Crowd, Lines, Messages
@@ -40,44 +41,54 @@ def train_all(jobs: Sequence[Job], folder: Path, judge: Judge | None = None, who
     ``judge`` may end runs early. At the end they are compared, unless they are not the ``whole`` sweep.
     """
     plan = Plan.read(folder, jobs) or Plan.of(jobs)
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = Lock(folder)
-    messages = Messages(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as held:
+            held.callback(Lock(folder).release)
+            messages = Messages(folder)
+            held.callback(messages.close)
+            return _batches(plan, jobs, folder, messages, judge, whole)
+    except OSError as error:
+        raise cannot_write(error, folder) from error
+
+
+def _batches(
+    plan: Plan, jobs: Sequence[Job], folder: Path, messages: Messages, judge: Judge | None, whole: bool
+) -> list[int]:
+    """Train what ``plan`` has left of ``jobs``, batch after batch; return their exit codes."""
     messages.say(f"sweep directory: {relative(folder)}")
     messages.say(f"{plan.told()}; watch them with: tensorboard --logdir {relative(folder)}")
     for job in jobs:
-        if not (job.folder / "config.yaml").exists():
+        if not (folder / PLAN).exists() or not (job.folder / "config.yaml").exists():
             job.folder.mkdir(parents=True, exist_ok=True)
             save_config(job.config, job.folder)
     plan.write(folder, jobs)
     codes = {i: code for i, job in enumerate(jobs) if (code := ended(job)) is not None}
     if codes:
         messages.say(f"{len(codes)} of them have ended before")
-    try:
-        while (batch := plan.next(codes)) is not None:
-            left = [i for i in batch if codes.get(i) != 0]  # what has arrived, perhaps by itself since, stays as it is
-            try:
-                fitting, crew = _fit([jobs[i] for i in left])
-                if fitting < len(left):
-                    _told_too_large(messages, len(left), fitting)
-                if 0 < fitting < len(left):
-                    plan.split(batch, fitting)
-                    plan.write(folder, jobs)
-                    continue
-                found = _trained([jobs[i] for i in left], crew, messages, judge) if fitting else [1] * len(left)
-            except Exception as error:
-                alone = isinstance(error, GanrunError) and len(left) == 1 < len(jobs)
-                named = type(error)(f"{relative(jobs[left[0]].folder)}: {error}") if alone else error
-                found = [tell(named)] * len(left)
-            codes |= dict(zip(left, found, strict=True))
-            if (signal := max(found)) in (130, 143):
-                messages.say(f"go on with: ganrun train resume={relative(folder)}")
-                return [codes.get(i, signal) for i in range(len(jobs))]
-        if whole and len(jobs) > 1:
-            messages.say(report([job.folder for job in jobs], folder))
-    finally:
-        messages.close()
-        lock.release()
+    while (batch := plan.next(codes)) is not None:
+        left = [i for i in batch if codes.get(i) != 0]  # what has arrived, perhaps by itself since, stays as it is
+        try:
+            fitting, crew = _fit([jobs[i] for i in left])
+            if fitting < len(left):
+                _told_too_large(messages, len(left), fitting)
+            if 0 < fitting < len(left):
+                plan.split(batch, fitting)
+                plan.write(folder, jobs)
+                continue
+            found = _trained([jobs[i] for i in left], crew, messages, judge) if fitting else [1] * len(left)
+        except Exception as error:
+            told = cannot_write(error, folder) if isinstance(error, OSError) else error
+            alone = isinstance(told, GanrunError) and len(left) == 1 < len(jobs)
+            named = type(told)(f"{relative(jobs[left[0]].folder)}: {told}") if alone else told
+            found = [tell(named)] * len(left)
+        codes |= dict(zip(left, found, strict=True))
+        if (signal := max(found)) in (130, 143):
+            messages.say(f"go on with: ganrun train resume={relative(folder)}")
+            return [codes.get(i, signal) for i in range(len(jobs))]
+    runs = [job.folder for job in jobs if (job.folder / "config.yaml").exists()]  # someone may have deleted one
+    if whole and len(jobs) > 1 and runs:
+        messages.say(report(runs, folder))
     return [codes[i] for i in range(len(jobs))]
 
 

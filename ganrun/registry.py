@@ -63,12 +63,13 @@ def number(
     high: float | None = None,
     above: float | None = None,
     below: float | None = None,
+    most: int = 1000,
     traced: bool = False,
 ) -> Any:
-    """A numeric field (or a list of numbers) with its range: ``low``/``high`` inclusive, ``above``/``below`` not."""
+    """A numeric field with its range: ``low``/``high`` inclusive, ``above``/``below`` not; or a list of them."""
     bounds = {"low": low, "high": high, "above": above, "below": below}
     metadata: dict[str, Any] = {key: value for key, value in bounds.items() if value is not None}
-    return _field(default, metadata | {"traced": traced})
+    return _field(default, metadata | {"most": most, "traced": traced})
 
 
 def choice(default: str, allowed: Sequence[str]) -> Any:

@@ -12,12 +12,14 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from ganrun import datasets
+from ganrun.checkpoints import flatten, not_finite
 from ganrun.config import Train, data_folder
-from ganrun.errors import ConfigError
+from ganrun.errors import ConfigError, cannot_write
 from ganrun.game.crew import Crew, Population, Solo, fewer
 from ganrun.game.method import Gan, Report
-from ganrun.lane import Lane, go_back
+from ganrun.lane import Lane
 from ganrun.observer import Look
+from ganrun.resume import go_back
 from ganrun.rundir import completed, relative
 from ganrun.signals import StopRequest
 from ganrun.writers.console import Lines, Messages
@@ -63,8 +65,10 @@ def alone(method: Gan, config: Train, folder: Path, resume: bool = False, judge:
         messages = Messages(folder)
         lines = Lines(messages, config.steps)
         lane.open(messages, [lines])
-    except BaseException:
+    except BaseException as error:
         lane.release()
+        if isinstance(error, OSError):
+            raise cannot_write(error, folder) from error
         raise
     return Run(Solo(method), [lane], states[0] if states else method.init(), lane.step, lines, judge)
 
@@ -178,10 +182,12 @@ class Run:
             self.pace.append((call.step - call.n, call.begun))
         self.calls, self.done = self.calls + 1, now
         bad_tags = np.atleast_1d(np.asarray(call.report.bad_tag))
-        for lane, bad_step, bad_tag in zip(self.lanes, bad_steps.tolist(), bad_tags.tolist(), strict=True):
+        lost = any(step and lane.going for lane, step in zip(self.lanes, bad_steps.tolist(), strict=True))
+        states = self.crew.apart(self.state) if lost else []  # a lane takes no step after the one that lost it
+        for i, (lane, bad_step) in enumerate(zip(self.lanes, bad_steps.tolist(), strict=True)):
             if bad_step and lane.going:
                 lane.step = bad_step
-                lane.fail(lane.failure(bad_step, lane.method.game.tags[bad_tag]))
+                lane.fail(lane.failure(bad_step, lane.method.game.tags[bad_tags[i]], not_finite(flatten(states[i]))))
             elif lane.going:
                 lane.step = call.step
         self.display.progress(call.step)
@@ -269,6 +275,6 @@ class Run:
                     lane.close(status, self._hurried)
             finally:
                 self._announce(lane)
-                if lane.going and status == "stopped":
+                if lane.stopped:
                     lane.messages.say(f"go on with: ganrun train resume={relative(lane.folder)}")
                 lane.messages.close()

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
+import stat
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ganrun.config import Train, check, to_dict
+from ganrun.config import Train, check, home_of, to_dict
 from ganrun.errors import ConfigError, did_you_mean
+from ganrun.untrusted import read_json, read_yaml
 
 # What may change when a run is continued: how long it is and what is written down, nothing that it computes.
 FREE = ("steps", "steps_per_call", "data_dir", "resume", "log.", "checkpoint.", "probe.", "population.")
 
 STORAGE = "storage"  # the cause of a failure that is over when the run directory can be written again
 PLAN = "sweep.json"  # in a sweep's directory: its runs, and which of them train together
+# Bytes of a run's config, which takes a few thousand; of a summary, likewise; of the plan of 100 000 runs.
+MOST_CONFIG, MOST_SUMMARY, MOST_PLAN = 1 << 18, 1 << 20, 1 << 24
+
+# What ganrun writes into the directory of a run or a sweep under names that are known before.
+FOLDERS = ("samples", "checkpoints")
+FILES = re.compile(
+    r"(config\.yaml|summary\.json|sweep\.json|comparison\.md)(\.tmp)?|metrics\.jsonl|train\.log|\.lock"
+    r"|comparison\.png|events\.out\.tfevents\..*|multirun\.yaml|study\.db.*"
+)
 
 # What a run's config takes from ganrun's own: the settings of Hydra. A list that names other files is refused.
 DEFAULTS = ["settings", "_self_", {"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
@@ -33,8 +44,7 @@ def find_run(name: str, outputs: Path = Path("outputs")) -> Path:
         if not configs:
             raise ConfigError(f"run 'latest': there is no run under {outputs.resolve()} yet.")
         return max(configs, key=lambda path: path.stat().st_mtime).parent.resolve()
-    folder = Path(name).expanduser()
-    _require_name(name)
+    folder = _named(name)
     if (folder / "config.yaml").is_file():
         return folder.resolve()
     if folder.is_dir():
@@ -45,8 +55,7 @@ def find_run(name: str, outputs: Path = Path("outputs")) -> Path:
 
 def find_sweep(name: str, outputs: Path = Path("outputs")) -> Path | None:
     """Return the sweep directory ``name``, or the sweep that the newest run belongs to for ``latest``; None if none."""
-    folder = find_run(name, outputs).parent if name == "latest" else Path(name).expanduser()
-    _require_name(name)
+    folder = find_run(name, outputs).parent if name == "latest" else _named(name)
     return folder.resolve() if (folder / PLAN).is_file() else None
 
 
@@ -57,10 +66,12 @@ def runs_of(folder: Path) -> list[Path]:
         ConfigError: the sweep's plan is damaged, or names what does not lie in ``folder``.
     """
     try:
-        names = json.loads((folder / PLAN).read_text(encoding="utf-8"))["runs"]
+        names = read_json(folder / PLAN, MOST_PLAN)["runs"]
         named = (isinstance(name, str) and name == Path(name).name and name not in ("", "..") for name in names)
-        if not names or not all(named):
+        if not names or not isinstance(names, list) or not all(named):
             raise ValueError("a run has a name that is none")
+        if len(set(names)) < len(names):
+            raise ValueError("a run is named twice")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{folder / PLAN} cannot be read: {str(error).splitlines()[0]}") from error
     return [folder / name for name in names]
@@ -72,19 +83,20 @@ def numbered_runs(folder: Path) -> list[Path]:
     return sorted(runs, key=lambda run: [(int(part) if part.isdecimal() else -1, part) for part in run.parts])
 
 
-def _require_name(name: str) -> None:
-    """Raise :class:`ConfigError` for what cannot be the name of a file at all."""
+def _named(name: str) -> Path:
+    """Return the path ``name``; raise :class:`ConfigError` for what cannot be the name of a file at all."""
+    folder = home_of(name)
     try:
-        (Path(name).expanduser() / "config.yaml").exists()
+        (folder / "config.yaml").exists()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigError(f"'{name:.40}...' cannot be a folder: {reason}.") from error
+    return folder
 
 
 def require_writable(name: str) -> None:
     """Raise :class:`ConfigError` unless the folder ``name`` can be written, or made."""
-    folder = Path(name).expanduser().absolute()
-    _require_name(name)
+    folder = _named(name).absolute()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not existing.is_dir():
         raise ConfigError(f"runs go to {folder}, but {existing} is a file.")
@@ -92,22 +104,55 @@ def require_writable(name: str) -> None:
         raise ConfigError(f"runs go to {folder}, but {existing} cannot be written: set hydra.run.dir=FOLDER.")
 
 
+def require_own(folder: Path, linked: bool = True) -> None:
+    """Raise :class:`ConfigError` where what ganrun is to write in ``folder`` is there as a link, or as no file at all.
+
+    A run that comes from elsewhere could bring links, through which going on with it would write anywhere. ``folder``
+    itself may be a link only if ``linked``: where a person named it, and not the sweep that it lies in.
+    """
+    if not linked and folder.is_symlink():
+        raise ConfigError(f"{folder} is a link, and ganrun does not write through links: put a copy in its place.")
+    inside = [path for path in _inside(folder) if path.name in FOLDERS or FILES.fullmatch(path.name)]
+    folders = [path for path in inside if path.name in FOLDERS and path.is_dir() and not path.is_symlink()]
+    for path in (*inside, *(one for own in folders for one in _inside(own))):
+        place = f"{relative(folder)}: {path.relative_to(folder)}"
+        try:
+            mode = path.lstat().st_mode
+        except FileNotFoundError:  # another process works there, and has taken it away since
+            continue
+        if stat.S_ISLNK(mode):
+            raise ConfigError(f"{place} is a link, and ganrun does not write through links: put a copy in its place.")
+        is_folder = stat.S_ISDIR(mode)
+        if (path in inside and is_folder != (path.name in FOLDERS)) or not (is_folder or stat.S_ISREG(mode)):
+            raise ConfigError(f"{place} is not the {'folder' if path.name in FOLDERS else 'file'} that it should be.")
+
+
+def _inside(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir()) if folder.exists() else []
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be read: {error.strerror}.") from error
+
+
 def load_config(folder: Path) -> Train:
-    """Return the checked config of the run in ``folder``.
+    """Return the checked config of the run in ``folder``, which may be a stranger's.
 
     Raises:
-        ConfigError: the file is missing, is not YAML, or says what no run may say.
+        ConfigError: the file is missing, is not plain YAML, or says what no run may say.
     """
     path = folder / "config.yaml"
     try:
-        node: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        node = read_yaml(path, MOST_CONFIG)
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
     if not isinstance(node, dict):
         raise ConfigError(f"{path} is not a run's config.")
     if node.pop("defaults", DEFAULTS) != DEFAULTS:
         raise ConfigError(f"{path} has a defaults list that ganrun did not write; a run's config stands for itself.")
-    return check(node)
+    config = check(node)
+    if config.resume is not None or config.population.jobs:
+        raise ConfigError(f"{path} names other runs (resume, population.jobs); a run's config stands for itself.")
+    return config
 
 
 def changed_settings(before: Train, now: Train) -> list[tuple[str, Any, Any]]:
@@ -128,7 +173,7 @@ def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def completed(folder: Path, steps: int) -> bool:
     """Return whether the run in ``folder`` has ended at ``steps`` or beyond."""
     try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        summary = read_json(folder / "summary.json", MOST_SUMMARY)
         return summary["status"] == "completed" and summary["steps"] >= steps
     except (OSError, ValueError, KeyError, TypeError):
         return False
@@ -148,10 +193,17 @@ def save_config(config: Train, folder: Path) -> None:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write ``text`` so that a kill leaves either the old file or the new one."""
+    """Write ``text`` so that a kill or a power cut leaves either the old file or the new one."""
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def relative(path: Path) -> str:

@@ -13,6 +13,9 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from ganrun.errors import shown
+from ganrun.untrusted import open_file
+
 SUMS = "SHA256SUMS"
 UNFINISHED = ".unfinished"  # ends the name of a folder that is being written
 LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9_][A-Za-z0-9_.]*)")
@@ -31,7 +34,7 @@ def write(folder: Path, files: Mapping[str, bytes]) -> None:
     """
     temporary = folder.with_name(folder.name + UNFINISHED)
     shutil.rmtree(temporary, ignore_errors=True)
-    sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
+    sums = _listed({name: hashlib.sha256(content).hexdigest() for name, content in files.items()})
     try:
         temporary.mkdir()
         for name, content in {**files, SUMS: sums.encode()}.items():
@@ -56,7 +59,7 @@ def read(folder: Path, limits: Mapping[str, int]) -> dict[str, bytes]:
     """
     sums = _sums(folder)
     if unknown := sorted({path.name for path in folder.iterdir()} - sums.keys() - {SUMS}):
-        raise Damaged(f"{unknown[0]} does not belong to it")
+        raise Damaged(f"{shown(unknown[0])} does not belong to it")
     files = {}
     for name, digest in sums.items():
         if name not in limits:
@@ -68,8 +71,8 @@ def read(folder: Path, limits: Mapping[str, int]) -> dict[str, bytes]:
 
 
 def is_whole(folder: Path) -> bool:
-    """Return whether ``folder`` has been written to its end."""
-    return not folder.name.endswith(UNFINISHED) and (folder / SUMS).is_file()
+    """Return whether ``folder`` has been written to its end, whatever has become of its files since."""
+    return not folder.name.endswith(UNFINISHED) and folder.is_dir()
 
 
 def sweep(parent: Path) -> None:
@@ -80,19 +83,20 @@ def sweep(parent: Path) -> None:
 
 def _sums(folder: Path) -> dict[str, str]:
     """Return the digest of each file by its name."""
-    try:
-        lines = _content(folder / SUMS, MOST_SUMS).decode("ascii").splitlines()
-    except UnicodeDecodeError as error:
-        raise Damaged(f"{SUMS} is not as it was written") from error
-    found = [LINE.fullmatch(line) for line in lines]
-    if not found or not all(found):
+    text = _content(folder / SUMS, MOST_SUMS).decode("ascii", errors="replace")
+    sums = {match[2]: match[1] for match in LINE.finditer(text)}
+    if not sums or _listed(sums) != text:
         raise Damaged(f"{SUMS} is not as it was written")
-    return {match[2]: match[1] for match in found if match}
+    return sums
+
+
+def _listed(sums: Mapping[str, str]) -> str:
+    return "".join(f"{digest}  {name}\n" for name, digest in sums.items())
 
 
 def _content(path: Path, most: int) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             content = file.read(most + 1)
     except FileNotFoundError as error:
         raise Damaged(f"{path.name} is missing") from error

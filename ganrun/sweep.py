@@ -12,9 +12,10 @@ from typing import Any
 import jax
 
 from ganrun.config import Train
-from ganrun.errors import ConfigError
+from ganrun.errors import ConfigError, shown
 from ganrun.game.rules import game_of
-from ganrun.rundir import PLAN, STORAGE, completed, write_atomically
+from ganrun.rundir import MOST_PLAN, MOST_SUMMARY, PLAN, STORAGE, completed, write_atomically
+from ganrun.untrusted import read_json
 
 FILES = 4  # that a lane keeps open
 MOST = {"cpu": 64}  # lanes of one program: more gain nothing on a few cores
@@ -53,15 +54,11 @@ class Plan:
         path = folder / PLAN
         if not path.exists():
             return None
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if content["runs"] != [job.folder.name for job in jobs]:
-                return None  # of another batch of a search
-            batches = content["batches"]
-            if sorted(i for batch in batches for i in batch) != list(range(len(jobs))):
-                raise ValueError(f"its batches are not those of {len(jobs)} runs")
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+        runs, batches = _plan(path)
+        if runs != [job.folder.name for job in jobs]:
+            return None  # of another batch of a search
+        if sorted(i for batch in batches for i in batch) != list(range(len(jobs))):
+            raise ConfigError(f"{path} cannot be read: its batches are not those of {len(jobs)} runs")
         return cls(batches)
 
     def write(self, folder: Path, jobs: Sequence[Job]) -> None:
@@ -73,9 +70,9 @@ class Plan:
         before: list[str] = []
         batches: list[list[int]] = []
         if (folder / PLAN).exists():
-            content = json.loads((folder / PLAN).read_text(encoding="utf-8"))
-            before = [name for name in content["runs"] if name not in names]
-            batches = [batch for batch in content["batches"] if max(batch) < len(before)]
+            runs, old = _plan(folder / PLAN)
+            before = [name for name in runs if name not in names]
+            batches = [batch for batch in old if max(batch) < len(before)]
         own = [[i + len(before) for i in batch] for batch in self.batches]
         content = {"runs": [*before, *names], "batches": [*batches, *own]}
         write_atomically(folder / PLAN, json.dumps(content) + "\n")
@@ -95,6 +92,20 @@ class Plan:
         listed = ", ".join(map(str, sizes[:8])) + (", ..." if len(sizes) > 8 else "")
         each = f" with {listed} runs" if len(sizes) > 1 else ""
         return f"{runs} runs as lanes of {len(sizes)} program{'s' if len(sizes) > 1 else ''}{each}"
+
+
+def _plan(path: Path) -> tuple[list[str], list[list[int]]]:
+    """Return the names of the runs, and the batches, of the plan in the file ``path``."""
+    try:
+        content = read_json(path, MOST_PLAN)
+        runs, batches = content["runs"], content["batches"]
+        if not isinstance(runs, list) or not all(isinstance(name, str) for name in runs):
+            raise ValueError("its runs are no list of names")
+        if not all(isinstance(batch, list) and batch and all(type(i) is int for i in batch) for batch in batches):
+            raise ValueError("its batches are no lists of numbers")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+    return runs, batches
 
 
 def program(config: Train) -> Hashable:
@@ -135,12 +146,12 @@ def reason(folder: Path) -> str | None:
     """Return why the run in ``folder`` failed for good; None where it has not."""
     summary = _summary(folder)
     failed = summary.get("status") == "failed" and summary.get("cause") != STORAGE
-    return str(summary.get("reason", "it failed")) if failed else None
+    return shown(str(summary.get("reason", "it failed")), 500) if failed else None
 
 
 def _summary(folder: Path) -> dict[str, Any]:
     try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        summary = read_json(folder / "summary.json", MOST_SUMMARY)
         return summary if isinstance(summary, dict) else {}
     except (OSError, ValueError):
         return {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from ganrun.errors import GanrunError
 from ganrun.game.method import Gan
 from ganrun.game.state import State
 from ganrun.rundir import relative
+from ganrun.writers.jsonl import rows_of
 
 
 def trained(folder: Path, config: Train, checkpoint: str = "latest", density: Any = None) -> tuple[Gan, State]:
@@ -30,29 +30,35 @@ def trained(folder: Path, config: Train, checkpoint: str = "latest", density: An
     if not (folder / "checkpoints").is_dir():
         raise GanrunError(f"{relative(folder)} has no checkpoint yet.")
     checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
-    state, _ = checkpoints.restore(method.abstract(), _step(folder, checkpoints, checkpoint))
+    state, _ = checkpoints.restore(method.abstract(), _step(folder, config, checkpoints, checkpoint))
     for line in checkpoints.damaged:
         print(f"ganrun: {line} Using the one before.", file=sys.stderr)
     return method, state
 
 
-def _step(folder: Path, checkpoints: Checkpoints, asked: str) -> int | None:
+def _step(folder: Path, config: Train, checkpoints: Checkpoints, asked: str) -> int | None:
     if asked == "latest":
         return None
     steps = checkpoints.steps()
-    step = best_step(folder) if asked == "best" else int(asked)
-    if step is None:
-        raise GanrunError(f"{relative(folder)} keeps no best checkpoint: train with checkpoint.best=METRIC.")
+    step = best_step(folder, config, steps) if asked == "best" else int(asked)
     if step not in steps:
         there = ", ".join(map(str, steps)) or "none"
         raise GanrunError(f"{relative(folder)} has no checkpoint of step {step} (it has {there}).")
     return step
 
 
-def best_step(folder: Path) -> int | None:
-    """Return the step that the summary of the run in ``folder`` calls the best; None where it says nothing of it."""
-    try:
-        step = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["best_checkpoint"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return step if isinstance(step, int) else None
+def best_step(folder: Path, config: Train, steps: list[int]) -> int:
+    """Return which of the ``steps`` was best by the metric that the run in ``folder`` keeps the best of.
+
+    Raises:
+        GanrunError: it keeps none, or has not measured it yet at any of them.
+    """
+    asked = config.checkpoint
+    if asked.best is None:
+        raise GanrunError(f"{relative(folder)} keeps no best checkpoint: train with checkpoint.best=METRIC.")
+    values = {int(row["step"]): row[asked.best] for row in rows_of(folder) if asked.best in row}
+    found = {step: values[step] for step in steps if step in values}
+    if not found:
+        raise GanrunError(f"{relative(folder)} has no checkpoint of which {asked.best} is known.")
+    sign = -1 if asked.best_is == "highest" else 1
+    return min(found, key=lambda step: (sign * found[step], -step))

@@ -112,7 +112,8 @@ def test_before_the_first_step_there_is_a_picture_and_no_probe(observer):
 def test_without_a_probe_the_exact_numbers_remain(observer):
     watch = observer("dataset=gaussian", "steps=20", "log.every=10")
     seen = watch.read(watch.look(watch.method.init(), 20))
-    assert {"jsd/exact", "jsd/exact_error", "kl/forward", "kl/reverse", "w1"} == set(seen.scalars)
+    exact = {"jsd/exact", "jsd/exact_error", "kl/forward", "kl/reverse", "w1"}
+    assert exact | {"samples/diversity"} == set(seen.scalars)
     assert set(seen.pictures) == {"samples"} and set(seen.histograms) == {"logits/real", "logits/fake"}
 
 
@@ -204,7 +205,8 @@ def test_images_are_seen_as_a_grid_with_nothing_exact(compose_config):
     config = dataclasses.replace(compose_config([*words, "steps=20"]), probe=spy)
     watch = Observer(build(config), config)
     seen = watch.read(watch.look(watch.method.init(), 20))
-    assert set(seen.scalars) == {"jsd/probe", "jsd/probe_lower", "jsd/probe_se", "probe/seconds"}
+    probed = {"jsd/probe", "jsd/probe_lower", "jsd/probe_se", "probe/seconds"}
+    assert set(seen.scalars) == probed | {"samples/diversity", "samples/nearest_training"}
     assert set(seen.pictures) == {"samples"}
     ((data, model, _),) = spy.seen
     assert data.rows.shape == (360, 64) and model.draw(600, 0).shape == (600, 64)

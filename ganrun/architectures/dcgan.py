@@ -120,11 +120,11 @@ class Dcgan(MinibatchOption):
         attention_side: that map is the smallest one at least so wide, or else the largest.
     """
 
-    width: int = number(64, low=1)
+    width: int = number(64, low=1, high=65_536)
     batch_norm: bool = True
     convolution: str = choice("auto", FORMS)
     attention: bool = False
-    attention_side: int = number(14, low=1)
+    attention_side: int = number(14, low=1, high=65_536)
     name: str = "dcgan"
 
     def build(self, shape: tuple[int, ...], latent_dim: int, classes: int = 0, outputs: int = 1) -> Networks:

@@ -77,8 +77,8 @@ class MinibatchOption:
     """
 
     minibatch: str = choice("none", MINIBATCH)
-    minibatch_kernels: int = number(16, low=1)
-    minibatch_row: int = number(5, low=1)
+    minibatch_kernels: int = number(16, low=1, high=65_536)
+    minibatch_row: int = number(5, low=1, high=65_536)
 
     def ending(self, classes: int, outputs: int) -> dict[str, Any]:
         """Return what :class:`Discriminator` needs beside a network's own fields."""

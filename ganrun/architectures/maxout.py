@@ -106,9 +106,9 @@ class MaxoutNetworks(MinibatchOption):
         input_dropout: chance that a number of an example is dropped while training.
     """
 
-    generator_hidden: tuple[int, ...] = number((1200, 1200), low=1)
-    discriminator_hidden: tuple[int, ...] = number((240, 240), low=1)
-    pieces: int = number(5, low=1)
+    generator_hidden: tuple[int, ...] = number((1200, 1200), low=1, high=1_000_000, most=100)
+    discriminator_hidden: tuple[int, ...] = number((240, 240), low=1, high=1_000_000, most=100)
+    pieces: int = number(5, low=1, high=1000)
     dropout: float = number(0.5, low=0, below=1)
     input_dropout: float = number(0.2, low=0, below=1)
     name: str = "maxout"

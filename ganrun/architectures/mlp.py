@@ -119,8 +119,8 @@ class Mlp(MinibatchOption):
         initializer: scale of the hidden layers' first weights: ``lecun`` (variance 1 / inputs) or ``he`` (twice that).
     """
 
-    generator_hidden: tuple[int, ...] = number((), low=1)
-    discriminator_hidden: tuple[int, ...] = number((), low=1)
+    generator_hidden: tuple[int, ...] = number((), low=1, high=1_000_000, most=100)
+    discriminator_hidden: tuple[int, ...] = number((), low=1, high=1_000_000, most=100)
     generator_norm: str = choice("auto", ("auto", "batch", "none"))
     slope: float = number(SLOPE, low=0.0, below=1.0)
     initializer: str = choice("lecun", tuple(INITIALIZERS))

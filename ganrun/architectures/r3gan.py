@@ -16,7 +16,10 @@ from ganrun.architectures.discriminator import Discriminator, MinibatchOption
 from ganrun.architectures.layers import FORMS, Conv, largest_divisor, leaky_relu
 from ganrun.architectures.networks import Networks, base_and_stages, checked_shape, is_image
 from ganrun.architectures.resampling import average_pool, bilinear_upsample
+from ganrun.errors import ConfigError
 from ganrun.registry import choice, number, register
+
+MOST_GROUPS = 1024  # of channels, of all blocks at one size: each is a piece of the program by itself
 
 
 def branch_init(blocks: int) -> nn.initializers.Initializer:
@@ -201,10 +204,10 @@ class R3gan(MinibatchOption):
         convolution: ``matmul``, ``xla``, or ``auto`` for the one that suits the backend (lanes always take ``matmul``).
     """
 
-    width: int = number(0, low=0)
-    depth: int = number(0, low=0)
-    expansion: int = number(2, low=1)
-    group_width: int = number(16, low=1)
+    width: int = number(0, low=0, high=65_536)
+    depth: int = number(0, low=0, high=64)
+    expansion: int = number(2, low=1, high=64)
+    group_width: int = number(16, low=1, high=65_536)
     convolution: str = choice("auto", FORMS)
     name: str = "r3gan"
 
@@ -217,4 +220,11 @@ class R3gan(MinibatchOption):
             return Networks(R3ganVectorGenerator(shape[0], *dense, classes), R3ganVectorDiscriminator(*dense, **ending))
         base, stages = base_and_stages(shape, self.name)
         own = (self.width or 32, self.depth or 1, self.expansion, self.group_width, self.convolution)
+        inner = own[0] * 2**stages * self.expansion
+        groups = own[1] * (inner // largest_divisor(inner, self.group_width))
+        if groups > MOST_GROUPS:
+            raise ConfigError(
+                f"architecture=r3gan may have at most {MOST_GROUPS} groups of channels at one size, not {groups}: "
+                "choose a larger group_width that divides width times expansion."
+            )
         return Networks(R3ganGenerator(base, stages, shape[-1], *own, classes), R3ganDiscriminator(*own, **ending))

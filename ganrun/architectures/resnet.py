@@ -168,12 +168,12 @@ class Resnet(MinibatchOption):
         attention_side: that map is the smallest one at least so wide, or else the largest.
     """
 
-    width: int = number(32, low=1)
-    depth: int = number(1, low=1)
+    width: int = number(32, low=1, high=65_536)
+    depth: int = number(1, low=1, high=64)
     pooling: str = choice("mean", POOLING)
     convolution: str = choice("auto", FORMS)
     attention: bool = False
-    attention_side: int = number(14, low=1)
+    attention_side: int = number(14, low=1, high=65_536)
     name: str = "resnet"
 
     def build(self, shape: tuple[int, ...], latent_dim: int, classes: int = 0, outputs: int = 1) -> Networks:

@@ -7,9 +7,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganrun.arguments import Arguments
 from ganrun.config import check_plain
 from ganrun.errors import ConfigError, GanrunError, did_you_mean, tell
-from ganrun.hydra_app import Arguments, hand_over, preflight, quoted
+from ganrun.hydra_app import hand_over, preflight, quoted
 from ganrun.registry import choice, number
 
 if TYPE_CHECKING:
@@ -37,13 +38,13 @@ def main(words: list[str]) -> int:
     """Run ``ganrun compare`` with ``words`` and return the exit code."""
     arguments = Arguments(words)
     if arguments.options.shell_completion:
-        return hand_over("compare", "compare", words, _job)
+        return hand_over("compare", "compare", arguments, _job)
     if arguments.options.multirun:
         raise ConfigError("compare takes all its runs at once: leave out -m.")
     arguments = _name_paths(arguments)
     if not arguments.only_shows:
         preflight(arguments.options.config_name or "compare", arguments, _inspect)
-    return hand_over("compare", arguments.options.config_name or "compare", arguments.words, _job)
+    return hand_over("compare", arguments.options.config_name or "compare", arguments, _job)
 
 
 def _name_paths(arguments: Arguments) -> Arguments:
@@ -54,13 +55,12 @@ def _name_paths(arguments: Arguments) -> Arguments:
         raise ConfigError("give the runs as words or as paths=[...], not as both.")
     if given:
         settings.append(f"paths={_listed(given)}")
-    flags = arguments.words[: len(arguments.words) - len(arguments.overrides)]
-    return Arguments([*flags, *settings])
+    return arguments.replaced(settings)
 
 
 def _is_path(word: str) -> bool:
     """Whether ``word`` is a run and no setting: Hydra can be told to name folders lr=0.1."""
-    return "=" not in word or os.path.isdir(Path(word).expanduser())  # noqa: PTH112
+    return "=" not in word or os.path.isdir(os.path.expanduser(word))  # noqa: PTH111, PTH112 (they never raise)
 
 
 def _quote_metrics(word: str) -> str:

@@ -10,10 +10,10 @@ import shlex
 import tempfile
 from typing import TYPE_CHECKING, Any
 
+from ganrun.arguments import Arguments
 from ganrun.config import check_plain
-from ganrun.divergence.array_files import shown
-from ganrun.errors import ConfigError, tell
-from ganrun.hydra_app import Arguments, hand_over, preflight, quoted
+from ganrun.errors import ConfigError, shown, tell
+from ganrun.hydra_app import hand_over, preflight, quoted
 from ganrun.registry import choice, number
 
 if TYPE_CHECKING:
@@ -52,16 +52,17 @@ def main(words: list[str]) -> int:
     """Run ``ganrun jsd`` with ``words`` and return the exit code."""
     arguments = Arguments(words)
     if arguments.options.shell_completion:
-        return hand_over("jsd", "jsd", words, _job)
+        return hand_over("jsd", "jsd", arguments, _job)
     arguments = name_sides(arguments)
     options = arguments.options
     name = options.config_name or "jsd"
     if not arguments.only_shows:
         preflight(name, arguments, _inspect)
     if not options.multirun or arguments.value("hydra.sweep.dir"):
-        return hand_over("jsd", name, arguments.words, _job)
+        return hand_over("jsd", name, arguments, _job)
     with tempfile.TemporaryDirectory(prefix="ganrun-jsd-") as folder:  # a sweep of Hydra's always writes a file
-        return hand_over("jsd", name, [*arguments.words, f"hydra.sweep.dir={quoted(folder)}"], _job)
+        arguments = arguments.replaced([*arguments.overrides, f"hydra.sweep.dir={quoted(folder)}"])
+        return hand_over("jsd", name, arguments, _job)
 
 
 def name_sides(arguments: Arguments) -> Arguments:
@@ -78,8 +79,7 @@ def name_sides(arguments: Arguments) -> Arguments:
     if len(given) > len(free):
         raise ConfigError(f"jsd compares two sides, but there are {len(given) + 2 - len(free)}. {USAGE}")
     named = [f"{name}={quoted(text)}" for name, text in zip(free, given, strict=False)]
-    flags = arguments.words[: len(arguments.words) - len(arguments.overrides)]
-    return Arguments([*flags, *settings, *named])
+    return arguments.replaced([*settings, *named])
 
 
 def _refuse_path(word: str) -> None:

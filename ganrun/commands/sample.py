@@ -10,9 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganrun.arguments import Arguments
 from ganrun.config import check_plain
 from ganrun.errors import ConfigError, GanrunError, did_you_mean, tell
-from ganrun.hydra_app import Arguments, hand_over, preflight
+from ganrun.hydra_app import hand_over, preflight
 from ganrun.registry import choice, number
 from ganrun.rundir import find_run, load_config
 
@@ -85,7 +86,7 @@ def main(words: list[str]) -> int:
     name = arguments.options.config_name or "sample"
     if not arguments.only_shows:
         preflight(name, arguments, _inspect)
-    return hand_over("sample", name, arguments.words, _job)
+    return hand_over("sample", name, arguments, _job)
 
 
 def _inspect(node: dict[str, Any]) -> tuple[Sample, Path]:

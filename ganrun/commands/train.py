@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganrun.arguments import Arguments
 from ganrun.config import Train, check, data_folder, to_dict
 from ganrun.errors import ConfigError, did_you_mean, tell
-from ganrun.hydra_app import Arguments, compose, hand_over, preflight, quoted
+from ganrun.hydra_app import compose, hand_over, preflight, quoted
 from ganrun.rundir import (
+    DEFAULTS,
+    PLAN,
     changed_settings,
     find_run,
     find_sweep,
     flat,
     load_config,
     relative,
+    require_own,
     require_writable,
     runs_of,
 )
@@ -37,7 +43,7 @@ def main(words: list[str]) -> int:
     """Run ``ganrun train`` with ``words`` and return the exit code."""
     arguments = Arguments(words)
     if arguments.only_shows:
-        return hand_over("train", "train", words, _job)
+        return hand_over("train", "train", arguments, _job)
     resumed, allow = arguments.value("resume"), None
     if resumed is not None:
         if arguments.options.multirun:
@@ -48,23 +54,30 @@ def main(words: list[str]) -> int:
         arguments = _continue(arguments, resumed)
     options = arguments.options
     name = options.config_name or "train"
-    preflight(name, arguments, lambda node: _inspect(node, allow))
-    if arguments.runs:
-        require_writable(arguments.value("hydra.run.dir") or arguments.value("hydra.sweep.dir") or "outputs")
-    words = arguments.words
+    preflight(name, arguments, lambda node: _inspect(node, allow, fetch=resumed is None))
+    if arguments.runs and resumed is None:
+        given = arguments.value("hydra.run.dir") or arguments.value("hydra.sweep.dir")
+        require_writable(given or "outputs")
+        if given is not None:
+            place = Path(given).expanduser()
+            runs = place.glob("*") if options.multirun else ()
+            _require_own(place, (run for run in runs if run.name.isdecimal()))
     if options.multirun:
-        words = [*words, *(f"hydra/{kind}={own}" for kind, own in OWN.items() if not _chosen(arguments, kind))]
-    return hand_over("train", name, words, _job, _jobs)
+        own = [f"hydra/{kind}={own}" for kind, own in OWN.items() if not _chosen(arguments, kind)]
+        arguments = arguments.replaced([*arguments.overrides, *own])
+    return hand_over("train", name, arguments, _job, _jobs)
 
 
 def _chosen(arguments: Arguments, kind: str) -> bool:
     return any(text.partition("=")[0].lstrip("+~") == f"hydra/{kind}" for text in arguments.overrides)
 
 
-def _inspect(node: dict[str, Any], allow: Allow = None) -> Train:
+def _inspect(node: dict[str, Any], allow: Allow = None, fetch: bool = True) -> Train:
     """Check everything that can be checked before work starts: keys, ranges, shapes, files.
 
-    ``allow`` are the settings that may change although the run is a resumed one; None where it is a new one.
+    ``allow`` are the settings that may change although the run is a resumed one; None where it is a new one. What is
+    missing is downloaded if ``fetch``: not for a run that is there already, in which a stranger may have said what
+    comes from where and goes where.
     """
     config = check(node)
     from ganrun.game.rules import game_of
@@ -75,7 +88,10 @@ def _inspect(node: dict[str, Any], allow: Allow = None) -> Train:
         examples = config.dataset.examples
         raise ConfigError(f"batch_size must be at most {examples}, the examples of {config.dataset.name}.")
     if hasattr(config.dataset, "check"):
-        config.dataset.check(data_folder(config), labels=config.conditional)
+        dataset = config.dataset
+        if not fetch and hasattr(dataset, "download"):
+            dataset = dataclasses.replace(dataset, download=False, mirrors=type(dataset)().mirrors)
+        dataset.check(data_folder(config), labels=config.conditional)
     if allow is not None and config.resume is not None:
         _refuse_changes(config, allow)
     return config
@@ -84,11 +100,27 @@ def _inspect(node: dict[str, Any], allow: Allow = None) -> Train:
 def _continue(arguments: Arguments, resumed: str) -> Arguments:
     """Turn ``resume=RUN more=...`` into the command line that runs RUN's own config in RUN's own directory."""
     folder = find_run(resumed)
-    load_config(folder)  # says what is wrong with it, where something is
-    others = [word for word in arguments.words if word.partition("=")[0] != "resume"]
-    where = str(folder).replace("'", "\\'")
-    own = ["--config-dir", str(folder), "--config-name", "config", f"resume='{where}'", f"hydra.run.dir='{where}'"]
-    return Arguments([*own, *others])
+    name = _offered(load_config(folder))
+    if "${" in str(folder):  # Hydra would read it in a folder's name, however it is quoted
+        raise ConfigError(f"{folder}: rename the folder, ${{ in its name would stand for something else.")
+    if arguments.runs:
+        require_writable(str(folder))
+        require_own(folder)
+    others = [text for text in arguments.overrides if text.partition("=")[0] != "resume"]
+    where = quoted(str(folder))
+    return arguments.replaced([f"resume={where}", f"hydra.run.dir={where}", *others], config_name=name)
+
+
+def _offered(config: Train) -> str:
+    """Have Hydra know ``config`` by the name that is returned.
+
+    It must not read the run's directory: it would look there for other files than the config that is checked, and it
+    understands more in a file than plain settings.
+    """
+    from hydra.core.config_store import ConfigStore
+
+    ConfigStore.instance().store(name="resumed", node={"defaults": DEFAULTS, **to_dict(config)}, provider="ganrun")
+    return "resumed"
 
 
 def _continue_sweep(sweep: Path, arguments: Arguments, allow: tuple[str, ...]) -> int:
@@ -101,7 +133,7 @@ def _continue_sweep(sweep: Path, arguments: Arguments, allow: tuple[str, ...]) -
     for folder in runs_of(sweep):
         config = load_config(folder)
         if others:
-            config = _inspect(compose("config", [*others, f"resume={quoted(str(folder))}"], str(folder)), allow)
+            config = _inspect(compose(_offered(config), [*others, f"resume={quoted(str(folder))}"]), allow, fetch=False)
         runs.append((to_dict(config), folder))
     require_writable(str(sweep))
     return max(_jobs(runs, sweep, resumed=True))
@@ -110,14 +142,14 @@ def _continue_sweep(sweep: Path, arguments: Arguments, allow: tuple[str, ...]) -
 def _allowed(arguments: Arguments) -> tuple[tuple[str, ...], Arguments]:
     """Take ``resume.allow=[...]`` off the command line: what may change in the run or sweep that is resumed."""
     named: tuple[str, ...] = ()
-    words = []
-    for word in arguments.words:
-        key, equals, value = word.partition("=")
+    others = []
+    for text in arguments.overrides:
+        key, equals, value = text.partition("=")
         if key == "resume.allow" and equals:
             named = tuple(name.strip(" '\"") for name in value.strip().removeprefix("[").removesuffix("]").split(","))
         else:
-            words.append(word)
-    return tuple(filter(None, named)), Arguments(words)
+            others.append(text)
+    return tuple(filter(None, named)), arguments.replaced(others)
 
 
 def _refuse_changes(config: Train, allow: tuple[str, ...]) -> None:
@@ -144,6 +176,7 @@ def _is_within(key: str, name: str) -> bool:
 def _job(node: DictConfig) -> int:
     """Run one job of Hydra's; errors are told here, so that a sweep goes on and Hydra prints no traceback."""
     from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
     from omegaconf import OmegaConf
 
     from ganrun import device
@@ -156,6 +189,7 @@ def _job(node: DictConfig) -> int:
         config = check(OmegaConf.to_container(node, resolve=True))  # type: ignore[arg-type]
         if config.population.jobs:
             return _several(config.population.jobs, folder)
+        require_own(folder, linked=HydraConfig.get().mode == RunMode.RUN)
         return train(config, folder, resume=config.resume is not None or _is_requeued(folder))
     except Exception as error:
         return tell(error)
@@ -195,14 +229,28 @@ def _jobs(
         from ganrun.population import train_all
         from ganrun.sweep import Job
 
-        taken = next((path for _, path in given if (path / "config.yaml").exists()), None)
+        _require_own(folder, (path for _, path in given))
+        taken = next((path for _, path in given if _is_taken(path, folder)), None)
         if taken is not None and not resumed:
             where, sweep = relative(taken), relative(folder)
             raise ConfigError(f"{where} holds a run already: continue with resume={sweep}, or choose another folder.")
-        jobs = [Job(_inspect(node), path.resolve()) for node, path in given]
+        jobs = [Job(_inspect(node, fetch=not resumed), path.resolve()) for node, path in given]
         return train_all(jobs, folder.resolve(), judge, whole)
     except Exception as error:
         return [tell(error)] * len(given)
+
+
+def _is_taken(run: Path, sweep: Path) -> bool:
+    """Whether ``run`` holds one already. A kill before ``sweep`` had its plan has left configs and nothing else."""
+    left = {path.name for path in run.iterdir()} if run.is_dir() else set()
+    return "config.yaml" in left and (left != {"config.yaml"} or (sweep / PLAN).exists())
+
+
+def _require_own(folder: Path, runs: Iterable[Path]) -> None:
+    """Refuse a sweep's ``folder``, and ``runs`` in it, that would lead elsewhere (:func:`require_own`)."""
+    require_own(folder)
+    for run in runs:
+        require_own(run, linked=False)
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,18 @@ from typing import Any
 import numpy as np
 
 from ganrun.errors import ConfigError, did_you_mean
-from ganrun.rundir import PLAN, find_run, find_sweep, hyperparameters, load_config, numbered_runs, relative, runs_of
+from ganrun.rundir import (
+    MOST_SUMMARY,
+    PLAN,
+    find_run,
+    find_sweep,
+    hyperparameters,
+    load_config,
+    numbered_runs,
+    relative,
+    runs_of,
+)
+from ganrun.untrusted import read_json
 from ganrun.writers.jsonl import numbers, rows_of
 
 # Metrics of which more is better, and how those begin of which less is; of the others neither is.
@@ -142,9 +152,10 @@ def _folders(path: str) -> list[Path]:
 
 
 def _read(folder: Path) -> Run:
-    settings = hyperparameters(load_config(folder)) | {"seed": load_config(folder).seed}
+    config = load_config(folder)
+    settings = hyperparameters(config) | {"seed": config.seed}
     try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        summary = read_json(folder / "summary.json", MOST_SUMMARY)
         status, metrics = str(summary["status"]), numbers(summary["metrics"])
     except FileNotFoundError:
         status, metrics = "running", {}

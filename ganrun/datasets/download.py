@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ganrun.errors import ConfigError
+
+MOST = 1 << 28  # bytes that a mirror may send: 20 times the largest file that is asked for
+CHUNK = 1 << 16
 
 
 def fetch(
@@ -58,7 +62,7 @@ def _attempt(
     import requests
 
     pooch.get_logger().setLevel("CRITICAL")  # it would advise on hashes; what goes wrong is told by the exceptions
-    downloader: Any = pooch.HTTPDownloader(timeout=timeout, progressbar=False)  # pooch's own annotation is wrong
+    downloader: Any = functools.partial(_download, timeout)  # pooch's own annotation is wrong
     try:
         pooch.retrieve(
             f"{mirror.rstrip('/')}/{path.name}",
@@ -70,7 +74,7 @@ def _attempt(
         if verify is not None:
             verify(path)
     except ConfigError as error:
-        path.unlink()  # pooch takes a file that is there for one already downloaded
+        path.unlink(missing_ok=True)  # pooch takes a file that is there for one already downloaded
         return str(error).removeprefix(f"{path}: ")
     except requests.HTTPError as error:
         return f"HTTP {error.response.status_code}" if error.response is not None else "HTTP error"
@@ -87,6 +91,17 @@ def _attempt(
     except ValueError:  # how pooch reports a wrong hash
         return f"its md5 is not {md5}" if md5 else "not a usable URL"
     return None
+
+
+def _download(timeout: float, url: str, output: str, _: object) -> None:
+    import requests
+
+    with requests.get(url, stream=True, timeout=timeout) as answer, Path(output).open("wb") as file:
+        answer.raise_for_status()
+        for chunk in answer.iter_content(CHUNK):
+            file.write(chunk)
+            if file.tell() > MOST:
+                raise ConfigError(f"it sends more than {MOST} bytes")
 
 
 def _nearest_existing(folder: Path) -> Path:

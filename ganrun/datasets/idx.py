@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import io
 import math
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ganrun.errors import ConfigError
+from ganrun.untrusted import open_file
 
 LIMIT = 1 << 30  # bytes that a header may promise: 20 times MNIST, and still no decompression bomb
 CHUNK = 1 << 20  # bytes per read: a small file whose header promises much never costs the memory promised
@@ -34,15 +36,20 @@ def read_idx(path: Path) -> np.ndarray:
     return read_idx_hashed(path)[0]
 
 
-def read_idx_hashed(path: Path) -> tuple[np.ndarray, str]:
-    """Return the array of :func:`read_idx` and the sha256 (hexadecimal) of the decompressed file, header included."""
+def read_idx_hashed(path: Path, limit: int = LIMIT) -> tuple[np.ndarray, str]:
+    """Return the array of :func:`read_idx` and the sha256 (hexadecimal) of the decompressed file, header included.
+
+    An array of more than ``limit`` bytes is refused before it is read.
+    """
     try:
-        with path.open("rb") as raw:
+        with open_file(path) as raw:
+            if os.fstat(raw.fileno()).st_size > limit + CHUNK:
+                raise ValueError(f"the file is larger than {limit} bytes")
             # The content decides and not the name: browsers and mirrors unpack files without renaming them.
             if raw.peek(2)[:2] != GZIP_MAGIC:
-                return _parse(raw)
+                return _parse(raw, limit)
             with gzip.GzipFile(fileobj=raw) as unpacked:
-                return _parse(unpacked)
+                return _parse(unpacked, limit)
     except EOFError:
         reason = "the gzip data is truncated"
     except (gzip.BadGzipFile, zlib.error) as error:
@@ -54,10 +61,10 @@ def read_idx_hashed(path: Path) -> tuple[np.ndarray, str]:
     raise ConfigError(f"{path}: {reason}")
 
 
-def _parse(stream: io.BufferedIOBase) -> tuple[np.ndarray, str]:
+def _parse(stream: io.BufferedIOBase, limit: int) -> tuple[np.ndarray, str]:
     """Return the array and its sha256; raise ValueError with the reason when the content is not as it should be."""
     digest = hashlib.sha256()
-    shape = _read_shape(stream, digest)
+    shape = _read_shape(stream, digest, limit)
     size = math.prod(shape)
     # One byte more than promised shows trailing bytes, and makes gzip reach its end and compare the checksum.
     content = _take(stream, size + 1, digest)
@@ -68,7 +75,7 @@ def _parse(stream: io.BufferedIOBase) -> tuple[np.ndarray, str]:
     return np.frombuffer(content, np.uint8).reshape(shape), digest.hexdigest()
 
 
-def _read_shape(stream: io.BufferedIOBase, digest: Any) -> tuple[int, ...]:
+def _read_shape(stream: io.BufferedIOBase, digest: Any, limit: int) -> tuple[int, ...]:
     magic = _take(stream, 4, digest)
     if not magic:
         raise ValueError("the file is empty")
@@ -83,8 +90,8 @@ def _read_shape(stream: io.BufferedIOBase, digest: Any) -> tuple[int, ...]:
     if len(sizes) < 4 * dimensions:
         raise ValueError("truncated inside the idx header")
     shape = struct.unpack(f">{dimensions}I", sizes)
-    if not 0 < math.prod(shape) <= LIMIT:
-        raise ValueError(f"its idx header promises the shape {shape}; 1 byte to {LIMIT} bytes are read")
+    if not 0 < math.prod(shape) <= limit:
+        raise ValueError(f"its idx header promises the shape {shape}; 1 byte to {limit} bytes are read")
     return shape
 
 

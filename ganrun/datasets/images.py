@@ -22,6 +22,7 @@ from ganrun.registry import register
 FILES = {"train": "train-images-idx3-ubyte", "held_out": "t10k-images-idx3-ubyte"}
 LABEL_FILES = {"train_labels": "train-labels-idx1-ubyte", "held_out_labels": "t10k-labels-idx1-ubyte"}
 CLASSES = 10
+MOST = 1 << 26  # bytes of one file, unpacked: the largest has 47 million
 MNIST_MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
@@ -153,7 +154,7 @@ class IdxImages:
             if part in found:
                 continue
             if not self.download:
-                raise self._missing(stem, data_dir, "dataset.download is false.")
+                raise self._missing(stem, data_dir, "dataset.download is false, or the run is resumed.")
             verify = functools.partial(self._read, part)
             print(f"{self.name}: downloading {stem}.gz into {data_dir / self.name}", file=sys.stderr)
             try:
@@ -175,7 +176,7 @@ class IdxImages:
         return data_dir / self.name, data_dir / self.torchvision / "raw"
 
     def _read(self, part: str, path: Path) -> np.ndarray:
-        content, sha256 = read_idx_hashed(path)
+        content, sha256 = read_idx_hashed(path, MOST)
         of_labels = part in LABEL_FILES
         count = self.counts[part.removesuffix("_labels")]
         expected = (count,) if of_labels else (count, *self.shape[:2])

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import math
 import os
-import stat
 import struct
 import tokenize
 import warnings
@@ -23,10 +22,13 @@ from typing import IO
 
 import numpy as np
 
-from ganrun.errors import ConfigError, did_you_mean
+from ganrun.errors import ConfigError, did_you_mean, shown
+from ganrun.untrusted import open_file
 
 SUFFIXES = (".npy", ".npz")
 LIMIT = 8 << 30  # bytes of one array as the floats it becomes: beyond any set of samples that can be compared here
+DENSEST = 100  # times its size that an archive may unpack to, where that is more than
+UNQUESTIONED = 1 << 28  # bytes
 HEADER = 1 << 14  # bytes of a header that says a type and a shape; numpy itself stops at 10 000 characters
 CHUNK = 1 << 20  # bytes per read: a file whose header promises much never costs the memory promised
 MAGIC = b"\x93NUMPY"
@@ -68,11 +70,11 @@ def read_array(path: Path, key: str | None = None) -> np.ndarray:
     """
     with _telling(path, key):
         if path.suffix.lower() == ".npz":
-            with zipfile.ZipFile(_regular(path)) as archive:
+            with _opened(path) as file, zipfile.ZipFile(file) as archive:
                 member = _choose(archive, path, key)
                 with archive.open(member) as stream:
                     return _read(stream, _header(stream), member.file_size)
-        with _regular(path).open("rb") as stream:
+        with _opened(path) as stream:
             return _read(stream, _header(stream), path.stat().st_size)
 
 
@@ -80,19 +82,13 @@ def require_array(path: Path, key: str | None = None) -> None:
     """Raise what :func:`read_array` would raise, as far as the headers show it, without reading the numbers."""
     with _telling(path, key):
         if path.suffix.lower() == ".npz":
-            with zipfile.ZipFile(_regular(path)) as archive:
+            with _opened(path) as file, zipfile.ZipFile(file) as archive:
                 member = _choose(archive, path, key)
                 with archive.open(member) as stream:
                     _require_plain(_header(stream), member.file_size)
             return
-        with _regular(path).open("rb") as stream:
+        with _opened(path) as stream:
             _require_plain(_header(stream), path.stat().st_size)
-
-
-def shown(text: str) -> str:
-    """Return ``text`` as one line that can be printed anywhere."""
-    text = text if text.isprintable() else ascii(text)
-    return text if len(text) <= 200 else f"{text[:90]}...{text[-90:]}"
 
 
 @contextmanager
@@ -114,12 +110,14 @@ def _telling(path: Path, key: str | None) -> Iterator[None]:
         raise ConfigError(f"{name}: {reason} ({shown(str(error).strip() or type(error).__name__)}).") from error
 
 
-def _regular(path: Path) -> Path:
-    if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 (a pipe or a device could be read for ever)
+def _opened(path: Path) -> IO[bytes]:
+    if path.exists() and not path.is_file():
         raise _RefusedError("not a file")
-    if path.stat().st_size == 0:
+    file = open_file(path)
+    if os.fstat(file.fileno()).st_size == 0:
+        file.close()
         raise _RefusedError("the file is empty")
-    return path
+    return file
 
 
 def _not_zip(path: Path, error: zipfile.BadZipFile) -> str:
@@ -143,13 +141,19 @@ def _choose(archive: zipfile.ZipFile, path: Path, key: str | None) -> zipfile.Zi
         guess = did_you_mean(key, members)
         raise _RefusedError(f"there is no such array; it has {_listed(archive, members)}.{guess}")
     member = members[key] if key is not None else next(iter(members.values()))
+    _require_usual(member)
+    if member.file_size > LIMIT + HEADER:
+        raise _RefusedError(f"it would unpack to {_gib(member.file_size)}; at most {_gib(LIMIT)} are read")
+    if member.file_size > max(UNQUESTIONED, DENSEST * path.stat().st_size):
+        raise _RefusedError(f"it would unpack to {_gib(member.file_size)} from {path.stat().st_size} bytes: no samples")
+    return member
+
+
+def _require_usual(member: zipfile.ZipInfo) -> None:
     if member.flag_bits & 1:
         raise _RefusedError("the archive is encrypted")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise _RefusedError("the archive is packed in a way that numpy does not write")
-    if member.file_size > LIMIT + HEADER:
-        raise _RefusedError(f"it would unpack to {_gib(member.file_size)}; at most {_gib(LIMIT)} are read")
-    return member
 
 
 def _listed(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -> str:
@@ -157,6 +161,7 @@ def _listed(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -> st
     names = []
     for name in list(members)[:12]:
         try:
+            _require_usual(members[name])
             with archive.open(members[name]) as stream:
                 shape = " x ".join(map(str, _header(stream).shape)) or "one number"
         except (_RefusedError, zipfile.BadZipFile, OSError, *UNREADABLE):

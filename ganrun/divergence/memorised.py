@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ganrun.metrics.neighbours import nearest
+
 if TYPE_CHECKING:
     from ganrun.divergence.sides import Side
 
 SAMPLES = 1000  # compared, on either side
 CLOSE = 0.5  # a median ratio of distances below this is told
 GREY = 1 / 255  # half a step between two bytes in [-1, 1]: an image within it everywhere is the same picture
-BLOCK = 8192  # training rows compared at once
 
 
 def memorised(side: Side, seed: int = 0) -> str | None:
@@ -28,8 +29,8 @@ def memorised(side: Side, seed: int = 0) -> str | None:
     if side.draw is None or side.training is None or side.held_out is None:
         return None
     samples, held_out = side.draw(SAMPLES, seed), side.held_out[:SAMPLES]
-    found, farthest = _nearest(samples, side.training)
-    usual, _ = _nearest(held_out, side.training)
+    found, farthest = nearest(samples, side.training)
+    usual, _ = nearest(held_out, side.training)
     closer = float((found < np.median(usual)).mean())
     ratio = float(np.median(found)) / max(float(np.median(usual)), np.finfo(np.float32).tiny)
     copies = int((farthest <= GREY).sum())
@@ -40,20 +41,3 @@ def memorised(side: Side, seed: int = 0) -> str | None:
         f"{side.label} may have memorised: of {len(samples)} samples {told}{closer:.0%} lie closer to the training set "
         f"than half of the held-out examples do (median distance {ratio:.2g} of theirs)."
     )
-
-
-def _nearest(rows: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each row the Euclidean distance to its nearest training row, and the largest single difference."""
-    best = np.full(len(rows), np.inf, np.float32)
-    where = np.zeros(len(rows), np.int64)
-    for start in range(0, len(training), BLOCK):
-        block = training[start : start + BLOCK]
-        # |x - t|^2 less |x|^2, which is the same for every t.
-        gap = (block * block).sum(axis=1) - 2 * rows @ block.T
-        nearest = gap.argmin(axis=1)
-        value = gap[np.arange(len(rows)), nearest]
-        closer = value < best
-        best[closer], where[closer] = value[closer], start + nearest[closer]
-    # The expansion cancels for close pairs, so the distance itself is computed once the neighbour is known.
-    difference = np.abs(rows - training[where])
-    return np.sqrt((difference.astype(np.float64) ** 2).sum(axis=1)), difference.max(axis=1)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ganrun.config import Train, data_folder
-from ganrun.divergence.array_files import SUFFIXES, float_type, read_array, require_array, shown
+from ganrun.divergence.array_files import SUFFIXES, float_type, read_array, require_array
 from ganrun.divergence.pairs import check_pair
-from ganrun.errors import ConfigError, did_you_mean
+from ganrun.errors import ConfigError, did_you_mean, shown
 from ganrun.registry import lookup, options
 from ganrun.rundir import find_run, load_config
 

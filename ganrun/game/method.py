@@ -115,8 +115,16 @@ _create = jax.jit(create, static_argnums=0)
 
 @partial(jax.jit, static_argnums=0, donate_argnums=1)
 def _advance(game: Game, state: State, source: Source, held_out: Source, n: jax.Array) -> tuple[State, Report]:
+    def goes_on(carry: tuple[jax.Array, State]) -> jax.Array:
+        done, now = carry
+        return (done < n) & (now.readout.bad_step == 0)  # what is lost is left as it was when it was seen
+
+    def one_more(carry: tuple[jax.Array, State]) -> tuple[jax.Array, State]:
+        done, now = carry
+        return done + 1, update(game, now, source, held_out)
+
     # The trip count is traced, so one program serves every length of call.
-    state = jax.lax.fori_loop(0, n, lambda _, now: update(game, now, source, held_out), state)
+    _, state = jax.lax.while_loop(goes_on, one_more, (jnp.zeros((), jnp.int32), state))
     return state, report_of(state.readout)
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from ganrun.architectures.networks import describe, is_image
-from ganrun.divergence.array_files import SUFFIXES, read_array, require_array, shown
+from ganrun.divergence.array_files import SUFFIXES, read_array, require_array
 from ganrun.divergence.sides import LARGEST, to_unit_range
-from ganrun.errors import ConfigError, did_you_mean
+from ganrun.errors import ConfigError, did_you_mean, shown
+from ganrun.untrusted import open_file
 
 FORMATS = (*SUFFIXES, ".png")
 SLACK = 1e-3  # beyond [-1, 1] that rounding may take a pixel
@@ -73,13 +75,17 @@ def _read_png(path: Path, shape: tuple[int, ...]) -> np.ndarray:
         raise ConfigError(f"{name}: a picture, but this run is about {describe(shape)}: give an .npy or .npz file.")
     height, width, channels = shape
     try:
-        with Image.open(path, formats=["PNG"]) as picture:
-            # The header tells the size: a picture of another is never unpacked.
-            if picture.size != (width, height):
-                found = f"{picture.height} x {picture.width} pixels"
-                raise ConfigError(f"{name}: holds {found}, but this run is about {describe(shape)}.")
-            return np.asarray(picture.convert("L" if channels == 1 else "RGB")).reshape(1, *shape)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow comments on large pictures, and on odd ones
+            with open_file(path) as file, Image.open(file, formats=["PNG"]) as picture:
+                # The header tells the size: a picture of another is never unpacked.
+                if picture.size != (width, height):
+                    found = f"{picture.height} x {picture.width} pixels"
+                    raise ConfigError(f"{name}: holds {found}, but this run is about {describe(shape)}.")
+                return np.asarray(picture.convert("L" if channels == 1 else "RGB")).reshape(1, *shape)
+    except ConfigError:
+        raise
+    except Exception as error:  # Pillow raises whatever comes up when it meets what it did not expect
         raise ConfigError(f"{name}: is not a PNG picture that can be read.") from error
 
 

@@ -25,6 +25,7 @@ class Entry:
         scalars: values by tag, in the order they are shown.
         pictures: PNGs by tag.
         histograms: values by tag.
+        findings: what has gone wrong, a line each.
         milestone: whether a plain log shows this step (about ten do in a run).
     """
 
@@ -32,6 +33,7 @@ class Entry:
     scalars: dict[str, float]
     histograms: dict[str, np.ndarray] = field(default_factory=dict)
     pictures: dict[str, bytes] = field(default_factory=dict)
+    findings: list[str] = field(default_factory=list)
     milestone: bool = False
 
 
@@ -183,4 +185,9 @@ def rewind(folder: Path, sizes: dict[str, int]) -> list[str]:
 
 
 def _growing(folder: Path) -> list[Path]:
-    return sorted([*folder.glob("metrics.jsonl"), *folder.glob("events.out.tfevents.*")])
+    return sorted(path for path in folder.iterdir() if is_growing(path.name))
+
+
+def is_growing(name: str) -> bool:
+    """Return whether a run's file of that name grows with it."""
+    return name == "metrics.jsonl" or name.startswith("events.out.tfevents.")

@@ -6,6 +6,7 @@ import os
 import statistics
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -50,7 +51,8 @@ class Messages:
         """Keep ``line``, and print it unless ``show`` is false."""
         if show and not self.name:
             self.console.print(line, markup=False)
-        self._log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+        with suppress(OSError):  # the files that the run is about say so themselves
+            self._log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
 
     def warn(self, line: str) -> None:
         """Keep ``line``; of one of many, tell it with its name on standard error."""
@@ -58,8 +60,15 @@ class Messages:
             print(f"ganrun: {self.name}: {line}", file=sys.stderr, flush=True)
         self.say(line, show=False)
 
+    def notice(self, line: str) -> None:
+        """Keep ``line`` and print it so that it is seen; one of many keeps it to itself."""
+        if not self.name:
+            self.console.print(line, markup=False, style="yellow")
+        self.say(line, show=False)
+
     def close(self) -> None:
-        self._log.close()
+        with suppress(OSError):
+            self._log.close()
 
 
 class Bar:
@@ -111,6 +120,8 @@ class Lines:
 
     def write(self, entry: Entry) -> None:
         self._bar.update(entry.step, seen=_brief(entry.scalars, LIVE))
+        for finding in entry.findings:
+            self._messages.notice(f"warning: {finding}")
         if entry.milestone:
             line = f"step {entry.step}/{self._steps}  {_brief(entry.scalars, SHOWN)}"
             self._messages.say(line, show=not self._bar.live)

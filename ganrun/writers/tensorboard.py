@@ -17,6 +17,7 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.custom_scalar import metadata as custom_scalar
 from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 from tensorboard.plugins.hparams import metadata as hparams
+from tensorboard.plugins.text import metadata as text
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from ganrun.writers import Entry
@@ -37,6 +38,7 @@ CHARTS = {
     "D(x) and D(G(z))": [*(f"^{name}$" for name in PLAINER.values()), r"^chart/one_half$"],
     "Jensen-Shannon divergence (nats)": [r"^jsd/(online|exact|probe|probe_lower)$", r"^chart/log_2$"],
 }
+ROTATE = 1 << 26  # bytes of a file, beyond which the next one begins
 STATUS = {
     "completed": api_pb2.STATUS_SUCCESS,
     "pruned": api_pb2.STATUS_SUCCESS,
@@ -55,22 +57,31 @@ class TensorBoard:
     """
 
     def __init__(self, folder: Path, hyperparameters: dict[str, Any], resumed_at: int | None = None) -> None:
-        # TensorBoard reads the files of a run in the order of their names.
-        name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
-        self._records = RecordWriter((folder / name).open("wb"))
-        self._event(0, file_version="brain.Event:2")
+        self._folder = folder
+        self._begin()
         if resumed_at is not None:
             start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
             self._event(resumed_at + 1, session_log=start)
             return
         self._summary(0, [_layout(), _session_start(hyperparameters)])
 
+    def _begin(self) -> None:
+        """Begin a file; TensorBoard reads those of a run in the order of their names."""
+        name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
+        self._records, self._size = RecordWriter((self._folder / name).open("wb")), 0
+        self._event(0, file_version="brain.Event:2")
+
     def write(self, entry: Entry) -> None:
+        if self._size > ROTATE:
+            self._records.close()
+            self._begin()
         plainer = {PLAINER[tag]: value for tag, value in entry.scalars.items() if tag in PLAINER}
         scalars = entry.scalars | plainer | REFERENCES
         values = [Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
         values += [_histogram(tag, data) for tag, data in entry.histograms.items()]
         values += [_image(tag, png) for tag, png in entry.pictures.items()]
+        if entry.findings:
+            values.append(_text("diagnosis", "\n\n".join(entry.findings)))
         self._summary(entry.step, values)
 
     def flush(self) -> None:
@@ -88,10 +99,21 @@ class TensorBoard:
 
     def _event(self, step: int, **what: Any) -> None:
         event = event_pb2.Event(wall_time=time.time(), step=step, **what)
-        self._records.write(event.SerializeToString())
+        record = event.SerializeToString()
+        self._records.write(record)
+        self._size += len(record)
 
 
 _NOTHING = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, tensor_shape=tensor_shape_pb2.TensorShapeProto())
+
+
+def _text(tag: str, words: str) -> Any:
+    tensor = tensor_pb2.TensorProto(
+        dtype=types_pb2.DT_STRING,
+        tensor_shape=tensor_shape_pb2.TensorShapeProto(dim=[tensor_shape_pb2.TensorShapeProto.Dim(size=1)]),
+        string_val=[words.encode()],
+    )
+    return Value(tag=tag, metadata=text.create_summary_metadata(None, None), tensor=tensor)
 
 
 def _layout() -> Any:
@@ -100,12 +122,12 @@ def _layout() -> Any:
         for title, tags in CHARTS.items()
     ]
     layout = layout_pb2.Layout(category=[layout_pb2.Category(title="The game", chart=charts)])
-    text = tensor_pb2.TensorProto(
+    tensor = tensor_pb2.TensorProto(
         dtype=types_pb2.DT_STRING,
         tensor_shape=tensor_shape_pb2.TensorShapeProto(),
         string_val=[layout.SerializeToString()],
     )
-    return Value(tag=custom_scalar.CONFIG_SUMMARY_TAG, metadata=custom_scalar.create_summary_metadata(), tensor=text)
+    return Value(tag=custom_scalar.CONFIG_SUMMARY_TAG, metadata=custom_scalar.create_summary_metadata(), tensor=tensor)
 
 
 def _session_start(hyperparameters: dict[str, Any]) -> Any:

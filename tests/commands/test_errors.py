@@ -46,6 +46,23 @@ WRONG = {
     "a folder that does not exist": (["sample", "out=nofolder/x.png"], ["nofolder"]),
     "no samples": (["sample", "n=0"], ["n must be at least 1"]),
     "an unknown key of sample": (["sample", "averge=false"], ["averge", "Did you mean 'average'?"]),
+    "an option that would unpickle a file": (["train", "--experimental-rerun", "x"], ["unpickle", "--config-dir RUN"]),
+    "options that exclude each other": (["train", "-m", "--cfg", "job"], ["--multirun and --cfg exclude each other"]),
+    "an option that needs another": (["train", "--resolve"], ["--resolve belongs to --cfg"]),
+    "a part that the config does not have": (["train", "--cfg", "job", "-p", "nope"], ["'nope' not found"]),
+    "help for a wrong setting": (["train", "--help", "loss=hinje"], ["hinje", "minimax"]),
+    "completion of nothing": (["train", "-sc"], ["install", "query"]),
+    "a number of thousands of digits": (["train", f"steps={5000 * '9'}"], ["4300 digits"]),
+    "a list within lists": (["train", f"steps={600 * '['}{600 * ']'}"], ["nested too deeply"]),
+    "more layers than can be built": (["train", f"architecture.generator_hidden=[{100 * '8,'}8]"], ["at most 100"]),
+    "a sweep without values": (["train", "-m", "seed=range(3,3)"], ["seed has no values"]),
+    "a sweep without end": (["train", "-m", "seed=range(0,1e12)"], ["seed", "100000 jobs"]),
+    "a sweep of too many jobs": (
+        ["train", "-m", "seed=range(0,9999)", "schedule.k=range(1,99)"],
+        ["979902 jobs", "100000"],
+    ),
+    "the home of nobody": (["sample", "run='~nobody-here/x'"], ["there is nobody called ~nobody-here"]),
+    "a data folder of nobody": (["train", "data_dir='~nobody-here/x'"], ["there is nobody called ~nobody-here"]),
     "an unknown command": (["trian"], ["'trian'", "train, sample, list, doctor", "Did you mean 'train'?"]),
 }
 

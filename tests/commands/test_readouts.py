@@ -21,7 +21,8 @@ STEPS = 40
 LOGGED = (f"steps={STEPS}", "log.every=10", "log.pictures=2", "checkpoint.steps=20")  # after tiny: the last word counts
 LOSSES = ("relativistic", "hinge")
 EXACT = {"data_missed", "jsd/exact", "jsd/exact_error", "kl/forward", "kl/reverse"}
-PICTURED = {"modes/covered", "modes/high_quality", "modes/kl", "D(x)/calibrated", "D(G(z))/calibrated"} | EXACT
+PICTURED = {"modes/covered", "modes/high_quality", "modes/kl", "samples/diversity"}
+PICTURED |= {"D(x)/calibrated", "D(G(z))/calibrated"} | EXACT
 ALWAYS = {
     "critic/real",
     "critic/fake",

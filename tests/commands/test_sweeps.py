@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -461,3 +462,15 @@ schedule: {name: constant}
 optimizer: {generator: {name: sgd}, discriminator: {name: sgd}}
 steps: 20
 """
+
+
+def test_a_sweep_killed_before_it_had_its_plan_begins_again(inside, tiny, tmp_path):
+    words = ("train", "-m", *tiny, "steps=20", "log.every=10", "hydra.sweep.dir=out")
+    assert inside(*words, "seed=0,1", cwd=tmp_path).returncode == 0
+    (tmp_path / "out/sweep.json").unlink()
+    for path in (tmp_path / "out").glob("*/*"):  # as if nothing but the configs had been written
+        if path.name != "config.yaml":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    done = inside(*words, "seed=5,6", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [load_config(tmp_path / f"out/{i}").seed for i in (0, 1)] == [5, 6]

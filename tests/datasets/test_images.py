@@ -95,7 +95,7 @@ def test_missing_files_are_told_with_the_folders_and_the_remedy(tmp_path, option
     message = str(caught.value)
     assert message == (
         f"{option.name}: train-images-idx3-ubyte[.gz] is missing in {tmp_path / option.name} and "
-        f"{tmp_path / option.torchvision / 'raw'}; dataset.download is false.\n"
+        f"{tmp_path / option.torchvision / 'raw'}; dataset.download is false, or the run is resumed.\n"
         f"Set data_dir=... or $GANRUN_DATA to a folder that holds {option.name}/, "
         f"or put {option.mirrors[0]}train-images-idx3-ubyte.gz into {tmp_path / option.name}."
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ganrun.divergence import memorised as module
 from ganrun.divergence.memorised import memorised
 from ganrun.divergence.sides import Side, open_side
+from ganrun.metrics import neighbours
 
 D = 16
 
@@ -29,7 +29,7 @@ def test_fresh_samples_of_the_same_distribution_are_no_cause(splits):
 
 @pytest.mark.parametrize("block", [8192, 700])
 def test_copies_are_counted(block, splits, monkeypatch):
-    monkeypatch.setattr(module, "BLOCK", block)
+    monkeypatch.setattr(neighbours, "BLOCK", block)
 
     def draw(n: int, seed: int) -> np.ndarray:
         fresh = np.random.default_rng(seed + 9).uniform(-1, 1, (n, D)).astype(np.float32)

@@ -13,6 +13,7 @@ from hydra.types import HydraContext, TaskFunction
 from hydra_plugins.ganrun_population.launcher import PopulationLauncher
 from omegaconf import DictConfig
 
+from ganrun.errors import cannot_write, tell
 from ganrun.hydra_app import quoted
 from ganrun.rundir import numbered_runs
 
@@ -50,15 +51,18 @@ class GridSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the sweep, note what jobs in other processes returned (their exit codes) and compare the runs."""
-        returns = super().sweep(arguments)
+        assert self.config is not None
+        folder = Path(str(self.config.hydra.sweep.dir))
+        try:
+            returns = super().sweep(arguments)
+        except OSError as error:  # of Hydra's own file there; Hydra would print a traceback
+            raise SystemExit(tell(cannot_write(error, folder))) from error
         codes = getattr(self.task, "codes", None)
         if codes is not None:
             codes.extend(int(job.return_value or 0) for batch in returns for job in batch)
         if not isinstance(self.launcher, PopulationLauncher):  # which has done so
             from ganrun.comparison.report import report  # every command imports this module, and few compare
 
-            assert self.config is not None
-            folder = Path(str(self.config.hydra.sweep.dir))
             runs = numbered_runs(folder)
             if len(runs) > 1:
                 print(report(runs, folder))

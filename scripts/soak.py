@@ -1,0 +1,82 @@
+"""Does a long run stay as it began? Watches the memory and the speed of one of many million steps.
+
+    python scripts/soak.py [minutes=60] [steps=10000000] [out=FILE.md] [KEY=VALUE ...]
+
+Trains tiny networks, with looks, a probe and a checkpoint every 30 seconds, and reads the process's memory once a
+second. After ``minutes`` it is told to stop. Memory and speed are compared between the second and the last tenth of the
+time: the first tenth compiles.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+TINY = ("architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]", "batch_size=16")
+TINY += ("log.pictures=200", "probe.times=20", "probe.budget=0.05")
+OWN = ("minutes", "steps", "out")
+
+
+def resident(pid: int) -> float:
+    """Return the memory that the process holds, in MiB."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
+
+
+def tenth(values: np.ndarray, which: int) -> float:
+    """Return the median of one tenth of ``values``, counted from 0."""
+    return float(np.median(np.array_split(values, 10)[which]))
+
+
+def main() -> None:
+    """Print the report; write it to ``out`` too where that is given."""
+    given = dict(word.split("=", 1) for word in sys.argv[1:] if word.split("=", 1)[0] in OWN)
+    words = [word for word in sys.argv[1:] if word.split("=", 1)[0] not in OWN]
+    minutes, steps = float(given.get("minutes", 60)), int(given.get("steps", 10_000_000))
+    memory = []
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        command = [sys.executable, "-m", "ganrun", "train", *TINY, f"steps={steps}", *words, f"hydra.run.dir={run}"]
+        with (Path(folder) / "out.txt").open("w") as out:
+            process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
+            end = time.monotonic() + 60 * minutes
+            while process.poll() is None and time.monotonic() < end:
+                memory.append(resident(process.pid))
+                time.sleep(1)
+            process.send_signal(signal.SIGTERM)
+            asked = time.monotonic()
+            code = process.wait()
+        took = time.monotonic() - asked
+        rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        speed = np.array([row["steps_per_second"] for row in rows if "steps_per_second" in row])
+        sizes = {path.name: path.stat().st_size / 2**20 for path in run.iterdir() if path.is_file()}
+    events = [size for name, size in sizes.items() if name.startswith("events")]
+    held = np.array(memory)
+    (early, late), (fast, slow) = ((tenth(seen, 1), tenth(seen, -1)) for seen in (held, speed))
+    lines = [
+        f"`python scripts/soak.py {' '.join(word for word in sys.argv[1:] if not word.startswith('out='))}`: "
+        f"{rows[-1]['step']} steps in {len(memory) / 60:.0f} minutes, exit code {code} {took:.1f} s after SIGTERM",
+        "",
+        "| | second tenth | last tenth | ratio |",
+        "|---|---|---|---|",
+        f"| memory (MiB) | {early:.0f} | {late:.0f} | {late / early:.3f} |",
+        f"| steps per second | {fast:.0f} | {slow:.0f} | {slow / fast:.3f} |",
+        "",
+        f"metrics.jsonl: {len(rows)} rows, {sizes['metrics.jsonl']:.1f} MiB; events: {len(events)} files, "
+        f"{sum(events):.1f} MiB.",
+    ]
+    text = "\n".join(lines) + "\n"
+    print(text)
+    if "out" in given:
+        Path(given["out"]).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""How samples compare with examples: 1 is as good as new ones, and both ways to fall short are seen."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ganrun.datasets.sampler import Pixels
+from ganrun.datasets.synthetic import Mixture
+from ganrun.metrics.likeness import Likeness
+
+
+def pixels(rows: np.ndarray) -> Pixels:
+    return Pixels(jnp.asarray(rows), jax.random.key_data(jax.random.key(0)), (4, 4, 1))
+
+
+@pytest.fixture(scope="module")
+def images() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return tuple(rng.integers(0, 256, (n, 16)).astype(np.uint8) for n in (500, 300, 256))  # type: ignore[return-value]
+
+
+def as_samples(rows: np.ndarray) -> np.ndarray:
+    return (rows.astype(np.float32) / 127.5 - 1).reshape(-1, 4, 4, 1)
+
+
+def test_new_images_of_the_same_kind_are_at_one(images) -> None:
+    train, held_out, fresh = images
+    seen = Likeness(pixels(train), pixels(held_out)).of(as_samples(fresh))
+    assert seen == {
+        "samples/diversity": pytest.approx(1, abs=0.03),
+        "samples/nearest_training": pytest.approx(1, abs=0.05),
+    }
+
+
+def test_copies_of_training_images_are_at_no_distance_and_as_diverse(images) -> None:
+    train, held_out, _ = images
+    seen = Likeness(pixels(train), pixels(held_out)).of(as_samples(train[:100]))
+    assert seen["samples/nearest_training"] == 0.0
+    assert seen["samples/diversity"] == pytest.approx(1, abs=0.03)
+
+
+def test_one_image_over_and_over_has_no_diversity(images) -> None:
+    train, held_out, fresh = images
+    seen = Likeness(pixels(train), pixels(held_out)).of(np.repeat(as_samples(fresh[:1]), 64, axis=0))
+    assert seen["samples/diversity"] == pytest.approx(0, abs=1e-3)
+
+
+def test_of_a_density_there_is_no_training_set() -> None:
+    density = Mixture(means=jnp.zeros((1, 2)), stds=jnp.ones(1), weights=jnp.ones(1))
+    samples = np.random.default_rng(2).normal(size=(256, 2)) * 0.5
+    seen = Likeness(density, density).of(samples)
+    assert seen == {"samples/diversity": pytest.approx(0.5, abs=0.05)}
+
+
+def test_of_a_single_point_nothing_is_said() -> None:
+    density = Mixture(means=jnp.zeros((1, 1)), stds=jnp.full(1, 1e-9), weights=jnp.ones(1))
+    assert Likeness(density, density).of(np.ones((64, 1))) == {}
