@@ -225,7 +225,7 @@ def test_the_config_of_a_run_has_no_groups_left_to_choose_from_and_says_so(train
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("size", [1, 50])
+@pytest.mark.parametrize("size", [1, 7, 50])
 def test_steps_per_call_changes_no_number(size, trained, rows, inside, tiny, only_run, tmp_path):
     done = inside("train", *tiny, *SETTINGS, f"steps_per_call={size}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
