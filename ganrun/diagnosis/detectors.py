@@ -58,7 +58,7 @@ class Detector:
 
 def saturated(rows: Sequence[Row], game: Game) -> str | None:
     """D is sure of everything: nothing that G does changes its mind (Goodfellow et al. 2014, section 3)."""
-    seen = [row for row in rows if "D(x)" in row][-PATIENCE:]
+    seen = [row for row in rows if "D(x)" in row and "D(G(z))" in row][-PATIENCE:]
     if len(seen) < PATIENCE or not all(row["D(x)"] > EXTREME and row["D(G(z))"] < 1 - EXTREME for row in seen):
         return None
     last = seen[-1]
@@ -83,7 +83,7 @@ def collapsed(rows: Sequence[Row], game: Game) -> str | None:
     step = rows[-1]["step"]
     covered = [row["modes/covered"] for row in rows if "modes/covered" in row]
     if game.modes > 1 and covered and "modes/covered" in rows[-1]:
-        now, best, near = covered[-1], max(covered), rows[-1]["modes/high_quality"]
+        now, best, near = covered[-1], max(covered), rows[-1].get("modes/high_quality", 0.0)
         told = f"samples cover {now:.0f} of {game.modes} modes ({near:.0%} of them lie near one)"
         if step >= SETTLED * game.steps and now < COVERED * game.modes:
             return told
@@ -101,7 +101,7 @@ def oscillating(rows: Sequence[Row], game: Game) -> str | None:
     """The players go round in circles in place of coming to rest (Mescheder et al. 2018, section 2)."""
     for tag in ("D(G(z))", "critic/fake", "loss/generator"):
         values = np.array([row[tag] for row in rows if tag in row], np.float64)
-        if len(values) < MEMORY // 2:
+        if len(values) < MEMORY // 2 or not np.isfinite(values).all():
             continue
         cycle = period(values)
         if cycle is not None:

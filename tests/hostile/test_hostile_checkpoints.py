@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import pickle
@@ -11,21 +10,12 @@ import struct
 
 import numpy as np
 import pytest
-from stranger import READERS, RESUME, Payload, in_place_of
+from stranger import READERS, RESUME, Payload, in_place_of, seal
 
 from ganrun.checkpoints import Checkpoints
 
 SAMPLE = READERS["sample"]
 BOTH = {"sample": SAMPLE, "resume": RESUME}
-
-
-def seal(folder, **files):
-    """Put ``files`` into the checkpoint ``folder`` under sums that are right."""
-    for name, content in files.items():
-        (folder / name.replace("_", ".")).write_bytes(content)
-    names = sorted(path.name for path in folder.iterdir() if path.name != "SHA256SUMS")
-    sums = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
-    (folder / "SHA256SUMS").write_text("".join(sums))
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from stranger import RESUME, in_place_of
+from stranger import RESUME, in_place_of, seal
 
 COMPARE = ("compare", "stranger")
 PICTURE = ("compare", "stranger", "picture=x.png", "metrics=[tag]")
@@ -78,6 +78,26 @@ def test_a_run_whose_summary_is_none_goes_on_where_it_was(content, stranger, ins
     done = inside(*RESUME, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "continues at step 4" in done.stdout
+
+
+ODD = (
+    {"step": 2, "D(x)": 0.999},
+    {"step": 2, "modes/covered": 8.0},
+    {"step": 2, "D(G(z))": None, "loss/generator": None, "critic/fake": None},
+    {"step": 2, "samples/diversity": None, "samples/nearest_training": None, "grad_norm/generator": None, "D(G(z))": 0},
+    {"step": 0},
+)
+
+
+@pytest.mark.parametrize("row", ODD, ids=repr)
+def test_a_run_goes_on_after_rows_that_say_less_than_ganrun_writes(row, stranger, inside, tmp_path):
+    checkpoint = stranger / "checkpoints" / "4"
+    (stranger / "metrics.jsonl").write_text(200 * f"{json.dumps(row)}\n")
+    note = json.loads((checkpoint / "note.json").read_text())
+    note["files"]["metrics.jsonl"] = (stranger / "metrics.jsonl").stat().st_size
+    seal(checkpoint, note_json=json.dumps(note).encode())
+    done = inside(*RESUME, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_reason_that_speaks_to_the_terminal_is_printed_as_text(stranger, inside, tmp_path):
