@@ -22,8 +22,8 @@ from ganrun.errors import ConfigError, GanrunError, StorageError, cannot_write
 from ganrun.game.method import Gan
 from ganrun.game.state import State
 from ganrun.lock import taken
+from ganrun.notes import is_note
 from ganrun.observer import Look, NotFinite, Observer
-from ganrun.resume import is_note
 from ganrun.rundir import STORAGE, hyperparameters, relative, save_config, write_atomically
 from ganrun.sealed import Damaged
 from ganrun.writers import Entry, FanOut, Worker, Writer, positions, rewind

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from ganrun.observer import Look
 from ganrun.resume import go_back
 from ganrun.rundir import completed, relative
 from ganrun.signals import StopRequest
-from ganrun.writers.console import Lines, Messages
+from ganrun.writers.console import Display, Lines, Messages
 
 CALL_SECONDS = 0.25  # a call to the device is kept to about this, so that Ctrl-C and progress are answered soon
 # Given a step and the last metrics of every run that goes on, by folder: which of them to end early, and why.
@@ -71,14 +71,6 @@ def alone(method: Gan, config: Train, folder: Path, resume: bool = False, judge:
             raise cannot_write(error, folder) from error
         raise
     return Run(Solo(method), [lane], states[0] if states else method.init(), lane.step, lines, judge)
-
-
-class Display(Protocol):
-    """What a person sees while a crew is at work."""
-
-    def progress(self, step: int) -> None: ...
-
-    def rows(self, step: int, rows: list[dict[str, float]]) -> None: ...
 
 
 @dataclass

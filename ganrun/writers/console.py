@@ -8,7 +8,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -102,6 +102,14 @@ class Bar:
     def close(self) -> None:
         if self.live:
             self._progress.stop()
+
+
+class Display(Protocol):
+    """What a person sees while a crew is at work."""
+
+    def progress(self, step: int) -> None: ...
+
+    def rows(self, step: int, rows: list[dict[str, float]]) -> None: ...
 
 
 class Lines:
