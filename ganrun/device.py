@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import logging
 import os
 import platform
 from importlib import metadata
@@ -24,7 +23,6 @@ def prepare() -> None:
     """
     _limit_arenas()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    logging.getLogger("absl").setLevel(logging.WARNING)  # Orbax tells every rename
     import jax
 
     if os.environ.get("GANRUN_CACHE") == "off":
