@@ -36,7 +36,7 @@ def gaussians(means: object, stds: object, weights: object = None) -> Distributi
         for j in range(modes):
             square = np.sum((x - centre[j]) ** 2, axis=1) / spread[j] ** 2
             parts.append(np.log(share[j]) - 0.5 * square - d * np.log(spread[j] * np.sqrt(2 * np.pi)))
-        return logsumexp(np.stack(parts), axis=0)
+        return np.asarray(logsumexp(np.stack(parts), axis=0))
 
     return Distribution(draw, log_density)
 

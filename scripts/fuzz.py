@@ -156,6 +156,13 @@ def kept(name: str, own: Words | Files) -> str:
     return line
 
 
+def prepare() -> None:
+    """Let this process take no more than :data:`MEMORY` from here on, and tell errors as `ganrun` does."""
+    os.environ.pop(FLAG, None)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    device.prepare()
+
+
 def run(n: int, seed: int = 0, part: str = "all", only: int | None = None) -> dict[str, Tally]:
     """Try ``n`` inputs, of one part or of all."""
     parts = ["words", *FILES] if part == "all" else [part]
@@ -167,18 +174,20 @@ def run(n: int, seed: int = 0, part: str = "all", only: int | None = None) -> di
     return found
 
 
+def table(found: dict[str, Tally]) -> list[str]:
+    """Return the report."""
+    lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
+    lines += [tally.row(name) for name, tally in found.items()]
+    return [*lines, sum(found.values(), Tally()).row("all")]
+
+
 def main() -> int:
     """Print the table, and write it to ``out`` too where that is given; return the exit code."""
     given = dict(word.split("=", 1) for word in sys.argv[1:])
     n, seed, part = int(given.get("n", 20_000)), int(given.get("seed", 0)), given.get("part", "all")
-    os.environ.pop(FLAG, None)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
-    device.prepare()
+    prepare()
     found = run(n, seed, part, int(given["only"]) if "only" in given else None)
-    lines = [f"`n={n} seed={seed} part={part}`", "", f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
-    lines += [tally.row(name) for name, tally in found.items()]
-    lines.append(sum(found.values(), Tally()).row("all"))
-    text = "\n".join(lines) + "\n"
+    text = "\n".join([f"`python scripts/fuzz.py n={n} seed={seed} part={part}`", "", *table(found)]) + "\n"
     print(text)
     if "out" in given:
         Path(given["out"]).write_text(text, encoding="utf-8")

@@ -22,6 +22,7 @@ import numpy as np
 TINY = ("architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]", "batch_size=16")
 TINY += ("log.pictures=200", "probe.times=20", "probe.budget=0.05")
 OWN = ("minutes", "steps", "out")
+STOPPED = 143  # exit code of a run that SIGTERM has stopped
 
 
 def resident(pid: int) -> float:
@@ -54,6 +55,8 @@ def main() -> None:
             asked = time.monotonic()
             code = process.wait()
         took = time.monotonic() - asked
+        if code not in (0, STOPPED):
+            sys.exit(f"soak.py: the run ended with exit code {code}:\n{(Path(folder) / 'out.txt').read_text()[-2000:]}")
         rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
         speed = np.array([row["steps_per_second"] for row in rows if "steps_per_second" in row])
         sizes = {path.name: path.stat().st_size / 2**20 for path in run.iterdir() if path.is_file()}

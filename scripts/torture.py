@@ -169,7 +169,8 @@ def torture(name: str, words: tuple[str, ...], kills: int, chance: random.Random
     tally = Tally()
     whole = place / name / "whole"
     whole.mkdir(parents=True)
-    references = lives(list(words), whole, 0, chance, tally)
+    if kills:
+        references = lives(list(words), whole, 0, chance, tally)
     while tally.kills.total() < kills and not tally.faults:
         cwd = place / name / str(tally.compared)
         cwd.mkdir()
@@ -196,18 +197,23 @@ def table(tallies: dict[str, Tally]) -> list[str]:
     return lines
 
 
-def main() -> None:
-    """Print the report; write it to ``out`` too where that is given."""
-    given = dict(word.split("=", 1) for word in sys.argv[1:])
-    kills, sweep_kills = int(given.get("kills", 50)), int(given.get("sweep_kills", 10))
-    chance = random.Random(int(given.get("seed", 0)))
+def run(kills: int, sweep_kills: int, seed: int) -> dict[str, Tally]:
+    """Kill single runs and sweeps this often in all; return what came of it by name."""
+    chance, tallies = random.Random(seed), {}
     os.environ.pop("HYDRA_FULL_ERROR", None)
-    begun, tallies = time.monotonic(), {}
     with tempfile.TemporaryDirectory() as folder:
         for name, words in RUNS.items():
             share = kills // 2 if name == "mlp" else kills - kills // 2
             tallies[name] = torture(name, words, share, chance, Path(folder))
         tallies["sweep"] = torture("sweep", SWEEP, sweep_kills, chance, Path(folder))
+    return tallies
+
+
+def main() -> None:
+    """Print the report; write it to ``out`` too where that is given."""
+    given = dict(word.split("=", 1) for word in sys.argv[1:])
+    begun = time.monotonic()
+    tallies = run(int(given.get("kills", 50)), int(given.get("sweep_kills", 10)), int(given.get("seed", 0)))
     said = " ".join(word for word in sys.argv[1:] if not word.startswith("out="))
     faults = [fault for tally in tallies.values() for fault in tally.faults]
     took = f"{time.monotonic() - begun:.0f} s; checkpoints every {INTERVAL} steps"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import runpy
@@ -12,6 +13,10 @@ from PIL import Image
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 TINY = ["architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]", "batch_size=16", "probe=off"]
+REPORT = """<testsuites><testsuite name="pytest">
+<testcase classname="a.b" name="passed"/><testcase classname="a.b" name="failed"><failure/></testcase>
+<testcase classname="a.b" name="broken"><error/></testcase><testcase classname="a.b" name="left out"><skipped/></testcase>
+<testcase classname="c" name="passed"/></testsuite></testsuites>"""
 
 
 def test_the_training_benchmark_gives_a_row_with_both_speeds_and_their_ratio() -> None:
@@ -41,3 +46,15 @@ def test_effective_modes_are_as_many_as_the_spread_over_eight_says(tmp_path) -> 
     for kl, expected in ((0.0, 8.0), (math.log(8), 1.0), (math.log(2), 4.0)):  # all, one and half of the modes
         (tmp_path / "summary.json").write_text(json.dumps({"metrics": {"modes/kl": kl}}), encoding="utf-8")
         assert effective_modes(tmp_path) == pytest.approx(expected)
+
+
+def test_the_page_on_safety_counts_every_test_of_hostile_files_and_says_what_it_has_seen(monkeypatch, tmp_path) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    safety = importlib.import_module("safety")
+    theirs = {f"tests/hostile/{path.name}" for path in (SCRIPTS.parent / "tests" / "hostile").glob("test_hostile_*.py")}
+    assert theirs == {path for path in safety.HOSTILE if path.startswith("tests/hostile/")}
+    (tmp_path / "report.xml").write_text(REPORT, encoding="utf-8")
+    counts = {path: vars(one) for path, one in safety.counted(tmp_path / "report.xml", ["a/b.py", "c.py"]).items()}
+    assert counts["a/b.py"] == {"ran": 3, "failed": 2, "skipped": 1}
+    assert counts["c.py"] == {"ran": 1, "failed": 0, "skipped": 0}
+    assert safety.sheet(("a", "b"), [(1, 2)]) == "| a | b |\n|---|---|\n| 1 | 2 |"
