@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ganrun.diagnosis.remedies import Remedy, falling, loss, noise, paired, penalty, shorter, slower
+from ganrun.diagnosis.remedies import Remedy, falling, longer, loss, noise, paired, penalty, shorter, slower
 
 Row = dict[str, Any]
 
@@ -22,6 +22,7 @@ EXTREME = 0.98  # of D's probabilities beyond which it has won
 FADED = 0.05  # of what the generator's gradient was
 YOUNG = 0.2  # of the steps of a run, in which it may still be looking for the data
 SETTLED = 0.5  # of the steps, after which modes that are missing stay away
+ASTRAY = 0.1  # of the samples near a mode, below which there is nothing that could have collapsed
 COVERED = 0.7  # of the modes, below which a run has collapsed
 LOST = 0.3  # of the modes that it had, which a run must lose at once
 DIVERSE = 0.4  # of the data's diversity, below which samples are too much alike
@@ -78,6 +79,14 @@ def vanished(rows: Sequence[Row], game: Game) -> str | None:
     return f"grad_norm/generator is {now:.2g}, and was {before:.2g}, while D(G(z)) is only {low:.2g}: G learns nothing"
 
 
+def astray(rows: Sequence[Row], game: Game) -> str | None:
+    """G has not found the data, or has lost them: of which modes it makes samples cannot be said."""
+    last = rows[-1]
+    if game.modes < 2 or last["step"] < SETTLED * game.steps or last.get("modes/high_quality", 1.0) >= ASTRAY:
+        return None
+    return f"{last['modes/high_quality']:.1%} of the samples lie near one of the {game.modes} modes"
+
+
 def collapsed(rows: Sequence[Row], game: Game) -> str | None:
     """G makes few kinds of samples (Goodfellow 2016, NIPS tutorial, section 5.1.1: the Helvetica scenario)."""
     step = rows[-1]["step"]
@@ -85,7 +94,7 @@ def collapsed(rows: Sequence[Row], game: Game) -> str | None:
     if game.modes > 1 and covered and "modes/covered" in rows[-1]:
         now, best, near = covered[-1], max(covered), rows[-1].get("modes/high_quality", 0.0)
         told = f"samples cover {now:.0f} of {game.modes} modes ({near:.0%} of them lie near one)"
-        if step >= SETTLED * game.steps and now < COVERED * game.modes:
+        if step >= SETTLED * game.steps and now < COVERED * game.modes and near >= ASTRAY:
             return told
         if now <= (1 - LOST) * best and best - now >= 2:
             return f"{told}, and covered {best:.0f} before"
@@ -141,6 +150,7 @@ def copied(rows: Sequence[Row], game: Game) -> str | None:
 DETECTORS = (
     Detector("discriminator saturated", saturated, (penalty("r1"), slower("discriminator"), noise)),
     Detector("vanishing generator gradient", vanished, (loss("nonsaturating"), penalty("r1"), slower("discriminator"))),
+    Detector("samples off the data", astray, (falling, paired, longer)),
     Detector("mode collapse", collapsed, (paired, slower("generator"), slower("discriminator"))),
     Detector("oscillation", oscillating, (penalty("r1"), falling, slower("generator"), slower("discriminator"))),
     Detector("memorisation", copied, (penalty("r1"), shorter, noise)),

@@ -10,6 +10,7 @@ from ganrun.config import Train
 Remedy = Callable[[Train, int], str | None]
 
 SLOWER = 4.0  # a rate is divided by
+LONGER = 4  # times the steps
 
 
 def penalty(*names: str) -> Remedy:
@@ -62,6 +63,11 @@ def noise(config: Train, step: int) -> str | None:
 def shorter(config: Train, step: int) -> str | None:
     """Stop before it happens."""
     return f"steps={step}"
+
+
+def longer(config: Train, step: int) -> str | None:
+    """Train on."""
+    return f"steps={LONGER * config.steps}"
 
 
 def chosen(remedies: tuple[Remedy, ...], config: Train, step: int) -> tuple[str, ...]:

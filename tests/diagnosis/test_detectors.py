@@ -11,6 +11,7 @@ from ganrun.diagnosis.detectors import (
     DETECTORS,
     MEMORY,
     Game,
+    astray,
     collapsed,
     copied,
     oscillating,
@@ -71,6 +72,15 @@ def late(seen: list[dict]) -> list[dict]:
 def test_modes_that_are_missing_late_are_a_collapse() -> None:
     assert collapsed(late(modes(5, 5)), GAME) == "samples cover 5 of 8 modes (90% of them lie near one)"
     assert collapsed(late(modes(6, 6)), GAME) is None
+
+
+def test_samples_of_which_hardly_any_lie_near_a_mode_are_off_the_data_and_show_no_collapse() -> None:
+    far = [row | {"modes/high_quality": 0.04} for row in late(modes(0, 1))]
+    assert astray(far, GAME) == "4.0% of the samples lie near one of the 8 modes"
+    assert collapsed(far, GAME) is None
+    assert astray([row | {"modes/high_quality": 0.1} for row in far], GAME) is None
+    assert astray(far, Game(steps=4000, modes=8)) is None  # still young
+    assert astray([*far, {"step": 700, "D(x)": 0.5}], GAME) is None  # no look
 
 
 def test_modes_that_are_missing_early_may_still_come() -> None:
