@@ -118,25 +118,39 @@ def saved_before(text: str) -> int:
     return step
 
 
-def test_a_killed_convolutional_run_goes_on_to_the_same_bits(
-    stop, ganrun, inside, tiny_dcgan, only_run, rows, tmp_path
-):
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    whole.mkdir(), killed.mkdir()
-    reference = ganrun("train", *tiny_dcgan, *IMAGES, cwd=whole)
-    assert reference.returncode == 0, reference.stderr
-    code, run, _ = stop((*tiny_dcgan, *IMAGES), killed, signal.SIGKILL, checkpoint_exists)
-    assert code == -signal.SIGKILL and 10 <= saved(run)[-1] < 150
-    done = ganrun("train", "resume=latest", cwd=killed)
+@pytest.fixture(scope="module")
+def images(ganrun, tiny_dcgan, only_run, tmp_path_factory) -> Path:
+    """The uninterrupted run on digits, in a process of its own."""
+    cwd = tmp_path_factory.mktemp("images")
+    done = ganrun("train", *tiny_dcgan, *IMAGES, cwd=cwd)
     assert done.returncode == 0, done.stderr
-    assert_same_run(run, only_run(whole), rows)
+    return only_run(cwd)
+
+
+def test_a_convolutional_run_has_the_same_bits_in_another_process_and_in_other_chunks(
+    images, inside, tiny_dcgan, only_run, rows, tmp_path
+):
+    done = inside("train", *tiny_dcgan, *IMAGES, "steps_per_call=7", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert_same_run(only_run(tmp_path), images, rows)
+
+
+def test_a_killed_convolutional_run_goes_on_to_the_same_bits(stop, images, ganrun, inside, tiny_dcgan, rows, tmp_path):
+    code, run, _ = stop((*tiny_dcgan, *IMAGES), tmp_path, signal.SIGKILL, checkpoint_exists)
+    assert code == -signal.SIGKILL and 10 <= saved(run)[-1] < 150
+    done = ganrun("train", "resume=latest", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert_same_run(run, images, rows)
     names = arrays(run)
     assert any(name.startswith("average/") for name in names)
     assert any("stats" in name or "mean" in name for name in names)  # batch norm's
     draw = ("seed=3", "n=5", "out=x.npy")
-    for cwd in (whole, killed):
-        assert inside("sample", *draw, cwd=cwd).returncode == 0
-    assert (whole / "x.npy").read_bytes() == (killed / "x.npy").read_bytes()
+    drawn = []
+    for one in (run, images):
+        assert inside("sample", f"run={one}", *draw, cwd=tmp_path).returncode == 0
+        drawn.append((tmp_path / "x.npy").read_bytes())
+        (tmp_path / "x.npy").unlink()
+    assert drawn[0] == drawn[1]
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_again(stop, points, ganrun, tiny, rows, tmp_path):
