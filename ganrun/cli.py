@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -18,6 +19,7 @@ COMMANDS = {
     "compare": "runs beside each other, seeds aggregated, with intervals",
     "jsd": "estimate the Jensen-Shannon divergence between two sets of samples",
 }
+COLLECT_EVERY = 20_000  # new objects: importing and tracing make very many that stay, and to look at all takes long
 HELP = """ganrun {version}: an experiment runner for generative adversarial networks in JAX.
 
 usage: ganrun COMMAND [KEY=VALUE ...]
@@ -32,6 +34,8 @@ bash completion: eval "$(ganrun train -sc install=bash)"
 def main(argv: list[str] | None = None) -> None:
     """Run the command line ``argv`` (default: the process's) and exit with its code."""
     words = sys.argv[1:] if argv is None else argv
+    if argv is None:
+        gc.set_threshold(COLLECT_EVERY)
     try:
         code = dispatch(words)
     except SystemExit as leaving:  # as Hydra's jobs end

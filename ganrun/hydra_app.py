@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-import hydra.core.global_hydra
 import yaml
 from hydra import version
 from hydra._internal import hydra as hydra_module
@@ -21,7 +20,9 @@ from hydra._internal import utils
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.core.utils import JobRuntime
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -77,14 +78,16 @@ def _searching(extra_folder: str | None = None) -> Iterator[None]:
     if extra_folder:
         last = SearchPathQuery(provider="schema", path=None)  # Hydra wants its schemas behind all else
         path.prepend("command-line", f"file://{Path(extra_folder).resolve()}", anchor=last)
-    previous = hydra.core.global_hydra.GlobalHydra.get_state()
-    hydra.core.global_hydra.GlobalHydra.instance().clear()
+    # Hydra's own get_state and set_state would look for all plugins again, which takes as long as composing.
+    home, job, base = GlobalHydra.instance(), JobRuntime.instance(), version.VersionBase.instance()
+    before = home.hydra, job.conf.copy(), base.version_base
+    home.clear()
     version.setbase(VERSION_BASE)
-    Hydra.create_main_hydra2(task_name="ganrun", config_search_path=path)
     try:
+        Hydra.create_main_hydra2(task_name="ganrun", config_search_path=path)
         yield
     finally:
-        hydra.core.global_hydra.GlobalHydra.set_state(previous)
+        home.hydra, job.conf, base.version_base = before
 
 
 def preflight(name: str, arguments: Arguments, inspect: Callable[[dict[str, Any]], object]) -> None:
@@ -134,7 +137,8 @@ def hand_over(
         remember.together = remember_all  # type: ignore[attr-defined]
     remember.__module__ = "ganrun"  # what Hydra would name the job after
     told = io.StringIO()  # nothing that is only shown goes to standard error
-    with _plain_errors(f"ganrun {name}"), contextlib.redirect_stderr(sys.stderr if arguments.runs else told):
+    shown = contextlib.redirect_stderr(sys.stderr if arguments.runs else told)
+    with _plain_errors(f"ganrun {name}"), _mode_from_flags(arguments), shown:
         try:
             version.setbase(VERSION_BASE)
             parser, folder = get_args_parser(), str(config_folder())
@@ -163,6 +167,21 @@ def _plain_errors(program: str) -> Iterator[None]:
     finally:
         sys.argv, utils.run_and_report = before
         hydra_module.run_and_report = utils.run_and_report  # type: ignore[attr-defined]
+
+
+@contextlib.contextmanager
+def _mode_from_flags(arguments: Arguments) -> Iterator[None]:
+    """A context in which Hydra does not compose everything only to see whether some config sets ``hydra.mode``.
+
+    ganrun's own do not; the command line may, and so may what is in ``--config-dir``.
+    """
+    asked = Hydra.get_mode
+    if not arguments.options.config_dir and not any("hydra" in one for one in arguments.overrides):
+        Hydra.get_mode = lambda *_, **__: None  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Hydra.get_mode = asked  # type: ignore[method-assign]
 
 
 def quoted(text: str) -> str:

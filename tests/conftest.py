@@ -16,6 +16,9 @@ from ganrun.hydra_app import compose
 from ganrun.run import build
 
 device.prepare()
+# What is imported stays, and tests make much that soon goes by itself: to look for cycles all the time costs a tenth.
+gc.freeze()
+gc.set_threshold(100_000)
 
 TINY = (
     "architecture.generator_hidden=[8]",

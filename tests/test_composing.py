@@ -2,7 +2,10 @@
 
 import copy
 
+import hydra
 import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.utils import JobRuntime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -10,7 +13,7 @@ from omegaconf import OmegaConf
 from ganrun import hydra_app
 from ganrun.composing import Composer
 from ganrun.errors import ConfigError
-from ganrun.hydra_app import compose_each, groups
+from ganrun.hydra_app import compose, compose_each, groups
 
 JOBS = (
     [],
@@ -187,6 +190,16 @@ def test_composing_leaves_the_overrides_it_was_given():
     before = copy.deepcopy(job)
     list(compose_each("train", [job, job]))
     assert job == before
+
+
+def test_composing_within_another_hydra_application_leaves_that_as_it_was(tmp_path):
+    (tmp_path / "theirs.yaml").write_text("answer: 42\n", encoding="utf-8")
+    with hydra.initialize_config_dir(str(tmp_path), version_base="1.2", job_name="theirs"):
+        assert compose("train", ["steps=7"])["steps"] == 7
+        assert hydra.compose("theirs") == {"answer": 42}
+        assert JobRuntime.instance().get("name") == "theirs"
+        assert str(hydra.version.getbase()) == "1.2"
+    assert not GlobalHydra.instance().is_initialized()
 
 
 def test_every_group_of_conf_counts_as_a_choice():
