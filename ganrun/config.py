@@ -134,7 +134,7 @@ def check(given: Mapping[str, Any]) -> Train:
     sides = _mapping(given.pop("optimizer", None), "optimizer")
     unknown = set(sides) - {"generator", "discriminator"}
     if unknown:
-        _refuse_key("optimizer", sorted(unknown)[0], ("generator", "discriminator"))
+        _refuse_key("optimizer", min(map(str, unknown)), ("generator", "discriminator"))
     optimizer = Optimizer(
         **{
             player: _option("optimizer", sides.get(player), f"optimizer.{player}")

@@ -41,6 +41,7 @@ HOSTILE = {
     "tests/hostile/test_hostile_datasets.py": "archives, idx files and mirrors",
     "tests/hostile/test_hostile_folder.py": "links, pipes and folders in place of files",
     "tests/hostile/test_hostile_metrics.py": "rows, summaries and sweeps of a stranger",
+    "tests/hostile/test_any_input.py": "whatever Hypothesis makes up as command lines and configs",
     "tests/test_untrusted.py": "the readers that all of them go through",
 }
 PAGE = """# What ganrun has survived
@@ -63,6 +64,8 @@ run that nothing disturbed: state, metrics, events, pictures and summary, bit fo
 
 ## Hostile files
 
+Hypothesis is given {examples} tries for each of its tests.
+
 {hostile}
 
 ## Bad inputs
@@ -82,12 +85,13 @@ class Tests:
     skipped: int = 0
 
 
-def tested(paths: Iterable[str]) -> dict[str, Tests]:
-    """Run the tests of these files; print what fails."""
+def tested(paths: Iterable[str], examples: int) -> dict[str, Tests]:
+    """Run the tests of these files, with so many ``examples`` where they are made up; print what fails."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", *paths, f"--junitxml={report}", "-p", "no:cacheprovider"]
-        done = subprocess.run(command, cwd=ROOT, stdout=sys.stderr, check=False)
+        own = {**os.environ, "GANRUN_EXAMPLES": str(examples)}
+        done = subprocess.run(command, cwd=ROOT, env=own, stdout=sys.stderr, check=False)
         found = counted(report, paths)
     if done.returncode and not any(one.failed for one in found.values()):
         raise SystemExit(f"safety.py: pytest ended with exit code {done.returncode}")
@@ -133,9 +137,10 @@ def main() -> int:
     given = {**GIVEN, **{key: value for key, _, value in words}}
     begun, seed = time.monotonic(), int(given["seed"])
     kills = torture.run(int(given["kills"]), int(given["sweep_kills"]), seed)
-    tests = tested([*FAULTS, *HOSTILE]) if given["tests"] == "on" else {}
+    n = int(given["inputs"])
+    tests = tested([*FAULTS, *HOSTILE], examples=max(1, n // 10)) if given["tests"] == "on" else {}
     fuzz.prepare()
-    inputs = fuzz.run(int(given["inputs"]), seed)
+    inputs = fuzz.run(n, seed)
 
     lost = {name: len(tally.faults) for name, tally in kills.items()}
     total = [(f"kills: {name}", tally.kills.total(), lost[name]) for name, tally in kills.items()]
@@ -160,6 +165,7 @@ def main() -> int:
         where=where(),
         total=sheet(("", "tried", "losses"), total),
         interval=torture.INTERVAL,
+        examples=max(1, n // 10),
         kills="\n".join([*torture.table(kills), *(fault for tally in kills.values() for fault in tally.faults)]),
         inputs="\n".join([*fuzz.table(inputs), *everything.losses]),
         **sheets,
