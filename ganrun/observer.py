@@ -22,7 +22,7 @@ from ganrun.divergence import exact
 from ganrun.divergence.calibration import calibrate, calibrated_readout
 from ganrun.divergence.plane import of_plane
 from ganrun.divergence.run_side import generator_side
-from ganrun.divergence.sides import Side, data_side
+from ganrun.divergence.side import Side, data_side
 from ganrun.game.method import Gan, Snapshot
 from ganrun.game.state import State, Tree
 from ganrun.metrics.likeness import Likeness

@@ -29,7 +29,7 @@ from threadpoolctl import threadpool_limits
 from ganrun import device
 from ganrun.divergence import methods, stack
 from ganrun.divergence.estimate import scores
-from ganrun.divergence.sides import Side
+from ganrun.divergence.side import Side
 
 FROZEN = {1: 10_000, 2: 10_000, 8: 50_000, 32: 50_000}  # examples a side, by dimension
 SEARCHED = 8  # dimensions up to which knn is run by default: beyond, its search takes many minutes

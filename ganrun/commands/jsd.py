@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from ganrun.divergence.estimate import Estimate
-    from ganrun.divergence.sides import Side
+    from ganrun.divergence.side import Side
 
 USAGE = "usage: ganrun jsd A B [KEY=VALUE ...] (`ganrun jsd --help` says what A and B may be)."
 METHODS = ("auto", "stack", "streaming", "knn", "exact")
@@ -126,7 +126,7 @@ def _job(node: DictConfig) -> int:
 
 
 def _compare(asked: Jsd) -> None:
-    from ganrun.divergence import sides
+    from ganrun.divergence import pairs, sides
     from ganrun.divergence.memorised import memorised
     from ganrun.divergence.pairs import without_constants
 
@@ -136,7 +136,7 @@ def _compare(asked: Jsd) -> None:
     n = _samples(asked.n, method, a, b)
     # Different seeds: A and B may draw from the same noise, and would then not be independent.
     seen_a, seen_b = sides.glimpse(a, asked.seed), sides.glimpse(b, asked.seed + 1)
-    warnings = list(sides.check_pair(seen_a, seen_b))
+    warnings = list(pairs.check_pair(seen_a, seen_b))
     warnings += [told for told in (memorised(side, asked.seed) for side in (a, b)) if told]
     if seen_a.rows is not None and seen_b.rows is not None:
         a, b, dropped = without_constants(a, b, seen_a.rows, seen_b.rows)

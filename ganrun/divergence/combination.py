@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from ganrun.divergence.experts import LOGIT, Judge
+from ganrun.divergence.judge import LOGIT, Judge
 
 RIDGE = 1.0  # in units of one example's log-loss
 

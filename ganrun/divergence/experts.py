@@ -18,13 +18,14 @@ from scipy.optimize import minimize
 from scipy.spatial import KDTree
 from scipy.special import expit
 
-Judge = Callable[[np.ndarray], np.ndarray]
+from ganrun.divergence import network
+from ganrun.divergence.judge import LOGIT, Judge
+
 Expert = Callable[[np.ndarray, np.ndarray, int], Judge]
 
 MODELLED = 50_000  # most examples a side that a mixture is fitted to; a third of it above four dimensions
 LEARNED = 40_000  # most examples a side that the network on distances learns from
 SHOWN = 40  # examples a side per update that it makes: more it would hardly see
-LOGIT = 15.0  # an expert's logits are cut off here: none of them knows more than that from finite data
 
 
 def quadratic(x: np.ndarray, is_real: np.ndarray, seed: int) -> Judge:
@@ -85,8 +86,6 @@ def distances(x: np.ndarray, is_real: np.ndarray, seed: int, updates: int = 1500
     Sharper than counting them: a thin filament of samples shows in the ratio of the distances at its own scale. The
     network learns from examples whose own place in the sample is left out.
     """
-    from ganrun.divergence import network  # which needs the names above
-
     ranks = np.array([k for k in (1, 2, 4, 8, 16, 32, 64) if 4 * k <= min(is_real.sum(), (~is_real).sum())])
     reach = np.unique(ranks[:, None] + np.arange(3))
     trees = {side: _tree(x[is_real == side]) for side in (True, False)}

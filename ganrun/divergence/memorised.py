@@ -9,7 +9,7 @@ import numpy as np
 from ganrun.metrics.neighbours import nearest
 
 if TYPE_CHECKING:
-    from ganrun.divergence.sides import Side
+    from ganrun.divergence.side import Side
 
 SAMPLES = 1000  # compared, on either side
 CLOSE = 0.5  # a median ratio of distances below this is told

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from ganrun.divergence import exact, knn, plane, stack, streaming
 from ganrun.divergence.estimate import Estimate
-from ganrun.divergence.sides import Side
+from ganrun.divergence.side import Side
 
 SAMPLES = 10_000  # drawn of a side that has no end, where no number is given
 DENSE = 1 << 21  # samples behind an exact value, where the model can only be sampled
@@ -23,7 +23,7 @@ def estimate(a: Side, b: Side, method: str, *, n: int | None = None, seed: int =
     """Estimate the Jensen-Shannon divergence of ``a`` (the data, say) and ``b`` (the model) by ``method``, in nats.
 
     ``n`` is how many examples a side are used (for streaming: scored), ``budget`` how much work in units of the usual.
-    The sides must have passed :func:`ganrun.divergence.sides.check_pair`, and the method must suit them.
+    The sides must have passed :func:`ganrun.divergence.pairs.check_pair`, and the method must suit them.
     """
     begun = time.perf_counter()
     with threadpool_limits(1):  # experts and folds run side by side, which is faster than threads within each

@@ -13,7 +13,7 @@ import optax
 from flax import struct
 
 from ganrun.architectures.mlp import MlpDiscriminator
-from ganrun.divergence.experts import LOGIT, Judge
+from ganrun.divergence.judge import LOGIT, Judge
 
 # Draws labelled examples: count of examples -> (coordinates (n, d), is_real (n,)).
 Stream = Callable[[int], tuple[np.ndarray, np.ndarray]]

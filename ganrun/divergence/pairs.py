@@ -10,7 +10,7 @@ import numpy as np
 from ganrun.errors import ConfigError
 
 if TYPE_CHECKING:
-    from ganrun.divergence.sides import Side
+    from ganrun.divergence.side import Side
 
 # How many different values a float32 draw has (JAX makes its normal and uniform numbers from 23 random bits), so that
 # on the line some rows of a perfectly continuous sample agree by chance.

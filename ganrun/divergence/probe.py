@@ -15,7 +15,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ganrun.divergence.estimate import Estimate
-from ganrun.divergence.sides import Side
+from ganrun.divergence.side import Side
 from ganrun.errors import ConfigError
 from ganrun.registry import number, register
 

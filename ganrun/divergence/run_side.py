@@ -13,7 +13,7 @@ import numpy as np
 
 from ganrun.config import Train
 from ganrun.divergence.plane_pieces import rectifiers
-from ganrun.divergence.sides import Side, load_images, to_unit_range
+from ganrun.divergence.side import Side, load_images, to_unit_range
 from ganrun.errors import ConfigError, GanrunError
 from ganrun.game.method import Gan
 from ganrun.rundir import load_config, relative

@@ -18,6 +18,7 @@ from ganrun.divergence.combination import combine
 from ganrun.divergence.confidence import lower_bound, standard_error
 from ganrun.divergence.coordinates import Coordinates
 from ganrun.divergence.estimate import Estimate, scores
+from ganrun.divergence.judge import Judge
 
 FOLDS = 5
 NEAR = 4  # dimensions up to which the nearest examples are near, and quick to find
@@ -29,7 +30,7 @@ class Scored:
 
     real: np.ndarray
     fake: np.ndarray
-    judges: tuple[experts.Judge, ...]
+    judges: tuple[Judge, ...]
 
 
 def panel(d: int, budget: float) -> list[experts.Expert]:
@@ -54,7 +55,7 @@ def crowd(d: int, updates: int) -> list[experts.Expert]:
 
 def classifier(
     x: np.ndarray, is_real: np.ndarray, held_x: np.ndarray, held_is_real: np.ndarray, seed: int, budget: float
-) -> experts.Judge:
+) -> Judge:
     """Return the combined classifier: experts learn from ``x``, the combination from ``held_x`` (disjoint from it)."""
     see = Coordinates.fit(x)
     seen = see(x)
@@ -73,7 +74,7 @@ def cross_fit(real: np.ndarray, fake: np.ndarray, seed: int, budget: float, work
     rng = np.random.default_rng(seed)
     folds = [[part[chosen] for chosen in np.array_split(rng.permutation(len(part)), FOLDS)] for part in (real, fake)]
 
-    def fit(i: int) -> tuple[experts.Judge, np.ndarray, np.ndarray]:
+    def fit(i: int) -> tuple[Judge, np.ndarray, np.ndarray]:
         held = (i + 1) % FOLDS
         rest = [j for j in range(FOLDS) if j not in (i, held)]
         x, is_real = _together([folds[0][j] for j in rest], [folds[1][j] for j in rest])

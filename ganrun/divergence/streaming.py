@@ -17,7 +17,7 @@ from ganrun.divergence import network, stack
 from ganrun.divergence.combination import combine
 from ganrun.divergence.coordinates import Coordinates
 from ganrun.divergence.estimate import Estimate
-from ganrun.divergence.experts import Judge
+from ganrun.divergence.judge import Judge
 
 LIMIT = 12.0  # log-odds are cut off here: with 1e5 examples a side nothing beyond can be known
 

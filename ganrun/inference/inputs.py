@@ -10,7 +10,8 @@ from PIL import Image
 
 from ganrun.architectures.networks import describe, is_image
 from ganrun.divergence.array_files import SUFFIXES, read_array, require_array
-from ganrun.divergence.sides import LARGEST, to_unit_range
+from ganrun.divergence.side import to_unit_range
+from ganrun.divergence.sides import LARGEST
 from ganrun.errors import ConfigError, did_you_mean, shown
 from ganrun.untrusted import open_file
 

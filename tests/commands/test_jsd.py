@@ -23,7 +23,7 @@ from ganrun.arguments import Arguments
 from ganrun.commands import jsd
 from ganrun.divergence import methods
 from ganrun.divergence.estimate import Estimate
-from ganrun.divergence.sides import Side
+from ganrun.divergence.side import Side
 from ganrun.hydra_app import compose
 
 KEYS = ["estimate", "se", "lower", "method", "n", "d", "floor", "seconds", "warnings"]

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from ganrun.divergence import array_files
 from ganrun.divergence.array_files import read_array, require_array
-from ganrun.divergence.sides import Side, open_side
+from ganrun.divergence.side import Side
+from ganrun.divergence.sides import open_side
 from ganrun.errors import ConfigError
 from ganrun.registry import options
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ganrun.divergence.combination import combine, opinions
-from ganrun.divergence.experts import LOGIT
+from ganrun.divergence.judge import LOGIT
 
 
 def shifted(n: int, *, columns: int = 1) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from ganrun.divergence import experts
 from ganrun.divergence.estimate import scores
-from ganrun.divergence.experts import LOGIT
+from ganrun.divergence.judge import LOGIT
 
 ANGLES = 2 * np.pi * np.arange(8) / 8
 CENTRES = 2 * np.c_[np.cos(ANGLES), np.sin(ANGLES)]

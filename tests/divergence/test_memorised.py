@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ganrun.divergence.memorised import memorised
-from ganrun.divergence.sides import Side, open_side
+from ganrun.divergence.side import Side
+from ganrun.divergence.sides import open_side
 from ganrun.metrics import neighbours
 
 D = 16

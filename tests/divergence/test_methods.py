@@ -8,7 +8,7 @@ import pytest
 from ganrun.datasets.synthetic import mixture
 from ganrun.divergence import methods
 from ganrun.divergence.estimate import Estimate
-from ganrun.divergence.sides import Side, drawing
+from ganrun.divergence.side import Side, drawing
 
 SHIFT = 0.1114  # nats, between N(0, 1) and N(1, 1)
 STANDARD = mixture(np.zeros((1, 1)), 1.0)

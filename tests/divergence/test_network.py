@@ -5,7 +5,7 @@ import pytest
 
 from ganrun.divergence import network
 from ganrun.divergence.estimate import scores
-from ganrun.divergence.experts import LOGIT
+from ganrun.divergence.judge import LOGIT
 
 
 def shifted(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

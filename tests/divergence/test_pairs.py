@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ganrun.divergence.pairs import check_pair, fingerprints, without_constants
-from ganrun.divergence.sides import Side
+from ganrun.divergence.side import Side
 from ganrun.errors import ConfigError
 
 

@@ -15,7 +15,7 @@ from ganrun.datasets.point import Dirac
 from ganrun.divergence import stack, streaming
 from ganrun.divergence.estimate import LOG_2, Estimate
 from ganrun.divergence.probe import FINITE, Off, Stack, Streaming
-from ganrun.divergence.sides import Side, data_side, to_unit_range
+from ganrun.divergence.side import Side, data_side, to_unit_range
 from ganrun.errors import ConfigError
 from ganrun.hydra_app import compose
 from ganrun.observer import Observer

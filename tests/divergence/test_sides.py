@@ -12,7 +12,9 @@ import pytest
 
 from ganrun.divergence import run_side
 from ganrun.divergence.memorised import memorised
-from ganrun.divergence.sides import Side, check_pair, glimpse, open_side, require_side
+from ganrun.divergence.pairs import check_pair
+from ganrun.divergence.side import Side
+from ganrun.divergence.sides import glimpse, open_side, require_side
 from ganrun.errors import ConfigError
 from ganrun.run import train
 from ganrun.rundir import load_config
