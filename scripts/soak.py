@@ -3,8 +3,8 @@
     python scripts/soak.py [minutes=60] [steps=10000000] [out=FILE.md] [KEY=VALUE ...]
 
 Trains tiny networks, with looks, a probe and a checkpoint every 30 seconds, and reads the process's memory once a
-second. After ``minutes`` it is told to stop. Memory and speed are compared between the second and the last tenth of the
-time: the first tenth compiles.
+second. After ``minutes`` it is told to stop. Memory and speed should be those of the second tenth of the time in all
+that follow it: the first tenth compiles.
 """
 
 from __future__ import annotations
@@ -31,9 +31,14 @@ def resident(pid: int) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
 
-def tenth(values: np.ndarray, which: int) -> float:
-    """Return the median of one tenth of ``values``, counted from 0."""
-    return float(np.median(np.array_split(values, 10)[which]))
+def tenths(values: np.ndarray) -> list[float]:
+    """Return the median of each tenth of ``values``."""
+    return [float(np.median(part)) for part in np.array_split(values, 10)]
+
+
+def row(name: str, medians: list[float]) -> str:
+    """Return a line of the table: the tenths, and the last by the second."""
+    return f"| {name} | {' | '.join(f'{one:.0f}' for one in medians)} | {medians[-1] / medians[1]:.3f} |"
 
 
 def main() -> None:
@@ -61,16 +66,14 @@ def main() -> None:
         speed = np.array([row["steps_per_second"] for row in rows if "steps_per_second" in row])
         sizes = {path.name: path.stat().st_size / 2**20 for path in run.iterdir() if path.is_file()}
     events = [size for name, size in sizes.items() if name.startswith("events")]
-    held = np.array(memory)
-    (early, late), (fast, slow) = ((tenth(seen, 1), tenth(seen, -1)) for seen in (held, speed))
     lines = [
         f"`python scripts/soak.py {' '.join(word for word in sys.argv[1:] if not word.startswith('out='))}`: "
         f"{rows[-1]['step']} steps in {len(memory) / 60:.0f} minutes, exit code {code} {took:.1f} s after SIGTERM",
         "",
-        "| | second tenth | last tenth | ratio |",
-        "|---|---|---|---|",
-        f"| memory (MiB) | {early:.0f} | {late:.0f} | {late / early:.3f} |",
-        f"| steps per second | {fast:.0f} | {slow:.0f} | {slow / fast:.3f} |",
+        f"| median of each tenth | {' | '.join(map(str, range(1, 11)))} | last / second |",
+        "|---" * 12 + "|",
+        row("memory (MiB)", tenths(np.array(memory))),
+        row("steps per second", tenths(speed)),
         "",
         f"metrics.jsonl: {len(rows)} rows, {sizes['metrics.jsonl']:.1f} MiB; events: {len(events)} files, "
         f"{sum(events):.1f} MiB.",
