@@ -210,11 +210,13 @@ class Lane:
 
     @contextmanager
     def failing(self) -> Iterator[None]:
-        """A context whose :class:`GanrunError` ends this run and not the others."""
+        """A context whose :class:`GanrunError`, or a file that cannot be had, ends this run and not the others."""
         try:
             yield
         except GanrunError as error:
             self.fail(error)
+        except OSError as error:
+            self.fail(cannot_write(error, self.folder))
 
     def fail(self, error: GanrunError) -> None:
         """End the run for the reason ``error``; the first one counts."""

@@ -25,6 +25,7 @@ from ganrun.checkpoints import Checkpoints
 from ganrun.lock import Lock
 from ganrun.run import build
 from ganrun.rundir import load_config
+from ganrun.writers import positions
 
 # Many checkpoints make a run slow enough to be disturbed at will after the first.
 OFTEN = ("log.every=20", "log.pictures=0", "checkpoint.steps=20", "checkpoint.keep=3")
@@ -215,6 +216,18 @@ def test_a_run_directory_that_vanishes_ends_the_run_in_a_line(start, tiny, tmp_p
     assert process.returncode == 1
     assert_a_line(told, "Cannot write ", "/run", "No such file or directory")
     assert not run.exists()
+
+
+def test_a_run_directory_that_vanishes_between_two_files_does_so_too(inside, tiny, monkeypatch, tmp_path) -> None:
+    def gone(folder: Path) -> dict[str, int]:
+        shutil.rmtree(folder)
+        return positions(folder)
+
+    monkeypatch.setattr("ganrun.lane.positions", gone)
+    done = inside("train", *tiny, "steps=40", "hydra.run.dir=run", cwd=tmp_path)
+    assert done.returncode == 1
+    assert_a_line(done.stderr, "Cannot write ", "/run", "No such file or directory")
+    assert not (tmp_path / "run").exists()
 
 
 class Disk:
