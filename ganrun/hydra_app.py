@@ -173,10 +173,10 @@ def _plain_errors(program: str) -> Iterator[None]:
 def _mode_from_flags(arguments: Arguments) -> Iterator[None]:
     """A context in which Hydra does not compose everything only to see whether some config sets ``hydra.mode``.
 
-    ganrun's own do not; the command line may, and so may what is in ``--config-dir``.
+    ganrun's own do not; the command line may, and so may what is in ``--config-dir`` or ``--config-path``.
     """
-    asked = Hydra.get_mode
-    if not arguments.options.config_dir and not any("hydra" in one for one in arguments.overrides):
+    asked, options = Hydra.get_mode, arguments.options
+    if not (options.config_dir or options.config_path) and not any("hydra" in one for one in arguments.overrides):
         Hydra.get_mode = lambda *_, **__: None  # type: ignore[method-assign]
     try:
         yield

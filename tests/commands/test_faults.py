@@ -268,10 +268,13 @@ def disk(environment, tmp_path) -> Iterator[Disk]:
     command = ["unshare", "-rm", "sh", "-c", script, str(mounted)]
     if shutil.which("unshare") is None or shutil.which("nsenter") is None:
         pytest.skip("there is no unshare and nsenter")
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as keeper:
-        assert keeper.stdin is not None and keeper.stdout is not None
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as keeper:
+        assert keeper.stdin is not None and keeper.stdout is not None and keeper.stderr is not None
         if keeper.stdout.readline() != "ready\n":
-            pytest.skip("this system lets nobody mount a disk of his own")
+            why = keeper.stderr.read().strip()
+            assert re.search(r"not permitted|denied", why), why  # else it is the test that is wrong
+            pytest.skip(f"this system lets nobody mount a disk of his own: {why}")
         yield Disk(keeper, mounted, environment(PYTHONDONTWRITEBYTECODE="1"))
         keeper.stdin.close()
 

@@ -90,12 +90,28 @@ def stop(environment, only_run) -> Callable[..., tuple[int, Path, str]]:
 
 
 @pytest.fixture(scope="module")
-def points(ganrun, tiny, only_run, tmp_path_factory) -> Path:
+def undisturbed(ganrun, only_run, tmp_path_factory) -> Callable[..., Path]:
+    """Train with some words in a process of its own, which nothing disturbs; return the run."""
+
+    def run(name: str, *words: str) -> Path:
+        cwd = tmp_path_factory.mktemp(name)
+        done = ganrun("train", *words, cwd=cwd)
+        assert done.returncode == 0, done.stderr
+        return only_run(cwd)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def points(undisturbed, tiny) -> Path:
     """The uninterrupted run on the ring."""
-    cwd = tmp_path_factory.mktemp("points")
-    done = ganrun("train", *tiny, *POINTS, cwd=cwd)
-    assert done.returncode == 0, done.stderr
-    return only_run(cwd)
+    return undisturbed("points", *tiny, *POINTS)
+
+
+@pytest.fixture(scope="module")
+def images(undisturbed, tiny_dcgan) -> Path:
+    """The uninterrupted run on digits."""
+    return undisturbed("images", *tiny_dcgan, *IMAGES)
 
 
 def test_a_killed_run_on_points_goes_on_to_the_same_bits(stop, points, ganrun, tiny, rows, tmp_path):
@@ -116,15 +132,6 @@ def saved_before(text: str) -> int:
     step = int(text.split("continues at step ")[1].split()[0])
     assert step > 0 and step % 20 == 0
     return step
-
-
-@pytest.fixture(scope="module")
-def images(ganrun, tiny_dcgan, only_run, tmp_path_factory) -> Path:
-    """The uninterrupted run on digits, in a process of its own."""
-    cwd = tmp_path_factory.mktemp("images")
-    done = ganrun("train", *tiny_dcgan, *IMAGES, cwd=cwd)
-    assert done.returncode == 0, done.stderr
-    return only_run(cwd)
 
 
 def test_a_convolutional_run_has_the_same_bits_in_another_process_and_in_other_chunks(

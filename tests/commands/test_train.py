@@ -383,3 +383,12 @@ def test_on_a_terminal_a_live_line_takes_the_place_of_the_plain_ones(tiny, envir
     assert text.count(f"tensorboard --logdir {run.relative_to(tmp_path)}") == 2
     log = (run / "train.log").read_text()
     assert log.count("loss/discriminator") >= 5 and "\x1b" not in log
+
+
+def test_a_config_of_ones_own_may_ask_for_a_sweep(inside, tiny, tmp_path):
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "mine.yaml").write_text("defaults: [train, _self_]\nhydra: {mode: MULTIRUN, sweep: {dir: all}}\n")
+    done = inside("train", "--config-dir", str(own), "--config-name", "mine", *tiny, "steps=20", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "all" / "0" / "summary.json").is_file()
