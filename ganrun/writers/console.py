@@ -8,7 +8,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -30,6 +30,11 @@ SHOWN = (
 
 class Terminal(Console):
     """A console whose reader may leave (``ganrun train | head``): it falls silent, and the work goes on."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # FORCE_COLOR and TTY_COMPATIBLE ask for colours in a pipe, where a live line would still be lost.
+        self.is_interactive = self.is_interactive and self.file.isatty()
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
@@ -75,7 +80,7 @@ class Bar:
     """A live line with the steps done; nothing where there is no terminal, or where nobody looks."""
 
     def __init__(self, console: Console, steps: int, live: bool = True) -> None:
-        self.live = live and console.is_terminal
+        self.live = live and console.is_terminal and console.is_interactive
         if not self.live:
             return
         self._progress = Progress(
