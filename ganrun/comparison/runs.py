@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ganrun.errors import ConfigError, did_you_mean
+from ganrun.labels import short_keys
 from ganrun.rundir import (
     MOST_SUMMARY,
     PLAN,
@@ -99,7 +100,7 @@ def group(runs: list[Run]) -> list[Group]:
     # What follows from another choice says nothing: loss.name tells what loss.beta, which only one loss has, would.
     common = [key for key in differing if all(key in run.settings for run in runs)]
     extra = [key for key in differing if key not in common and _tells_more(key, common, runs)]
-    names = _short_names([*common, *extra])
+    names = short_keys([*common, *extra])
     groups: dict[tuple[str, ...], Group] = {}
     for run in runs:
         settings = {names[key]: run.settings[key] for key in (*common, *extra) if key in run.settings}
@@ -124,18 +125,6 @@ def _tells_more(key: str, common: list[str], runs: list[Run]) -> bool:
         if key in run.settings:
             seen.setdefault(tuple(str(run.settings[one]) for one in common), set()).add(str(run.settings[key]))
     return any(len(values) > 1 for values in seen.values())
-
-
-def _short_names(keys: list[str]) -> dict[str, str]:
-    """Return for each dotted key the shortest of its ends that no other key has; loss.name is just loss."""
-    plain = {key: key.removesuffix(".name").split(".") for key in keys}
-    names = {}
-    for key, parts in plain.items():
-        ends = [parts[i:] for i in reversed(range(len(parts)))]
-        others = [other for one, other in plain.items() if one != key]
-        free = (end for end in ends if not any(other[-len(end) :] == end for other in others))
-        names[key] = ".".join(next(free, parts))
-    return names
 
 
 def _folders(path: str) -> list[Path]:
