@@ -8,20 +8,21 @@ of a group (``dataset=ring``) bring their own fields: see :mod:`ganrun.registry`
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
-import sys
-import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ganrun.errors import ConfigError, did_you_mean, shown
-from ganrun.registry import choice, lookup, number
+from ganrun.registry import choice, lookup, misplaced, number
+from ganrun.values import checked, is_whole
 
 Plain = typing.TypeVar("Plain")
 
 EVERY, MOST_ROWS = 50, 20_000  # steps between rows of metrics where nothing is said, and rows then at most
+MOST_STEPS = 2**31 - 1  # of one run: they are counted with 32 bits
 
 GROUPS = ("dataset", "architecture", "loss", "schedule", "probe")
 
@@ -63,7 +64,7 @@ class Ema:
 class Log:
     """What is written down, and how often."""
 
-    every: int = number(EVERY, low=1, high=2**31 - 1)
+    every: int = number(EVERY, low=1, high=MOST_STEPS)
     pictures: int = number(10, low=0, high=10_000)
 
 
@@ -103,7 +104,7 @@ class Train:
     """The whole configuration of one run."""
 
     seed: int = number(0, low=0, high=2**32 - 1)
-    steps: int = number(16_000, low=1, high=2**31 - 1)
+    steps: int = number(16_000, low=1, high=MOST_STEPS)
     batch_size: int = number(512, low=1, high=2**24)
     steps_per_call: int = number(100, low=1, high=1_000_000)
     conditional: bool = False
@@ -151,9 +152,11 @@ def check(given: Mapping[str, Any]) -> Train:
 def _spaced(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``given`` with ``log.every`` chosen, where it is null, so that a long run can still be looked at."""
     log, steps = given.get("log"), given.get("steps", Train.steps)
-    if not isinstance(log, Mapping) or log.get("every", EVERY) is not None or not isinstance(steps, int):
+    if not isinstance(log, Mapping) or log.get("every", EVERY) is not None:
         return dict(given)
-    times = max(1, -(-steps // (EVERY * MOST_ROWS)))
+    # Steps that are no whole number, or too many, are refused by their own name.
+    count = min(int(steps), MOST_STEPS) if is_whole(steps) else 1
+    times = max(1, math.ceil(count / (EVERY * MOST_ROWS)))
     return {**given, "log": {**log, "every": EVERY * times}}
 
 
@@ -208,7 +211,11 @@ def _option(group: str, node: Any, path: str) -> Any:
     node = _mapping(node, path)
     if "name" not in node:
         raise ConfigError(f"{path}.name is missing: choose one with {group}=NAME.")
-    return _build(lookup(group, str(node["name"])), node, path)
+    schema, name = lookup(group, str(node["name"])), str(node["name"])
+    stray = next((str(key) for key in node if key not in schema.__dataclass_fields__), None)
+    if stray is not None and (line := misplaced(group, name, f"{path}.{stray}")):
+        raise ConfigError(line)
+    return _build(schema, node, path)
 
 
 def _penalties(node: Any) -> tuple[Any, ...]:
@@ -236,7 +243,7 @@ def _build(schema: type, node: Mapping[str, Any], path: str, skip: tuple[str, ..
         if dataclasses.is_dataclass(kind):
             values[key] = _build(typing.cast(type, kind), _mapping(value, where), where)
         else:
-            values[key] = _value(kind, value, where, fields[key].metadata)
+            values[key] = checked(kind, value, where, fields[key].metadata)
     return schema(**values)
 
 
@@ -244,55 +251,3 @@ def _refuse_key(path: str, key: str, allowed: Any) -> None:
     where = f"{path}.{key}" if path else key
     home = path or "the configuration"
     raise ConfigError(f"{where} is not a setting: {home} has {', '.join(sorted(allowed))}.{did_you_mean(key, allowed)}")
-
-
-def _value(kind: Any, value: Any, path: str, rules: Mapping[str, Any]) -> Any:
-    """Return ``value`` as ``kind`` (int, float, bool, str, a tuple of those, or one of them or None)."""
-    if isinstance(kind, types.UnionType):
-        if value is None:
-            return None
-        kind = next(member for member in typing.get_args(kind) if member is not type(None))
-    if typing.get_origin(kind) is tuple:
-        if not isinstance(value, (list, tuple)):
-            raise ConfigError(f"{path} must be a list such as [1, 2], not {value!r}.")
-        if len(value) > rules.get("most", len(value)):
-            raise ConfigError(f"{path} may have at most {rules['most']} entries, not {len(value)}.")
-        member = typing.get_args(kind)[0]
-        return tuple(_value(member, entry, f"{path}[{i}]", rules) for i, entry in enumerate(value))
-    value = _scalar(kind, value, path)
-    if "choices" in rules and value not in rules["choices"]:
-        listed = ", ".join(rules["choices"])
-        raise ConfigError(f"{path} must be one of {listed}, not '{value}'.{did_you_mean(value, rules['choices'])}")
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        _check_range(value, path, rules)
-    return value
-
-
-def _scalar(kind: type, value: Any, path: str) -> Any:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if kind is int and is_number and (isinstance(value, int) or value.is_integer()):
-        return int(value)
-    if kind is float and is_number and abs(value) <= sys.float_info.max:  # compares exactly, whatever the integer
-        return float(value)
-    if kind in (bool, str) and isinstance(value, kind):
-        return value
-    if kind is str and is_number:  # a folder may be called 2024
-        return str(value)
-    wanted = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text"}[kind]
-    huge = isinstance(value, int) and abs(value) > sys.float_info.max  # Python refuses to print such a number
-    shown = "a number of more than 308 digits" if huge else repr(value)
-    raise ConfigError(f"{path} must be {wanted}, not {shown}.")
-
-
-def _check_range(value: float, path: str, rules: Mapping[str, Any]) -> None:
-    tests = {
-        "low": (lambda bound: value >= bound, "at least"),
-        "high": (lambda bound: value <= bound, "at most"),
-        "above": (lambda bound: value > bound, "greater than"),
-        "below": (lambda bound: value < bound, "less than"),
-    }
-    bounds = [(name, rules[name]) for name in tests if name in rules]
-    if not all(tests[name][0](bound) for name, bound in bounds):
-        allowed = " and ".join(f"{tests[name][1]} {bound:g}" for name, bound in bounds)
-        huge = abs(value) > sys.float_info.max
-        raise ConfigError(f"{path} must be {allowed}, not {'so large' if huge else format(value, 'g')}.")

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 LINES, WIDTH = 2, 2000  # of a message, at most
+LONG = 1e16  # whole numbers from here on are written with an exponent
 
 
 class GanrunError(Exception):
@@ -55,6 +56,17 @@ def shown(text: str, most: int = 200) -> str:
     text = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
     half = most // 2 - 10
     return text if len(text) <= most else f"{text[:half]}...{text[-half:]}"
+
+
+def exact(number: float) -> str:
+    """Return ``number`` with all the digits that tell it from any other, and few more: 4294967296, 0.1, 1e+06."""
+    if abs(number) > sys.float_info.max:
+        return "so large"
+    if float(brief := f"{number:g}") == number:
+        return brief
+    if abs(number) < LONG and number == int(number):
+        return str(int(number))
+    return repr(float(number))
 
 
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:

@@ -30,6 +30,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ganrun.arguments import Arguments
 from ganrun.composing import Composer, jobs, parse, unreadable
 from ganrun.errors import ConfigError, did_you_mean
+from ganrun.registry import ROOMS, misplaced, options
 
 VERSION_BASE = "1.3"
 
@@ -62,7 +63,7 @@ def compose_each(
         try:
             node = OmegaConf.to_container(composer(overrides), resolve=True)
         except (HydraException, OmegaConfBaseException) as error:
-            raise ConfigError(_one_line(error, config_name)) from error
+            raise ConfigError(_one_line(error, config_name, overrides, extra_folder)) from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             where = f"--config-dir {extra_folder}: " if extra_folder else ""
             raise ConfigError(f"{where}not YAML: {' '.join(str(error).split())}") from error
@@ -144,7 +145,8 @@ def hand_over(
             parser, folder = get_args_parser(), str(config_folder())
             utils._run_hydra(arguments.replaced(arguments.overrides).options, parser, remember, folder, config_name)
         except (HydraException, OmegaConfBaseException) as error:
-            raise ConfigError(_one_line(error, config_name)) from error
+            folder, words = arguments.options.config_dir, arguments.overrides
+            raise ConfigError(_one_line(error, config_name, words, folder)) from error
         except Exception as error:
             if arguments.runs:
                 raise
@@ -190,7 +192,9 @@ def quoted(text: str) -> str:
     return QuotedString(plain, Quote.single).with_quotes()
 
 
-def _one_line(error: Exception, config_name: str) -> str:
+def _one_line(
+    error: Exception, config_name: str, overrides: Iterable[str] = (), extra_folder: str | None = None
+) -> str:
     """Say what Hydra says in one line, with the closest match."""
     if isinstance(error, OverrideParseException):
         return unreadable(error)
@@ -204,7 +208,7 @@ def _one_line(error: Exception, config_name: str) -> str:
             f"set its values ({unknown[1]}.KEY=VALUE), or start a new run with `ganrun train {unknown[1]}=NAME`."
         )
     if unknown and ("No match in the defaults list" in text or "not in struct" in str(error.__cause__)):
-        return unknown_key(unknown[1], config_name)
+        return unknown_key(unknown[1], config_name, overrides, extra_folder)
     present = re.match(r"Could not append to config. An item is already at '([^']+)'", text)
     if present:
         return f"{present[1]} is a setting already: write {present[1]}=VALUE without the +."
@@ -235,19 +239,46 @@ def _missing(error: MissingConfigException, config_name: str) -> str:
     return f"{group} has no option '{option}' (it has {', '.join(sorted(found))}).{did_you_mean(option, found)}"
 
 
-def unknown_key(key: str, config_name: str) -> str:
-    """Return the line for a key that the config does not have, with the setting that was probably meant."""
-    try:
-        with _searching():
-            node = OmegaConf.to_container(hydra.compose(config_name=config_name), resolve=False)
-    except HydraException:
-        node = {}
+def unknown_key(key: str, config_name: str, overrides: Iterable[str] = (), extra_folder: str | None = None) -> str:
+    """Return the line for a key that the config does not have, with the setting that was probably meant.
+
+    ``overrides`` are the whole command line: the options that it chooses say which settings there are.
+    """
+    node = _with_choices(config_name, overrides, extra_folder)
     paths = _paths(node)
     home, _, last = key.rpartition(".")
+    if (line := _misplaced(key, last, node)) is not None:
+        return line
     homes = difflib.get_close_matches(home.partition(".")[0], {path.partition(".")[0] for path in paths}, n=1)
     inside = [path for path in paths if homes and path.startswith(f"{homes[0]}.") and _means(path, last)]
     guess = f" Did you mean {' or '.join(inside)}?" if inside else did_you_mean(key, [*groups(), *paths])
     return f"'{key}' is not a setting.{guess or ' `ganrun train --help` shows them all.'}"
+
+
+def _with_choices(config_name: str, overrides: Iterable[str], extra_folder: str | None) -> dict[str, Any]:
+    """Return the config with the options that ``overrides`` choose and its own values, as far as it can be composed."""
+    known = groups()
+    choices = [text for text in overrides if re.split("[@=]", text.lstrip("+"))[0] in known]
+    for chosen in (choices, []):
+        with contextlib.suppress(HydraException, OmegaConfBaseException), _searching(extra_folder):
+            node = hydra.compose(config_name=config_name, overrides=chosen)
+            return OmegaConf.to_container(node, resolve=False)  # type: ignore[return-value]
+    return {}
+
+
+def _misplaced(key: str, last: str, node: dict[str, Any]) -> str | None:
+    """Return the line for a ``key`` that belongs to an option which is not chosen in ``node``; None for any other."""
+    group, *inner = key.split(".")[:-1] or [""]
+    if group not in ROOMS:
+        return None
+    chosen = node.get(group)
+    if group == "penalty" and inner and inner[0] in options(group) and inner[0] not in (chosen or {}):
+        return f"'{key}' is a setting of penalty={inner[0]}, which is not chosen: add penalty={inner[0]}."
+    for part in inner:
+        chosen = chosen.get(part) if isinstance(chosen, dict) else None
+    if not isinstance(chosen, dict) or "name" not in chosen:
+        return None
+    return misplaced(group, str(chosen["name"]), key) or None
 
 
 def _means(path: str, word: str) -> bool:

@@ -56,6 +56,22 @@ def lookup(group: str, name: str) -> type:
     return known[name]
 
 
+def misplaced(group: str, name: str, key: str) -> str:
+    """Return the line for ``key``, a setting of other options of ``group`` than ``name``; empty where none has it.
+
+    Args:
+        group: the group, such as ``loss``.
+        name: the option that is chosen, such as ``hinge``.
+        key: the whole dotted key, such as ``loss.label_smoothing``.
+    """
+    last = key.rpartition(".")[2]
+    homes = [home for home, option in sorted(options(group).items()) if last in option.__dataclass_fields__]
+    if not homes or last == "name" or name in homes:
+        return ""
+    listed = " and ".join(", ".join(f"{group}={home}" for home in homes).rsplit(", ", 1))
+    return f"'{key}' is not a setting of {group}={name}; {listed} {'have' if len(homes) > 1 else 'has'} it."
+
+
 def number(
     default: Any,
     *,

@@ -50,7 +50,7 @@ def value_at(config, key):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("seed", -1, "seed must be at least 0 and at most 4.29497e+09, not -1."),
+        ("seed", -1, "seed must be at least 0 and at most 4294967295, not -1."),
         ("seed", 2**32, "seed must be at least 0"),
         ("steps", 0, "steps must be at least 1 and at most"),
         ("batch_size", 0, "batch_size must be at least 1"),
