@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,15 +21,17 @@ from ganrun.diagnosis.watch import Watch
 from ganrun.errors import ConfigError, GanrunError, StorageError, cannot_write
 from ganrun.game.method import Gan
 from ganrun.game.state import State
+from ganrun.hparams import chosen
 from ganrun.lock import taken
 from ganrun.notes import is_note
 from ganrun.observer import Look, NotFinite, Observer
-from ganrun.rundir import STORAGE, hyperparameters, relative, save_config, write_atomically
+from ganrun.rundir import STORAGE, relative, save_config, write_atomically
 from ganrun.sealed import Damaged
 from ganrun.writers import Entry, FanOut, Worker, Writer, positions, rewind
 from ganrun.writers.console import Messages
 from ganrun.writers.images import Pictures
 from ganrun.writers.jsonl import JsonLines, plain, rows_of
+from ganrun.writers.pages import pages
 from ganrun.writers.tensorboard import TensorBoard
 
 
@@ -45,6 +47,8 @@ class Row:
 class Lane:
     """One run: the directory ``folder`` of the run that ``config`` describes and ``method`` plays.
 
+    ``varied`` are hyperparameters that are shown though they have their default: those that vary in its sweep.
+
     Attributes:
         step: generator updates done.
         opened: whether its files are being written.
@@ -53,7 +57,10 @@ class Lane:
         pruned: why the run was ended early though nothing is wrong with it; empty while it was not.
     """
 
-    def __init__(self, method: Gan, config: Train, folder: Path, at_least: int = 1) -> None:
+    def __init__(
+        self, method: Gan, config: Train, folder: Path, at_least: int = 1, varied: Collection[str] = ()
+    ) -> None:
+        self.varied = varied
         self.method, self.config, self.folder = method, config, folder
         self.observer = Observer(method, config)  # refuses what does not fit before anything is written
         self.lock = taken(folder)
@@ -122,7 +129,8 @@ class Lane:
         save_config(self.config, self.folder)  # with what a resumed run may change, once it is known to go on
         (self.folder / "summary.json").unlink(missing_ok=True)
         self.messages, self.opened = messages, True
-        board = TensorBoard(self.folder, hyperparameters(self.config), self.step or None)
+        columns = chosen(self.config, self.varied)
+        board = TensorBoard(self.folder, columns, pages(self.config), self.step or None)
         self._fan = FanOut(
             [self.watch, JsonLines(self.folder), board, Pictures(self.folder), *shown], worker, self.folder
         )

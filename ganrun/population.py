@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,14 @@ from ganrun.errors import GanrunError, cannot_write, tell
 from ganrun.game.crew import Population, crew_of
 from ganrun.game.method import Gan
 from ganrun.game.state import State
+from ganrun.hparams import varying
 from ganrun.lane import Lane
 from ganrun.lock import Lock
 from ganrun.observer import samples_shown
 from ganrun.resume import go_back
 from ganrun.run import Judge, Run, build, train
 from ganrun.rundir import PLAN, relative, save_config
-from ganrun.sweep import Job, Plan, ended, reason
+from ganrun.sweep import Job, Plan, ended, reason, varied_in
 from ganrun.writers import Worker
 from ganrun.writers.console import Crowd, Lines, Messages
 from ganrun.writers.pictures import points
@@ -33,13 +34,21 @@ SHARE = 0.8  # of the free memory that training and looks may take: reading look
 WAITING = 1024  # rows of a lane that may wait to be written
 
 
-def train_all(jobs: Sequence[Job], folder: Path, judge: Judge | None = None, whole: bool = True) -> list[int]:
+def train_all(
+    jobs: Sequence[Job],
+    folder: Path,
+    judge: Judge | None = None,
+    whole: bool = True,
+    varied: Collection[str] = (),
+) -> list[int]:
     """Train ``jobs``, those of one program together, from where they stand; return their exit codes.
 
     ``folder`` is the sweep's: it gets the plan, so that a sweep that was killed goes on with the same lanes together,
     and a log. Errors are told as they come, and the runs that they do not concern go on. A signal ends them all.
-    ``judge`` may end runs early. At the end they are compared, unless they are not the ``whole`` sweep.
+    ``judge`` may end runs early. At the end they are compared, unless they are not the ``whole`` sweep. ``varied`` are
+    hyperparameters that vary in the sweep though perhaps not in these ``jobs``.
     """
+    varied = varying(job.config for job in jobs) | varied_in(folder) | set(varied)
     plan = Plan.read(folder, jobs) or Plan.of(jobs)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -47,13 +56,19 @@ def train_all(jobs: Sequence[Job], folder: Path, judge: Judge | None = None, who
             held.callback(Lock(folder).release)
             messages = Messages(folder)
             held.callback(messages.close)
-            return _batches(plan, jobs, folder, messages, judge, whole)
+            return _batches(plan, jobs, folder, messages, judge, whole, varied)
     except OSError as error:
         raise cannot_write(error, folder) from error
 
 
 def _batches(
-    plan: Plan, jobs: Sequence[Job], folder: Path, messages: Messages, judge: Judge | None, whole: bool
+    plan: Plan,
+    jobs: Sequence[Job],
+    folder: Path,
+    messages: Messages,
+    judge: Judge | None,
+    whole: bool,
+    varied: Collection[str],
 ) -> list[int]:
     """Train what ``plan`` has left of ``jobs``, batch after batch; return their exit codes."""
     messages.say(f"sweep directory: {relative(folder)}")
@@ -62,7 +77,7 @@ def _batches(
         if not (folder / PLAN).exists() or not (job.folder / "config.yaml").exists():
             job.folder.mkdir(parents=True, exist_ok=True)
             save_config(job.config, job.folder)
-    plan.write(folder, jobs)
+    plan.write(folder, jobs, varied)
     codes = {i: code for i, job in enumerate(jobs) if (code := ended(job)) is not None}
     if codes:
         messages.say(f"{len(codes)} of them have ended before")
@@ -74,9 +89,10 @@ def _batches(
                 _told_too_large(messages, len(left), fitting)
             if 0 < fitting < len(left):
                 plan.split(batch, fitting)
-                plan.write(folder, jobs)
+                plan.write(folder, jobs, varied)
                 continue
-            found = _trained([jobs[i] for i in left], crew, messages, judge) if fitting else [1] * len(left)
+            parts = [jobs[i] for i in left]
+            found = _trained(parts, crew, messages, judge, varied) if fitting else [1] * len(left)
         except Exception as error:
             told = cannot_write(error, folder) if isinstance(error, OSError) else error
             alone = isinstance(told, GanrunError) and len(left) == 1 < len(jobs)
@@ -128,19 +144,23 @@ def build_all(jobs: Sequence[Job]) -> list[Gan]:
     return gans
 
 
-def _trained(jobs: list[Job], crew: Population | None, messages: Messages, judge: Judge | None) -> list[int]:
+def _trained(
+    jobs: list[Job], crew: Population | None, messages: Messages, judge: Judge | None, varied: Collection[str]
+) -> list[int]:
     """Train ``jobs``, one by itself or many as the lanes of ``crew``; return their exit codes."""
     if crew is None:
-        return [train(jobs[0].config, jobs[0].folder, resume=True, judge=judge)]
-    return _together(jobs, crew, messages, judge)
+        return [train(jobs[0].config, jobs[0].folder, resume=True, judge=judge, varied=varied)]
+    return _together(jobs, crew, messages, judge, varied)
 
 
-def _together(jobs: list[Job], crew: Population, messages: Messages, judge: Judge | None) -> list[int]:
+def _together(
+    jobs: list[Job], crew: Population, messages: Messages, judge: Judge | None, varied: Collection[str]
+) -> list[int]:
     """Train ``jobs`` as the lanes of ``crew``; return their exit codes."""
     with ExitStack() as held:
         lanes = []
         for gan, job in zip(crew.gans, jobs, strict=True):
-            lanes.append(Lane(gan, job.config, job.folder, KEEP))
+            lanes.append(Lane(gan, job.config, job.folder, KEEP, varied))
             held.callback(lanes[-1].release)
             if (why := reason(job.folder)) is not None:
                 lanes[-1].error = GanrunError(why)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +22,7 @@ from ganrun.observer import Look
 from ganrun.resume import go_back
 from ganrun.rundir import completed, relative
 from ganrun.signals import StopRequest
+from ganrun.sweep import varied_in
 from ganrun.writers.console import Display, Lines, Messages
 
 CALL_SECONDS = 0.25  # a call to the device is kept to about this, so that Ctrl-C and progress are answered soon
@@ -37,8 +38,18 @@ def build(config: Train) -> Gan:
     return Gan(config, datasets.load(config.dataset, data_folder(config), config.seed, config.conditional))
 
 
-def train(config: Train, folder: Path, *, resume: bool = False, judge: Judge | None = None) -> int:
+def train(
+    config: Train,
+    folder: Path,
+    *,
+    resume: bool = False,
+    judge: Judge | None = None,
+    varied: Collection[str] = (),
+) -> int:
     """Train in the run directory ``folder`` until ``config.steps``, or ``judge`` ends it; return the exit code.
+
+    ``varied`` are hyperparameters that are shown though they have their default, beside those that vary in the sweep
+    that the run belongs to.
 
     Raises:
         ConfigError: the parts do not fit together (before anything is written).
@@ -50,16 +61,23 @@ def train(config: Train, folder: Path, *, resume: bool = False, judge: Judge | N
     if resume and completed(folder, config.steps):
         print(f"{relative(folder)} is complete at step {config.steps}; give a larger steps=N to go on.")
         return 0
-    run = alone(build(config), config, folder, resume, judge)
+    run = alone(build(config), config, folder, resume, judge, varied_in(folder.parent) | set(varied))
     code = run.go()
     if (error := run.lanes[0].error) is not None:
         raise error
     return code
 
 
-def alone(method: Gan, config: Train, folder: Path, resume: bool = False, judge: Judge | None = None) -> Run:
+def alone(
+    method: Gan,
+    config: Train,
+    folder: Path,
+    resume: bool = False,
+    judge: Judge | None = None,
+    varied: Collection[str] = (),
+) -> Run:
     """Return the run of ``method`` by itself in ``folder``, ready to go."""
-    lane = Lane(method, config, folder)
+    lane = Lane(method, config, folder, varied=varied)
     try:
         states = go_back([lane]) if resume else None
         messages = Messages(folder)

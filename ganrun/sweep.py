@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
-from collections.abc import Container, Hashable, Sequence
+from collections.abc import Collection, Container, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,10 +61,11 @@ class Plan:
             raise ConfigError(f"{path} cannot be read: its batches are not those of {len(jobs)} runs")
         return cls(batches)
 
-    def write(self, folder: Path, jobs: Sequence[Job]) -> None:
+    def write(self, folder: Path, jobs: Sequence[Job], varied: Collection[str] = ()) -> None:
         """Leave the plan in ``folder``, with the names of the runs' directories, after those that are there already.
 
-        A search trains one batch of ``jobs`` after another in the same folder.
+        A search trains one batch of ``jobs`` after another in the same folder. ``varied`` are the keys of the
+        hyperparameters that vary in the sweep.
         """
         names = [job.folder.name for job in jobs]
         before: list[str] = []
@@ -74,7 +75,9 @@ class Plan:
             before = [name for name in runs if name not in names]
             batches = [batch for batch in old if max(batch) < len(before)]
         own = [[i + len(before) for i in batch] for batch in self.batches]
-        content = {"runs": [*before, *names], "batches": [*batches, *own]}
+        content: dict[str, Any] = {"runs": [*before, *names], "batches": [*batches, *own]}
+        if varied:
+            content["varied"] = sorted(varied)
         write_atomically(folder / PLAN, json.dumps(content) + "\n")
 
     def next(self, done: Container[int]) -> list[int] | None:
@@ -92,6 +95,15 @@ class Plan:
         listed = ", ".join(map(str, sizes[:8])) + (", ..." if len(sizes) > 8 else "")
         each = f" with {listed} runs" if len(sizes) > 1 else ""
         return f"{runs} runs as lanes of {len(sizes)} program{'s' if len(sizes) > 1 else ''}{each}"
+
+
+def varied_in(folder: Path) -> frozenset[str]:
+    """Return the keys of the hyperparameters that vary in the sweep in ``folder``; none where it says nothing."""
+    try:
+        varied = read_json(folder / PLAN, MOST_PLAN)["varied"]
+        return frozenset(key for key in varied if isinstance(key, str))
+    except (OSError, ValueError, KeyError, TypeError):
+        return frozenset()
 
 
 def _plan(path: Path) -> tuple[list[str], list[list[int]]]:

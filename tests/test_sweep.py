@@ -13,7 +13,7 @@ from ganrun import sweep
 from ganrun.config import Checkpoint, Log, Population
 from ganrun.errors import ConfigError
 from ganrun.rundir import find_sweep, runs_of
-from ganrun.sweep import Job, Plan, cut, ended, most_lanes, program, reason
+from ganrun.sweep import Job, Plan, cut, ended, most_lanes, program, reason, varied_in
 
 SMALL = ("architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]", "batch_size=16", "probe=off")
 TOGETHER = (
@@ -156,6 +156,15 @@ def test_a_plan_says_how_many_programs_there_are():
     assert Plan([[0, 1, 2]]).told() == "3 runs as lanes of 1 program"
     assert Plan([[0, 1], [2]]).told() == "3 runs as lanes of 2 programs with 2, 1 runs"
     assert Plan([[i] for i in range(10)]).told().endswith("10 programs with 1, 1, 1, 1, 1, 1, 1, 1, ... runs")
+
+
+def test_a_plan_says_which_hyperparameters_vary(base, tmp_path):
+    jobs = jobs_of([base] * 2, tmp_path)
+    Plan([[0, 1]]).write(tmp_path, jobs, {"seed", "loss"})
+    assert Plan.read(tmp_path, jobs) is not None
+    assert varied_in(tmp_path) == {"seed", "loss"}
+    (tmp_path / "sweep.json").write_text('{"varied": 3}')
+    assert varied_in(tmp_path) == varied_in(tmp_path / "none") == frozenset()
 
 
 def test_a_plan_is_read_as_it_was_written_and_names_the_runs(base, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -190,7 +190,8 @@ def _job(node: DictConfig) -> int:
         if config.population.jobs:
             return _several(config.population.jobs, folder)
         require_own(folder, linked=HydraConfig.get().mode == RunMode.RUN)
-        return train(config, folder, resume=config.resume is not None or _is_requeued(folder))
+        resume, typed = config.resume is not None or _is_requeued(folder), _keys(HydraConfig.get().overrides.task)
+        return train(config, folder, resume=resume, varied=typed)
     except Exception as error:
         return tell(error)
     finally:
@@ -204,9 +205,15 @@ def _several(jobs: tuple[str, ...], folder: Path) -> int:
     sources = HydraConfig.get().runtime.config_sources
     extra = next((source.path for source in sources if source.provider == "command-line"), None)
     name = str(HydraConfig.get().job.config_name)
-    nodes = [compose(name, [str(text) for text in json.loads(one)], extra) for one in jobs]
-    runs = [(node, folder / str(i)) for i, node in enumerate(nodes)]
-    return max(_jobs(runs, folder, resumed=_is_requeued(folder / "0")))
+    words = [[str(text) for text in json.loads(one)] for one in jobs]
+    runs = [(compose(name, one, extra), folder / str(i)) for i, one in enumerate(words)]
+    varied = _keys(text for one in words for text in one)
+    return max(_jobs(runs, folder, resumed=_is_requeued(folder / "0"), varied=varied))
+
+
+def _keys(overrides: Iterable[str]) -> set[str]:
+    """Return the settings that ``overrides`` set."""
+    return {text.partition("=")[0].lstrip("+~") for text in overrides}
 
 
 def _is_requeued(folder: Path) -> bool:
@@ -220,8 +227,12 @@ def _jobs(
     resumed: bool = False,
     judge: Judge | None = None,
     whole: bool = True,
+    varied: Collection[str] = (),
 ) -> list[int]:
-    """Train all jobs of a sweep, those of one program together; return their exit codes."""
+    """Train all jobs of a sweep, those of one program together; return their exit codes.
+
+    ``varied`` are hyperparameters that vary in the sweep though perhaps not in these jobs.
+    """
     from ganrun import device
 
     try:
@@ -235,7 +246,7 @@ def _jobs(
             where, sweep = relative(taken), relative(folder)
             raise ConfigError(f"{where} holds a run already: continue with resume={sweep}, or choose another folder.")
         jobs = [Job(_inspect(node, fetch=not resumed), path.resolve()) for node, path in given]
-        return train_all(jobs, folder.resolve(), judge, whole)
+        return train_all(jobs, folder.resolve(), judge, whole, varied)
     except Exception as error:
         return [tell(error)] * len(given)
 

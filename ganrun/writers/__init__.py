@@ -15,6 +15,8 @@ import numpy as np
 
 from ganrun.errors import cannot_write
 
+ABOUT = ".about"  # ends the name of the event file that says what a run is, and that is written anew when it goes on
+
 
 @dataclass
 class Entry:
@@ -190,4 +192,4 @@ def _growing(folder: Path) -> list[Path]:
 
 def is_growing(name: str) -> bool:
     """Return whether a run's file of that name grows with it."""
-    return name == "metrics.jsonl" or name.startswith("events.out.tfevents.")
+    return name == "metrics.jsonl" or (name.startswith("events.out.tfevents.") and not name.endswith(ABOUT))

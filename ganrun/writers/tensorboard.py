@@ -20,7 +20,8 @@ from tensorboard.plugins.hparams import metadata as hparams
 from tensorboard.plugins.text import metadata as text
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from ganrun.writers import Entry
+from ganrun.hparams import FIRST
+from ganrun.writers import ABOUT, Entry
 
 Value = summary_pb2.Summary.Value
 
@@ -53,21 +54,40 @@ class TensorBoard:
     Args:
         folder: the run directory.
         hyperparameters: flat, by dotted key.
+        pages: Markdown by tag, for the text page.
         resumed_at: the step that the run continues from; TensorBoard drops what it has seen beyond it.
     """
 
-    def __init__(self, folder: Path, hyperparameters: dict[str, Any], resumed_at: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        hyperparameters: dict[str, Any],
+        pages: dict[str, str] | None = None,
+        resumed_at: int | None = None,
+    ) -> None:
         self._folder = folder
+        self._describe(hyperparameters, pages or {})
         self._begin()
         if resumed_at is not None:
             start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
             self._event(resumed_at + 1, session_log=start)
-            return
-        self._summary(0, [_layout(), _session_start(hyperparameters)])
 
-    def _begin(self) -> None:
+    def _describe(self, hyperparameters: dict[str, Any], pages: dict[str, str]) -> None:
+        """Write what the run is into a file of its own, in the place of the one that an earlier sitting left.
+
+        Of hyperparameters TensorBoard shows the first that it finds, so a resumed run must not leave old ones.
+        """
+        before = list(self._folder.glob(f"events.out.tfevents.*{ABOUT}"))
+        self._begin(ABOUT)
+        texts = [_text(tag, words) for tag, words in pages.items()]
+        self._summary(0, [_layout(), _session_start(hyperparameters), *texts])
+        self._records.close()
+        for path in before:
+            path.unlink(missing_ok=True)
+
+    def _begin(self, ending: str = "") -> None:
         """Begin a file; TensorBoard reads those of a run in the order of their names."""
-        name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
+        name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}{ending}"
         self._records, self._size = RecordWriter((self._folder / name).open("wb")), 0
         self._event(0, file_version="brain.Event:2")
 
@@ -133,14 +153,24 @@ def _layout() -> Any:
 def _session_start(hyperparameters: dict[str, Any]) -> Any:
     info = plugin_data_pb2.SessionStartInfo(start_time_secs=time.time())
     for key, value in hyperparameters.items():
+        column = info.hparams[_column(key)]
         if isinstance(value, bool):
-            info.hparams[key].bool_value = value
+            column.bool_value = value
         elif isinstance(value, (int, float)):
-            info.hparams[key].number_value = value
+            column.number_value = value
         else:
-            info.hparams[key].string_value = str(value)
+            column.string_value = str(value)
     metadata = hparams.create_summary_metadata(plugin_data_pb2.HParamsPluginData(session_start_info=info))
     return Value(tag=hparams.SESSION_START_INFO_TAG, metadata=metadata, tensor=_NOTHING)
+
+
+def _column(key: str) -> str:
+    """Return the name of a hyperparameter's column.
+
+    TensorBoard sorts columns by name, those that differ between runs before the others, and knows no other order. A
+    browser shows no space before a name, and a space sorts before every letter: the more of them, the earlier.
+    """
+    return " " * (len(FIRST) - FIRST.index(key)) + key if key in FIRST else key
 
 
 def _histogram(tag: str, data: np.ndarray) -> Any:

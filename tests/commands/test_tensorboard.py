@@ -182,11 +182,21 @@ def sessions(ask, runs) -> dict[str, dict[str, Any]]:
 
 def test_the_hyperparameters_are_columns_that_tell_the_runs_apart(sessions, runs):
     assert set(sessions) == set(runs)
-    assert sorted(session["hparams"]["loss.name"] for session in sessions.values()) == ["minimax", "nonsaturating"]
-    for session in sessions.values():
-        settings = session["hparams"]
-        assert settings["schedule.k"] == 2 and settings["batch_size"] == 16 and settings["dataset.name"] == "ring"
-        assert settings["optimizer.generator.learning_rate"] == pytest.approx(1e-3)
+    settings = {name: {key.strip(): value for key, value in one["hparams"].items()} for name, one in sessions.items()}
+    assert sorted(own["loss"] for own in settings.values()) == ["minimax", "nonsaturating"]
+    for own in settings.values():
+        assert (own["dataset"], own["architecture"], own["seed"]) == ("ring", "mlp", 0)
+        assert own["schedule.k"] == 2 and own["batch_size"] == 16 and own["architecture.generator_hidden"] == "[8]"
+        assert "optimizer.generator.learning_rate" not in own  # nobody has set it
+
+
+def test_the_text_page_has_the_config_and_what_the_tags_are(ask, runs):
+    for name in runs:
+        assert {"config", "metrics"} <= set(ask("plugin/text/tags")[name])
+        (config,) = ask("plugin/text/text", run=name, tag="config")
+        assert "learning_rate: 0.001" in config["text"]
+        (metrics,) = ask("plugin/text/text", run=name, tag="metrics")
+        assert "<table>" in metrics["text"] and "<code>jsd/exact</code>" in metrics["text"]
 
 
 def test_the_metrics_stand_beside_the_hyperparameters(sessions, runs):

@@ -107,8 +107,10 @@ def test_events_carry_exact_tags_and_names_that_the_custom_chart_can_draw(tmp_pa
     writer = TensorBoard(tmp_path, {"seed": 3, "loss.name": "minimax", "flag": True})
     writer.write(Entry(step=7, scalars={"D(x)": 0.25, "D(G(z))": 0.75}, histograms={"logits/real": np.arange(10.0)}))
     writer.close("completed")
-    (path,) = tmp_path.glob("events.out.tfevents.*")
-    values = {v.tag: v for event in EventFileLoader(str(path)).Load() for v in event.summary.value}
+    paths = sorted(tmp_path.glob("events.out.tfevents.*"))  # what the run is, and what it has logged
+    assert len(paths) == 2
+    events = (event for path in paths for event in EventFileLoader(str(path)).Load())
+    values = {v.tag: v for event in events for v in event.summary.value}
     scalars = {tag: value.tensor.float_val[0] for tag, value in values.items() if value.tensor.float_val}
     expected = {"D(x)": 0.25, "D(G(z))": 0.75, "chart/D_on_data": 0.25, "chart/D_on_samples": 0.75}
     expected |= {"chart/one_half": 0.5, "chart/log_2": 0.6931472}
@@ -125,8 +127,10 @@ def test_the_custom_chart_has_a_name_without_a_parenthesis_for_every_d_and_finds
     writer = TensorBoard(tmp_path, {})
     writer.write(Entry(step=7, scalars={"D(x)/calibrated": 0.625, "D(G(z))/calibrated": 0.375, "critic/real": -40.0}))
     writer.close("completed")
-    (path,) = tmp_path.glob("events.out.tfevents.*")
-    values = {v.tag: v for event in EventFileLoader(str(path)).Load() for v in event.summary.value}
+    paths = sorted(tmp_path.glob("events.out.tfevents.*"))  # what the run is, and what it has logged
+    assert len(paths) == 2
+    events = (event for path in paths for event in EventFileLoader(str(path)).Load())
+    values = {v.tag: v for event in events for v in event.summary.value}
     scalars = {tag: value.tensor.float_val[0] for tag, value in values.items() if value.tensor.float_val}
     expected = {"D(x)/calibrated": 0.625, "D(G(z))/calibrated": 0.375, "critic/real": -40.0}
     expected |= {"chart/D_on_data_calibrated": 0.625, "chart/D_on_samples_calibrated": 0.375}

@@ -1,0 +1,28 @@
+"""The text pages of a run in TensorBoard: its whole config, and what each tag is."""
+
+from __future__ import annotations
+
+import yaml
+
+from ganrun.config import Train, to_dict
+from ganrun.metrics.spec import SPECS, MetricSpec
+
+
+def pages(config: Train) -> dict[str, str]:
+    """Return the pages of the run that ``config`` describes, in Markdown, by tag."""
+    return {"config": config_page(config), "metrics": metrics_page()}
+
+
+def config_page(config: Train) -> str:
+    """Return the whole ``config`` as YAML, indented so that Markdown takes it as it stands."""
+    text = yaml.safe_dump(to_dict(config), sort_keys=False)
+    return "\n".join(f"    {line}" for line in text.splitlines())
+
+
+def metrics_page() -> str:
+    """Return a table of all metrics: tag, meaning, unit, and which direction is better."""
+    return "\n".join(["| tag | what it is | unit | better |", "|---|---|---|---|", *map(_row, SPECS)])
+
+
+def _row(spec: MetricSpec) -> str:
+    return f"| `{spec.name}` | {spec.meaning} | {spec.unit} | {spec.better or ''} |"
