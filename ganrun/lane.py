@@ -23,6 +23,7 @@ from ganrun.game.method import Gan
 from ganrun.game.state import State
 from ganrun.hparams import chosen
 from ganrun.lock import taken
+from ganrun.metrics.spec import latest
 from ganrun.notes import is_note
 from ganrun.observer import Look, NotFinite, Observer
 from ganrun.rundir import STORAGE, relative, save_config, write_atomically
@@ -240,7 +241,7 @@ class Lane:
     def written(self) -> dict[str, float]:
         """Return the last value of each metric, once everything queued is written."""
         self._fan.flush()
-        return self.last | self._fan.last
+        return latest(self.last, self._fan.last)
 
     def close(self, status: str, hurried: Callable[[], bool] = lambda: False) -> None:
         """Write what is queued, and a summary of how the run ended: failed or pruned where it did, else ``status``.
@@ -292,7 +293,7 @@ class Lane:
         return self.seconds + time.monotonic() - self.started
 
     def _metrics(self) -> dict[str, float | None]:
-        return plain(self.last | self._fan.last)
+        return plain(latest(self.last, self._fan.last))
 
 
 def modes(density: Any) -> int:

@@ -7,7 +7,6 @@ on. What it finds depends on the seed and the step alone.
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,9 +17,9 @@ from scipy.special import expit
 from threadpoolctl import threadpool_limits
 
 from ganrun.config import Train
-from ganrun.divergence import exact
 from ganrun.divergence.calibration import calibrate, calibrated_readout
-from ganrun.divergence.plane import of_plane
+from ganrun.divergence.estimate import withheld
+from ganrun.divergence.exact_model import of_model
 from ganrun.divergence.run_side import generator_side
 from ganrun.divergence.side import Side, data_side
 from ganrun.game.method import Gan, Snapshot
@@ -152,23 +151,16 @@ class Observer:
     def _exact(self, step: int, model: Side, dense: Callable[[], np.ndarray], seen: Seen) -> None:
         """Add the divergences that can be had exactly; ``dense`` gives many samples, for what cannot be followed."""
         assert self.density is not None
-        if model.push is None:
-            found = exact.of_samples(self.density, dense())
-        elif self._on_line(model):
-            found = exact.of_push(self.density, model.push, model.prior)
-        elif model.d == 2 and model.latent_dim == 2:
-            nodes, points = AT_THE_END if step == self.config.steps else ON_THE_WAY
-            seed = self._noise(step)
-            pushed = of_plane(self.density, model.push, model.prior, nodes, points, seed, model.layers)
-            forward = math.inf if pushed.missed else exact.of_samples(self.density, dense()).kl_forward
-            found = exact.Exact(pushed.jsd, forward, pushed.kl_reverse, None, pushed.error)
-            seen.scalars["data_missed"] = pushed.missed
-        else:
-            found = exact.of_samples(self.density, dense())
-        seen.scalars |= {"jsd/exact": found.jsd, "jsd/exact_error": found.error}
-        seen.scalars |= {"kl/forward": found.kl_forward, "kl/reverse": found.kl_reverse}
-        if found.w1 is not None:
-            seen.scalars["w1"] = found.w1
+        nodes, points = AT_THE_END if step == self.config.steps else ON_THE_WAY
+        found = of_model(self.density, model, dense, nodes, points, self._noise(step))
+        seen.scalars |= values("jsd/exact", found.exact.jsd, found.exact.error)
+        seen.scalars |= {"kl/forward": found.exact.kl_forward, "kl/reverse": found.exact.kl_reverse}
+        if found.exact.w1 is not None:
+            seen.scalars["w1"] = found.exact.w1
+        if found.missed is not None:
+            seen.scalars["data_missed"] = found.missed
+        if found.smoothed is not None:
+            seen.scalars |= values("jsd/smoothed", found.smoothed.jsd, found.smoothed.error)
 
     @staticmethod
     def _on_line(model: Side) -> bool:
@@ -176,6 +168,12 @@ class Observer:
 
     def _noise(self, step: int) -> int:
         return int(np.random.SeedSequence([self.config.seed, step, 1]).generate_state(1)[0])
+
+
+def values(tag: str, value: float, error: float) -> dict[str, float]:
+    """Return ``tag`` with its error; the error alone where it says that the value is not known."""
+    told = {f"{tag}_error": error}
+    return told if withheld(value, error) else {tag: value} | told
 
 
 def by_class(shown: Any, classes: int, reads: str) -> dict[str, float]:

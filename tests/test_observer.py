@@ -10,7 +10,8 @@ import pytest
 from ganrun.config import Log, Train
 from ganrun.divergence.estimate import Estimate
 from ganrun.divergence.probe import Measuring, Off, Probe, Stack, Streaming
-from ganrun.observer import NotFinite, Observer
+from ganrun.divergence.run_side import rank_of
+from ganrun.observer import NotFinite, Observer, values
 from ganrun.run import build
 
 SLOPE = 0.2  # of the leaky ReLU below zero
@@ -158,6 +159,49 @@ def test_in_the_plane_one_point_shares_nothing_with_the_data(observer):
     seen = watch.read(watch.look(state.replace(average=average), 10)).scalars
     assert seen["jsd/exact"] == pytest.approx(np.log(2), abs=0.02)
     assert {tag for tag in seen if tag.startswith("modes/") or tag == "w1"} == set()
+
+
+@pytest.mark.parametrize(
+    ("words", "rank"),
+    [
+        (("latent.dim=1",), 1),
+        (("latent.dim=1", "inference=bigan"), 1),
+        (("latent.dim=1", "conditional=true"), 1),
+        (("latent.dim=3", "architecture.generator_hidden=[4,1,4]"), 1),
+        (("latent.dim=3", "architecture.generator_hidden=[4]"), 2),
+        (("latent.dim=1", "dataset=gaussian"), 1),
+    ],
+)
+def test_a_generator_fills_no_more_dimensions_than_it_has_latents_or_units(words, rank, observer):
+    assert rank_of(observer("dataset=ring", "steps=20", *words).method) == rank
+
+
+def test_a_generator_that_fills_no_area_is_as_far_as_can_be(observer):
+    watch = observer("dataset=ring", "steps=20", "log.pictures=0", "latent.dim=1", "inference=bigan")
+    seen = watch.read(watch.look(watch.method.init(), 20)).scalars
+    assert (seen["jsd/exact"], seen["jsd/exact_error"]) == (np.log(2), 0.0)
+    assert (seen["kl/forward"], seen["kl/reverse"], seen["data_missed"]) == (np.inf, np.inf, 1.0)
+    assert 0.5 < seen["jsd/smoothed"] <= np.log(2) and 0 < seen["jsd/smoothed_error"] < 0.05
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "told"),
+    [(0.107, 0.29, False), (0.107, 0.1, True), (0.0001, 0.0099, True), (0.0001, 0.011, False), (0.0, 0.01, True)],
+)
+def test_a_value_whose_error_is_larger_is_left_out(value, error, told):
+    assert values("jsd/exact", value, error) == {"jsd/exact_error": error} | ({"jsd/exact": value} if told else {})
+
+
+def test_a_plane_has_its_own_kl_and_no_data_are_missed_for_want_of_latents(observer):
+    watch = observer("dataset=ring", "dataset.modes=1", "dataset.radius=1e-9", "dataset.std=1", "steps=20")
+    state = watch.method.init()
+    average = jax.tree.map(jnp.zeros_like, state.average)
+    # Both hidden units are above zero as far as any data need it, so z goes to z / 2.
+    average["params"]["Dense_0"] = {"kernel": jnp.eye(2), "bias": jnp.full(2, 1000.0)}
+    average["params"]["Dense_1"] = {"kernel": jnp.eye(2) / 2, "bias": jnp.full(2, -500.0)}
+    seen = watch.read(watch.look(state.replace(average=average), 20)).scalars
+    assert seen["data_missed"] == 0
+    assert seen["kl/forward"] == pytest.approx(3 - np.log(4), abs=2e-3)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,17 @@ USAGE = "usage: ganrun jsd A B [KEY=VALUE ...] (`ganrun jsd --help` says what A 
 METHODS = ("auto", "stack", "streaming", "knn", "exact")
 DRAWN = 10_000  # samples of an endless side where the method wants a finite set
 EXACT_FEWEST = 1000  # samples for which an exact value can state its error
+SEEN = "what the classifiers see, which is less than the divergence on average"
+SAMPLING = "± is the standard error of sampling alone"
+MEANINGS = {
+    "stack": f"{SEEN}; {SAMPLING}, not of what they miss",
+    "streaming": f"{SEEN}; {SAMPLING}, not of what they miss",
+    "knn": f"from nearest neighbours, neither an upper nor a lower bound; {SAMPLING}, not of the bias",
+    "exact": "the divergence itself; ± is half of how far it may be off",
+}
+BOUND = "the divergence is at least this, with probability 0.95"
+BOUNDS = {"exact": "the divergence is at least this, as far as the error is known"}
+NO_BOUND = "none: this method bounds the divergence on neither side"
 WEAK = 32  # numbers in one example from which on the stack is known to find too little
 NEAR = 0.03  # nats from log 2 at which the estimate itself says little
 
@@ -201,7 +212,7 @@ def _weaknesses(found: Estimate) -> list[str]:
     told = []
     if found.method == "stack" and found.d >= WEAK:
         told.append(f"weak: from {WEAK} dimensions on (here {found.d}) the stack finds less than there is.")
-    if found.method != "exact" and found.estimate >= LOG_2 - NEAR:
+    if found.method != "exact" and found.lower is not None and found.estimate >= LOG_2 - NEAR:
         told.append("near log 2: read `lower`, the estimate itself says little there.")
     return told
 
@@ -231,7 +242,8 @@ def _as_text(a: Side, b: Side, found: Estimate, floor: float | None, warnings: l
         ("A", f"{a.label}: {a.about}"),
         ("B", f"{b.label}: {b.about}"),
         ("estimate", f"{found.estimate:.4f} ± {found.se:.4f} nats (log 2 = {LOG_2:.4f})"),
-        ("lower", f"{found.lower:.4f}: the divergence is at least this, with probability 0.95"),
+        ("meaning", MEANINGS[found.method]),
+        ("lower", NO_BOUND if found.lower is None else f"{found.lower:.4f}: {BOUNDS.get(found.method, BOUND)}"),
         ("floor", "not asked for" if floor is None else f"{floor:.4f}: A against itself"),
         ("method", found.method),
         ("n", f"{found.n} samples a side of {found.d} numbers"),

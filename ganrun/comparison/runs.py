@@ -10,6 +10,7 @@ import numpy as np
 
 from ganrun.errors import ConfigError, did_you_mean
 from ganrun.labels import short_keys
+from ganrun.metrics.spec import latest
 from ganrun.rundir import (
     MOST_SUMMARY,
     PLAN,
@@ -149,7 +150,7 @@ def _read(folder: Path) -> Run:
     except FileNotFoundError:
         status, metrics = "running", {}
         for row in rows_of(folder):
-            metrics |= row
+            metrics = latest(metrics, row)
         metrics.pop("step", None)
     except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise ConfigError(f"{relative(folder / 'summary.json')} cannot be read: {error}") from error

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ganrun.diagnosis.remedies import Remedy, falling, longer, loss, noise, paired, penalty, shorter, slower
+from ganrun.diagnosis.remedies import Remedy, falling, followed, longer, loss, noise, paired, penalty, shorter, slower
 
 Row = dict[str, Any]
 
@@ -147,6 +147,14 @@ def copied(rows: Sequence[Row], game: Game) -> str | None:
     return f"samples lie {near[-1]:.0%} as far from the training set as held-out examples do"
 
 
+def unknown(rows: Sequence[Row], game: Game) -> str | None:
+    """The exact divergence may be off by more than it is, so it is left out: nothing should be chosen by it."""
+    last = rows[-1]
+    if "jsd/exact_error" not in last or "jsd/exact" in last:
+        return None
+    return f"jsd/exact is left out: it may be off by {last['jsd/exact_error']:.2g} nats, which is more than it is"
+
+
 DETECTORS = (
     Detector("discriminator saturated", saturated, (penalty("r1"), slower("discriminator"), noise)),
     Detector("vanishing generator gradient", vanished, (loss("nonsaturating"), penalty("r1"), slower("discriminator"))),
@@ -154,4 +162,5 @@ DETECTORS = (
     Detector("mode collapse", collapsed, (paired, slower("generator"), slower("discriminator"))),
     Detector("oscillation", oscillating, (penalty("r1"), falling, slower("generator"), slower("discriminator"))),
     Detector("memorisation", copied, (penalty("r1"), shorter, noise)),
+    Detector("divergence not known", unknown, (followed, longer)),
 )

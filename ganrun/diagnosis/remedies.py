@@ -70,6 +70,12 @@ def longer(config: Train, step: int) -> str | None:
     return f"steps={LONGER * config.steps}"
 
 
+def followed(config: Train, step: int) -> str | None:
+    """Let the generator be followed from the plane to the plane, not only sampled (divergence/plane.py)."""
+    plane = getattr(config.dataset, "shape", ()) == (2,)
+    return "latent.dim=2" if plane and config.latent.dim > 2 else None
+
+
 def chosen(remedies: tuple[Remedy, ...], config: Train, step: int) -> tuple[str, ...]:
     """Return the first two of ``remedies`` that the run of ``config`` does not have."""
     return tuple(filter(None, (one(config, step) for one in remedies)))[:2]

@@ -46,7 +46,7 @@ def of_push(density: Mixture, push: Callable[[np.ndarray], np.ndarray], prior: s
 
     Folds, jumps, constant stretches (atoms) and singular densities are fine: each of 2^17 prior intervals spreads its
     mass evenly over the interval between the images of its ends, and cells end at images as well as at quantiles of
-    the data. The normal prior is followed to |z| = 1e4 with its mass in logs, so that a narrow model has a finite
+    the data. The normal prior is followed to |z| = 1e8 with its mass in logs, so that a narrow model has a finite
     ``kl_forward``; where an image there is not a finite number the tail is left out.
 
     ``kl_forward`` is infinite when the model has no mass at all in cells that hold more than 1e-12 of the data: below

@@ -9,7 +9,6 @@ from ganrun.divergence.coordinates import Coordinates
 from ganrun.divergence.estimate import Estimate
 
 NEIGHBOUR = 5
-NORMAL_95 = 1.645
 
 
 def estimate(real: np.ndarray, fake: np.ndarray, seed: int = 0) -> Estimate:
@@ -18,8 +17,8 @@ def estimate(real: np.ndarray, fake: np.ndarray, seed: int = 0) -> Estimate:
     H(mixture) - (H(real) + H(fake)) / 2 with the entropies of Kozachenko & Leonenko 1987, k = 5, the mixture being n
     of each. Constants cancel, and what is left is a mean of log ratios of distances. Neither an upper nor a lower
     bound: it is biased wherever the density changes within the distance to the fifth neighbour, more so the more
-    dimensions there are; ``lower`` is estimate - 1.645 se. Repeated examples have no distance and are spread apart by
-    about one part in 10^10.
+    dimensions there are. The bias has either sign and is often larger than ``se``, so there is no ``lower``. Repeated
+    examples have no distance and are spread apart by about one part in 10^10.
     """
     rng = np.random.default_rng(seed)
     n = min(len(real), len(fake))
@@ -34,7 +33,7 @@ def estimate(real: np.ndarray, fake: np.ndarray, seed: int = 0) -> Estimate:
     terms = [d * (_log_distance(mixed, part) - _log_distance(KDTree(part), part)) + surplus for part in sides]
     value = 0.5 * float(terms[0].mean() + terms[1].mean())
     se = 0.5 * float(np.sqrt(terms[0].var(ddof=1) / n + terms[1].var(ddof=1) / n))
-    return Estimate(value, se, value - NORMAL_95 * se, "knn", n, real.shape[1])
+    return Estimate(value, se, None, "knn", n, real.shape[1])
 
 
 def _log_distance(tree: KDTree, rows: np.ndarray) -> np.ndarray:

@@ -10,8 +10,9 @@ from dataclasses import replace
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ganrun.divergence import exact, knn, plane, stack, streaming
-from ganrun.divergence.estimate import Estimate
+from ganrun.divergence import exact, knn, stack, streaming
+from ganrun.divergence.estimate import Estimate, withheld
+from ganrun.divergence.exact_model import of_model
 from ganrun.divergence.side import Side
 
 SAMPLES = 10_000  # drawn of a side that has no end, where no number is given
@@ -75,20 +76,32 @@ def _exact(a: Side, b: Side, n: int | None, seed: int, budget: float) -> Estimat
     data, model = (a, b) if a.density is not None else (b, a)
     if data.density is None:
         raise ValueError("exact needs a known density on one side")
-    used = 0
     if model.density is not None:
-        found = exact.of_densities(data.density, model.density)
-    elif model.push is not None and model.latent_dim == 1 and model.d == 1:
-        found = exact.of_push(data.density, model.push, model.prior)
-    elif model.push is not None and model.latent_dim == 2 and model.d == 2:
-        nodes = int(np.clip(NODES * budget**0.5, 128, 2048))
-        found = plane.of_plane(data.density, model.push, model.prior, nodes, seed=seed, network=model.layers)
-    elif model.draw is not None:
-        used = n or max(exact.FEWEST, int(DENSE * min(budget, 2.0)))
-        found = exact.of_samples(data.density, model.draw(used, seed))
-    else:
+        return _bounded(exact.of_densities(data.density, model.density), 0, data.d)
+    if model.draw is None and model.push is None:
         raise ValueError("exact needs a generator or a second known density on the other side")
-    return Estimate(found.jsd, 0.5 * found.error, found.jsd - found.error, "exact", used, data.d)
+    wanted = n or max(exact.FEWEST, int(DENSE * min(budget, 2.0)))
+    nodes = int(np.clip(NODES * budget**0.5, 128, 2048))
+
+    def dense() -> np.ndarray:
+        assert model.draw is not None
+        return model.draw(wanted, seed)
+
+    found = of_model(data.density, model, dense, nodes, seed=seed)
+    warnings = []
+    if (smoothed := found.smoothed) is not None:
+        warnings.append(
+            f"singular: the model fills no area, so the divergence is log 2 however near it is. With noise of standard "
+            f"deviation {smoothed.sigma:.3g} on both sides it is {smoothed.jsd:.4f} ± {smoothed.error:.4f} nats."
+        )
+    if withheld(found.exact.jsd, found.exact.error):
+        warnings.append(f"not known: the error, {found.exact.error:.4f}, is larger than the estimate.")
+    return replace(_bounded(found.exact, found.samples, data.d), warnings=tuple(warnings))
+
+
+def _bounded(found: exact.Exact, used: int, d: int) -> Estimate:
+    # The error is two standard errors and what cells of finite size lose.
+    return Estimate(found.jsd, 0.5 * found.error, max(0.0, found.jsd - found.error), "exact", used, d)
 
 
 _METHODS: dict[str, Callable[[Side, Side, int | None, int, float], Estimate]] = {

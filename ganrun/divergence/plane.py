@@ -16,10 +16,11 @@ from ganrun.datasets.synthetic import Mixture
 from ganrun.divergence import cells
 from ganrun.divergence.estimate import LOG_2
 from ganrun.divergence.plane_cover import Strips, Triangles, coordinates, hits, inside, stretch
-from ganrun.divergence.plane_grid import END, Grid, Push, pushed
+from ganrun.divergence.plane_grid import END, FRAMES, Grid, Push, pushed
 from ganrun.divergence.plane_pieces import Rectifiers, linear_triangles
 
 FLAT = 0.01  # share of the model on lines and points that float32 may make of thin images
+FAINT = -690.0  # log densities below this are too small for exp
 AGREEMENT = 0.02  # by which a generator and its layers may differ, of the largest image: some devices round to 8 bits
 
 
@@ -29,12 +30,14 @@ class Plane:
 
     Attributes:
         jsd: Jensen-Shannon divergence, nats.
+        kl_forward: KL(data, model), nats; infinite where ``missed`` is not 0.
         kl_reverse: KL(model, data), nats; infinite where the model puts mass on lines or points.
-        missed: share of the data where the model has no density; KL(data, model) is infinite where it is not 0.
+        missed: share of the data where the model has no density.
         error: how far ``jsd`` may be off, nats.
     """
 
     jsd: float
+    kl_forward: float
     kl_reverse: float
     missed: float
     error: float
@@ -60,6 +63,11 @@ def of_plane(
     so it is extrapolated from every second node. Mass on images without an area has no density and shares nothing
     with the data; on the grid that is as far as float32 can tell.
 
+    The normal prior is followed to |z| = 1e8 with its density in logs, so that a model narrower than the data has a
+    finite ``kl_forward``: ``missed`` is what no latent reaches. Beyond |z| = 6 a generator without ``network`` counts
+    as linear between nodes that grow apart, and a tail is left out where its images are not finite. What the model
+    leaves out is met only as far as it has the mass of one of the points.
+
     Args:
         density: the data, two-dimensional.
         push: the generator, float32 ``(n, 2)`` to ``(n, 2)``.
@@ -80,7 +88,7 @@ def of_plane(
     if nodes < 5 or points < 9:
         raise ValueError(f"{nodes} nodes and {points} points are too few; need 5 and 9.")
     queries = _Queries.of(density, prior, points, np.random.default_rng(seed))
-    pieces = None if network is None else linear_triangles(network, END[prior], 2 * nodes**2)
+    pieces = None if network is None else linear_triangles(network, _frames(prior), 2 * nodes**2)
     if pieces is not None:
         _require_same(push, pieces)
         ratios = queries.log_ratios(pieces, _piece_owners(pieces, queries.latents))
@@ -137,7 +145,8 @@ class _Queries:
         n, thinned = len(self.data), _inverse(stretch(triangles))
         images = inside(triangles.images[owners], *coordinates(triangles.latents[owners], self.latents))
         owner = np.append(np.full(n, -1), owners)
-        q = np.append(np.zeros(n), self._prior(self.latents) * thinned[owners])
+        q = np.append(np.zeros(n), np.exp(self._log_prior(self.latents)) * thinned[owners])
+        faint = np.full(len(q), -np.inf)
         # On an image without an area the model's density is infinite, whatever else is there.
         wide, asked = np.flatnonzero(thinned), np.flatnonzero(np.append(np.ones(n), thinned[owners]))
         for place, number, u, w in hits(Strips(np.concatenate([self.data, images])[asked]), triangles.images[wide]):
@@ -145,16 +154,20 @@ class _Queries:
             other = owner[asked[place]] != wide[number]
             point, triangle = asked[place[other]], wide[number[other]]
             there = inside(triangles.latents[triangle], u[other], w[other])
-            q += np.bincount(point, self._prior(there) * thinned[triangle], len(q))
+            logs = self._log_prior(there) + np.log(thinned[triangle])
+            q += np.bincount(point, np.exp(logs), len(q))
+            # What is too small a number for a sum: then the largest alone is as good as all.
+            np.maximum.at(faint, point[logs < FAINT], logs[logs < FAINT])
         q[n:][thinned[owners] == 0] = np.inf
         with np.errstate(divide="ignore"):
-            ratios = np.log(q) - np.append(self.log_p, cells.log_density(self.density, images))
+            log_q = np.where(q > np.exp(FAINT), np.log(q), faint)
+        ratios = log_q - np.append(self.log_p, cells.log_density(self.density, images))
         return np.split(ratios, np.cumsum(self.sides**2))
 
-    def _prior(self, latents: np.ndarray) -> np.ndarray:
+    def _log_prior(self, latents: np.ndarray) -> np.ndarray:
         if self.prior == "uniform":
-            return np.full(len(latents), 0.25)
-        return np.exp(-0.5 * np.sum(latents**2, axis=1)) / (2 * np.pi)
+            return np.full(len(latents), np.log(0.25))
+        return -0.5 * np.sum(latents**2, axis=1) - np.log(2 * np.pi)
 
     def scores(self, ratios: list[np.ndarray]) -> list[np.ndarray]:
         """Return what each point tells of the side that it came from, nats, from :meth:`log_ratios`."""
@@ -173,13 +186,21 @@ class _Queries:
         on_model = ratios[-1]
         singular = np.isposinf(on_model)
         variances = [_variance(part) for part in scores]
+        forward = -float(self.weights @ [part.mean() for part in ratios[:-1]])
         return Plane(
             jsd=float(np.clip(self.mean(scores), 0.0, LOG_2)),
+            kl_forward=forward,
             kl_reverse=float("inf") if singular.mean() > flat else float(on_model[~singular].mean()),
             missed=float(self.weights @ [np.mean(np.isneginf(part)) for part in ratios[:-1]]),
             # What has less mass than a few points may not have been met at all.
             error=2 * float(np.sqrt(self._shares**2 @ variances)) + LOG_2 / len(on_model) + lost,
         )
+
+
+def _frames(prior: str) -> tuple[float, ...]:
+    """Return where the square of latents and the frames around it end, for a network that is linear in pieces."""
+    frames = FRAMES[prior]
+    return frames if len(frames) == 1 else (frames[0], (frames[0] * frames[-1]) ** 0.5, frames[-1])
 
 
 def _difference(one: list[np.ndarray], other: list[np.ndarray]) -> list[np.ndarray]:

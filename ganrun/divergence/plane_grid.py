@@ -10,7 +10,9 @@ from scipy.special import ndtr, ndtri
 
 from ganrun.divergence.plane_cover import Triangles
 
-END = {"normal": 6.0, "uniform": 1.0}  # latents are followed to here; 4e-9 of the normal prior lies beyond
+END = {"normal": 6.0, "uniform": 1.0}  # the square of latents ends here; 4e-9 of the normal prior lies beyond
+# The normal prior has no end: frames around the square are followed to 1e8, closely as long as a generator may bend.
+FRAMES = {"normal": (6.0, 8.0, 10.5, 14.0, 20.0, 30.0, 60.0, 250.0, 5e3, 1e6, 1e8), "uniform": (1.0,)}
 SPREAD = 3.0**0.5  # nodes of the normal prior lie as densely as a normal of this width: best for errors of second order
 PRECISION = 2.0**-23  # of float32
 
@@ -24,10 +26,14 @@ class Grid:
     Attributes:
         axis: the nodes along each side, ``(n,)``.
         images: of the nodes, ``(n, n, 2)``.
+        around: the nodes on the outline and farther out along the same rays, ``(frames, 4 n - 4, 2)``.
+        around_images: of those; not finite where the generator overflows.
     """
 
     axis: np.ndarray
     images: np.ndarray
+    around: np.ndarray
+    around_images: np.ndarray
 
     @classmethod
     def through(cls, push: Push, prior: str, nodes: int) -> Grid:
@@ -40,15 +46,37 @@ class Grid:
             axis = SPREAD * ndtri(np.linspace(last, 1 - last, count))
         # The generator sees float32, so the prior's mass has to be that between float32 numbers.
         axis = axis.astype(np.float32).astype(np.float64)
-        return cls(axis, pushed(push, _square(axis).reshape(-1, 2)).reshape(count, count, 2))
+        images = pushed(push, _square(axis).reshape(-1, 2)).reshape(count, count, 2)
+        outline = _outline(_square(axis))
+        factors = np.array(FRAMES[prior])[1:, None, None] / end
+        beyond = (factors * outline).astype(np.float32).astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            far = _images(push, beyond.reshape(-1, 2)).reshape(beyond.shape)
+        return cls(
+            axis,
+            images,
+            np.concatenate([outline[None], beyond]),
+            np.concatenate([_outline(images)[None], far]),
+        )
 
     def every(self, step: int) -> Grid:
         """Return the grid of every ``step``-th node."""
-        return Grid(self.axis[::step], self.images[::step, ::step])
+        return Grid(
+            self.axis[::step], self.images[::step, ::step], self.around[:, ::step], self.around_images[:, ::step]
+        )
 
     def triangles(self) -> Triangles:
-        """Return two triangles a cell: of every cell the lower left one, then of every cell the other."""
-        return Triangles(_halves(_square(self.axis)), _halves(self.images), PRECISION)
+        """Return two triangles a cell: of every cell the lower left one, then of every cell the other, then frames.
+
+        Where an image beyond the square is not finite, the tail is left out.
+        """
+        latents, images = (_halves(_closed(part)) for part in (self.around, self.around_images))
+        kept = np.isfinite(images).all(axis=(1, 2))
+        return Triangles(
+            np.concatenate([_halves(_square(self.axis)), latents[kept]]),
+            np.concatenate([_halves(self.images), images[kept]]),
+            PRECISION,
+        )
 
     def owners(self, latents: np.ndarray) -> np.ndarray:
         """Return the number of the triangle that each of ``latents`` ``(n, 2)`` lies in."""
@@ -60,16 +88,32 @@ class Grid:
 
 def pushed(push: Push, latents: np.ndarray) -> np.ndarray:
     """Return the images of ``latents``, ``(n, 2)`` both; raise ValueError for another shape, NaN or Inf."""
+    images = _images(push, latents)
+    if not np.isfinite(images).all():
+        raise ValueError("the generator returned numbers that are not finite.")
+    return images
+
+
+def _images(push: Push, latents: np.ndarray) -> np.ndarray:
+    if not len(latents):
+        return latents
     images = np.asarray(push(latents.astype(np.float32)))
     if images.shape != latents.shape:
         raise ValueError(f"the generator returned shape {images.shape} for {latents.shape} numbers; need the same.")
-    if not np.isfinite(images).all():
-        raise ValueError("the generator returned numbers that are not finite.")
     return images.astype(np.float64)
 
 
 def _square(axis: np.ndarray) -> np.ndarray:
     return np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1)
+
+
+def _outline(nodes: np.ndarray) -> np.ndarray:
+    """Return the outermost of ``nodes`` ``(n, n, 2)`` in order around the square, ``(4 n - 4, 2)``."""
+    return np.concatenate([nodes[:-1, 0], nodes[-1, :-1], nodes[:0:-1, -1], nodes[0, :0:-1]])
+
+
+def _closed(around: np.ndarray) -> np.ndarray:
+    return np.concatenate([around, around[:, :1]], axis=1)
 
 
 def _halves(nodes: np.ndarray) -> np.ndarray:

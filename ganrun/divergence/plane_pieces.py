@@ -6,6 +6,8 @@ is linear on the pieces of the layers before, so a unit's sign changes on a line
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,8 +72,14 @@ class _Pieces:
         return self.corners @ self.maps[:, :2] + self.maps[:, 2:]
 
 
-def linear_triangles(network: Rectifiers, end: float, most: int) -> Triangles | None:
-    """Cut the square of latents from -end to end into triangles on which ``network`` is linear.
+def linear_triangles(network: Rectifiers, ends: Sequence[float], most: int) -> Triangles | None:
+    """Cut a square of latents, and the frames around it, into triangles on which ``network`` is linear.
+
+    Args:
+        network: the layers.
+        ends: the square reaches from -ends[0] to ends[0] along both axes, the frame around it to ends[1], and so on.
+            Each frame starts as four pieces, so that what is negligible at its size is so at its distance from 0.
+        most: triangles.
 
     Returns:
         The triangles, or None where there would be more than ``most``.
@@ -81,8 +89,8 @@ def linear_triangles(network: Rectifiers, end: float, most: int) -> Triangles | 
     """
     if not all(np.isfinite(part).all() for layer in network.layers for part in layer):
         raise ValueError("the network's weights are not finite.")
-    square = np.array([[[-end, -end], [end, -end], [end, end], [-end, end]]])
-    waiting = [(0, _Pieces(square, np.eye(3)[None, :, :2]))]
+    start = _frames(ends)
+    waiting = [(0, _Pieces(start, np.repeat(np.eye(3)[None, :, :2], len(start), axis=0)))]
     latents, images, count = [], [], 0
     while waiting:
         depth, pieces = waiting.pop()
@@ -102,6 +110,17 @@ def linear_triangles(network: Rectifiers, end: float, most: int) -> Triangles | 
         pieces, size = _cut(pieces, network.slope), max(64, BLOCK // len(bias))
         waiting += [(depth + 1, pieces.take(slice(i, i + size))) for i in range(0, len(pieces.corners), size)]
     return Triangles(np.concatenate(latents), np.concatenate(images), PRECISION)
+
+
+def _frames(ends: Sequence[float]) -> np.ndarray:
+    """Return the square and four trapezoids for each frame around it, ``(n, 4, 2)``, all counter-clockwise."""
+    unit = np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
+    following = np.roll(unit, -1, axis=0)
+    frames = [
+        np.stack([far * unit, far * following, near * following, near * unit], axis=1)
+        for near, far in itertools.pairwise(ends)
+    ]
+    return np.concatenate([ends[0] * unit[None], *frames])
 
 
 def _fan(corners: np.ndarray) -> np.ndarray:

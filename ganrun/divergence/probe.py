@@ -60,6 +60,7 @@ class Measuring(Probe, ABC):
         # The run trains on meanwhile: more threads than cores would slow down both.
         with threadpool_limits(1):
             found = self.estimate(data, model, int(np.random.SeedSequence([seed, step]).generate_state(1)[0]))
+        assert found.lower is not None  # classifiers have a bound
         return {
             "jsd/probe": found.estimate,
             "jsd/probe_lower": found.lower,

@@ -13,8 +13,8 @@ from ganrun.divergence.cells import LINE_CELLS, line_edges, outside, rounding
 INTERVALS = 2**17  # of the prior
 STRIDE = 16  # of them to a cell
 BULK = 5.0  # the normal prior's |z| below which intervals are even; 6e-7 lies beyond
-FARTHEST = 1e4  # the normal prior's last |z|
-TAIL = 512  # intervals a side beyond BULK
+# Where the normal prior's tails are cut on either side, and into how many intervals from one to the next.
+TAIL = ((BULK, 1e4, 512), (1e4, 1e8, 32))
 MOST_ATOMS = 2**13
 MOST_TURNS = 2**11
 
@@ -54,8 +54,10 @@ def _images(push: Push, z: np.ndarray) -> np.ndarray:
 
 def _tail(push: Push, side: int) -> Tail:
     """Return the distances from 0 beyond ``BULK`` on one side of the prior and their images, while those are finite."""
-    distance = np.geomspace(BULK, FARTHEST, TAIL + 1).astype(np.float32).astype(np.float64)
-    images = _images(push, side * distance)
+    distance = np.unique(np.concatenate([np.geomspace(low, high, count + 1) for low, high, count in TAIL]))
+    distance = distance.astype(np.float32).astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        images = _images(push, side * distance)
     lost = np.flatnonzero(~np.isfinite(images))
     kept = lost[0] if len(lost) else len(images)
     return distance[:kept], images[:kept]

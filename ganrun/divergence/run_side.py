@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ganrun.architectures.maxout import MaxoutGenerator
+from ganrun.architectures.mlp import MlpGenerator
 from ganrun.config import Train
 from ganrun.divergence.plane_pieces import rectifiers
 from ganrun.divergence.side import Side, load_images, to_unit_range
@@ -58,8 +60,16 @@ def generator_side(label: str, method: Gan, variables: Any) -> Side:
         push=None if method.game.weights else _pushing(method, variables, batch),
         prior=method.game.prior,
         latent_dim=method.game.latent_dim,
+        rank=rank_of(method),
         layers=_layers(method, variables) if shape == (2,) and method.game.latent_dim == 2 else None,
     )
+
+
+def rank_of(method: Gan) -> int:
+    """Return an upper bound on the dimension of what the generator fills: no layer fills more than it has units."""
+    generator = method.game.generator.generator if method.game.infers else method.game.generator
+    hidden = generator.hidden if isinstance(generator, (MlpGenerator, MaxoutGenerator)) else ()
+    return min(method.game.latent_dim, *hidden, int(np.prod(method.data.shape)))
 
 
 def _layers(method: Gan, variables: Any) -> Rectifiers | None:

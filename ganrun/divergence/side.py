@@ -34,6 +34,7 @@ class Side:
         push: a run's generator: latents ``(n, latent_dim)`` to samples ``(n, d)`` float32.
         prior: of the latents: ``normal``, or ``uniform`` on [-1, 1].
         latent_dim: numbers in one latent; 0 where there is no generator.
+        rank: samples of the generator lie on sets of at most this dimension; 0 where that is not known.
         layers: the generator's own layers, where it goes from the plane to the plane in linear pieces.
         training: ``(n, d)`` what the run was trained on, where that is a finite set which is at hand.
         held_out: ``(n, d)`` what was kept from its training.
@@ -49,6 +50,7 @@ class Side:
     push: Callable[[np.ndarray], np.ndarray] | None = None
     prior: str = "normal"
     latent_dim: int = 0
+    rank: int = 0
     layers: Rectifiers | None = None
     training: np.ndarray | None = None
     held_out: np.ndarray | None = None
@@ -59,6 +61,11 @@ class Side:
     def d(self) -> int:
         """How many numbers one example has."""
         return math.prod(self.shape)
+
+    @property
+    def is_singular(self) -> bool:
+        """Whether samples lie on a set without volume, so that the model has no density."""
+        return min(self.rank or self.d, self.latent_dim or self.d) < self.d
 
 
 def data_side(label: str, data: Data) -> Side:

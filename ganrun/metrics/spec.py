@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Any, Literal
 
 Direction = Literal["lower", "higher"]
 
@@ -32,16 +32,25 @@ class MetricSpec:
 
 SPECS = (
     MetricSpec("jsd/exact", "Jensen-Shannon divergence of data and model, from the known density", "nats", "lower"),
-    MetricSpec("jsd/exact_error", "how far jsd/exact may be off", "nats"),
-    MetricSpec("jsd/probe", "lower bound on the divergence: what an independent classifier sees", "nats", "lower"),
+    MetricSpec("jsd/exact_error", "how far jsd/exact may be off; alone where that is more than the value", "nats"),
+    MetricSpec("jsd/smoothed", "the same after noise of half a mode's width on both sides", "nats", "lower"),
+    MetricSpec("jsd/smoothed_error", "how far jsd/smoothed may be off", "nats"),
+    MetricSpec("jsd/probe", "what classifiers see of the divergence: less than it, on average", "nats", "lower"),
     MetricSpec("jsd/probe_se", "standard error of jsd/probe, of sampling alone", "nats"),
-    MetricSpec("jsd/probe_lower", "95 % confidence bound below jsd/probe", "nats", "lower"),
+    MetricSpec(
+        "jsd/probe_lower",
+        "below what the classifiers see with probability 0.95",
+        "nats",
+        "lower",
+    ),
     MetricSpec("jsd/online", "(V + log 4)/2, a game value and not a divergence", "nats"),
     MetricSpec("kl/forward", "KL(data, model)", "nats", "lower"),
     MetricSpec("kl/reverse", "KL(model, data)", "nats", "lower"),
     MetricSpec("w1", "Wasserstein-1 distance on the line, in the data's units", "", "lower"),
     MetricSpec("data_missed", "share of the data where the model has no density", "", "lower"),
     MetricSpec("modes/covered", "modes with at least a fifth of their share of samples", "", "higher"),
+    MetricSpec("modes/high_quality_data", "modes/high_quality of as many examples of the data"),
+    MetricSpec("modes/kl_data", "modes/kl of as many examples of the data", "nats"),
     MetricSpec("modes/high_quality", "share of samples within three standard deviations of a mode", "", "higher"),
     MetricSpec("modes/kl", "KL(samples, data) over the modes", "nats", "lower"),
     MetricSpec("samples/diversity", "distance between samples relative to that between held-out examples; 1 is ideal"),
@@ -69,6 +78,15 @@ def spec_of(tag: str) -> MetricSpec | None:
     """Return the spec of ``tag``, an exact name before a family; None for a tag that no metric has."""
     exact = next((spec for spec in SPECS if spec.name == tag), None)
     return exact or next((spec for spec in SPECS if spec.name.endswith("*") and fnmatchcase(tag, spec.name)), None)
+
+
+def latest(last: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    """Return the last value of each metric once ``row`` has followed ``last``.
+
+    A value that is withheld, so that ``row`` has ``TAG_error`` without ``TAG``, has no last value any more.
+    """
+    stale = {tag.removesuffix("_error") for tag in row if tag.endswith("_error")}
+    return {tag: value for tag, value in last.items() if tag not in stale} | row
 
 
 def better(tag: str) -> Direction | None:

@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from ganrun.errors import cannot_write
+from ganrun.metrics.spec import latest
 
 ABOUT = ".about"  # ends the name of the event file that says what a run is, and that is written anew when it goes on
 
@@ -152,7 +153,7 @@ class FanOut:
                     return
                 for writer in self._writers:
                     writer.write(entry)
-                self.last.update(entry.scalars)
+                self.last = latest(self.last, entry.scalars)
                 self.written += 1
         except BaseException as error:
             self._error, self._broken = error, True

@@ -75,6 +75,7 @@ def test_text_says_the_estimate_its_bound_and_what_was_compared(folder, inside, 
     lines = dict(line.split(None, 1) for line in done.stdout.splitlines())
     assert lines["estimate"] == "0.2500 ± 0.0100 nats (log 2 = 0.6931)"
     assert lines["lower"].startswith("0.2300:") and lines["floor"].startswith("0.0020:")
+    assert lines["meaning"].startswith("what the classifiers see") and "sampling alone" in lines["meaning"]
     assert lines["method"] == "stack" and lines["n"] == "300 samples a side of 2 numbers" and lines["seconds"] == "1.5"
     assert lines["A"] == "real.npy: 500 samples of 2, float64" and lines["B"].startswith("fake.npy: 400 samples")
     assert listing(folder) == before
@@ -136,6 +137,25 @@ def test_known_weaknesses_are_told(answer, hints):
     told = jsd._weaknesses(dataclasses.replace(TOLD, **answer))
     assert len(told) == len(hints)
     assert all(hint in text for hint, text in zip(hints, told, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("method", "lower", "meaning", "bound"),
+    [
+        ("stack", 0.23, "not of what they miss", "0.2300: the divergence is at least this, with probability 0.95"),
+        ("streaming", 0.23, "not of what they miss", "0.2300: the divergence is at least this, with probability 0.95"),
+        ("knn", None, "neither an upper nor a lower bound", "none: this method bounds the divergence on neither side"),
+        ("exact", 0.23, "half of how far it may be off", "0.2300: the divergence is at least this, as far as"),
+    ],
+)
+def test_every_method_says_what_its_numbers_are(method, lower, meaning, bound):
+    found = dataclasses.replace(TOLD, method=method, lower=lower)
+    text = jsd._as_text(Side("a", (1,)), Side("b", (1,)), found, None, [])
+    lines = dict(line.split(None, 1) for line in text.splitlines())
+    assert meaning in lines["meaning"] and lines["lower"].startswith(bound)
+    assert json.loads(jsd._as_json(found, None, []))["lower"] == lower
+    near = jsd._weaknesses(dataclasses.replace(found, estimate=0.69))
+    assert bool(near) == (method in ("stack", "streaming"))  # the others have no `lower` to read there
 
 
 def test_a_terminal_without_the_characters_gets_others(folder, environment, tmp_path):

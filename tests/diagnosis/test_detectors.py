@@ -17,6 +17,7 @@ from ganrun.diagnosis.detectors import (
     oscillating,
     period,
     saturated,
+    unknown,
     vanished,
 )
 
@@ -159,3 +160,13 @@ def test_a_game_that_goes_well_shows_nothing(detector) -> None:
         }
     for end in range(1, n + 1):
         assert detector.evidence(seen[:end], GAME) is None
+
+
+def test_an_error_without_its_value_says_that_the_divergence_is_not_known() -> None:
+    told = unknown([{"step": 10, "jsd/exact_error": 0.29}], GAME)
+    assert told == "jsd/exact is left out: it may be off by 0.29 nats, which is more than it is"
+
+
+@pytest.mark.parametrize("row", [{}, {"jsd/exact": 0.1, "jsd/exact_error": 0.2}])
+def test_a_row_without_a_look_or_with_both_says_nothing_of_the_kind(row) -> None:
+    assert unknown([{"step": 10, "jsd/exact_error": 0.29}, {"step": 20} | row], GAME) is None

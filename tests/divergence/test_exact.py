@@ -57,7 +57,8 @@ def test_identity_is_zero():
     assert found.w1 == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("std", [0.01, 0.5, 3.0, 100.0])
+# One ten-thousandth of the width is finite too: |z| = 1e4 used to be the end of the prior.
+@pytest.mark.parametrize("std", [1e-5, 0.01, 0.5, 3.0, 100.0])
 def test_scale(std: float):
     found = of_push(STANDARD, lambda z: np.float32(std) * z, "normal")
     assert found.kl_forward == pytest.approx(np.log(std) + 0.5 / std**2 - 0.5, rel=1e-5)

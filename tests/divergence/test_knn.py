@@ -23,7 +23,7 @@ def test_two_gaussians(mean, truth):
     assert np.mean(values) == pytest.approx(truth, abs=0.008)  # bias .003, standard error of the mean .002
     assert abs(values[0] - truth) < 3.5 * found[0].se + 0.004
     assert np.std(values) < 1.6 * found[0].se
-    assert found[0].lower == pytest.approx(found[0].estimate - 1.645 * found[0].se)
+    assert found[0].lower is None
     assert (found[0].method, found[0].n, found[0].d) == ("knn", 4000, 1)
 
 
@@ -52,8 +52,25 @@ def test_against_all_distances():
     distance = np.abs(x[:, None] - x)
     own = np.concatenate([np.sort(distance[:20, :20], axis=1), np.sort(distance[20:, 20:], axis=1)])[:, 5]
     mixed = np.sort(distance, axis=1)[:, 5]
-    by_hand = np.log(39 / 19) + np.mean(np.log(mixed / own))
-    assert knn.estimate(real, fake).estimate == pytest.approx(by_hand, abs=1e-6)
+    terms = np.log(39 / 19) + np.log(mixed / own)
+    found = knn.estimate(real, fake)
+    assert found.estimate == pytest.approx(np.mean(terms), abs=1e-6)
+    # The mean of two means of twenty, each with the variance of twenty over twenty.
+    squares = [np.sum((side - side.mean()) ** 2) / 19 for side in (terms[:20], terms[20:])]
+    assert found.se == pytest.approx(np.sqrt(sum(squares) / 20) / 2, rel=1e-5)
+
+
+def test_the_same_ring_and_disjoint_segments_have_no_bound():
+    """Estimate - 1.645 se lay above the truth in most trials on these: 0 and log 2."""
+    rng = np.random.default_rng(0)
+    angle = 2 * np.pi * rng.integers(8, size=(2, 1000)) / 8
+    rings = 2 * np.stack([np.cos(angle), np.sin(angle)], axis=-1) + 0.02 * rng.standard_normal((2, 1000, 2))
+    height = rng.uniform(size=(2, 1000))
+    segments = np.stack([np.stack([np.full(1000, 0.001 * i), height[i]], axis=1) for i in (0, 1)])
+    for pair_of, truth in ((rings, 0.0), (segments, LOG_2)):
+        found = knn.estimate(*pair_of)
+        assert found.lower is None
+        assert found.estimate == pytest.approx(truth, abs=0.03)
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -64,7 +81,7 @@ def test_repeated_examples(shared):
     fake = real.copy() if shared else np.repeat(rng.normal(size=(100, 2)), 30, axis=0)
     found = knn.estimate(real, fake)
     assert found.estimate == pytest.approx(0 if shared else LOG_2, abs=0.1)
-    assert np.isfinite([found.se, found.lower]).all()
+    assert np.isfinite(found.se)
 
 
 def test_one_point_against_another():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ganrun.datasets.synthetic import mixture
-from ganrun.divergence import methods
+from ganrun.divergence import exact_model, methods
 from ganrun.divergence.estimate import Estimate
 from ganrun.divergence.side import Side, drawing
 
@@ -151,9 +151,9 @@ def test_two_latent_numbers_are_followed_in_the_plane(monkeypatch):
 
     def of_plane(density, push, prior, *_, **__):
         given.append((density, push, prior))
-        return SimpleNamespace(jsd=0.3, error=0.02)
+        return SimpleNamespace(jsd=0.3, kl_forward=0.0, kl_reverse=0.0, missed=0.0, error=0.02)
 
-    monkeypatch.setattr(methods.plane, "of_plane", of_plane)
+    monkeypatch.setattr(exact_model, "of_plane", of_plane)
     density = mixture(np.zeros((1, 2)), 1.0)
     data = Side("data", (2,), draw=drawing(density), density=density)
     model = Side("run", (2,), draw=lambda n, seed: np.zeros((n, 2)), push=lambda z: z, prior="uniform", latent_dim=2)
@@ -161,6 +161,30 @@ def test_two_latent_numbers_are_followed_in_the_plane(monkeypatch):
     assert given == [(density, model.push, "uniform")]
     assert (found.estimate, found.se, found.d) == (0.3, 0.01, 2)
     assert found.lower == pytest.approx(0.28)
+
+
+def test_a_model_on_a_curve_is_as_far_as_can_be_and_says_so():
+    density = mixture(np.zeros((1, 2)), 1.0)
+    data = Side("data", (2,), draw=drawing(density), density=density)
+
+    def push(z: np.ndarray) -> np.ndarray:
+        return np.concatenate([z, np.float32(0) * z], axis=1)
+
+    model = Side("run", (2,), draw=lambda n, seed: push(np.zeros((n, 1))), push=push, latent_dim=1)
+    found = methods.estimate(data, model, "exact")
+    assert (found.estimate, found.se, found.lower) == (np.log(2), 0.0, np.log(2))
+    (told,) = found.warnings
+    assert told.startswith("singular: ") and "standard deviation 0.5 on both sides it is 0.11" in told
+
+
+def test_an_error_that_is_larger_than_the_value_is_told(monkeypatch):
+    def of_model(*_, **__):
+        return exact_model.Found(exact_model.Exact(0.107, 1.0, 1.0, None, 0.29))
+
+    monkeypatch.setattr(methods, "of_model", of_model)
+    found = methods.estimate(known(), endless(1), "exact", n=1000)
+    assert (found.estimate, found.lower) == (0.107, 0.0)
+    assert found.warnings == ("not known: the error, 0.2900, is larger than the estimate.",)
 
 
 def test_exact_follows_the_budget(monkeypatch):

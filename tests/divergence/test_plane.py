@@ -25,6 +25,7 @@ from ganrun.divergence.plane_pieces import Rectifiers, linear_triangles, rectifi
 LOG_2 = float(np.log(2))
 STANDARD = mixture(np.zeros((1, 2)), 1.0)
 RING = Ring().density()
+FRAMES = (6.0, 600**0.5 * 1e3, 1e8)  # where the plane is cut for a normal prior
 TILT = np.array([[1.5 * np.cos(0.5), -0.3 * np.sin(0.5)], [1.5 * np.sin(0.5), 0.3 * np.cos(0.5)]])
 
 
@@ -214,7 +215,7 @@ def test_known_divergences_by_pieces(case: str):
 
 def test_pieces_cover_the_square_and_map_it_as_the_network_does():
     net = network(0, (24, 24, 24))
-    triangles = linear_triangles(net, 3.0, 10**6)
+    triangles = linear_triangles(net, (3.0,), 10**6)
     assert triangles is not None
     assert len(triangles.latents) > 1000
     assert np.abs(doubled_areas(triangles.latents)).sum() / 2 == pytest.approx(36, rel=1e-12)
@@ -227,7 +228,7 @@ def test_pieces_cover_the_square_and_map_it_as_the_network_does():
 def test_three_lines_cut_a_square_into_seven():
     # Three units, each 0 on one line, in general position; a convex piece of k corners makes k - 2 triangles.
     kernel, bias = np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]]), np.array([0.0, 0.0, -0.5])
-    triangles = linear_triangles(Rectifiers(((kernel, bias), (np.eye(3)[:, :2] + 0.3, np.zeros(2))), 0.2), 1.0, 100)
+    triangles = linear_triangles(Rectifiers(((kernel, bias), (np.eye(3)[:, :2] + 0.3, np.zeros(2))), 0.2), (1.0,), 100)
     assert triangles is not None
     maps = np.round(np.einsum("nij,njk->nik", _edges(triangles.images), np.linalg.inv(_edges(triangles.latents))), 9)
     assert len(np.unique(maps.reshape(-1, 4), axis=0)) == 7
@@ -253,10 +254,10 @@ def test_pieces_and_grid_agree(prior: str, slope: float):
 def test_a_network_of_too_many_pieces_is_followed_by_a_grid():
     net = network(0, (16, 16))
     with_network = of_plane(STANDARD, applied(net), "normal", nodes=9, points=100, network=net)
-    pieces = linear_triangles(net, 6.0, 10**6)
+    pieces = linear_triangles(net, FRAMES, 10**6)
     assert pieces is not None
-    assert linear_triangles(net, 6.0, len(pieces.latents)) is not None
-    assert linear_triangles(net, 6.0, len(pieces.latents) - 1) is None
+    assert linear_triangles(net, FRAMES, len(pieces.latents)) is not None
+    assert linear_triangles(net, FRAMES, len(pieces.latents) - 1) is None
     assert with_network == of_plane(STANDARD, applied(net), "normal", nodes=9, points=100)
 
 

@@ -172,9 +172,11 @@ class SearchSweeper(Sweeper):
         return len(trials)
 
     def _value(self, folders: list[Path]) -> float:
-        """Return the mean of the metric over the runs of a trial; NaN where one of them failed."""
+        """Return the mean of the metric over the runs of a trial; NaN where one of them failed or withholds it."""
         runs = read_runs([str(folder) for folder in folders])
         missing = [run for run in runs if self.asked.metric not in run.last and not run.failed]
+        if any(f"{self.asked.metric}_error" in run.last for run in missing):
+            return math.nan
         if missing:
             known = ", ".join(missing[0].last)
             raise ConfigError(f"hydra.sweeper.metric: no run has '{self.asked.metric}' (they have {known}).")
