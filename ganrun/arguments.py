@@ -6,6 +6,10 @@ import argparse
 import contextlib
 import copy
 import io
+import os
+import re
+import shlex
+from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
 
@@ -26,7 +30,7 @@ class Arguments:
             if leaving.code == 0:
                 raise
             reason = complaint.getvalue().strip().splitlines()[-1].split("error: ")[-1]
-            raise ConfigError(f"{reason}. `--help` shows what is understood.") from None
+            raise ConfigError(f"{reason}.{_as_setting(words, reason)} `--help` shows what is understood.") from None
         self._require_sense()
 
     def _require_sense(self) -> None:
@@ -40,6 +44,10 @@ class Arguments:
         asked = [name for name in ONE if getattr(options, name)]
         if len(asked) > 1:
             raise ConfigError(f"{' and '.join(f'--{name}' for name in asked).replace('_', '-')} exclude each other.")
+        if options.config_name is not None and _is_path(options.config_name):
+            path = Path(os.path.expanduser(options.config_name))  # noqa: PTH111 (never raises)
+            right = shlex.join(["--config-dir", str(path.parent), "--config-name", path.name.removesuffix(".yaml")])
+            raise ConfigError(f"--config-name takes the name of a config, not the path of a file: write {right}.")
         if options.resolve and not options.cfg and not options.help:
             raise ConfigError("--resolve belongs to --cfg: --cfg job --resolve shows all values filled in.")
 
@@ -66,7 +74,29 @@ class Arguments:
         return not (self.only_shows or self.options.cfg or self.options.info)
 
     def value(self, key: str) -> str | None:
-        """Return what the last override of ``key`` says, or None where it is not set or null."""
-        said = [text.partition("=")[2] for text in self.overrides if text.partition("=")[0] == key]
+        """Return what the last override of ``key`` says, with or without +, or None where it is not set or null."""
+        said = [text.partition("=")[2] for text in self.overrides if text.partition("=")[0].lstrip("+") == key]
         word = said[-1].strip("'\"") if said else ""
         return None if word in ("", "null") else word
+
+
+def _is_path(name: str) -> bool:
+    """Whether ``name`` is that of a file: configs have names, and folders of their own only below conf/."""
+    return name.startswith(("/", "./", "../", "~")) or ("/" in name and os.path.isfile(name))  # noqa: PTH113 (as typed)
+
+
+def _as_setting(words: list[str], reason: str) -> str:
+    """Return `` Write steps=20.`` for a setting that was typed as an option of other programs, ``--steps 20``."""
+    stray = re.match(r"unrecognized arguments: (.+)", reason)
+    flag = re.match(r"argument (--[\w-]+)\S*: ignored explicit argument", reason)
+    for word, following in zip(words, [*words[1:], "--"], strict=True):
+        guilty = (stray and stray[1].startswith(word)) or (flag and word.startswith(f"{flag[1]}="))
+        typed, equals, value = word.lstrip("-").partition("=")
+        key = typed.replace("-", "_")
+        if not guilty or not re.fullmatch(r"[A-Za-z_][\w./]*", key):
+            continue
+        if not equals:
+            is_value = "=" not in following and (following[0:1] != "-" or re.fullmatch(r"-[\d.]\S*", following))
+            value = following if is_value else "VALUE"
+        return f" Settings have no dashes: write {shlex.quote(f'{key}={value}')}."
+    return ""

@@ -61,7 +61,7 @@ def _scalar(kind: type, value: Any, path: str) -> Any:
     raise ConfigError(f"{path} must be {wanted}, not {shown}.")
 
 
-def is_whole(value: Any) -> bool:
+def is_whole(value: Any) -> typing.TypeGuard[int | float]:
     """Whether ``value`` is a whole number, as 10000, 1e4 and 10.0 are."""
     return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and value.is_integer())
 

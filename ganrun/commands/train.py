@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganrun.arguments import Arguments
 from ganrun.config import Train, check, data_folder, to_dict
-from ganrun.errors import ConfigError, did_you_mean, tell
+from ganrun.errors import ConfigError, did_you_mean, shown, tell
 from ganrun.hydra_app import compose, hand_over, preflight, quoted
 from ganrun.rundir import (
     DEFAULTS,
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 Allow = tuple[str, ...] | None
 
+PLACES = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")  # which say where a run goes
+
 # What `-m` hands its jobs to, where nothing else is chosen.
 OWN = {"launcher": "population", "sweeper": "grid"}
 
@@ -54,7 +56,7 @@ def main(words: list[str]) -> int:
         arguments = _continue(arguments, resumed)
     options = arguments.options
     name = options.config_name or "train"
-    preflight(name, arguments, lambda node: _inspect(node, allow, fetch=resumed is None))
+    preflight(name, arguments, lambda node: _require_typed(_inspect(node, allow, fetch=resumed is None), resumed))
     if arguments.runs and resumed is None:
         given = arguments.value("hydra.run.dir") or arguments.value("hydra.sweep.dir")
         require_writable(given or "outputs")
@@ -106,9 +108,29 @@ def _continue(arguments: Arguments, resumed: str) -> Arguments:
     if arguments.runs:
         require_writable(str(folder))
         require_own(folder)
-    others = [text for text in arguments.overrides if text.partition("=")[0] != "resume"]
+    others = _beside_resume(arguments)
     where = quoted(str(folder))
     return arguments.replaced([f"resume={where}", f"hydra.run.dir={where}", *others], config_name=name)
+
+
+def _beside_resume(arguments: Arguments) -> list[str]:
+    """Return what is to change in the run or sweep that is resumed; it goes on where it lies, and nowhere else."""
+    keys = {text: text.partition("=")[0].lstrip("+~") for text in arguments.overrides}
+    for text, key in keys.items():
+        if key in PLACES:
+            raise ConfigError(f"resume goes on in the folder of the run or sweep itself: leave out {shown(text)}.")
+    return [text for text, key in keys.items() if key != "resume"]
+
+
+def _require_typed(config: Train, resumed: str | None) -> None:
+    """Refuse a ``resume`` that no command line asks for: the run that it names would not go on, a new one would begin.
+
+    Raises:
+        ConfigError: ``resume`` comes from a config file.
+    """
+    if resumed is None and config.resume is not None:
+        told = shown(config.resume)
+        raise ConfigError(f"resume={told} stands in a config, where it does nothing: type resume={told} after train.")
 
 
 def _offered(config: Train) -> str:
@@ -128,7 +150,7 @@ def _continue_sweep(sweep: Path, arguments: Arguments, allow: tuple[str, ...]) -
     options = arguments.options
     if options.config_name or options.config_dir or not arguments.runs:
         raise ConfigError("resume of a sweep takes settings only: leave out --cfg, --config-dir and the like.")
-    others = [text for text in arguments.overrides if text.partition("=")[0] != "resume"]
+    others = _beside_resume(arguments)
     runs = []
     for folder in runs_of(sweep):
         config = load_config(folder)
@@ -145,7 +167,7 @@ def _allowed(arguments: Arguments) -> tuple[tuple[str, ...], Arguments]:
     others = []
     for text in arguments.overrides:
         key, equals, value = text.partition("=")
-        if key == "resume.allow" and equals:
+        if key.lstrip("+") == "resume.allow" and equals:
             named = tuple(name.strip(" '\"") for name in value.strip().removeprefix("[").removesuffix("]").split(","))
         else:
             others.append(text)
@@ -189,6 +211,8 @@ def _job(node: DictConfig) -> int:
         config = check(OmegaConf.to_container(node, resolve=True))  # type: ignore[arg-type]
         if config.population.jobs:
             return _several(config.population.jobs, folder)
+        if config.resume is not None and Path(config.resume).resolve() != folder.resolve():
+            _require_typed(config, None)  # Hydra read other files than were checked
         require_own(folder, linked=HydraConfig.get().mode == RunMode.RUN)
         resume, typed = config.resume is not None or _is_requeued(folder), _keys(HydraConfig.get().overrides.task)
         return train(config, folder, resume=resume, varied=typed)

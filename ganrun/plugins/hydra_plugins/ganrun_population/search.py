@@ -21,23 +21,29 @@ from omegaconf import DictConfig, OmegaConf
 from ganrun.comparison.runs import LESS, read_runs
 from ganrun.errors import ConfigError, GanrunError, did_you_mean, tell
 from ganrun.rundir import numbered_runs, relative
+from ganrun.values import checked, is_whole
 
 WARM_UP = 0.25  # of a run, in which no trial is pruned
+COUNT = {"low": 1, "high": 1_000_000}
+WHOLE = {"trials": COUNT, "batch": COUNT, "seeds_per_trial": COUNT, "seed": {"low": 0, "high": 2**32 - 1}}
 DIRECTIONS = ("auto", "minimize", "maximize")
 
 
 @dataclass
 class SearchConf:
-    """What a search may be told, as ``hydra.sweeper.KEY=VALUE``."""
+    """What a search may be told, as ``hydra.sweeper.KEY=VALUE``.
+
+    Its whole numbers are checked by :data:`WHOLE`: Hydra itself takes 1e1 for none.
+    """
 
     _target_: str = "hydra_plugins.ganrun_population.search.SearchSweeper"
-    trials: int = 24  # settings tried in all
-    batch: int = 8  # of them at a time: one population
-    seeds_per_trial: int = 1  # runs of each, whose metric is averaged
+    trials: Any = 24  # settings tried in all
+    batch: Any = 8  # of them at a time: one population
+    seeds_per_trial: Any = 1  # runs of each, whose metric is averaged
     metric: str = "jsd/exact"
     direction: str = "auto"  # minimize, maximize, or auto: minimize divergences, maximize everything else
     prune: bool = True  # end trials early that are worse than the median of those before them
-    seed: int = 0  # of the search itself
+    seed: Any = 0  # of the search itself
     storage: str | None = None  # an SQLite file, to go on with a search; null: study.db in the sweep's directory
 
 
@@ -100,6 +106,8 @@ class SearchSweeper(Sweeper):
 
     def _search(self, arguments: list[str]) -> None:
         optuna = _optuna()
+        for name, rules in WHOLE.items():
+            setattr(self.asked, name, checked(int, getattr(self.asked, name), f"hydra.sweeper.{name}", rules))
         if self.asked.direction not in DIRECTIONS:
             listed, close = ", ".join(DIRECTIONS), did_you_mean(self.asked.direction, DIRECTIONS)
             raise ConfigError(f"hydra.sweeper.direction must be one of {listed}.{close}")
@@ -200,12 +208,13 @@ def _distribution(optuna: Any, one: Override) -> Any:
     sweep: Any = one.value()
     log = "log" in getattr(sweep, "tags", ())
     if isinstance(sweep, IntervalSweep):
-        whole = isinstance(sweep.start, int) and isinstance(sweep.end, int) and "int" in sweep.tags
-        kind = optuna.distributions.IntDistribution if whole else optuna.distributions.FloatDistribution
-        return kind(sweep.start, sweep.end, log=log)
-    if isinstance(sweep, RangeSweep) and isinstance(sweep.start, int) and isinstance(sweep.stop, int):
-        step = 1 if log else int(sweep.step)
-        return optuna.distributions.IntDistribution(sweep.start, sweep.stop - 1, step=step, log=log)
+        start, end = sweep.start, sweep.end
+        if "int" in sweep.tags and is_whole(start) and is_whole(end):
+            return optuna.distributions.IntDistribution(int(start), int(end), log=log)
+        return optuna.distributions.FloatDistribution(start, end, log=log)
+    if isinstance(sweep, RangeSweep) and is_whole(sweep.start) and is_whole(sweep.stop) and is_whole(sweep.step):
+        start, stop, step = int(sweep.start), int(sweep.stop), int(sweep.step)
+        return optuna.distributions.IntDistribution(start, stop - 1, step=1 if log else step, log=log)
     if isinstance(sweep, (ChoiceSweep, RangeSweep)):
         return optuna.distributions.CategoricalDistribution(list(one.sweep_string_iterator()))
     raise ConfigError(f"a search cannot vary {one.get_key_element()} by a pattern: list the values.")
