@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 
 from ganrun import __version__
-from ganrun.errors import ConfigError, did_you_mean, tell
+from ganrun.errors import ConfigError, GanrunError, did_you_mean, tell
 
 COMMANDS = {
     "train": "train a GAN; also continues one (resume=DIR) and sweeps (-m)",
@@ -46,10 +46,20 @@ def main(argv: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except Exception as error:
-        code = tell(error)
+        code = tell(_cause(error))
     if argv is None and code in (130, 143):
         _leave(int(code))
     sys.exit(code)
+
+
+def _cause(error: Exception) -> Exception:
+    """Return why ``error`` came about: what JAX raises where it has no device says nothing."""
+    if "jax" in sys.modules and not isinstance(error, GanrunError):
+        try:
+            importlib.import_module("ganrun.device").require_device()
+        except GanrunError as cause:
+            return cause
+    return error
 
 
 def _leave(code: int) -> None:

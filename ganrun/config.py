@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import tempfile
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -144,8 +145,8 @@ def check(given: Mapping[str, Any]) -> Train:
     )
     given = _spaced(given)
     plain = _build(Train, given, "", skip=(*GROUPS, "optimizer", "penalty"))
-    if plain.data_dir is not None:
-        plain = dataclasses.replace(plain, data_dir=str(_folder(plain.data_dir)))
+    # Not given, or empty as an exported variable may be: that is not the working directory.
+    plain = dataclasses.replace(plain, data_dir=str(_folder(plain.data_dir)) if plain.data_dir else None)
     return dataclasses.replace(plain, optimizer=optimizer, penalty=penalties, **groups)
 
 
@@ -179,9 +180,33 @@ def data_folder(config: Train) -> Path:
 
 
 def cache_folder() -> Path:
-    """Return the folder for compiled programs and downloads: ``$GANRUN_CACHE``, else ``~/.cache/ganrun``."""
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.environ.get("GANRUN_CACHE") or Path(home) / "ganrun").expanduser().resolve()
+    """Return the folder for compiled programs and downloads: ``$GANRUN_CACHE``, else ``~/.cache/ganrun``.
+
+    ``GANRUN_CACHE=off`` means no cache of programs, and is no folder. Who has no home has one in the system's
+    temporary folder.
+
+    Raises:
+        ConfigError: ``$GANRUN_CACHE`` begins with the home of nobody.
+    """
+    chosen = os.environ.get("GANRUN_CACHE")
+    if chosen and not cache_is_off():
+        return home_of(chosen).resolve()
+    if not has_home():
+        return Path(tempfile.gettempdir()) / f"ganrun-{os.getuid()}"
+    return (Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "ganrun").expanduser().resolve()
+
+
+def cache_is_off() -> bool:
+    """Return whether ``GANRUN_CACHE=off`` asks to compile every program again."""
+    return os.environ.get("GANRUN_CACHE", "").lower() == "off"
+
+
+def has_home() -> bool:
+    """Return whether there is a folder of the user's own for caches: not without ``$HOME`` and an entry in passwd."""
+    try:
+        return bool(os.environ.get("XDG_CACHE_HOME") or Path.home())
+    except RuntimeError:
+        return False
 
 
 def home_of(name: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import platform
@@ -9,9 +10,11 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ganrun import __version__
+from ganrun.config import home_of
 from ganrun.errors import ConfigError, GanrunError
 
 HELP = """ganrun doctor: check Python, JAX, devices, memory, the compilation cache, data folders and TensorBoard.
@@ -42,12 +45,30 @@ def main(words: list[str]) -> int:
         if key != "data_dir" or not value:
             raise ConfigError(f"doctor takes data_dir=FOLDER, not '{word}'.")
         data_dir = value
-    checks: list[Callable[[], list[Finding]]] = [_python, _jax, _memory, _cache, lambda: _data(data_dir), _tensorboard]
-    findings = [finding for check in checks for finding in check()]
+    if data_dir is not None:
+        home_of(data_dir)  # what is typed wrong is told before anything is looked for
+    checks: dict[str, Callable[[], list[Finding]]] = {
+        "Python": _python,
+        "JAX": _jax,
+        "memory": _memory,
+        "cache": _cache,
+        "data": partial(_data, data_dir),
+        "TensorBoard": _tensorboard,
+    }
+    findings = [finding for what, check in checks.items() for finding in _found(what, check)]
     signs = {"ok": "ok  ", "note": "note", "bad": "BAD "}
     for finding in findings:
         print(f"{signs[finding.state]}  {finding.what:12} {finding.text}")
     return int(any(finding.state == "bad" for finding in findings))
+
+
+def _found(what: str, check: Callable[[], list[Finding]]) -> list[Finding]:
+    """Return what ``check`` finds; that it failed is a finding too, and the report goes on."""
+    try:
+        return check()
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        return [Finding(what, "bad", reason)]
 
 
 def _python() -> list[Finding]:
@@ -66,6 +87,8 @@ def _jax() -> list[Finding]:
 
         devices = jax.devices()
         float(jnp.ones((8, 8)).sum())  # a device that is listed can still fail to compute
+    except GanrunError as error:
+        return [Finding("JAX", "bad", str(error))]
     except Exception as error:  # whatever JAX or its plugins raise, the report goes on
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return [Finding("JAX", "bad", f"{reason} (install again with: pip install -U jax)")]
@@ -79,7 +102,7 @@ def _jax() -> list[Finding]:
 
 
 def _memory() -> list[Finding]:
-    import jax
+    from ganrun import device
 
     found = []
     try:
@@ -87,25 +110,31 @@ def _memory() -> list[Finding]:
         found.append(Finding("memory", "ok", f"{_size(total)}, {os.cpu_count()} processors"))
     except (ValueError, OSError, AttributeError):
         found.append(Finding("memory", "note", "this system does not tell"))
-    try:
+    with contextlib.suppress(GanrunError):  # JAX has been reported above
+        device.require_flags()
+        device.require_device()
+        import jax
+
         for one in jax.devices():
             limit = (one.memory_stats() or {}).get("bytes_limit")
             if limit:
                 found.append(Finding("memory", "ok", f"{_size(limit)} on {one}"))
-    except RuntimeError:
-        pass  # JAX has been reported above
     return found
 
 
 def _cache() -> list[Finding]:
-    from ganrun.config import cache_folder
+    from ganrun import device
+    from ganrun.config import cache_folder, cache_is_off
 
-    if os.environ.get("GANRUN_CACHE") == "off":
+    if cache_is_off():
         return [Finding("cache", "note", "off ($GANRUN_CACHE): every run compiles again")]
-    folder = cache_folder() / "xla"
-    if not os.access(folder, os.W_OK):
-        text = f"{folder} cannot be written, so every run compiles again: set GANRUN_CACHE to a folder that can"
+    if (kept := device.programs_folder()) is None:
+        text = f"{cache_folder()} cannot be written, so every run compiles again: set GANRUN_CACHE to a folder that can"
         return [Finding("cache", "note", text)]
+    if not (
+        folder := Path(kept)
+    ).is_dir():  # JAX makes the one that its own variable names, or it is not of this machine
+        return [Finding("cache", "note", f"{kept} ($JAX_COMPILATION_CACHE_DIR): nothing in it yet")]
     sizes = [path.stat().st_size for path in folder.iterdir() if path.is_file()]
     return [Finding("cache", "ok", f"{folder}: {len(sizes)} compiled programs, {_size(sum(sizes))}")]
 
