@@ -25,7 +25,7 @@ from ganrun.divergence.side import Side, data_side
 from ganrun.game.method import Gan, Snapshot
 from ganrun.game.state import State, Tree
 from ganrun.metrics.likeness import Likeness
-from ganrun.metrics.modes import coverage
+from ganrun.metrics.modes import coverage, floor
 from ganrun.writers import pictures
 from ganrun.writers.densities import densities
 
@@ -124,8 +124,7 @@ class Observer:
             scale, offset = calibrate(shown.real_logits, shown.fake_logits)
             logits, label = scale * np.asarray(logits, np.float64) + offset, "D(x), calibrated"
         if self.density is not None and self.density.means.shape[0] > 1:
-            parts = (np.asarray(part) for part in (self.density.means, self.density.stds, self.density.weights))
-            seen.scalars |= coverage(shown.samples, *parts)
+            seen.scalars |= coverage(shown.samples, *self._modes()) | self._floor()
         seen.scalars |= self._likeness().of(shown.samples)
         title = f"step {look.step}"
         if self._due(self.picture_every, look.step):
@@ -143,6 +142,15 @@ class Observer:
         if probed:
             seen.scalars |= self.config.probe.measure(self.data, model, self.config.seed, look.step)
         return seen
+
+    def _modes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return means, standard deviations and weights of the density's components."""
+        assert self.density is not None
+        return np.asarray(self.density.means), np.asarray(self.density.stds), np.asarray(self.density.weights)
+
+    @functools.cache  # noqa: B019 (as long as the run)
+    def _floor(self) -> dict[str, float]:
+        return floor(self.samples, *self._modes())
 
     @functools.cache  # noqa: B019 (as long as the run)
     def _likeness(self) -> Likeness:

@@ -91,15 +91,21 @@ def table(given: dict[str, str], seeds: int) -> list[str]:
             found = [apart(f"pair={name}", f"method={method}", f"seed={seed}") for seed in range(seeds)]
             error = [one["estimate"] - true for one in found]
             column = {key: float(np.mean([one[key] for one in found])) for key in ("se", "seconds", "mib")}
-            covered = sum(one["lower"] <= true for one in found)
+            bounds = [one["lower"] for one in found]
             n = "endless" if method == "streaming" else str(FROZEN[d])
             lines.append(
                 f"| {name} | {true:.4f} | {method} | {n} "
                 f"| {np.mean(error):+.4f} ({min(error):+.4f} … {max(error):+.4f})"
-                f" | {column['se']:.4f} | {covered}/{seeds} | {column['seconds']:.1f} | {column['mib']:.0f} |"
+                f" | {column['se']:.4f} | {_covered(bounds, true)} | {column['seconds']:.1f} | {column['mib']:.0f} |"
             )
             print(lines[-1], file=sys.stderr, flush=True)
     return lines
+
+
+def _covered(bounds: list[float | None], true: float) -> str:
+    """Return how many of ``bounds`` lie below the true value; "none" for a method without."""
+    held = [bound <= true for bound in bounds if bound is not None]
+    return f"{sum(held)}/{len(held)}" if held else "none"
 
 
 def cover(shift: float, seed: int) -> dict[str, float]:

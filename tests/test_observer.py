@@ -256,6 +256,24 @@ def test_images_are_seen_as_a_grid_with_nothing_exact(compose_config):
     assert data.rows.shape == (360, 64) and model.draw(600, 0).shape == (600, 64)
 
 
+def test_whatever_judges_the_run_sees_held_out_data(compose_config, monkeypatch):
+    from ganrun import observer as module
+    from ganrun.game import method as game
+
+    config = compose_config(["dataset=digits", "architecture=mlp", "steps=20", "probe=off"])
+    watch = Observer(build(config), config)
+    data, given = watch.method.data, {}
+    held_out = np.asarray(data.held_out.flat)
+    assert held_out.shape != np.asarray(data.train.flat).shape
+    monkeypatch.setattr(game, "_snapshot", lambda *words: given.update(snapshot=words) or (None, None))
+    monkeypatch.setattr(module, "Likeness", lambda *words: given.update(likeness=words))
+    watch.look(None, 10)
+    watch._likeness()
+    assert given["snapshot"][2] is data.held_out
+    assert given["likeness"] == (data.train, data.held_out)
+    np.testing.assert_allclose(watch.data.rows, held_out / 127.5 - 1, atol=1e-6)
+
+
 # A look outlives the state
 
 

@@ -17,8 +17,9 @@ def estimate(real: np.ndarray, fake: np.ndarray, seed: int = 0) -> Estimate:
     H(mixture) - (H(real) + H(fake)) / 2 with the entropies of Kozachenko & Leonenko 1987, k = 5, the mixture being n
     of each. Constants cancel, and what is left is a mean of log ratios of distances. Neither an upper nor a lower
     bound: it is biased wherever the density changes within the distance to the fifth neighbour, more so the more
-    dimensions there are. The bias has either sign and is often larger than ``se``, so there is no ``lower``. Repeated
-    examples have no distance and are spread apart by about one part in 10^10.
+    dimensions there are. The bias has either sign and is often larger than ``se`` (itself about a fifth too small, for
+    neighbours share their neighbours), so there is no ``lower``. Repeated examples have no distance and are spread
+    apart by about one part in 10^10.
     """
     rng = np.random.default_rng(seed)
     n = min(len(real), len(fake))

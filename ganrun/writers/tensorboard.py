@@ -37,7 +37,7 @@ PLAINER = {
 }
 CHARTS = {
     "D(x) and D(G(z))": [*(f"^{name}$" for name in PLAINER.values()), r"^chart/one_half$"],
-    "Jensen-Shannon divergence (nats)": [r"^jsd/(online|exact|probe|probe_lower)$", r"^chart/log_2$"],
+    "Jensen-Shannon divergence (nats)": [r"^jsd/(online|exact|smoothed|probe|probe_lower)$", r"^chart/log_2$"],
 }
 ROTATE = 1 << 26  # bytes of a file, beyond which the next one begins
 STATUS = {

@@ -19,7 +19,7 @@ from ganrun.writers.tensorboard import CHARTS
 
 PROBED = {"jsd/probe", "jsd/probe_lower", "jsd/probe_se"}
 EXACT = {"jsd/exact", "jsd/exact_error", "kl/forward", "kl/reverse"}
-CHECKED = {"modes/covered", "modes/high_quality", "modes/kl"}
+CHECKED = {"modes/covered", "modes/high_quality", "modes/high_quality_data", "modes/kl", "modes/kl_data"}
 # After tiny, whose last words are log.pictures=1 and probe=off.
 FEW = ("steps=40", "log.every=10")
 PROBE = ("probe.budget=0.05",)

@@ -22,6 +22,7 @@ LOGGED = (f"steps={STEPS}", "log.every=10", "log.pictures=2", "checkpoint.steps=
 LOSSES = ("relativistic", "hinge")
 EXACT = {"data_missed", "jsd/exact", "jsd/exact_error", "kl/forward", "kl/reverse"}
 PICTURED = {"modes/covered", "modes/high_quality", "modes/kl", "samples/diversity"}
+PICTURED |= {"modes/high_quality_data", "modes/kl_data"}
 PICTURED |= {"D(x)/calibrated", "D(G(z))/calibrated"} | EXACT
 ALWAYS = {
     "critic/real",

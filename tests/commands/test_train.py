@@ -36,6 +36,8 @@ PICTURED = (
     "samples/diversity",
     "modes/high_quality",
     "modes/kl",
+    "modes/high_quality_data",
+    "modes/kl_data",
     "data_missed",
     "jsd/exact",
     "jsd/exact_error",

@@ -18,7 +18,7 @@ from ganrun.architectures.mlp import MlpGenerator
 from ganrun.datasets.synthetic import Ring, mixture
 from ganrun.divergence import plane_cover
 from ganrun.divergence.exact import of_densities
-from ganrun.divergence.plane import of_plane
+from ganrun.divergence.plane import _Queries, _variance, of_plane
 from ganrun.divergence.plane_cover import Strips, Triangles, doubled_areas, hits, inside, stretch
 from ganrun.divergence.plane_pieces import Rectifiers, linear_triangles, rectifiers
 
@@ -339,6 +339,24 @@ def test_the_error_is_that_of_many_trials():
     assert np.mean(np.abs(off) <= errors) >= 0.9
     assert errors.mean() < 6 * off.std()  # two standard errors, and less than three times that
     assert abs(off.mean()) < 3 * off.std() / 40**0.5 + truth.error
+
+
+@pytest.mark.parametrize("lost", [0.0, 0.25])
+def test_the_error_is_two_standard_errors_and_what_is_lost(lost: float):
+    side, spread = 80, 0.3
+    noise = spread * np.random.default_rng(0).standard_normal((2, side**2))
+    queries = _Queries.of(STANDARD, "uniform", side**2, np.random.default_rng(1))
+    found = queries.summary([noise[0], noise[1]], [noise[0], noise[1]], lost=lost, flat=0.0)
+    # Half of each of two independent means of n scores, and a point's worth of what was not met.
+    wanted = 2 * np.sqrt(2 * 0.25 * spread**2 / side**2) + LOG_2 / side**2 + lost
+    assert found.error == pytest.approx(wanted, rel=0.04)
+
+
+def test_scores_that_change_evenly_are_averaged_better_than_by_chance():
+    # Within a cell of width h a slope has the variance (slope h)^2 / 12; what neighbours tell is none of it.
+    side = 50
+    x = (np.arange(side) + np.random.default_rng(0).random((side, side))) / side
+    assert _variance(x.ravel()) == pytest.approx(1 / side**2 / 12 / side**2, rel=0.1)
 
 
 def test_a_seed_decides_everything():

@@ -58,3 +58,17 @@ def test_of_a_density_there_is_no_training_set() -> None:
 def test_of_a_single_point_nothing_is_said() -> None:
     density = Mixture(means=jnp.zeros((1, 1)), stds=jnp.full(1, 1e-9), weights=jnp.ones(1))
     assert Likeness(density, density).of(np.ones((64, 1))) == {}
+
+
+def test_three_images_by_hand() -> None:
+    """Medians, not means: one image of three is far off on either side."""
+    train = pixels(np.zeros((1, 16), np.uint8))
+    held_out = pixels(np.repeat(np.array([[51], [51], [255]], np.uint8), 16, axis=1))
+    samples = np.repeat(np.array([[-0.8], [-0.8], [1.0]], np.float32), 16, axis=1).reshape(-1, 4, 4, 1)
+    # In [-1, 1] a byte is 2/255; an even image that differs by g is 4 g away. From the one training image the
+    # held-out ones are at 1.6, 1.6 and 8, the samples at 0.8, 0.8 and 8; between two images there are 0, 6.4 and 6.4
+    # among the held-out ones and 0, 7.2 and 7.2 among the samples.
+    assert Likeness(train, held_out).of(samples) == {
+        "samples/nearest_training": pytest.approx(0.8 / 1.6, rel=1e-5),
+        "samples/diversity": pytest.approx(7.2 / 6.4, rel=1e-5),
+    }

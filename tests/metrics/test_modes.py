@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganrun.datasets.synthetic import Ring
-from ganrun.metrics.modes import coverage, mode_kl
+from ganrun.metrics import modes
+from ganrun.metrics.modes import assigned, coverage, floor, mode_kl
 
 CENTRES = np.array([[0.0, 0.0], [10.0, 0.0]])
 STDS = np.array([1.0, 0.5])
@@ -38,11 +39,85 @@ def test_each_mode_has_its_own_width():
     assert found == {"modes/covered": 1.0, "modes/high_quality": 0.5, "modes/kl": pytest.approx(math.log(2))}
 
 
+# A wide component with a narrow one on its flank.
+UNEVEN = np.array([[0.0, 0.0], [2.5, 0.0]]), np.array([1.0, 0.25]), np.array([0.8, 0.2])
+APART = np.array([[-9.0], [9.0]]), np.array([0.7, 2.0]), np.array([0.6, 0.4])
+
+
+def test_a_sample_belongs_to_its_likeliest_component_and_not_to_the_nearest():
+    # (1.5, 0) is 1 = 4 widths from the narrow centre, 1.5 = 1.5 widths from the wide one, and nearer to the narrow one:
+    # log .8 - 1.125 against log .2 + 2 log 4 - 8. At (2, 0) it is log .8 - 2 against log .2 + 2 log 4 - 2.
+    component, distance = assigned(np.array([[1.5, 0.0], [2.0, 0.0]]), *UNEVEN)
+    assert component.tolist() == [0, 1]
+    assert distance.tolist() == [1.5, 2.0]
+
+
+def test_weights_decide_between_components_of_one_width():
+    # Half-way between, the heavier one; a little beyond, as far as r^2 / 2 outweighs log 3.
+    parts = np.array([[0.0], [2.0]]), np.ones(2), np.array([0.75, 0.25])
+    border = 1 + np.log(3) / 2
+    component, _ = assigned(np.array([[1.0], [border - 1e-6], [border + 1e-6]]), *parts)
+    assert component.tolist() == [0, 0, 1]
+
+
+def test_in_the_plane_a_width_counts_twice():
+    # At the common centre of two equally heavy ones the narrow one is denser, by its width squared.
+    parts = np.zeros((2, 2)), np.array([1.0, 0.5]), np.array([0.79, 0.21])
+    assert assigned(np.zeros((1, 2)), *parts)[0].tolist() == [1]  # 0.21 / 0.25 = 0.84
+    assert assigned(np.zeros((1, 2)), *parts[:2], np.array([0.81, 0.19]))[0].tolist() == [0]  # 0.19 / 0.25 = 0.76
+
+
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 1000), dim=st.integers(1, 2), count=st.integers(1, 6))
+def test_components_that_are_alike_take_what_is_nearest(seed, dim, count):
+    rng = np.random.default_rng(seed)
+    means, samples = rng.normal(size=(count, dim)), rng.normal(size=(50, dim)) * 3
+    component, distance = assigned(samples, means, np.full(count, 0.5), np.full(count, 1 / count))
+    apart = np.sqrt(((samples[:, None] - means) ** 2).sum(axis=-1))
+    assert component.tolist() == apart.argmin(axis=1).tolist()
+    np.testing.assert_allclose(distance, apart.min(axis=1) / 0.5)
+
+
+def test_blocks_change_nothing(monkeypatch):
+    rng = np.random.default_rng(0)
+    samples = rng.normal(size=(25, 2))
+    whole = assigned(samples, *UNEVEN)
+    monkeypatch.setattr(modes, "BLOCK", 6)
+    np.testing.assert_array_equal(np.stack(whole), np.stack(assigned(samples, *UNEVEN)))
+
+
+@pytest.mark.parametrize(("parts", "quality"), [(UNEVEN, 1 - np.exp(-4.5)), (APART, 0.9973)])
+def test_data_of_unequal_widths_score_as_any_data(parts, quality):
+    seen = floor(100_000, *parts)
+    assert set(seen) == {"modes/high_quality_data", "modes/kl_data"}
+    # The nearest centre gave 0.920 and 0.0021 on the first.
+    assert seen["modes/high_quality_data"] == pytest.approx(quality, abs=3e-3)
+    assert 0 <= seen["modes/kl_data"] < 5e-4
+    assert floor(100_000, *parts) == seen
+
+
+def test_the_floor_is_that_of_as_many_examples():
+    # Eight modes among n examples: (8 - 1) / 2n is what chance alone leaves of the KL, on average.
+    ring = Ring(modes=8).density()
+    parts = tuple(np.asarray(part, float) for part in (ring.means, ring.stds, ring.weights))
+    small, large = floor(200, *parts), floor(20_000, *parts)
+    assert 7 / 400 / 6 < small["modes/kl_data"] < 7 / 400 * 3
+    assert large["modes/kl_data"] < 7 / 40_000 * 4
+    assert large["modes/high_quality_data"] == pytest.approx(1 - np.exp(-4.5), abs=4e-3)
+
+
 def test_a_few_strays_do_not_cover_a_mode():
     # Half of the samples belong at each: a fifth of that is 10 of 100.
     nine, ten = ([[0.0, 0.0]] * (100 - n) + [[10.0, 0.0]] * n for n in (9, 10))
     assert cover(nine)["modes/covered"] == 1.0
     assert cover(ten)["modes/covered"] == 2.0
+
+
+def test_covered_is_a_share_of_all_samples_and_not_of_the_good_ones():
+    # Of 100 samples 9 are good at the second mode; half of the others are astray, so of the good ones they are a sixth.
+    found = cover([[0.0, 0.0]] * 45 + [[10.0, 0.0]] * 9 + [[100.0, 100.0]] * 46)
+    assert found["modes/high_quality"] == 0.54
+    assert found["modes/covered"] == 1.0
 
 
 def test_a_light_mode_needs_fewer_samples():
