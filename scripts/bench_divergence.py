@@ -108,7 +108,7 @@ def _covered(bounds: list[float | None], true: float) -> str:
     return f"{sum(held)}/{len(held)}" if held else "none"
 
 
-def cover(shift: float, seed: int) -> dict[str, float]:
+def cover(shift: float, seed: int) -> dict[str, Any]:
     """Estimate N(0, 1) against N(shift, 1) from a thousand examples a side, and score the same classifiers afresh."""
     rng = np.random.default_rng([seed, 7])
     real, fake = rng.standard_normal((SIDE, 1)), rng.standard_normal((SIDE, 1)) + shift
