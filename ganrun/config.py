@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ganrun.errors import ConfigError, did_you_mean, shown
+from ganrun.metrics.spec import better
 from ganrun.registry import choice, lookup, misplaced, number
 from ganrun.values import checked, is_whole
 
@@ -77,7 +78,12 @@ class Checkpoint:
     steps: int = number(0, low=0)
     keep: int = number(2, low=1, high=10_000)
     best: str | None = None
-    best_is: str = choice("lowest", ("lowest", "highest"))
+    best_is: str | None = choice(None, ("lowest", "highest"))
+
+    def rating(self, value: float) -> float:
+        """Return what a ``value`` of the metric ``best`` is worth: the lower, the better."""
+        highest = self.best_is == "highest" or (self.best_is is None and better(self.best or "") == "higher")
+        return -value if highest else value
 
 
 @dataclasses.dataclass(frozen=True)

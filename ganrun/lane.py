@@ -187,7 +187,7 @@ class Lane:
         if value is None:
             self.checkpoints.ratings.pop(step, None)
         else:
-            self.checkpoints.ratings[step] = -value if asked.best_is == "highest" else value
+            self.checkpoints.ratings[step] = asked.rating(value)
 
     def save(self, step: int, state: State, hurried: Callable[[], bool] = lambda: False) -> None:
         """Save the state as it is after ``step``, with how far the growing files have come.

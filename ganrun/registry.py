@@ -88,8 +88,8 @@ def number(
     return _field(default, metadata | {"most": most, "traced": traced})
 
 
-def choice(default: str, allowed: Sequence[str]) -> Any:
-    """A text field that takes one of ``allowed``."""
+def choice(default: str | None, allowed: Sequence[str]) -> Any:
+    """A text field that takes one of ``allowed``, or null where that is the default."""
     return _field(default, {"choices": tuple(allowed)})
 
 

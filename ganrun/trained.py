@@ -60,5 +60,4 @@ def best_step(folder: Path, config: Train, steps: list[int]) -> int:
     found = {step: values[step] for step in steps if step in values}
     if not found:
         raise GanrunError(f"{relative(folder)} has no checkpoint of which {asked.best} is known.")
-    sign = -1 if asked.best_is == "highest" else 1
-    return min(found, key=lambda step: (sign * found[step], -step))
+    return min(found, key=lambda step: (asked.rating(found[step]), -step))

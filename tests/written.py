@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from ganrun.checkpoints import Checkpoints, flatten
+from ganrun.metrics.logged import logged
+from ganrun.metrics.spec import spec_of
 from ganrun.run import build
 from ganrun.rundir import load_config
 
@@ -33,3 +35,14 @@ def assert_same_bits(run: Path, reference: Path) -> None:
 
 def summary(run: Path) -> dict[str, Any]:
     return json.loads((run / "summary.json").read_text())
+
+
+def assert_logs_what_was_foretold(run: Path) -> None:
+    """``run`` has logged the tags that its config says it does, and no others; of classes those seen."""
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    seen, foretold = {tag for row in rows for tag in row} - {"step"}, logged(load_config(run))
+    assert len(foretold) == len(set(foretold))
+    few = {tag for tag in foretold if "/class_" in tag}
+    assert seen - few == set(foretold) - few
+    assert bool(few & seen) == bool(few)
+    assert [tag for tag in foretold if spec_of(tag) is None] == []

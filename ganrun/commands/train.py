@@ -83,9 +83,11 @@ def _inspect(node: dict[str, Any], allow: Allow = None, fetch: bool = True) -> T
     """
     config = check(node)
     from ganrun.game.rules import game_of
+    from ganrun.metrics.logged import require_best
 
     game_of(config, config.dataset.shape)
     config.probe.check(config.dataset)
+    require_best(config)
     if hasattr(config.dataset, "examples") and config.batch_size > config.dataset.examples:
         examples = config.dataset.examples
         raise ConfigError(f"batch_size must be at most {examples}, the examples of {config.dataset.name}.")

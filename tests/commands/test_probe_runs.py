@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from written import assert_logs_what_was_foretold
 
 from ganrun.divergence import stack
 from ganrun.rundir import load_config
@@ -74,6 +75,11 @@ def test_the_divergences_are_logged_at_their_steps(ring):
             assert row["jsd/probe_se"] >= 0 and row["probe/seconds"] > 0
             assert row["jsd/probe"] == pytest.approx(row["jsd/exact"], abs=0.1)
     assert "NaN" not in (ring / "metrics.jsonl").read_text()
+
+
+def test_what_a_run_logs_is_known_from_its_config(ring, line):
+    for run in (ring, line):
+        assert_logs_what_was_foretold(run)
 
 
 def test_tensorboard_gets_them_as_scalars(ring):
@@ -220,6 +226,7 @@ def test_a_critic_is_probed_too(loss, inside, tiny, only_run, rows, lean, tmp_pa
     last = rows(only_run(tmp_path))[-1]
     assert PROBED | EXACT | {"D(x)/calibrated", "w1"} <= set(last) and "jsd/online" not in last
     assert last["jsd/probe_lower"] <= last["jsd/probe"]
+    assert_logs_what_was_foretold(only_run(tmp_path))
     assert (only_run(tmp_path) / "samples/00000010_densities.png").stat().st_size > 1000
 
 
@@ -230,6 +237,7 @@ def test_images_are_probed_with_the_stack(inside, tiny_dcgan, only_run, rows, tm
     last = rows(only_run(tmp_path))[-1]
     assert set(last) >= PROBED and not EXACT & set(last)
     assert last["jsd/probe"] > 0.3  # after five steps
+    assert_logs_what_was_foretold(only_run(tmp_path))
     assert sorted(path.name for path in (only_run(tmp_path) / "samples").iterdir()) == ["00000000.png", "00000005.png"]
     assert events_of(only_run(tmp_path)).Tags()["images"] == ["samples"]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from written import assert_logs_what_was_foretold
 
 
 @pytest.fixture(scope="module")
@@ -236,9 +237,10 @@ def test_an_encoder_reconstructs_and_says_how_well(inside, tiny, tmp_path):
     assert done.returncode == 0 and (tmp_path / "x.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_a_class_conditional_run_draws_the_class_that_is_asked_for(inside, tiny, draw, tmp_path):
+def test_a_class_conditional_run_draws_the_class_that_is_asked_for(inside, tiny, draw, only_run, tmp_path):
     done = inside("train", *tiny, "steps=20", "log.every=20", "conditional=true", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert_logs_what_was_foretold(only_run(tmp_path))
     one, other = (np.load(draw(tmp_path, f"{i}.npy", "n=5", f"label={i}")) for i in (0, 7))
     assert one.shape == other.shape == (5, 2) and (one != other).all()  # of the same noise
     truncated = np.load(draw(tmp_path, "t.npy", "n=5", "label=7", "mode=truncate", "truncation=50"))

@@ -84,7 +84,10 @@ def test_a_search_goes_on_where_it_was(found, inside, tiny) -> None:
     ("words", "message"),
     [
         (("hydra.sweeper.direction=down",), "hydra.sweeper.direction must be one of auto, minimize, maximize."),
-        (("hydra.sweeper.trials=2", "hydra.sweeper.metric=jsd/exakt"), "hydra.sweeper.metric: no run has 'jsd/exakt'"),
+        (("hydra.sweeper.metric=jsd/exakt",), "Did you mean 'jsd/exact'?"),
+        (("hydra.sweeper.metric=jsd/probe",), "hydra.sweeper.metric: this run does not log 'jsd/probe': probe=off"),
+        (("dataset=mixture1d,gaussian", "hydra.sweeper.metric=modes/kl"), "dataset=gaussian is no mixture"),
+        (("hydra.sweeper.metric='D(x)'",), "add hydra.sweeper.direction=minimize or hydra.sweeper.direction=maximize."),
     ],
 )
 def test_a_wrong_search_is_told_in_a_line(words, message, inside, tiny, tmp_path) -> None:
@@ -92,6 +95,23 @@ def test_a_wrong_search_is_told_in_a_line(words, message, inside, tiny, tmp_path
     done = inside("train", "-m", *tiny, *SMALL, *SEARCH, *words, cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "found").exists()  # no run has begun
+
+
+@pytest.mark.parametrize(
+    ("metric", "direction", "found"),
+    [
+        ("jsd/exact", "auto", "minimize"),
+        ("modes/kl", "auto", "minimize"),
+        ("modes/covered", "auto", "maximize"),
+        ("modes/covered", "minimize", "minimize"),
+        ("D(x)", "maximize", "maximize"),
+    ],
+)
+def test_a_search_goes_where_its_metric_improves_or_where_it_is_told(metric, direction, found) -> None:
+    from hydra_plugins.ganrun_population.search import SearchSweeper
+
+    assert SearchSweeper(metric=metric, direction=direction)._direction() == found
 
 
 @pytest.mark.parametrize(

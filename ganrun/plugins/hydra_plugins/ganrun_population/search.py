@@ -5,6 +5,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,14 @@ from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from hydra_plugins.ganrun_population.launcher import PopulationLauncher
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
-from ganrun.comparison.runs import LESS, read_runs
+from ganrun.comparison.runs import read_runs
+from ganrun.composing import Composer, jobs
+from ganrun.config import check
 from ganrun.errors import ConfigError, GanrunError, did_you_mean, tell
+from ganrun.hydra_app import groups
+from ganrun.metrics.spec import better, spec_of
 from ganrun.rundir import numbered_runs, relative
 from ganrun.values import checked, is_whole
 
@@ -27,6 +32,7 @@ WARM_UP = 0.25  # of a run, in which no trial is pruned
 COUNT = {"low": 1, "high": 1_000_000}
 WHOLE = {"trials": COUNT, "batch": COUNT, "seeds_per_trial": COUNT, "seed": {"low": 0, "high": 2**32 - 1}}
 DIRECTIONS = ("auto", "minimize", "maximize")
+DIRECTION_OF = {"lower": "minimize", "higher": "maximize"}
 
 
 @dataclass
@@ -41,7 +47,7 @@ class SearchConf:
     batch: Any = 8  # of them at a time: one population
     seeds_per_trial: Any = 1  # runs of each, whose metric is averaged
     metric: str = "jsd/exact"
-    direction: str = "auto"  # minimize, maximize, or auto: minimize divergences, maximize everything else
+    direction: str = "auto"  # minimize, maximize, or auto: the direction in which the metric improves
     prune: bool = True  # end trials early that are worse than the median of those before them
     seed: Any = 0  # of the search itself
     storage: str | None = None  # an SQLite file, to go on with a search; null: study.db in the sweep's directory
@@ -108,19 +114,18 @@ class SearchSweeper(Sweeper):
         optuna = _optuna()
         for name, rules in WHOLE.items():
             setattr(self.asked, name, checked(int, getattr(self.asked, name), f"hydra.sweeper.{name}", rules))
-        if self.asked.direction not in DIRECTIONS:
-            listed, close = ", ".join(DIRECTIONS), did_you_mean(self.asked.direction, DIRECTIONS)
-            raise ConfigError(f"hydra.sweeper.direction must be one of {listed}.{close}")
+        direction = self._direction()
         parsed = OverridesParser.create(config_loader=self.context.config_loader).parse_overrides(arguments)
         space = {one.get_key_element(): _distribution(optuna, one) for one in parsed if one.is_sweep_override()}
         if not space:
             raise ConfigError("a search needs a setting to vary: KEY='interval(1e-5,1e-2)' or KEY=a,b,c.")
+        self._require_metric(arguments)
         fixed = [str(one.input_line) for one in parsed if not one.is_sweep_override() and one.key_or_group != "seed"]
         self.first_seed = next((int(one.value()) for one in parsed if one.key_or_group == "seed"), 0)  # type: ignore[arg-type]
         folder = self.folder
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")
-        study = self._study(optuna, folder)
+        study = self._study(optuna, folder, direction)
         for trial in study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # of a search that was killed
         ended = [optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED]
@@ -139,14 +144,44 @@ class SearchSweeper(Sweeper):
         early = f" ({pruned} of them pruned)" if pruned else ""
         print(f"best of {done} trials{early}: {self.asked.metric} {best.value:.4g} with {settings} (study: {folder})")
 
-    def _study(self, optuna: Any, folder: Path) -> Any:
+    def _direction(self) -> str:
+        """Return whether the metric is to fall or to rise: as asked for, or as the metric improves."""
+        if self.asked.direction not in DIRECTIONS:
+            listed, close = ", ".join(DIRECTIONS), did_you_mean(self.asked.direction, DIRECTIONS)
+            raise ConfigError(f"hydra.sweeper.direction must be one of {listed}.{close}")
+        if self.asked.direction != "auto":
+            return self.asked.direction
+        improves = better(self.asked.metric)
+        if improves is None and spec_of(self.asked.metric) is not None:
+            raise ConfigError(
+                f"hydra.sweeper.metric: neither lower nor higher {self.asked.metric} is better by itself: "
+                "add hydra.sweeper.direction=minimize or hydra.sweeper.direction=maximize."
+            )
+        return DIRECTION_OF.get(improves or "", "minimize")
+
+    def _require_metric(self, arguments: list[str]) -> None:
+        """Refuse a metric that some job of the search would not log, before any of them begins."""
+        from ganrun.metrics.logged import require_logged  # which needs JAX: every command imports this module
+
+        assert self.config is not None
+        whole = Composer(partial(self.context.config_loader.load_sweep_config, self.config), groups())
+        for overrides in jobs(arguments):
+            config = whole(overrides)
+            with open_dict(config):
+                config.pop("hydra", None)
+            require_logged(
+                self.asked.metric,
+                check(OmegaConf.to_container(config, resolve=True)),  # type: ignore[arg-type]
+                "hydra.sweeper.metric",
+            )
+
+    def _study(self, optuna: Any, folder: Path, direction: str) -> Any:
         path = Path(self.asked.storage or folder / "study.db").expanduser().resolve()
-        known = {"auto": "minimize" if self.asked.metric.startswith(LESS) else "maximize"}
         return optuna.create_study(
             storage=f"sqlite:///{path}",
             study_name="ganrun",
             load_if_exists=True,
-            direction=known.get(self.asked.direction, self.asked.direction),
+            direction=direction,
             # Trials of one batch do not know of each other: the constant liar spreads them.
             sampler=optuna.samplers.TPESampler(seed=self.asked.seed, constant_liar=True),
             # A game needs a while before its numbers say anything.
