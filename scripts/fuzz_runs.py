@@ -173,7 +173,8 @@ class Metrics(Files):
             (folder / "summary.json").write_bytes(mutated(summary, rng) if rng.random() < 0.5 else summary)
 
     def give(self) -> None:
-        from ganrun.comparison.runs import chosen_metrics, group, read_runs
+        from ganrun.comparison.groups import group
+        from ganrun.comparison.runs import chosen_metrics, read_runs
         from ganrun.comparison.table import as_csv, as_json, as_markdown, as_text, compare
         from ganrun.rundir import completed
         from ganrun.sweep import reason
@@ -182,7 +183,7 @@ class Metrics(Files):
         reason(self.place / "0")
         runs = read_runs([str(self.place / "0"), str(self.place / "1")])
         metrics = chosen_metrics([], runs)
-        found = compare(group(runs), metrics)
+        found = compare(group(runs, metrics), metrics)
         told = (as_text(found, 80), as_csv(found), as_json(found), as_markdown(found))
         if any("\x1b" in text for text in told):
             raise AssertionError("a table speaks to the terminal")

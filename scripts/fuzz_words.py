@@ -48,7 +48,7 @@ KEYS = {
         "key",
         "starts",
     ),
-    "compare": ("paths", "metrics", "level", "interval", "correction", "format", "out", "picture"),
+    "compare": ("paths", "metrics", "level", "interval", "correction", "unfinished", "format", "out", "picture"),
     "jsd": ("a", "b", "method", "key", "key_b", "n", "seed", "budget", "floor", "format", "average", "data_dir"),
     "list": (),
     "train": (),

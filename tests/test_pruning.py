@@ -10,7 +10,8 @@ import pytest
 from hydra_plugins.ganrun_population.search import Pruner
 from written import summary
 
-from ganrun.comparison.runs import group, read_runs
+from ganrun.comparison.groups import group
+from ganrun.comparison.runs import read_runs
 from ganrun.comparison.table import as_csv, compare, heads
 from ganrun.game import lanes
 from ganrun.population import train_all

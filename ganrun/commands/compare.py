@@ -29,6 +29,7 @@ class Compare:
     level: float = number(0.95, above=0.0, below=1.0)
     interval: str = choice("student", ("student", "bootstrap"))
     correction: str = choice("holm", ("holm", "bonferroni", "none"))
+    unfinished: bool = False
     format: str = choice("text", FORMATS)
     out: str | None = None
     picture: str | None = None
@@ -100,7 +101,8 @@ def _job(node: DictConfig) -> int:
 
 def _compare(asked: Compare) -> None:
     from ganrun.comparison.curves import curves
-    from ganrun.comparison.runs import chosen_metrics, group, read_runs
+    from ganrun.comparison.groups import group
+    from ganrun.comparison.runs import chosen_metrics, read_runs
     from ganrun.comparison.table import as_csv, as_json, as_markdown, as_text, compare
     from ganrun.writers.console import Terminal
 
@@ -108,11 +110,12 @@ def _compare(asked: Compare) -> None:
     metrics = chosen_metrics(list(asked.metrics), runs)
     if not metrics:
         raise ConfigError("no run has come far enough to be compared.")
-    found = compare(group(runs), metrics, asked.level, asked.interval, asked.correction)
+    groups = group(runs, metrics, asked.unfinished)
+    found = compare(groups, metrics, asked.level, asked.interval, asked.correction)
     written = {"markdown": as_markdown, "csv": as_csv, "json": as_json}
     try:
         if asked.picture is not None:
-            Path(asked.picture).expanduser().write_bytes(curves(found.groups, metrics, asked.level))
+            Path(asked.picture).expanduser().write_bytes(curves(found.groups, metrics, asked.level, asked.interval))
         if asked.out is not None:
             make = written.get(asked.format, as_markdown)
             Path(asked.out).expanduser().write_text(make(found), encoding="utf-8")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from statistics import fmean as mean
 
 import numpy as np
 from matplotlib import rc_context
@@ -10,31 +12,59 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ganrun.comparison.runs import Group
-from ganrun.comparison.statistics import mean_interval
+from ganrun.comparison.groups import Group
+from ganrun.comparison.statistics import intervals
 from ganrun.writers.pictures import to_png
 
 COLUMNS = 3
 LETTERS = 50  # of a legend beneath one panel
 DECADES = 100  # between the lowest and the highest mean: too much for a plain axis
+BAND_STEPS = 400  # at which the band of a curve is computed: a panel has no more pixels
+AT_ONCE = 100  # of them in one call: the bootstrap keeps all its resamples
 NAMED = 10  # groups that a legend can name
 
 
-def curves(groups: list[Group], metrics: list[str], level: float = 0.95) -> bytes:
-    """Return a PNG with a panel for each of ``metrics`` and a curve for each of ``groups``."""
+def curves(groups: list[Group], metrics: list[str], level: float = 0.95, interval: str = "student") -> bytes:
+    """Return a PNG with a panel for each of ``metrics`` and a curve for each of ``groups``, over the runs that count.
+
+    Args:
+        groups: to be drawn, a curve each.
+        metrics: tags, a panel each.
+        level: of the intervals around the means.
+        interval: how those are had: student or bootstrap.
+    """
     columns = min(COLUMNS, len(metrics))
     rows = math.ceil(len(metrics) / columns)
     figure = Figure(figsize=(4.5 * columns, 3.2 * rows + 0.6), dpi=110, layout="constrained")
     with rc_context({"text.parse_math": False}):  # a tag or a setting that holds a $ is no formula
-        _draw(figure, groups, metrics, level, rows, columns)
+        _draw(figure, groups, metrics, Band(level, interval), rows, columns)
     return to_png(figure)
 
 
-def _draw(figure: Figure, groups: list[Group], metrics: list[str], level: float, rows: int, columns: int) -> None:
+@dataclass(frozen=True)
+class Band:
+    """The intervals around the means of a curve."""
+
+    level: float
+    interval: str
+
+    def ends(self, samples: list[list[float]]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the lower and the upper ends of the intervals of ``samples``; NaN where there are none."""
+        low, high = np.full((2, len(samples)), math.nan)
+        for n in {len(values) for values in samples}:
+            same = [i for i, values in enumerate(samples) if len(values) == n]
+            for start in range(0, len(same), AT_ONCE):
+                part = same[start : start + AT_ONCE]
+                table = np.array([samples[i] for i in part]).T
+                low[part], high[part] = intervals(table, self.level, self.interval)
+        return low, high
+
+
+def _draw(figure: Figure, groups: list[Group], metrics: list[str], band: Band, rows: int, columns: int) -> None:
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, tag in zip(panels, metrics, strict=False):
         for one in groups:
-            _curve(axes, one, tag, level)
+            _curve(axes, one, tag, band)
         axes.set(xlabel="step", title=tag)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         means = np.concatenate([line.get_ydata() for line in axes.lines])  # type: ignore[arg-type]
@@ -49,16 +79,14 @@ def _draw(figure: Figure, groups: list[Group], metrics: list[str], level: float,
         figure.legend(handles, labels, loc="outside lower center", frameon=False, ncols=beside)
 
 
-def _curve(axes: Axes, one: Group, tag: str, level: float) -> None:
+def _curve(axes: Axes, one: Group, tag: str, band: Band) -> None:
     found: dict[int, list[float]] = {}
-    for run in one.runs:
-        if run.failed:
-            continue
+    for run in one.counted:
         for step, value in zip(*run.curve(tag), strict=True):
             if math.isfinite(value):
                 found.setdefault(step, []).append(value)
     steps = sorted(found)
-    cells = [mean_interval(np.array(found[step]), level) for step in steps]
-    (line,) = axes.plot(steps, [cell.value for cell in cells], label=one.label, linewidth=1.4)
-    low, high = ([getattr(cell, end) for cell in cells] for end in ("low", "high"))
+    (line,) = axes.plot(steps, [mean(found[step]) for step in steps], label=one.label, linewidth=1.4)
+    steps = steps[:: max(1, len(steps) // BAND_STEPS)]
+    low, high = band.ends([found[step] for step in steps])
     axes.fill_between(steps, low, high, color=line.get_color(), alpha=0.18, linewidth=0)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ganrun.comparison.curves import curves
-from ganrun.comparison.runs import chosen_metrics, group, read_runs
+from ganrun.comparison.groups import group
+from ganrun.comparison.runs import chosen_metrics, read_runs
 from ganrun.comparison.table import as_markdown, as_text, compare
 from ganrun.rundir import relative, write_atomically
 
@@ -20,7 +21,7 @@ def report(runs: Sequence[Path], folder: Path, metrics: Sequence[str] = ()) -> s
     metrics = chosen_metrics(list(metrics), found)
     if not metrics:
         return "no run has come far enough to be compared"
-    table = compare(group(found), metrics)
+    table = compare(group(found, metrics), metrics)
     write_atomically(folder / "comparison.md", as_markdown(table))
     (folder / "comparison.png").write_bytes(curves(table.groups, metrics))
     return f"{as_text(table)}also in {relative(folder)}: comparison.md, comparison.png (curves)"

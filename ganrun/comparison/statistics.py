@@ -1,20 +1,32 @@
-"""Means over few runs and how sure they are: intervals, differences, and the price of asking many questions at once."""
+"""Means over few runs and how sure they are: intervals, differences, and the price of asking many questions at once.
+
+Runs without any variance are no certainty: a metric that takes few values (a count of modes) gives the same number many
+times although another run would differ. Where there is no variance there is no interval, and two groups of which
+neither has any are compared by what can be said without it, an exact permutation test.
+"""
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 RESAMPLES = 10_000
+NO_VARIANCE = "no variance"  # what stands in the place of an interval
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value and the ends of its confidence interval; NaN where too few runs, or one not finite, leave it open."""
+    """A value and the ends of its confidence interval.
+
+    The ends are NaN where they are not known: of fewer than two runs, without variance, or with a value that is not
+    finite.
+    """
 
     value: float
     low: float
@@ -27,23 +39,58 @@ def mean_interval(values: np.ndarray, level: float = 0.95, method: str = "studen
     ``student``: mean ± t s / sqrt(n) with n - 1 degrees of freedom (Student 1908). ``bootstrap``: bias-corrected and
     accelerated percentiles of resampled means (Efron 1987), for values that are far from normal; it is too short for
     a handful of runs.
+
+    Args:
+        values: ``(n,)``, one of each run.
+        level: of confidence, above 0 and below 1.
+        method: student or bootstrap.
     """
     values = np.asarray(values, np.float64)
     if len(values) == 0:
         return Interval(math.nan, math.nan, math.nan)
-    mean = _mean(values)
-    if len(values) == 1 or not np.isfinite(values).all():
-        return Interval(mean, math.nan, math.nan)
-    if np.ptp(values) == 0.0:
-        return Interval(mean, mean, mean)
-    if method == "bootstrap":
-        rng = np.random.default_rng(0)
-        found: Any = stats.bootstrap(
-            (values,), np.mean, confidence_level=level, n_resamples=RESAMPLES, method="BCa", rng=rng
-        )
-        return Interval(mean, float(found.confidence_interval.low), float(found.confidence_interval.high))
-    half = float(stats.t.ppf(0.5 + level / 2, len(values) - 1)) * float(values.std(ddof=1)) / math.sqrt(len(values))
-    return Interval(mean, mean - half, mean + half)
+    low, high = intervals(values[:, None], level, method)
+    return Interval(_mean(values), float(low[0]), float(high[0]))
+
+
+def intervals(table: np.ndarray, level: float = 0.95, method: str = "student") -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of the confidence interval (see :func:`mean_interval`) of each column of ``table``.
+
+    Args:
+        table: ``(n, columns)``, a row for each run.
+        level: of confidence.
+        method: student or bootstrap.
+
+    Returns:
+        The lower and the upper ends, ``(columns,)`` each; NaN where there is no interval.
+    """
+    table = np.asarray(table, np.float64)
+    low, high = np.full((2, table.shape[1]), math.nan)
+    if len(table) < 2:
+        return low, high
+    known = np.flatnonzero(np.isfinite(table).all(axis=0))
+    known = known[np.ptp(table[:, known], axis=0) > 0]
+    if len(known):
+        low[known], high[known] = (_bootstrap if method == "bootstrap" else _student)(table[:, known], level)
+    return low, high
+
+
+def _student(table: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    n, mean = len(table), table.mean(axis=0)
+    half = special.stdtrit(n - 1, 0.5 + level / 2) * table.std(axis=0, ddof=1) / math.sqrt(n)
+    return mean - half, mean + half
+
+
+def _bootstrap(table: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    found: Any = stats.bootstrap(
+        (table,),
+        np.mean,
+        axis=0,
+        confidence_level=level,
+        n_resamples=RESAMPLES,
+        method="BCa",
+        rng=np.random.default_rng(0),
+    )
+    return found.confidence_interval.low, found.confidence_interval.high
 
 
 def _mean(values: np.ndarray) -> float:
@@ -58,7 +105,8 @@ def _mean(values: np.ndarray) -> float:
 class Difference:
     """The difference of two groups' means, ``p`` before and ``adjusted`` after correction; the interval is corrected.
 
-    ``p`` is that of Welch's test for unequal variances (Welch 1947).
+    ``p`` is that of Welch's test for unequal variances (Welch 1947); where neither group has any variance, that of the
+    exact permutation test, and there is no interval.
     """
 
     first: int
@@ -69,39 +117,66 @@ class Difference:
 
 
 def differences(
-    groups: list[np.ndarray], pairs: list[tuple[int, int]], level: float = 0.95, correction: str = "holm"
+    groups: Sequence[np.ndarray], pairs: Sequence[tuple[int, int]], level: float = 0.95, correction: str = "holm"
 ) -> list[Difference]:
-    """Return mean(first) - mean(second) for ``pairs`` of ``groups``, corrected for their number.
+    """Return mean(first) - mean(second) for ``pairs`` of ``groups``, corrected for every pair that there is.
 
-    With a ``correction`` the intervals hold all at once with probability ``level`` (Bonferroni: each at
-    1 - (1 - level) / m) and p is adjusted: ``holm`` step-down (Holm 1979), or ``bonferroni``; ``none`` leaves both.
-    Pairs with a group of fewer than two runs, or with one that is not finite, have no interval, and do not count.
+    Which pairs are shown may depend on the data (those with the best group, say), so the correction counts all pairs of
+    groups that can be tested, m of them: the intervals hold all at once with probability ``level`` (Bonferroni: each at
+    1 - (1 - level) / m), and p is adjusted: ``holm`` step-down (Holm 1979), or ``bonferroni``. ``none`` leaves both. A
+    group of fewer than two runs, or with one that is not finite, cannot be tested.
     """
-    fit = [len(values) > 1 and bool(np.isfinite(values).all()) for values in groups]
-    tested = [(i, j) for i, j in pairs if fit[i] and fit[j]]
+    fit = comparable(groups)
+    tested = list(itertools.combinations(fit, 2))
     each = level if correction == "none" else 1.0 - (1.0 - level) / max(1, len(tested))
-    found = [_welch(groups[i], groups[j], each) for i, j in tested]
-    adjusted = adjust([p for _, p in found], correction)
-    known = {pair: (*one, more) for pair, one, more in zip(tested, found, adjusted, strict=True)}
+    p, half = _welch([groups[i] for i in fit], each)
+    known = {
+        pair: (float(one), float(reach), more)
+        for pair, one, reach, more in zip(tested, p, half, adjust(p.tolist(), correction), strict=True)
+    }
     answers = []
     for i, j in pairs:
         gap = _mean(groups[i]) - _mean(groups[j]) if len(groups[i]) and len(groups[j]) else math.nan
-        interval, p, more = known.get((i, j), (Interval(gap, math.nan, math.nan), math.nan, math.nan))
-        answers.append(Difference(i, j, interval, p, more))
+        one, reach, more = known.get((min(i, j), max(i, j)), (math.nan, math.nan, math.nan))
+        answers.append(Difference(i, j, Interval(gap, gap - reach, gap + reach), one, more))
     return answers
 
 
-def _welch(a: np.ndarray, b: np.ndarray, level: float) -> tuple[Interval, float]:
-    gap = _mean(a) - _mean(b)
-    shares = [float(np.var(one, ddof=1)) / len(one) if np.ptp(one) else 0.0 for one in (a, b)]
-    variance = sum(shares)
-    if variance == 0.0:
-        return Interval(gap, gap, gap), 0.0 if gap else 1.0
-    parts = [(share / variance) ** 2 / (len(one) - 1) for share, one in zip(shares, (a, b), strict=True)]
-    freedom = 1.0 / sum(parts)
-    half = float(stats.t.ppf(0.5 + level / 2, freedom)) * math.sqrt(variance)
-    p = 2.0 * float(stats.t.sf(abs(gap) / math.sqrt(variance), freedom))
-    return Interval(gap, gap - half, gap + half), p
+def comparable(groups: Sequence[np.ndarray]) -> list[int]:
+    """Return which of ``groups`` can be tested: those of two runs or more, all finite."""
+    return [i for i, values in enumerate(groups) if len(values) > 1 and bool(np.isfinite(values).all())]
+
+
+def _welch(groups: Sequence[np.ndarray], level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return p and the interval's half width for each pair of ``groups``, in the order of ``combinations``.
+
+    A group without variance adds none to the difference's, nor degrees of freedom. Where both have none the half width
+    is NaN.
+    """
+    sizes = np.array([len(values) for values in groups])
+    means = np.array([_mean(values) for values in groups])
+    shares = np.array([float(np.var(values, ddof=1)) / len(values) if np.ptp(values) else 0.0 for values in groups])
+    first, second = np.triu_indices(len(groups), 1)
+    gap, variance = means[first] - means[second], shares[first] + shares[second]
+    p, half = np.full((2, len(first)), math.nan)
+    some = variance > 0
+    a, b = first[some], second[some]
+    parts = [(shares[one] / variance[some]) ** 2 / (sizes[one] - 1) for one in (a, b)]
+    freedom, error = 1.0 / (parts[0] + parts[1]), np.sqrt(variance[some])
+    p[some] = 2.0 * special.stdtr(freedom, -np.abs(gap[some]) / error)
+    half[some] = special.stdtrit(freedom, 0.5 + level / 2) * error
+    for k in np.flatnonzero(~some):
+        p[k] = _permutation(int(sizes[first[k]]), int(sizes[second[k]])) if gap[k] else 1.0
+    return p, half
+
+
+def _permutation(n: int, m: int) -> float:
+    """Return the two-sided p of the exact permutation test between ``n`` times one value and ``m`` times another.
+
+    Of all ways to choose n of the n + m runs one gives a difference as large (Fisher 1935, "The design of
+    experiments"); twice its share, for either direction, is the smallest p that so many runs can have.
+    """
+    return 2 / math.comb(n + m, n)
 
 
 def adjust(p: list[float], correction: str = "holm") -> list[float]:

@@ -7,6 +7,7 @@ import io
 import json
 import math
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ganrun.comparison.runs import LESS, MORE, Group
-from ganrun.comparison.statistics import Difference, Interval, differences, mean_interval
+from ganrun.comparison.groups import Group, notes
+from ganrun.comparison.statistics import NO_VARIANCE, Difference, Interval, comparable, differences, mean_interval
+from ganrun.metrics.spec import better
 
+ALWAYS = ("n", "failed")  # counts that a table has in any case
 FEW = 6  # groups up to which every pair is compared; beyond, each is compared with the best
 
 
@@ -27,9 +30,14 @@ class Comparison:
 
     Attributes:
         metrics: the tags compared; the first decides the order.
-        cells: by group and metric: the mean over the runs that have not failed, with its interval.
+        cells: by group and metric: the mean over the runs that count, with its interval.
         best: by group and metric: the best single run's value (NaN where there is none, or none is better than others).
-        gaps: differences in the first metric.
+        gaps: differences in the first metric, corrected for all pairs of groups.
+        level: of the intervals.
+        interval: how those of means are had: student or bootstrap.
+        counts: by group: how many runs it has, and how many are of each kind that does not count, or may not.
+        pairs: how many pairs of groups could be tested.
+        notes: what does not count or compare, a line each.
     """
 
     groups: list[Group]
@@ -38,7 +46,11 @@ class Comparison:
     best: list[list[float]]
     gaps: list[Difference]
     level: float
+    interval: str
     correction: str
+    counts: list[dict[str, int]]
+    pairs: int
+    notes: list[str]
 
 
 def compare(
@@ -49,21 +61,51 @@ def compare(
 
     def rank(one: Group) -> tuple[bool, float]:
         mean = mean_interval(one.values(first)).value
-        return math.isnan(mean), -mean if first in MORE else mean
+        return math.isnan(mean), -mean if better(first) == "higher" else mean
 
     groups = sorted(groups, key=rank)
     cells = [[mean_interval(one.values(tag), level, interval) for tag in metrics] for one in groups]
     best = [[_best(one.values(tag), tag) for tag in metrics] for one in groups]
     every = [(i, j) for i in range(len(groups)) for j in range(i + 1, len(groups))]
     pairs = every if len(groups) <= FEW else [(0, j) for j in range(1, len(groups))]
-    gaps = differences([one.values(first) for one in groups], pairs, level, correction) if first else []
-    return Comparison(groups, metrics, cells, best, gaps, level, correction)
+    values = [one.values(first) for one in groups] if first else []
+    gaps = differences(values, pairs, level, correction) if first else []
+    return Comparison(
+        groups,
+        metrics,
+        cells,
+        best,
+        gaps,
+        level,
+        interval,
+        correction,
+        _counts(groups),
+        len(list(combinations(comparable(values), 2))),
+        notes(groups, metrics),
+    )
+
+
+def _counts(groups: list[Group]) -> list[dict[str, int]]:
+    """Count the runs of each of ``groups`` by what becomes of them; what none has but failures is left out."""
+    counts = [
+        {
+            "n": len(one.observations),
+            "failed": sum(run.failed for run in one.observations),
+            "pruned": sum(run.pruned for run in one.observations),
+            "unfinished": sum(run.unfinished for run in one.observations),
+            "repeated": len(one.repeated),
+        }
+        for one in groups
+    ]
+    heads = [head for head in counts[0] if any(own[head] for own in counts)] if counts else []
+    return [{head: own[head] for head in own if head in (*ALWAYS, *heads)} for own in counts]
 
 
 def _best(values: np.ndarray, tag: str) -> float:
-    if not len(values) or not tag.startswith((*MORE, *LESS)):
+    direction = better(tag)
+    if not len(values) or direction is None:
         return math.nan
-    return float(values.max() if tag in MORE else values.min())
+    return float(values.max() if direction == "higher" else values.min())
 
 
 def keys(found: Comparison) -> list[str]:
@@ -73,61 +115,47 @@ def keys(found: Comparison) -> list[str]:
 
 def heads(found: Comparison) -> list[str]:
     """Return the heads of a metric's table."""
-    return [
-        *keys(found),
-        "n",
-        "failed",
-        *(["pruned"] if _some_pruned(found) else []),
-        "mean",
-        f"{found.level:.4g} interval",
-        "best",
-    ]
+    counts = found.counts[0] if found.counts else ALWAYS
+    return [*keys(found), *counts, "mean", f"{found.level:.4g} interval", "best"]
 
 
 def rows(found: Comparison, metric: int) -> list[list[str]]:
     """Return the rows of one metric's table, one for each group, as people read numbers."""
     lines = []
-    for one, cells, best in zip(found.groups, found.cells, found.best, strict=True):
+    tag = found.metrics[metric]
+    for one, cells, best, counts in zip(found.groups, found.cells, found.best, found.counts, strict=True):
         cell = cells[metric]
-        settings = [str(one.settings.get(key, "")) for key in keys(found)]
-        counts = list(map(str, _counts(found, one).values()))
-        around = "" if math.isnan(cell.low) else f"{cell.low:.4g} to {cell.high:.4g}"
+        settings = [one.shown.get(key, "") for key in keys(found)]
+        around = f"{cell.low:.4g} to {cell.high:.4g}"
+        if math.isnan(cell.low):
+            around = NO_VARIANCE if comparable([one.values(tag)]) else ""
         numbers = ["" if math.isnan(value) else f"{value:.4g}" for value in (cell.value, best[metric])]
-        lines.append([*settings, *counts, numbers[0], around, numbers[1]])
+        lines.append([*settings, *map(str, counts.values()), numbers[0], around, numbers[1]])
     return lines
-
-
-def _counts(found: Comparison, one: Group) -> dict[str, int]:
-    """Return how many runs ``one`` has, and how many do not count; pruned ones only where ``found`` has any at all."""
-    some = {"pruned": sum(run.pruned for run in one.runs)} if _some_pruned(found) else {}
-    return {"n": len(one.runs), "failed": sum(run.failed for run in one.runs), **some}
-
-
-def _some_pruned(found: Comparison) -> bool:
-    return any(run.pruned for one in found.groups for run in one.runs)
 
 
 def gap_lines(found: Comparison) -> list[str]:
     """Return a line for each difference in the first metric."""
     lines = []
     for gap in found.gaps:
-        names = f"{found.groups[gap.first].label} minus {found.groups[gap.second].label}"
-        if math.isnan(gap.interval.low):
-            why = "too few runs for an interval" if math.isfinite(gap.interval.value) else "no interval"
-            lines.append(f"{names}: {gap.interval.value:+.4g} ({why})")
+        value, low, high = gap.interval.value, gap.interval.low, gap.interval.high
+        p = "< 0.0001" if gap.adjusted < 1e-4 else f"= {gap.adjusted:.4f}"
+        if not math.isnan(low):
+            how = f"[{low:+.4g}, {high:+.4g}], p {p}"
+        elif not math.isnan(gap.p):
+            how = f"({NO_VARIANCE}, so no interval; exact permutation test: p {p})"
         else:
-            p = "< 0.0001" if gap.adjusted < 1e-4 else f"= {gap.adjusted:.4f}"
-            lines.append(
-                f"{names}: {gap.interval.value:+.4g} [{gap.interval.low:+.4g}, {gap.interval.high:+.4g}], p {p}"
-            )
+            how = "(too few runs for an interval)" if math.isfinite(value) else "(no interval)"
+        names = f"{found.groups[gap.first].label} minus {found.groups[gap.second].label}"
+        lines.append(f"{names}: {value:+.4g} {how}")
     return lines
 
 
 def gap_title(found: Comparison) -> str:
     """Return what the lines of :func:`gap_lines` are, with how they were corrected."""
     how = {"none": "not corrected", "holm": "Bonferroni intervals, Holm p", "bonferroni": "Bonferroni"}
-    tested = sum(not math.isnan(gap.interval.low) for gap in found.gaps)
-    return f"differences in {found.metrics[0]} (Welch; {tested} at once: {how[found.correction]})"
+    shown = ", those with the best shown" if len(found.groups) > FEW else ""
+    return f"differences in {found.metrics[0]} (Welch; {found.pairs} at once{shown}: {how[found.correction]})"
 
 
 def as_text(found: Comparison, width: int = 100) -> str:
@@ -144,6 +172,8 @@ def as_text(found: Comparison, width: int = 100) -> str:
     gaps = gap_lines(found)
     if gaps:
         console.print("\n".join([f"{gap_title(found)}:", *(f"  {line}" for line in gaps)]), soft_wrap=True)
+    for note in found.notes:
+        console.print(f"note: {note}", soft_wrap=True)
     return "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
 
 
@@ -155,7 +185,8 @@ def as_markdown(found: Comparison) -> str:
         lines += [f"**{tag}**", "", *(" | ".join(["", *map(_escaped, cells), ""]).strip() for cells in table), ""]
     gaps = gap_lines(found)
     if gaps:
-        lines += [f"{gap_title(found)}:", "", *(f"- {line}" for line in gaps)]
+        lines += [f"{gap_title(found)}:", "", *(f"- {line}" for line in gaps), ""]
+    lines += [f"note: {note}\n" for note in found.notes]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -166,9 +197,8 @@ def _escaped(text: str) -> str:
 def as_records(found: Comparison) -> list[dict[str, Any]]:
     """Return one flat record per group: its settings, counts, and each metric's mean, ends and best."""
     records = []
-    for one, cells, best in zip(found.groups, found.cells, found.best, strict=True):
-        record: dict[str, Any] = {key: one.settings.get(key) for key in keys(found)}
-        record |= _counts(found, one)
+    for one, cells, best, counts in zip(found.groups, found.cells, found.best, found.counts, strict=True):
+        record: dict[str, Any] = {key: one.settings.get(key) for key in keys(found)} | counts
         for tag, cell, top in zip(found.metrics, cells, best, strict=True):
             record |= {f"{tag} mean": cell.value, f"{tag} low": cell.low, f"{tag} high": cell.high, f"{tag} best": top}
         records.append(record)
@@ -199,7 +229,15 @@ def as_json(found: Comparison) -> str:
         }
         for gap in found.gaps
     ]
-    content = {"level": found.level, "correction": found.correction, "groups": as_records(found), "differences": gaps}
+    content = {
+        "level": found.level,
+        "interval": found.interval,
+        "correction": found.correction,
+        "pairs": found.pairs,
+        "groups": as_records(found),
+        "differences": gaps,
+        "notes": found.notes,
+    }
     return json.dumps(_finite(content), indent=2, allow_nan=False) + "\n"
 
 

@@ -8,6 +8,7 @@ import dataclasses
 import io
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -143,19 +144,35 @@ def test_a_sweep_is_compared_while_it_goes_on(sweep, inside):
         done = inside("compare", *words, "format=json", cwd=sweep)
         assert done.returncode == 0 and done.stderr == "", done.stderr
         (one,) = json.loads(done.stdout)["groups"]
-        assert one["n"] == 2 and one["D(x) mean"] == pytest.approx(0.6)  # 0.5 and, of the last whole row, 0.7
+        assert (one["n"], one["unfinished"], one["D(x) mean"]) == (2, 1, 0.5)  # of that which has finished
+        assert one["D(x) low"] is None
+        done = inside("compare", *words, "format=json", "unfinished=true", cwd=sweep)
+        (one,) = json.loads(done.stdout)["groups"]
+        assert (one["n"], one["unfinished"]) == (2, 1)
+        assert one["D(x) mean"] == pytest.approx(0.6)  # 0.5 and, of the last whole row, 0.7
         assert one["D(x) high"] == pytest.approx(0.6 + T1 * 0.1)
         assert one["D(x) best"] is None
+
+
+def test_runs_that_do_not_count_are_told_in_a_line(sweep, inside):
+    shutil.copytree(sweep / "sweep" / "0", sweep / "copy")
+    lines = inside("compare", "sweep", "copy", cwd=sweep).stdout.splitlines()
+    assert lines[2].split() == ["n", "failed", "unfinished", "repeated", "mean", "0.95", "interval", "best"]
+    assert lines[4].split() == ["2", "0", "1", "1", "0.5"]
+    assert lines[-2:] == [
+        "note: 1 run has not finished (running or stopped): left out (unfinished=true counts them)",
+        "note: 1 run repeats another's settings and seed and is not counted: copy",
+    ]
 
 
 def test_the_infinite_makes_no_noise(make_run, inside, tmp_path):
     for seed, value in enumerate((None, 1.0)):
         make_run(tmp_path / str(seed), "hinge", seed, {"status": "completed", "metrics": {"kl/forward": value}}, [])
-        make_run(tmp_path / f"m{seed}", "minimax", seed, {"status": "stopped", "metrics": {"kl/forward": 2.0}}, [])
+        make_run(tmp_path / f"m{seed}", "minimax", seed, {"status": "completed", "metrics": {"kl/forward": 2.0}}, [])
     done = inside("compare", ".", cwd=tmp_path)
     assert done.returncode == 0 and done.stderr == "", done.stderr
     rows = [line.split() for line in done.stdout.splitlines() if line.strip().startswith(("hinge", "minimax"))]
-    assert rows == [["minimax", "2", "0", "2", "2", "to", "2", "2"], ["hinge", "2", "0", "inf", "1"]]
+    assert rows == [["minimax", "2", "0", "2", "no", "variance", "2"], ["hinge", "2", "0", "inf", "1"]]
     assert done.stdout.splitlines()[-1].strip() == "loss=minimax minus loss=hinge: -inf (no interval)"
 
 
@@ -165,7 +182,9 @@ def test_the_statistics_can_be_chosen(results, inside):
 
     narrow = told("level=0.9", "correction=none")
     assert (narrow["level"], narrow["correction"]) == (0.9, "none")
+    assert narrow["interval"] == "student"
     assert narrow["groups"][0]["jsd/exact high"] == pytest.approx(0.2 + 2.919986 * 0.1 / math.sqrt(3))
+    assert told("interval=bootstrap")["interval"] == "bootstrap"
     resampled = told("interval=bootstrap")["groups"][0]
     assert 0.1 <= resampled["jsd/exact low"] < 0.2 < resampled["jsd/exact high"] <= 0.3
 
@@ -252,6 +271,21 @@ def test_a_picture_and_the_table_on_the_terminal(results, inside, tmp_path):
     assert done.returncode == 0 and "jsd/exact" in done.stdout, done.stderr
     with Image.open(tmp_path / "curves.png") as picture:
         assert picture.size == (990, 418)  # two panels
+
+
+@pytest.mark.parametrize("words", [[], ["interval=bootstrap"], ["level=0.5"]])
+def test_the_picture_has_the_interval_and_the_level_of_the_table(words, results, inside, tmp_path, monkeypatch):
+    drawn = []
+
+    def keep(*given: Any) -> bytes:
+        drawn.append(given[2:])
+        return b""
+
+    monkeypatch.setattr("ganrun.comparison.curves.curves", keep)
+    table = json.loads(
+        inside("compare", "runs", f"picture={tmp_path / 'x.png'}", "format=json", *words, cwd=results).stdout
+    )
+    assert drawn == [(table["level"], table["interval"])]
 
 
 def test_a_file_that_cannot_be_written_is_told(results, inside, listing):

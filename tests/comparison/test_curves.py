@@ -15,7 +15,9 @@ from PIL import Image
 
 from ganrun.comparison import curves as module
 from ganrun.comparison.curves import curves
-from ganrun.comparison.runs import Group, Run
+from ganrun.comparison.groups import Group
+from ganrun.comparison.runs import Run
+from ganrun.comparison.statistics import mean_interval
 
 T2 = 4.302653  # Student's t at 97.5 % with two degrees of freedom
 
@@ -73,6 +75,11 @@ def band(figure: Figure, step: float) -> tuple[float, float]:
     return float(heights.min()), float(heights.max())
 
 
+def banded(figure: Figure) -> set[float]:
+    """The steps over which the first band of the first panel lies."""
+    return {step for path in figure.axes[0].collections[0].get_paths() for step in path.vertices[:, 0].tolist()}
+
+
 ROWS = [{"step": 10, "a": 1.0, "b": 5.0, "c": 0.1, "d": 2.0}, {"step": 20, "a": 2.0, "b": 4.0, "c": 0.2, "d": 3.0}]
 
 
@@ -97,12 +104,42 @@ def test_each_panel_has_its_metric_of_each_group(write, figures):
 
 
 def test_a_curve_is_the_mean_of_the_runs_in_the_band_of_its_interval(write, figures):
-    # At step 10: 1, 2, 3 has the mean 2 and s = 1. At step 20 all agree.
+    # At step 10: 1, 2, 3 has the mean 2 and s = 1. At step 20 all agree, so there is no interval; at 30 one is alone.
     runs = [[{"step": 10, "a": value}, {"step": 20, "a": 4.0}] for value in (1.0, 2.0, 3.0)]
+    runs[0].append({"step": 30, "a": 5.0})
     curves([write("hinge", *runs)], ["a"])
-    assert points(figures[0]) == [[10, 2], [20, 4]]
+    assert points(figures[0]) == [[10, 2], [20, 4], [30, 5]]
     assert band(figures[0], 10) == pytest.approx((2 - T2 / math.sqrt(3), 2 + T2 / math.sqrt(3)), rel=1e-6)
-    assert band(figures[0], 20) == (4, 4)
+    assert banded(figures[0]) == {10}
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_the_band_is_that_of_the_chosen_interval(write, figures, level):
+    values = (0.1, 0.25, 0.32, 0.47, 2.9)
+    curves([write("hinge", *([{"step": 10, "a": value}] for value in values))], ["a"], level, "bootstrap")
+    expected = mean_interval(np.array(values), level, "bootstrap")
+    assert band(figures[0], 10) == pytest.approx((expected.low, expected.high), rel=1e-6)
+    student = mean_interval(np.array(values), level)
+    assert abs(student.low - expected.low) > 0.05  # they can be told apart
+
+
+def test_runs_that_do_not_count_are_not_drawn(write, figures):
+    one = write("hinge", *([{"step": 10, "a": value}] for value in (1.0, 2.0, 6.0, 900.0)))
+    for run, status in zip(one.runs, ("completed", "stopped", "running", "pruned"), strict=True):
+        object.__setattr__(run, "status", status)
+    curves([one], ["a"])
+    one.unfinished = True
+    curves([one], ["a"])
+    assert [points(figure) for figure in figures] == [[[10, 1]], [[10, 3]]]
+
+
+def test_a_long_curve_has_all_its_points_and_a_band_over_all_its_length(write, figures):
+    runs = [[{"step": step, "a": step + value} for step in range(1, 1002)] for value in (0.0, 1.0, 2.0)]
+    curves([write("hinge", *runs)], ["a"], interval="bootstrap")
+    assert points(figures[0]) == [[step, step + 1] for step in range(1, 1002)]
+    steps = sorted(banded(figures[0]))
+    assert steps == list(range(1, 1002, 2))  # every second of 1001: about 400
+    assert band(figures[0], 501)[0] < 502 < band(figures[0], 501)[1]
 
 
 def test_the_band_follows_the_level(write, figures):

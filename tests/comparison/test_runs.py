@@ -1,4 +1,4 @@
-"""Reading runs in whatever state they are, and grouping them by what differs. The run directories are made by hand."""
+"""Reading runs in whatever state they are. The run directories are made by hand."""
 
 from __future__ import annotations
 
@@ -7,74 +7,18 @@ import json
 import math
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
+from run_folders import make_run
 
-from ganrun.comparison.runs import Group, Run, chosen_metrics, group, read_runs
-from ganrun.config import Log, Train
+from ganrun.comparison.runs import Run, chosen_metrics, read_runs
+from ganrun.config import Train
 from ganrun.errors import ConfigError
-from ganrun.rundir import save_config
 
 
 @pytest.fixture(scope="module")
 def minimax(compose_config) -> Train:
     return compose_config(["loss=minimax", "probe=off"])
-
-
-@pytest.fixture(scope="module")
-def hinge(compose_config) -> Train:
-    return compose_config(["loss=hinge", "probe=off"])
-
-
-@pytest.fixture(scope="module")
-def sgd(compose_config) -> Train:
-    return compose_config(["optimizer=sgd", "probe=off"])
-
-
-def make_run(
-    folder: Path,
-    config: Train,
-    metrics: dict[str, Any] | None = None,
-    status: str = "completed",
-    rows: list[dict[str, Any]] | None = None,
-) -> Path:
-    """Write a run directory; one without ``metrics`` has no summary: it is still running, or was killed."""
-    folder.mkdir(parents=True)
-    save_config(config, folder)
-    if metrics is not None:
-        (folder / "summary.json").write_text(json.dumps({"status": status, "steps": 20, "metrics": metrics}))
-    if rows is not None:
-        (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    return folder
-
-
-def make_runs(folder: Path, configs: list[Train]) -> list[Run]:
-    """Write a run for each of ``configs``, and read them."""
-    return read_runs([str(make_run(folder / str(i), config, {"w1": float(i)})) for i, config in enumerate(configs)])
-
-
-def seeded(config: Train, *seeds: int) -> list[Train]:
-    return [dataclasses.replace(config, seed=seed) for seed in seeds]
-
-
-def with_option(config: Train, **changes: Any) -> Train:
-    """Return ``config`` with fields of its options changed: ``loss={"label_smoothing": 0.1}``."""
-    return dataclasses.replace(
-        config, **{name: dataclasses.replace(getattr(config, name), **fields) for name, fields in changes.items()}
-    )
-
-
-def with_rates(config: Train, generator: dict[str, Any], discriminator: dict[str, Any]) -> Train:
-    players = {
-        "generator": dataclasses.replace(config.optimizer.generator, **generator),
-        "discriminator": dataclasses.replace(config.optimizer.discriminator, **discriminator),
-    }
-    return dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, **players))
-
-
-def labels(runs: list[Run]) -> list[str]:
-    return [one.label for one in group(runs)]
 
 
 def refusal(folder: Path) -> str:
@@ -103,16 +47,18 @@ def test_a_run_is_its_settings_its_status_and_its_last_numbers(tmp_path, minimax
     assert run.curve("w1") == ([], [])
 
 
-@pytest.mark.parametrize("status", ["completed", "stopped", "failed"])
-def test_only_a_failed_run_has_failed(tmp_path, minimax, status):
+@pytest.mark.parametrize("status", ["completed", "stopped", "failed", "pruned", "running"])
+def test_a_run_has_failed_or_been_pruned_or_finished_or_may_go_on(tmp_path, minimax, status):
     (run,) = read_runs([str(make_run(tmp_path / "a", minimax, {"w1": 1.0}, status))])
     assert (run.status, run.failed) == (status, status == "failed")
+    assert (run.pruned, run.finished) == (status == "pruned", status == "completed")
+    assert run.unfinished == (status in ("stopped", "running"))
 
 
 def test_a_run_without_a_summary_is_running_and_has_come_as_far_as_its_last_rows(tmp_path, minimax):
     rows = [{"step": 10, "D(x)": 0.7, "jsd/exact": 0.3}, {"step": 20, "D(x)": 0.6}, {"step": 30, "D(x)": None}]
     (run,) = read_runs([str(make_run(tmp_path / "a", minimax, rows=rows))])
-    assert (run.status, run.failed) == ("running", False)
+    assert (run.status, run.failed, run.unfinished) == ("running", False, True)
     assert run.last == {"D(x)": math.inf, "jsd/exact": 0.3}
 
 
@@ -259,100 +205,6 @@ def test_a_folder_without_runs_and_no_folder_at_all_are_refused(tmp_path, minima
     assert f"Did you mean '{tmp_path / 'first-run'}'?" in refusal(tmp_path / "frist-run")
 
 
-# Groups
-
-
-def test_seeds_are_aggregated_and_groups_come_in_the_order_of_their_runs(tmp_path, minimax, hinge):
-    runs = make_runs(tmp_path, [*seeded(minimax, 0, 1), *seeded(hinge, 0, 1), *seeded(minimax, 5)])
-    first, second = group(runs)
-    assert (first.label, first.settings) == ("loss=minimax", {"loss": "minimax"})
-    assert (second.label, second.settings) == ("loss=hinge", {"loss": "hinge"})
-    assert [run.settings["seed"] for run in first.runs] == [0, 1, 5]
-    assert first.values("w1").tolist() == [0.0, 1.0, 4.0]
-    assert second.values("w1").tolist() == [2.0, 3.0]
-
-
-def test_runs_that_differ_in_the_seed_only_are_one_group(tmp_path, minimax):
-    assert labels(make_runs(tmp_path, seeded(minimax, 3, 1, 2))) == ["all runs"]
-    assert group([]) == []
-
-
-def test_what_a_run_does_not_compute_with_splits_nothing(tmp_path, minimax):
-    shown = dataclasses.replace(minimax, log=Log(every=7, pictures=0), data_dir="/elsewhere", steps_per_call=3)
-    runs = make_runs(tmp_path, [minimax, shown])
-    assert labels(runs) == ["all runs"]
-    assert labels([*runs, *make_runs(tmp_path / "longer", [dataclasses.replace(minimax, steps=9)])]) == [
-        "steps=16000",
-        "steps=9",
-    ]
-
-
-def test_a_label_uses_the_shortest_end_of_a_key_that_no_other_has(tmp_path, minimax):
-    one = [with_rates(minimax, {"learning_rate": rate}, {}) for rate in (0.01, 0.02)]
-    assert labels(make_runs(tmp_path / "one", one)) == ["learning_rate=0.01", "learning_rate=0.02"]
-    both = [with_rates(minimax, {"learning_rate": rate}, {"learning_rate": 2 * rate}) for rate in (0.01, 0.02)]
-    assert labels(make_runs(tmp_path / "both", both)) == [
-        "generator.learning_rate=0.01, discriminator.learning_rate=0.02",
-        "generator.learning_rate=0.02, discriminator.learning_rate=0.04",
-    ]
-    mixed = [with_rates(run, {"b1": 0.1 * (i + 1)}, {}) for i, run in enumerate(one)]
-    assert labels(make_runs(tmp_path / "mixed", mixed))[0] == "learning_rate=0.01, b1=0.1"
-
-
-def test_a_key_whose_last_word_only_ends_like_anothers_stays_short(tmp_path, sgd):
-    runs = [with_rates(sgd, {"momentum": value, "final_momentum": value + 0.1}, {}) for value in (0.25, 0.5)]
-    assert group(make_runs(tmp_path, runs))[0].settings == {"momentum": 0.25, "final_momentum": 0.35}
-    longer = [dataclasses.replace(with_rates(sgd, {"momentum_steps": float(n)}, {}), steps=n) for n in (10, 20)]
-    assert labels(make_runs(tmp_path / "steps", longer)) == [
-        "steps=10, momentum_steps=10.0",
-        "steps=20, momentum_steps=20.0",
-    ]
-
-
-def test_an_option_is_named_after_its_group(tmp_path, minimax, hinge):
-    ring = make_runs(tmp_path / "0", [minimax, with_option(hinge, dataset={"radius": 3.0}, latent={"dim": 5})])
-    assert [sorted(one.settings) for one in group(ring)] == [["dim", "loss", "radius"]] * 2
-
-
-def test_a_setting_that_only_one_loss_has_says_nothing_by_itself(tmp_path, minimax, hinge):
-    assert "label_smoothing" in {field.name for field in dataclasses.fields(minimax.loss)}
-    assert "label_smoothing" not in {field.name for field in dataclasses.fields(hinge.loss)}
-    smooth = with_option(minimax, loss={"label_smoothing": 0.1})
-    runs = make_runs(tmp_path, [*seeded(smooth, 0, 1), *seeded(hinge, 0, 1)])
-    assert labels(runs) == ["loss=minimax", "loss=hinge"]
-
-
-def test_a_setting_that_differs_within_the_loss_that_has_it_splits_that_loss_only(tmp_path, minimax, hinge):
-    smooth = with_option(minimax, loss={"label_smoothing": 0.1})
-    runs = make_runs(tmp_path, [*seeded(minimax, 0, 1), *seeded(hinge, 0, 1), *seeded(smooth, 0)])
-    assert [(one.label, len(one.runs)) for one in group(runs)] == [
-        ("loss=minimax, label_smoothing=0.0", 2),
-        ("loss=hinge", 2),
-        ("loss=minimax, label_smoothing=0.1", 1),
-    ]
-
-
-def test_a_setting_that_another_one_determines_is_left_out(tmp_path, minimax, hinge, compose_config):
-    smooth = compose_config(["loss=maximum_likelihood", "loss.label_smoothing=0.1", "probe=off"])
-    assert labels(make_runs(tmp_path, [minimax, smooth, hinge])) == [
-        "loss=minimax",
-        "loss=maximum_likelihood",
-        "loss=hinge",
-    ]
-
-
-def test_failed_runs_are_in_their_group_but_not_in_its_values(tmp_path, minimax):
-    for i, status in enumerate(["completed", "failed", "stopped"]):
-        make_run(tmp_path / str(i), dataclasses.replace(minimax, seed=i), {"w1": float(i)}, status)
-    make_run(tmp_path / "3", dataclasses.replace(minimax, seed=3), rows=[{"step": 1, "w1": 7.0}])
-    make_run(tmp_path / "4", dataclasses.replace(minimax, seed=4))
-    (one,) = group(read_runs([str(tmp_path)]))
-    assert len(one.runs) == 5
-    assert [run.settings["seed"] for run in one.sound] == [0, 2, 3, 4]
-    assert one.values("w1").tolist() == [0.0, 2.0, 7.0]
-    assert one.values("w2").shape == (0,)
-
-
 # Metrics
 
 
@@ -381,9 +233,3 @@ def test_a_metric_that_no_run_has_is_answered_with_the_closest():
     assert str(caught.value) == told
     with pytest.raises(ConfigError, match="they have none yet"):
         chosen_metrics(["w1"], [run_with()])
-
-
-def test_a_group_by_itself_needs_no_files():
-    one = Group({"loss": "hinge", "b1": 0.5}, [run_with("w1"), run_with("w1", failed=True)])
-    assert one.label == "loss=hinge, b1=0.5"
-    assert (len(one.sound), one.values("w1").tolist()) == (1, [1.0])

@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from ganrun.comparison.statistics import Interval, adjust, differences, mean_interval
+from ganrun.comparison.statistics import adjust, comparable, differences, intervals, mean_interval
 
 FINITE = st.floats(-1e3, 1e3).map(lambda value: round(value, 3))
 SAMPLES = st.lists(FINITE, min_size=2, max_size=8).map(np.array)
@@ -67,9 +67,11 @@ def test_no_run_has_no_mean_and_one_run_no_interval(method):
 
 @pytest.mark.parametrize("method", ["student", "bootstrap"])
 @pytest.mark.parametrize(("value", "n"), [(8.0, 2), (0.1, 3), (0.1, 7), (0.0, 4)])
-def test_runs_that_agree_have_an_interval_of_no_width(value, n, method):
+def test_runs_that_agree_have_their_mean_and_no_interval(value, n, method):
     # Also where the sum rounds: three times 0.1 is not 0.3 in binary, but the mean of three 0.1 is 0.1.
-    assert mean_interval(array(*[value] * n), method=method) == Interval(value, value, value)
+    found = mean_interval(array(*[value] * n), method=method)
+    assert found.value == value
+    assert math.isnan(found.low) and math.isnan(found.high)
 
 
 @pytest.mark.parametrize("method", ["student", "bootstrap"])
@@ -92,6 +94,18 @@ def test_a_value_that_is_not_finite_leaves_the_interval_open(values, mean, metho
     assert math.isnan(found.low) and math.isnan(found.high)
 
 
+@pytest.mark.parametrize("method", ["student", "bootstrap"])
+def test_a_table_has_the_interval_of_each_of_its_columns(method):
+    columns = [array(1, 2, 4), array(3, 3, 3), array(1, math.inf, 2), array(0.1, 0.5, 0.2), array(math.nan, 1, 2)]
+    low, high = intervals(np.stack(columns, axis=1), 0.9, method)
+    for column, *ends in zip(columns, low, high, strict=True):
+        alone = mean_interval(column, 0.9, method)
+        assert ends == pytest.approx([alone.low, alone.high], nan_ok=True)
+    assert np.isnan(low).tolist() == np.isnan(high).tolist() == [False, True, True, False, True]
+    for few in (np.zeros((0, 2)), np.zeros((1, 2)), np.zeros((2, 0))):
+        assert np.isnan(intervals(few, 0.9, method)).all()
+
+
 def test_whole_numbers_are_taken_too():
     assert mean_interval(np.array([7, 8, 8, 7])).value == 7.5
 
@@ -99,6 +113,7 @@ def test_whole_numbers_are_taken_too():
 @quick
 @given(SAMPLES, st.sampled_from([0.5, 0.9, 0.95, 0.999]))
 def test_an_interval_contains_its_mean_in_the_middle(values, level):
+    assume(np.ptp(values) > 0)
     found = mean_interval(values, level)
     assert found.value == pytest.approx(math.fsum(values) / len(values), abs=1e-9)
     assert found.low <= found.value <= found.high
@@ -116,6 +131,7 @@ def test_a_surer_interval_is_wider(values, one, other):
 @quick
 @given(SAMPLES, st.sampled_from([-2.0, 0.5, 8.0]), FINITE)
 def test_an_interval_follows_scale_and_shift(values, scale, shift):
+    assume(np.ptp(values) > 0)
     plain, moved = mean_interval(values), mean_interval(scale * values + shift)
     ends = sorted([scale * plain.low + shift, scale * plain.high + shift])
     assert [moved.low, moved.high] == pytest.approx(ends, rel=1e-6, abs=1e-6)
@@ -227,6 +243,7 @@ def test_a_difference_is_that_of_scipys_test(a, b, level):
 def test_the_other_way_round_is_the_opposite(a, b):
     there, back = differences([a, b], [(0, 1), (1, 0)])
     assert there.interval.value == -back.interval.value
+    assume(np.ptp(a) + np.ptp(b) > 0)
     assert [there.interval.low, there.interval.high] == pytest.approx([-back.interval.high, -back.interval.low])
     assert there.p == pytest.approx(back.p)
     assert there.interval.low <= there.interval.value <= there.interval.high
@@ -277,11 +294,45 @@ def test_the_difference_of_two_infinite_means_is_unknown():
         assert math.isnan(gap.interval.value) and math.isnan(gap.interval.low) and math.isnan(gap.adjusted)
 
 
-@pytest.mark.parametrize(("value", "other", "p"), [(8.0, 8.0, 1.0), (8.0, 7.0, 0.0), (0.1, 0.1, 1.0), (0.7, 0.1, 0.0)])
-def test_groups_without_any_variance_are_the_same_or_are_not(value, other, p):
-    (gap,) = differences([array(*[value] * 3), array(*[other] * 7)], [(0, 1)])
-    assert gap.interval == Interval(value - other, value - other, value - other)
-    assert gap.p == gap.adjusted == p
+@pytest.mark.parametrize(
+    ("value", "n", "other", "m", "p"),
+    [
+        # Which 2 of 4 runs are the first group's: 6 ways, one of them as extreme in either direction.
+        (8.0, 2, 7.0, 2, 2 / 6),
+        (7.0, 3, 8.0, 3, 2 / 20),
+        (0.7, 5, 0.1, 5, 2 / 252),
+        (8.0, 3, 7.0, 7, 2 / 120),
+        (7.0, 2, 8.0, 3, 2 / 10),
+        (8.0, 3, 8.0, 7, 1.0),
+        (0.1, 2, 0.1, 2, 1.0),
+    ],
+)
+def test_groups_without_any_variance_have_the_p_of_the_permutations_and_no_interval(value, n, other, m, p):
+    (gap,) = differences([array(*[value] * n), array(*[other] * m)], [(0, 1)])
+    assert gap.interval.value == value - other
+    assert math.isnan(gap.interval.low) and math.isnan(gap.interval.high)
+    assert gap.p == gap.adjusted == pytest.approx(p)
+
+
+@pytest.mark.parametrize(("n", "m"), [(2, 2), (2, 3), (3, 3), (2, 5), (4, 4)])
+def test_the_p_of_the_permutations_is_that_of_trying_them_all(n, m):
+    first, second = array(*[8.0] * n), array(*[7.0] * m)
+    expected = stats.permutation_test(
+        (first, second), lambda a, b: a.mean() - b.mean(), permutation_type="independent", n_resamples=np.inf
+    )
+    (gap,) = differences([first, second], [(0, 1)])
+    assert gap.p == pytest.approx(expected.pvalue)
+
+
+def test_groups_without_variance_count_among_the_tests_of_all():
+    # p of the permutations 2/6 and twice Welch's, with two runs each: Holm takes three times the smallest.
+    first, second, third = array(8, 8), array(7, 7), array(0, 2)
+    alone = [differences([one, third], [(0, 1)])[0] for one in (first, second)]
+    found = differences([first, second, third], EVERY)
+    assert [gap.p for gap in found] == pytest.approx([2 / 6, alone[0].p, alone[1].p])
+    ranked = sorted(gap.p for gap in found)
+    assert found[1].adjusted == pytest.approx(3 * ranked[0])
+    assert min(gap.adjusted for gap in found) == found[1].adjusted
 
 
 def test_a_group_without_variance_is_compared_with_one_that_has_some():
@@ -300,6 +351,37 @@ def test_tiny_variances_do_not_vanish_when_they_are_squared():
 
 def test_no_pairs_have_no_differences():
     assert differences([array(1, 2)], []) == []
+    assert differences([], []) == []
+
+
+@pytest.mark.parametrize("correction", ["none", "bonferroni", "holm"])
+def test_the_pairs_that_are_shown_are_corrected_for_all_that_there_are(correction):
+    every = differences([*THREE, array(7)], EVERY, 0.9, correction)
+    for shown in ([(0, 2)], [(0, 1), (0, 2)], [(1, 2)]):
+        some = differences([*THREE, array(7)], shown, 0.9, correction)
+        assert some == [every[EVERY.index(pair)] for pair in shown]
+
+
+def test_testable_are_two_finite_runs_or_more():
+    assert comparable([array(), array(1), array(1, 1), array(1, 2, math.inf), array(math.nan, 1), array(3, 4, 5)]) == [
+        2,
+        5,
+    ]
+
+
+@pytest.mark.parametrize(("groups", "runs"), [(k, n) for n in (3, 5) for k in (2, 4, 8, 16)])
+def test_among_equal_groups_few_are_told_apart_however_many_there_are(groups, runs):
+    # The chance that any of all pairs has an adjusted p below 0.05, and that any shown interval leaves out 0.
+    tries = 500
+    drawn = np.random.default_rng([groups, runs]).normal(size=(tries, groups, runs))
+    told, left_out = 0, 0
+    for one in drawn:
+        order = np.argsort(one.mean(axis=1))  # what is shown is chosen by the data: the best against the others
+        found = differences(list(one[order]), [(0, j) for j in range(1, groups)])
+        told += min(gap.adjusted for gap in found) < 0.05
+        left_out += any(gap.interval.low > 0 or gap.interval.high < 0 for gap in found)
+    allowed = 0.05 + 2 * math.sqrt(0.05 * 0.95 / tries)
+    assert told / tries <= allowed and left_out / tries <= allowed
 
 
 def test_corrected_intervals_hold_all_at_once():

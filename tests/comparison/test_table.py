@@ -15,8 +15,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from ganrun.comparison.runs import Group, Run
-from ganrun.comparison.table import Comparison, as_csv, as_json, as_markdown, as_records, as_text, compare, gap_lines
+from ganrun.comparison.groups import Group
+from ganrun.comparison.runs import Run
+from ganrun.comparison.table import (
+    Comparison,
+    as_csv,
+    as_json,
+    as_markdown,
+    as_records,
+    as_text,
+    compare,
+    gap_lines,
+    heads,
+)
 
 JSD, MODES, REAL = "jsd/exact", "modes/covered", "D(x)"
 T1, T2 = 12.706205, 4.302653  # Student's t at 97.5 % with one and two degrees of freedom, from any table
@@ -55,10 +66,13 @@ ROWS = {
 }
 ROWS["hinge"] |= {f"{JSD} best": 0.1, f"{MODES} mean": 7.0, f"{MODES} low": 7.0 - T2 / math.sqrt(3)}
 ROWS["hinge"] |= {f"{MODES} high": 7.0 + T2 / math.sqrt(3), f"{MODES} best": 8.0}
-ROWS["hinge"] |= {f"{REAL} mean": 0.5, f"{REAL} low": 0.5, f"{REAL} high": 0.5}
-ROWS["minimax"] |= {f"{JSD} best": 0.6, f"{MODES} mean": 5.0, f"{MODES} low": 5.0, f"{MODES} high": 5.0}
-ROWS["minimax"] |= {f"{MODES} best": 5.0}
-UNKNOWN = {"hinge": [f"{REAL} best"], "minimax": [f"{REAL} {what}" for what in ("mean", "low", "high", "best")]}
+ROWS["hinge"] |= {f"{REAL} mean": 0.5}
+ROWS["minimax"] |= {f"{JSD} best": 0.6, f"{MODES} mean": 5.0, f"{MODES} best": 5.0}
+# All agree in D(x), and in the modes of minimax: there is no variance to make an interval of.
+UNKNOWN = {
+    "hinge": [f"{REAL} {what}" for what in ("low", "high", "best")],
+    "minimax": [*(f"{REAL} {what}" for what in ("mean", "low", "high", "best")), f"{MODES} low", f"{MODES} high"],
+}
 # The difference -0.5 has the shares 0.01 / 3 and 0.02 / 2.
 VARIANCE = 0.01 / 3 + 0.01
 FREEDOM = VARIANCE**2 / ((0.01 / 3) ** 2 / 2 + 0.01**2)
@@ -69,7 +83,9 @@ REACH = stats.t(FREEDOM).ppf(0.975) * math.sqrt(VARIANCE)
 # What is compared
 
 
-@pytest.mark.parametrize("tag", [JSD, "jsd/probe", "kl/exact", "w1", "data_missed"])
+@pytest.mark.parametrize(
+    "tag", [JSD, "jsd/probe", "jsd/probe_lower", "kl/forward", "kl/reverse", "w1", "data_missed", "modes/kl"]
+)
 def test_of_a_distance_less_is_better(tag):
     assert ordered(tag, b=0.2, c=0.3, a=0.1) == ["a", "b", "c"]
     found = compare([make_group("a", tag, 0.3, 0.1, 0.2)], [tag])
@@ -83,7 +99,9 @@ def test_of_modes_and_speed_more_is_better(tag):
     assert found.best == [[0.3]]
 
 
-@pytest.mark.parametrize("tag", [REAL, "loss/generator", "critic/real"])
+@pytest.mark.parametrize(
+    "tag", [REAL, "loss/generator", "critic/real", "jsd/online", "jsd/exact_error", "jsd/probe_se", "something"]
+)
 def test_of_what_is_neither_there_is_no_best(tag):
     assert ordered(tag, b=0.2, c=0.3, a=0.1) == ["a", "b", "c"]
     assert math.isnan(compare([make_group("a", tag, 0.3, 0.1)], [tag]).best[0][0])
@@ -137,7 +155,19 @@ def test_beyond_six_groups_each_is_compared_with_the_best():
     raw = [1 - math.sqrt(t2 / (2 + t2)) for t2 in (8 * j**2 for j in range(1, 7))]
     assert [gap.interval.value for gap in found.gaps] == [-1, -2, -3, -4, -5, -6]
     assert [gap.p for gap in found.gaps] == pytest.approx(raw)
-    assert [gap.adjusted for gap in found.gaps] == pytest.approx([min(1.0, p * (i + 1)) for i, p in enumerate(raw)])
+    # Of all 21 pairs 1 differs by 6, 2 by 5, ... and 6 by 1: the best is not told before it is looked for. The largest
+    # difference of j has rank (6 - j)(7 - j) / 2 among them, from 0, and so that many fewer are left with it.
+    assert found.pairs == 21
+    left = [21 - (6 - j) * (7 - j) // 2 for j in range(1, 7)]
+    assert left == [6, 11, 15, 18, 20, 21]
+    assert [gap.adjusted for gap in found.gaps] == pytest.approx(
+        [min(1.0, p * n) for p, n in zip(raw, left, strict=True)]
+    )
+    # With two degrees of freedom t = (2 q - 1) / sqrt(2 q (1 - q)) at the quantile q.
+    q = 1 - 0.05 / 21 / 2
+    half = (2 * q - 1) / math.sqrt(2 * q * (1 - q)) * math.sqrt(0.125)
+    assert [gap.interval.high - gap.interval.value for gap in found.gaps] == pytest.approx([half] * 6)
+    assert "(Welch; 21 at once, those with the best shown: Bonferroni intervals, Holm p):" in as_text(found)
 
 
 def test_the_level_the_interval_and_the_correction_are_those_asked_for():
@@ -195,7 +225,8 @@ def test_csv_of_nothing_is_no_rows():
 
 def test_json_is_read_back_and_what_is_not_finite_is_null(two):
     told = json.loads(as_json(two), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-    assert (told["level"], told["correction"]) == (0.95, "holm")
+    assert (told["level"], told["interval"], told["correction"], told["pairs"]) == (0.95, "student", "holm", 1)
+    assert told["notes"] == []
     assert_rows(told["groups"], None)
     (gap,) = told["differences"]
     names = ("loss=hinge, margin=1.5", "loss=minimax")
@@ -251,7 +282,7 @@ def test_markdown_is_read_back(two):
         assert [low, high] == pytest.approx([ROWS[name][f"{JSD} low"], ROWS[name][f"{JSD} high"]], rel=1e-3)
     assert [row["best"] for row in tables[MODES]] == ["8", "5"]
     assert [(row["mean"], row["0.95 interval"], row["best"]) for row in tables[REAL]] == [
-        ("0.5", "0.5 to 0.5", ""),
+        ("0.5", "no variance", ""),
         ("", "", ""),
     ]
 
@@ -329,6 +360,47 @@ def test_the_title_of_the_differences_says_how_many_were_tested_and_how(correcti
     ]
     told = as_text(compare(groups, ["w1"], correction=correction))
     assert f"differences in w1 (Welch; 3 at once: {how}):" in told
+
+
+def test_groups_without_variance_are_compared_by_permutations_and_have_no_interval():
+    groups = [make_group("eight", MODES, 8, 8), make_group("seven", MODES, 7, 7)]
+    found = compare(groups, [MODES])
+    # Of the 6 ways to give 2 of 4 runs to the first group 2 are as extreme.
+    line = "loss=eight minus loss=seven: +1 (no variance, so no interval; exact permutation test: p = 0.3333)"
+    assert gap_lines(found) == [line]
+    text, markdown = as_text(found), as_markdown(found)
+    assert text.count("no variance") == markdown.count("no variance") == 3 and line in text and line in markdown
+    told = json.loads(as_json(found))
+    assert [one[f"{MODES} low"] for one in told["groups"]] == [None, None]
+    (gap,) = told["differences"]
+    assert (gap["difference"], gap["low"], gap["high"]) == (1.0, None, None)
+    assert gap["p"] == gap["adjusted"] == pytest.approx(1 / 3)
+
+
+def test_runs_that_do_not_count_are_counted_by_kind_in_columns_of_their_own():
+    def seeded(status: str, seed: int) -> Run:
+        return Run(Path(f"{status}{seed}"), {"seed": seed}, status, {JSD: float(seed)})
+
+    runs = [seeded("completed", 1), seeded("completed", 2), seeded("stopped", 3), seeded("running", 4)]
+    runs += [seeded("pruned", 5), seeded("failed", 6), seeded("completed", 1)]
+    for unfinished, mean in ((False, 1.5), (True, 2.5)):
+        found = compare([Group({"loss": "a"}, runs, unfinished), make_group("b", JSD, 9.0)], [JSD])
+        first, second = as_records(found)
+        counts = {"n": 6, "failed": 1, "pruned": 1, "unfinished": 2, "repeated": 1}
+        assert {key: first[key] for key in counts} == counts and first[f"{JSD} mean"] == mean
+        assert [second[key] for key in counts] == [1, 0, 0, 0, 0]
+        assert heads(found) == ["loss", *counts, "mean", "0.95 interval", "best"]
+        assert next(csv.DictReader(io.StringIO(as_csv(found))))["unfinished"] == "2"
+        assert len(found.notes) == 2
+        for note in found.notes:
+            assert f"note: {note}" in as_text(found).splitlines() and f"note: {note}" in as_markdown(found).splitlines()
+        assert json.loads(as_json(found))["notes"] == found.notes
+
+
+def test_only_kinds_that_there_are_have_a_column():
+    found = compare([Group({}, [make_run(w1=1.0), make_run("stopped", w1=2.0)])], ["w1"])
+    assert heads(found) == ["n", "failed", "unfinished", "mean", "0.95 interval", "best"]
+    assert heads(compare([], ["w1"])) == ["n", "failed", "mean", "0.95 interval", "best"]
 
 
 def test_a_single_group_has_no_differences():
