@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from ganrun.config import Train
@@ -15,7 +16,8 @@ READ_AS = {"probability": "as a probability", "critic": "as a critic's score", "
 def logged(config: Train) -> list[str]:
     """Return the tags that the run of ``config`` writes to metrics.jsonl.
 
-    Tags of a class are among them whether or not the few examples behind them hold one of that class.
+    Tags of a class are among them whether or not the few examples behind them hold one of that class, and a value that
+    is withheld where its error is larger.
     """
     return [tag for found, missing in _families(config) if not missing for tag in found]
 
@@ -64,9 +66,11 @@ def _families(config: Train) -> Iterator[tuple[tuple[str, ...], str]]:
     yield ("jsd/exact", "jsd/exact_error", "kl/forward", "kl/reverse"), unseen or without
     line = "" if dataset.shape == (1,) else f"dataset={dataset.name} is not on the line"
     yield ("w1",), unseen or without or line
-    plane = "" if dataset.shape == (2,) and config.latent.dim == 2 else "its generator does not map a plane to a plane"
-    conditional = "its generator is class-conditional" if config.conditional else ""
-    yield ("data_missed",), unseen or without or plane or conditional
+    fills = "its generator can fill all dimensions of the data"
+    yield ("jsd/smoothed", "jsd/smoothed_error"), unseen or without or ("" if _is_singular(config) else fills)
+    followed = dataset.shape == (2,) and config.latent.dim == 2 and not config.conditional
+    cannot = "" if _is_singular(config) or followed else "its generator cannot be followed through the plane"
+    yield ("data_missed",), unseen or without or cannot
     single = "" if known and dataset.classes else f"dataset={dataset.name} is no mixture of several modes"
     yield ("modes/covered", "modes/high_quality", "modes/kl"), unseen or single
     constant = f"all examples of dataset={dataset.name} are the same" if hasattr(dataset, "source") else ""
@@ -94,6 +98,12 @@ def _of_classes(config: Train) -> tuple[str, ...]:
     sides = ("D(x)", "D(G(z))") if probability else ("critic/real", "critic/fake")
     classes = config.dataset.classes if config.conditional else 0
     return tuple(f"{side}/class_{label}" for side in sides for label in range(classes))
+
+
+def _is_singular(config: Train) -> bool:
+    """Return whether the generator fills fewer dimensions than the data have, so that it has no density."""
+    hidden = getattr(config.architecture, "generator_hidden", ())
+    return min(config.latent.dim, *hidden, math.prod(config.dataset.shape)) < math.prod(config.dataset.shape)
 
 
 def _unseen(config: Train) -> str:

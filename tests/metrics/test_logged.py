@@ -28,11 +28,14 @@ CALIBRATED = {"D(x)/calibrated", "D(G(z))/calibrated"}
 EXACT = {"jsd/exact", "jsd/exact_error", "kl/forward", "kl/reverse"}
 MODES = {"modes/covered", "modes/high_quality", "modes/kl"}
 PROBE = {"jsd/probe", "jsd/probe_lower", "jsd/probe_se", "probe/seconds"}
+SMOOTHED = {"jsd/smoothed", "jsd/smoothed_error", "data_missed"}
 DIVERSITY = {"samples/diversity"}
 
 KNOWN = {
     "": STEP | PROBABILITY | EXACT | {"data_missed"} | MODES | PROBE | DIVERSITY,
     "latent.dim=3 probe=off": STEP | PROBABILITY | EXACT | MODES | DIVERSITY,
+    "latent.dim=1 probe=off": STEP | PROBABILITY | EXACT | SMOOTHED | MODES | DIVERSITY,
+    "architecture.generator_hidden=[8,1,8] probe=off": STEP | PROBABILITY | EXACT | SMOOTHED | MODES | DIVERSITY,
     "log.pictures=0 probe=off": STEP | PROBABILITY,
     "dataset=mixture1d loss=hinge": STEP | SCORES | CALIBRATED | EXACT | {"w1"} | MODES | PROBE | DIVERSITY,
     "dataset=gaussian loss=relativistic log.pictures=0 probe=stack": STEP
@@ -90,7 +93,8 @@ REFUSED = {
     "jsd/exact": ("dataset=digits", "dataset=digits has no known density"),
     "kl/reverse": ("log.pictures=0 probe=off", "log.pictures=0 and probe=off measure nothing"),
     "w1": ("", "dataset=ring is not on the line"),
-    "data_missed": ("conditional=true", "class-conditional"),
+    "data_missed": ("conditional=true", "cannot be followed"),
+    "jsd/smoothed": ("", "can fill all dimensions"),
     "modes/kl": ("dataset=gaussian", "dataset=gaussian is no mixture of several modes"),
     "modes/covered": ("dataset.modes=1", "dataset=ring is no mixture of several modes"),
     "samples/nearest_training": ("", "dataset=ring is no finite set"),
