@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from ganrun import __version__
 from ganrun.errors import ConfigError, GanrunError, did_you_mean, tell
+from ganrun.terminal import spell_out
 
 COMMANDS = {
     "train": "train a GAN; also continues one (resume=DIR) and sweeps (-m)",
@@ -34,6 +35,7 @@ bash completion: eval "$(ganrun train -sc install=bash)"
 def main(argv: list[str] | None = None) -> None:
     """Run the command line ``argv`` (default: the process's) and exit with its code."""
     words = sys.argv[1:] if argv is None else argv
+    spell_out()
     if argv is None:
         gc.set_threshold(COLLECT_EVERY)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -14,10 +13,10 @@ from typing import Any
 
 import jax
 
-from ganrun import device
 from ganrun.checkpoints import Checkpoints, Saved
 from ganrun.config import Train
 from ganrun.diagnosis.watch import Watch
+from ganrun.ending import summary
 from ganrun.errors import ConfigError, GanrunError, StorageError, cannot_write
 from ganrun.game.method import Gan
 from ganrun.game.state import State
@@ -26,12 +25,14 @@ from ganrun.lock import taken
 from ganrun.metrics.spec import latest
 from ganrun.notes import is_note
 from ganrun.observer import Look, NotFinite, Observer
-from ganrun.rundir import STORAGE, relative, save_config, write_atomically
+from ganrun.rundir import relative, save_config, write_atomically
 from ganrun.sealed import Damaged
+from ganrun.stopwatch import Stopwatch, added
 from ganrun.writers import Entry, FanOut, Worker, Writer, positions, rewind
 from ganrun.writers.console import Messages
 from ganrun.writers.images import Pictures
 from ganrun.writers.jsonl import JsonLines, plain, rows_of
+from ganrun.writers.newest import Newest
 from ganrun.writers.pages import pages
 from ganrun.writers.tensorboard import TensorBoard
 
@@ -49,6 +50,7 @@ class Lane:
     """One run: the directory ``folder`` of the run that ``config`` describes and ``method`` plays.
 
     ``varied`` are hyperparameters that are shown though they have their default: those that vary in its sweep.
+    ``stopwatch`` measures the sitting, of all runs that share a program.
 
     Attributes:
         step: generator updates done.
@@ -56,24 +58,33 @@ class Lane:
         stopped: whether it has been closed before all was done and written.
         error: why the run failed; None while it has not.
         pruned: why the run was ended early though nothing is wrong with it; empty while it was not.
+        newest: the last value of each metric, with its step.
+        looking: seconds that measuring and drawing have taken in this sitting.
     """
 
     def __init__(
-        self, method: Gan, config: Train, folder: Path, at_least: int = 1, varied: Collection[str] = ()
+        self,
+        method: Gan,
+        config: Train,
+        folder: Path,
+        at_least: int = 1,
+        varied: Collection[str] = (),
+        stopwatch: Stopwatch | None = None,
     ) -> None:
-        self.varied = varied
+        self.varied, self.stopwatch = varied, stopwatch or Stopwatch()
         self.method, self.config, self.folder = method, config, folder
         self.observer = Observer(method, config)  # refuses what does not fit before anything is written
         self.lock = taken(folder)
         self.checkpoints = Checkpoints(folder / "checkpoints", max(config.checkpoint.keep, at_least))
-        self.step, self.seconds, self.last = 0, 0.0, {}
+        self.step, self.last = 0, {}
+        self.seconds, self.split_before, self.looking = 0.0, dict[str, float](), 0.0
+        self.newest = Newest()
         self.watch = Watch(config, modes(method.data.density))
         self.lost: list[str] = []
         self._rows: deque[Row] = deque()  # that are not known to be written
         self._written = 0  # rows
         self.error: GanrunError | None = None
         self.opened, self.stopped, self.pruned = False, False, ""
-        self.started = time.monotonic()
         every = config.log.every
         self._milestone_every = max(1, round(config.steps / 10 / every)) * every
 
@@ -103,7 +114,8 @@ class Lane:
         self.checkpoints.forget_after(saved.step)
         self.lost = rewind(self.folder, note["files"])
         self._remember(note["diagnosis"])
-        self.step, self.seconds, self.last = saved.step, float(note["seconds"]), dict(note["metrics"])
+        self.step, self.last = saved.step, dict(note["metrics"])
+        self.seconds, self.split_before = float(note["seconds"]), dict(note.get("split", {}))
         for row in note["rows"]:
             look = _again(row["step"], next(looks)) if row["look"] else None
             self._rows.append(Row(row["step"], row["scalars"], look))
@@ -116,6 +128,7 @@ class Lane:
             rows = rows_of(self.folder)
         except ConfigError as error:  # what was damaged since is no reason not to go on
             self.lost.append(str(error))
+        self.newest.restore(rows)
         for row in rows:
             self._rate(int(row["step"]), row)
         self.watch.restore(diagnosis, rows)
@@ -169,10 +182,13 @@ class Lane:
         milestone = step % self._milestone_every == 0 or step == self.config.steps
         entry = Entry(step=step, scalars=row.scalars, milestone=milestone and step > 0)
         if row.look is not None:
+            begun = time.monotonic()
             try:
                 seen = self.observer.read(row.look)
             except NotFinite as lost:
                 raise self.failure(step, str(lost)) from lost
+            finally:
+                self.looking += time.monotonic() - begun
             entry.scalars = row.scalars | seen.scalars
             entry.histograms, entry.pictures = seen.histograms, seen.pictures
             self._rate(step, entry.scalars)
@@ -200,8 +216,8 @@ class Lane:
             self._forget_written()
             if self.config.checkpoint.best and any(row.step == step and row.look for row in self._rows):
                 self.checkpoints.ratings.setdefault(step, None)
-            note = {"files": positions(self.folder), "seconds": self.elapsed(), "metrics": self._metrics()}
-            note["diagnosis"] = self.watch.plain()
+            note = {"files": positions(self.folder), "seconds": self.elapsed(), "metrics": self.metrics()}
+            note |= {"diagnosis": self.watch.plain(), "split": self.split()}
         waiting = list(self._rows)
         rows = [{"step": row.step, "scalars": row.scalars, "look": row.look is not None} for row in waiting]
         looks = [row.look.fetch() for row in waiting if row.look is not None]
@@ -259,30 +275,12 @@ class Lane:
             self.stopped = self.going and unfinished
             status = "stopped" if self.stopped else status
             status = "failed" if self.error is not None else "pruned" if self.pruned else status
-            self._summarise(status)
+            try:
+                write_atomically(self.folder / "summary.json", summary(self, status))
+            except OSError as error:
+                self.fail(cannot_write(error, self.folder))
             self.messages.say(f"{status} at step {self.step}/{self.config.steps} after {self.elapsed():.1f} s")
             self.release()
-
-    def _summarise(self, status: str) -> None:
-        summary: dict[str, Any] = {
-            "status": status,
-            "steps": self.step,
-            "seconds": round(self.elapsed(), 3),
-            "metrics": self._metrics(),
-        }
-        if self.watch.findings:
-            summary["warnings"] = [found.plain() for found in self.watch.findings]
-        if (best := self.checkpoints.best()) is not None:
-            summary["best_checkpoint"] = best
-        if self.error is not None or self.pruned:
-            summary["reason"] = str(self.error or self.pruned)
-        if isinstance(self.error, StorageError):
-            summary["cause"] = STORAGE
-        text = json.dumps(summary | device.describe(), indent=2)
-        try:
-            write_atomically(self.folder / "summary.json", text + "\n")
-        except OSError as error:
-            self.fail(cannot_write(error, self.folder))
 
     def release(self) -> None:
         """Let other processes have the run directory."""
@@ -290,9 +288,19 @@ class Lane:
 
     def elapsed(self) -> float:
         """Return the seconds that the run has taken, over all its sittings."""
-        return self.seconds + time.monotonic() - self.started
+        return self.seconds + self.stopwatch.total()
 
-    def _metrics(self) -> dict[str, float | None]:
+    def split(self) -> dict[str, float]:
+        """Return where these seconds went, by part."""
+        return added(self.split_before, self.stopwatch.split())
+
+    def settle(self, hurried: Callable[[], bool]) -> None:
+        """Return when everything queued so far is written, or ``hurried()`` is true."""
+        if self.opened:
+            self._fan.wait(hurried)
+
+    def metrics(self) -> dict[str, float | None]:
+        """Return the last value of each metric; None for infinity."""
         return plain(latest(self.last, self._fan.last))
 
 

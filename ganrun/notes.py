@@ -44,6 +44,7 @@ def is_note(note: dict[str, Any], looks: int) -> bool:
         and sizes(note.get("files"))
         and numbers(note.get("metrics"), int, float, type(None))
         and is_number(note.get("seconds"), (int, float))
+        and numbers(note.get("split", {}), int, float)
         and isinstance(rows, list)
         and all(map(is_row, rows))
         and sum(bool(row["look"]) for row in rows) == looks

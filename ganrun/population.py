@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import time
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,10 +24,12 @@ from ganrun.lane import Lane
 from ganrun.lock import Lock
 from ganrun.observer import samples_shown
 from ganrun.resume import go_back
-from ganrun.run import Judge, Run, build, train
+from ganrun.run import Judge, Run, Sweep, build, train
 from ganrun.rundir import PLAN, relative, save_config
-from ganrun.sweep import Job, Plan, ended, reason, varied_in
+from ganrun.stopwatch import OTHER, PARTS, Stopwatch, added
+from ganrun.sweep import Job, Plan, ended, reason, varied_in, warnings_of
 from ganrun.writers import Worker
+from ganrun.writers.closing import time_line
 from ganrun.writers.console import Crowd, Lines, Messages
 from ganrun.writers.pictures import points
 
@@ -81,10 +85,13 @@ def _batches(
     codes = {i: code for i, job in enumerate(jobs) if (code := ended(job)) is not None}
     if codes:
         messages.say(f"{len(codes)} of them have ended before")
+    spent: dict[str, float] = {}
+    begun = time.monotonic()
     while (batch := plan.next(codes)) is not None:
+        shared = Sweep(varied, len(jobs) > 1)
         left = [i for i in batch if codes.get(i) != 0]  # what has arrived, perhaps by itself since, stays as it is
         try:
-            fitting, crew = _fit([jobs[i] for i in left])
+            fitting, crew = _fit([jobs[i] for i in left], shared.stopwatch)
             if fitting < len(left):
                 _told_too_large(messages, len(left), fitting)
             if 0 < fitting < len(left):
@@ -92,12 +99,13 @@ def _batches(
                 plan.write(folder, jobs, varied)
                 continue
             parts = [jobs[i] for i in left]
-            found = _trained(parts, crew, messages, judge, varied) if fitting else [1] * len(left)
+            found = _trained(parts, crew, messages, judge, shared) if fitting else [1] * len(left)
         except Exception as error:
             told = cannot_write(error, folder) if isinstance(error, OSError) else error
             alone = isinstance(told, GanrunError) and len(left) == 1 < len(jobs)
             named = type(told)(f"{relative(jobs[left[0]].folder)}: {told}") if alone else told
             found = [tell(named)] * len(left)
+        spent = added(spent, shared.stopwatch.split())
         codes |= dict(zip(left, found, strict=True))
         if (signal := max(found)) in (130, 143):
             messages.say(f"go on with: ganrun train resume={relative(folder)}")
@@ -105,15 +113,31 @@ def _batches(
     runs = [job.folder for job in jobs if (job.folder / "config.yaml").exists()]  # someone may have deleted one
     if whole and len(jobs) > 1 and runs:
         messages.say(report(runs, folder))
+        _tell_end(messages, folder, runs, spent, time.monotonic() - begun)
     return [codes[i] for i in range(len(jobs))]
 
 
-def _fit(jobs: list[Job]) -> tuple[int, Population | None]:
+def _tell_end(messages: Messages, folder: Path, runs: Sequence[Path], spent: dict[str, float], seconds: float) -> None:
+    """Say how a sweep has come out and what to do with it."""
+    warned = warnings_of(runs)
+    listed = "; ".join(f"{name} in {len(found)}" for name, found in warned.items())
+    messages.say(f"warnings: {listed or 'none'}" + (" (each run's train.log has them)" if warned else ""))
+    spent = spent | {OTHER: max(0.0, seconds - sum(spent.get(part, 0.0) for part in PARTS))}
+    messages.say(f"time: {seconds:.1f} s: {time_line(spent)}")
+    messages.say(f"sweep directory: {relative(folder)}")
+    messages.say(f"watch them with: tensorboard --logdir {relative(folder)}")
+    messages.say(f"compare them with: {shlex.join(['ganrun', 'compare', relative(folder)])}")
+
+
+def _fit(jobs: list[Job], stopwatch: Stopwatch) -> tuple[int, Population | None]:
     """Compile the program of ``jobs``; return how many of them memory has room for, and the program if it is all."""
     if len(jobs) == 1:
         return 1, None
-    crew = crew_of(build_all(jobs))
-    needed, free = memory(crew, jobs[0].config), SHARE * device.free_bytes()
+    with stopwatch.timing("loading"):
+        gans = build_all(jobs)
+    with stopwatch.timing("compiling"):
+        crew = crew_of(gans)
+        needed, free = memory(crew, jobs[0].config), SHARE * device.free_bytes()
     return (len(jobs), crew) if needed <= free else (int(len(jobs) * free / needed), None)
 
 
@@ -145,22 +169,20 @@ def build_all(jobs: Sequence[Job]) -> list[Gan]:
 
 
 def _trained(
-    jobs: list[Job], crew: Population | None, messages: Messages, judge: Judge | None, varied: Collection[str]
+    jobs: list[Job], crew: Population | None, messages: Messages, judge: Judge | None, sweep: Sweep
 ) -> list[int]:
     """Train ``jobs``, one by itself or many as the lanes of ``crew``; return their exit codes."""
     if crew is None:
-        return [train(jobs[0].config, jobs[0].folder, resume=True, judge=judge, varied=varied)]
-    return _together(jobs, crew, messages, judge, varied)
+        return [train(jobs[0].config, jobs[0].folder, resume=True, judge=judge, sweep=sweep)]
+    return _together(jobs, crew, messages, judge, sweep)
 
 
-def _together(
-    jobs: list[Job], crew: Population, messages: Messages, judge: Judge | None, varied: Collection[str]
-) -> list[int]:
+def _together(jobs: list[Job], crew: Population, messages: Messages, judge: Judge | None, sweep: Sweep) -> list[int]:
     """Train ``jobs`` as the lanes of ``crew``; return their exit codes."""
     with ExitStack() as held:
         lanes = []
         for gan, job in zip(crew.gans, jobs, strict=True):
-            lanes.append(Lane(gan, job.config, job.folder, KEEP, varied))
+            lanes.append(Lane(gan, job.config, job.folder, KEEP, sweep.varied, sweep.stopwatch))
             held.callback(lanes[-1].release)
             if (why := reason(job.folder)) is not None:
                 lanes[-1].error = GanrunError(why)
@@ -185,14 +207,19 @@ def _begun(
     judge: Judge | None,
 ) -> Run:
     """Return the run of ``lanes`` from where they stand."""
-    going = [lane for lane in lanes if lane.going]
-    state = _start(crew, lanes, dict(zip(map(id, going), go_back(going) or (), strict=False)))
+    going, stopwatch = [lane for lane in lanes if lane.going], lanes[0].stopwatch
+    with stopwatch.timing("loading"):
+        saved = go_back(going) or ()
+    with stopwatch.timing("compiling"):
+        state = _start(crew, lanes, dict(zip(map(id, going), saved, strict=False)))
     messages.say(f"{len(lanes)} lanes: {', '.join(relative(lane.folder) for lane in (lanes[0], lanes[-1]))}"[:200])
-    for i, lane in enumerate(lanes):
-        if lane.going:
-            own = Messages(lane.folder, name=relative(lane.folder))
-            lane.open(own, [Lines(own, config.steps)], workers[i % len(workers)])
-    return Run(crew, lanes, state, going[0].step, Crowd(messages, config.steps, config.log.every), judge)
+    with stopwatch.timing("loading"):
+        for i, lane in enumerate(lanes):
+            if lane.going:
+                own = Messages(lane.folder, name=relative(lane.folder))
+                lane.open(own, [Lines(own, config.steps, lane.newest)], workers[i % len(workers)])
+    crowd = Crowd(messages, config.steps, config.log.every, lambda: [lane.newest for lane in lanes if lane.going])
+    return Run(crew, lanes, state, going[0].step, crowd, judge)
 
 
 def _start(crew: Population, lanes: list[Lane], states: dict[int, State]) -> Any:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +16,7 @@ import numpy as np
 from ganrun import datasets
 from ganrun.checkpoints import flatten, not_finite
 from ganrun.config import Train, data_folder
+from ganrun.ending import announce, tell_end
 from ganrun.errors import ConfigError, cannot_write
 from ganrun.game.crew import Crew, Population, Solo, fewer
 from ganrun.game.method import Gan, Report
@@ -22,6 +25,7 @@ from ganrun.observer import Look
 from ganrun.resume import go_back
 from ganrun.rundir import completed, relative
 from ganrun.signals import StopRequest
+from ganrun.stopwatch import Stopwatch
 from ganrun.sweep import varied_in
 from ganrun.writers.console import Display, Lines, Messages
 
@@ -31,6 +35,21 @@ Judge = Callable[[int, dict[Path, dict[str, float]]], dict[Path, str]]
 LOOKS = 1  # of a run that may wait to be read when another is taken
 PATIENCE = 2.0  # seconds that a run waits, when it is told to stop, for what is still being read and written
 SAVING = 0.05  # of the time may go into checkpoints that come by the clock
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a run shares with the others of its sweep.
+
+    Attributes:
+        varied: hyperparameters that are shown though they have their default.
+        member: whether the run is one of several, each of which says little when it ends.
+        stopwatch: measures what the run is busy with.
+    """
+
+    varied: Collection[str] = ()
+    member: bool = False
+    stopwatch: Stopwatch = dataclasses.field(default_factory=Stopwatch)
 
 
 def build(config: Train) -> Gan:
@@ -44,12 +63,11 @@ def train(
     *,
     resume: bool = False,
     judge: Judge | None = None,
-    varied: Collection[str] = (),
+    sweep: Sweep | None = None,
 ) -> int:
     """Train in the run directory ``folder`` until ``config.steps``, or ``judge`` ends it; return the exit code.
 
-    ``varied`` are hyperparameters that are shown though they have their default, beside those that vary in the sweep
-    that the run belongs to.
+    ``sweep`` is what the run shares with others, where it is one of a sweep.
 
     Raises:
         ConfigError: the parts do not fit together (before anything is written).
@@ -61,7 +79,11 @@ def train(
     if resume and completed(folder, config.steps):
         print(f"{relative(folder)} is complete at step {config.steps}; give a larger steps=N to go on.")
         return 0
-    run = alone(build(config), config, folder, resume, judge, varied_in(folder.parent) | set(varied))
+    sweep = sweep or Sweep()
+    varied = varied_in(folder.parent) | set(sweep.varied)
+    with sweep.stopwatch.timing("loading"):
+        method = build(config)
+    run = alone(method, config, folder, resume, judge, dataclasses.replace(sweep, varied=varied))
     code = run.go()
     if (error := run.lanes[0].error) is not None:
         raise error
@@ -74,21 +96,25 @@ def alone(
     folder: Path,
     resume: bool = False,
     judge: Judge | None = None,
-    varied: Collection[str] = (),
+    sweep: Sweep | None = None,
 ) -> Run:
     """Return the run of ``method`` by itself in ``folder``, ready to go."""
-    lane = Lane(method, config, folder, varied=varied)
+    sweep = sweep or Sweep()
+    lane = Lane(method, config, folder, varied=sweep.varied, stopwatch=sweep.stopwatch)
     try:
-        states = go_back([lane]) if resume else None
-        messages = Messages(folder)
-        lines = Lines(messages, config.steps)
-        lane.open(messages, [lines])
+        with sweep.stopwatch.timing("loading"):
+            states = go_back([lane]) if resume else None
+            messages = Messages(folder)
+            lines = Lines(messages, config.steps, lane.newest)
+            lane.open(messages, [lines])
     except BaseException as error:
         lane.release()
         if isinstance(error, OSError):
             raise cannot_write(error, folder) from error
         raise
-    return Run(Solo(method), [lane], states[0] if states else method.init(), lane.step, lines, judge)
+    with sweep.stopwatch.timing("compiling"):
+        state = states[0] if states else method.init()
+    return Run(Solo(method), [lane], state, lane.step, lines, judge, sweep.member)
 
 
 @dataclass
@@ -106,7 +132,7 @@ class Run:
     """A crew at work, one lane or many in step, from where its lanes stand to the end or to a request to stop.
 
     The lanes share all that decides when something is done: steps, rows, looks and checkpoints. At every look
-    ``judge`` sees what the look before has shown.
+    ``judge`` sees what the look before has shown. ``member``: others follow, and the end is told in a line.
     """
 
     def __init__(
@@ -117,9 +143,12 @@ class Run:
         step: int,
         display: Display,
         judge: Judge | None = None,
+        member: bool = False,
     ) -> None:
         self.crew, self.lanes, self.state, self.step, self.display = crew, lanes, state, step, display
-        self.judge, self.looked = judge, 0
+        self.judge, self.looked, self.member = judge, 0, member
+        self.stopwatch = lanes[0].stopwatch
+        self.compiled: set[str] = set()  # what has been called on the device
         self.config = lanes[0].config
         self.saved, self.cost = time.monotonic(), 0.0
         self.pace: deque[tuple[int, float]] = deque(maxlen=10)  # rows are read in bursts, so speed needs several
@@ -134,15 +163,17 @@ class Run:
     def go(self) -> int:
         """Train, and leave summaries however it ends; return the exit code."""
         for lane in self.going:
-            self._announce(lane, f" continues at step {self.step}" if self.step else "")
+            announce(lane, f" continues at step {self.step}" if self.step else "")
         status = "failed"
         with self.stop:
             try:
-                self._loop()
+                with self.stopwatch.timing("training"):
+                    self._loop()
                 self._save()
-                for lane in self.going:
-                    with lane.failing():
-                        lane.checkpoints.wait()
+                with self.stopwatch.timing("writing"):
+                    for lane in self.going:
+                        with lane.failing():
+                            lane.checkpoints.wait()
                 status = "stopped" if self.step < self.config.steps else "completed"
             finally:
                 self._close(self.lanes, status)
@@ -156,13 +187,15 @@ class Run:
         waiting: Call | None = None
         while self.step < self.config.steps and self.stop.signal is None and self.going:
             n, begun = self._call_size(), time.monotonic()
-            self.state, report = self.crew.advance(self.state, n)
+            with self._on_device("advance", "training"):
+                self.state, report = self.crew.advance(self.state, n)
             self.step += n
             looks = self._look()
             if waiting is not None:
                 self._collect(waiting)
             waiting = Call(self.step, n, begun, report, looks)
-            hopeless = self._hopeless() if looks is not None else {}
+            with self.stopwatch.timing("evaluating"):
+                hopeless = self._hopeless() if looks is not None else {}
             if hopeless or self._save_due():
                 self._collect(waiting)
                 waiting = None
@@ -172,6 +205,12 @@ class Run:
                     self._save()
         if waiting is not None:
             self._collect(waiting)
+
+    def _on_device(self, program: str, part: str) -> AbstractContextManager[None]:
+        """A context in which ``program`` is handed to the device: its first call compiles it."""
+        first = program not in self.compiled
+        self.compiled.add(program)
+        return self.stopwatch.timing("compiling" if first else part)
 
     def _call_size(self) -> int:
         """Steps of the next call: up to the next row, up to ``steps_per_call``, and short where steps are slow."""
@@ -222,10 +261,12 @@ class Run:
         first = self.lanes[0].observer
         if not first.due(self.step):
             return None
-        while any(lane.looks_waiting > LOOKS for lane in self.going) and self.stop.signal is None:
-            time.sleep(0.002)
+        with self.stopwatch.timing("evaluating"):
+            while any(lane.looks_waiting > LOOKS for lane in self.going) and self.stop.signal is None:
+                time.sleep(0.002)
         points = [lane.observer.points for lane in self.lanes]
-        return [Look(self.step, fetch) for fetch in self.crew.look(self.state, first.samples, points)]
+        with self._on_device("look", "evaluating"):
+            return [Look(self.step, fetch) for fetch in self.crew.look(self.state, first.samples, points)]
 
     def _hopeless(self) -> dict[Path, str]:
         """Return which runs to end early, by what has been written of them."""
@@ -245,7 +286,9 @@ class Run:
                 lane.prune(hopeless[lane.folder])
         kept = [i for i, lane in enumerate(self.lanes) if lane.going]
         if kept and 2 * len(kept) <= len(self.lanes):
-            self.crew, self.state = fewer(cast(Population, self.crew), self.state, kept)
+            with self.stopwatch.timing("compiling"):
+                self.crew, self.state = fewer(cast(Population, self.crew), self.state, kept)
+            self.compiled.clear()
             gone, self.lanes = [lane for lane in self.lanes if not lane.going], [self.lanes[i] for i in kept]
             self._close(gone, "failed")
 
@@ -260,31 +303,32 @@ class Run:
 
     def _save(self) -> None:
         """Save every lane as it is now; all lanes have done so before any does again, so they share a step."""
+        with self.stopwatch.timing("evaluating"):
+            for lane in self.going:
+                lane.settle(self._hurried)
         begun = time.monotonic()
-        for lane in self.going:
-            with lane.failing():
-                lane.checkpoints.wait()
-        states = self.crew.apart(self.state)
-        for lane, state in zip(self.lanes, states, strict=True):
-            if lane.going:
+        with self.stopwatch.timing("writing"):
+            for lane in self.going:
                 with lane.failing():
-                    lane.save(self.step, state, self._hurried)
+                    lane.checkpoints.wait()
+            states = self.crew.apart(self.state)
+            for lane, state in zip(self.lanes, states, strict=True):
+                if lane.going:
+                    with lane.failing():
+                        lane.save(self.step, state, self._hurried)
         self.saved = time.monotonic()
         self.cost = self.saved - begun if len(self.lanes) > 1 else 0.0
 
-    def _announce(self, lane: Lane, more: str = "") -> None:
-        lane.messages.say(f"run directory: {relative(lane.folder)}{more}")
-        lane.messages.say(f"watch it with: tensorboard --logdir {relative(lane.folder)}")
-
     def _close(self, lanes: Sequence[Lane], status: str) -> None:
+        with self.stopwatch.timing("evaluating"):
+            for lane in lanes:
+                lane.settle(self._hurried)
         for lane in lanes:
             if not lane.opened:  # it had failed before
                 continue
             try:
-                with lane.failing():
+                with self.stopwatch.timing("writing"), lane.failing():
                     lane.close(status, self._hurried)
             finally:
-                self._announce(lane)
-                if lane.stopped:
-                    lane.messages.say(f"go on with: ganrun train resume={relative(lane.folder)}")
+                tell_end(lane, self.member)
                 lane.messages.close()

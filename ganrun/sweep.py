@@ -161,6 +161,17 @@ def reason(folder: Path) -> str | None:
     return shown(str(summary.get("reason", "it failed")), 500) if failed else None
 
 
+def warnings_of(runs: Sequence[Path]) -> dict[str, set[Path]]:
+    """Return what was found to be wrong with ``runs``, by name, and with which of them."""
+    found: dict[str, set[Path]] = {}
+    for run in runs:
+        told = _summary(run).get("warnings", [])
+        for one in told if isinstance(told, list) else []:
+            if isinstance(one, dict) and isinstance(one.get("name"), str):
+                found.setdefault(shown(one["name"]), set()).add(run)
+    return found
+
+
 def _summary(folder: Path) -> dict[str, Any]:
     try:
         summary = read_json(folder / "summary.json", MOST_SUMMARY)

@@ -208,7 +208,7 @@ def _job(node: DictConfig) -> int:
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
         device.prepare()
-        from ganrun.run import train  # after the device is prepared: this imports JAX
+        from ganrun.run import Sweep, train  # after the device is prepared: this imports JAX
 
         config = check(OmegaConf.to_container(node, resolve=True))  # type: ignore[arg-type]
         if config.population.jobs:
@@ -216,8 +216,9 @@ def _job(node: DictConfig) -> int:
         if config.resume is not None and Path(config.resume).resolve() != folder.resolve():
             _require_typed(config, None)  # Hydra read other files than were checked
         require_own(folder, linked=HydraConfig.get().mode == RunMode.RUN)
-        resume, typed = config.resume is not None or _is_requeued(folder), _keys(HydraConfig.get().overrides.task)
-        return train(config, folder, resume=resume, varied=typed)
+        hydra = HydraConfig.get()
+        sweep = Sweep(_keys(hydra.overrides.task), member=hydra.mode == RunMode.MULTIRUN)
+        return train(config, folder, resume=config.resume is not None or _is_requeued(folder), sweep=sweep)
     except Exception as error:
         return tell(error)
     finally:

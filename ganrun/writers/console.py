@@ -6,6 +6,7 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -14,6 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ganrun.writers import Entry
+from ganrun.writers.closing import as_lines, as_table
+from ganrun.writers.newest import Newest, medians
 
 LIVE = ("D(x)", "D(G(z))", "value", "critic/real", "critic/fake", "value/pair")
 SHOWN = (
@@ -58,6 +61,14 @@ class Messages:
             self.console.print(line, markup=False)
         with suppress(OSError):  # the files that the run is about say so themselves
             self._log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+
+    def table(self, metrics: Sequence[tuple[str, str, str]], *, show: bool = True) -> None:
+        """Keep a table of ``metrics`` in plain lines, and print it as such, or as a table on a terminal."""
+        on_terminal = show and not self.name and self.console.is_terminal
+        if on_terminal:
+            self.console.print(as_table(metrics))
+        for line in as_lines(metrics):
+            self.say(line, show=show and not on_terminal)
 
     def warn(self, line: str) -> None:
         """Keep ``line``; of one of many, tell it with its name on standard error."""
@@ -120,8 +131,8 @@ class Display(Protocol):
 class Lines:
     """One plain line at each milestone of a run."""
 
-    def __init__(self, messages: Messages, steps: int) -> None:
-        self._messages, self._steps = messages, steps
+    def __init__(self, messages: Messages, steps: int, newest: Newest | None = None) -> None:
+        self._messages, self._steps, self._newest = messages, steps, newest or Newest()
         self._bar = Bar(messages.console, steps, live=not messages.name)
 
     def progress(self, step: int) -> None:
@@ -132,12 +143,13 @@ class Lines:
         """What there is to see comes by :meth:`write`."""
 
     def write(self, entry: Entry) -> None:
+        self._newest.see(entry.step, entry.scalars)
+        divergences = self._newest.divergences(entry.step)
         self._bar.update(entry.step, seen=_brief(entry.scalars, LIVE))
         for finding in entry.findings:
             self._messages.notice(f"warning: {finding}")
         if entry.milestone:
-            line = f"step {entry.step}/{self._steps}  {_brief(entry.scalars, SHOWN)}"
-            self._messages.say(line, show=not self._bar.live)
+            self._messages.say(f"step {entry.step}/{self._steps}  {_brief(entry.scalars, SHOWN, divergences)}")
 
     def flush(self) -> None:
         pass
@@ -147,10 +159,15 @@ class Lines:
 
 
 class Crowd:
-    """What a person sees of many runs at once: how many go on, and the median of each number over them."""
+    """What a person sees of many runs at once: how many go on, and the median of each number over them.
 
-    def __init__(self, messages: Messages, steps: int, every: int) -> None:
-        self._messages, self._steps = messages, steps
+    ``newest`` gives the newest metrics of those that go on: divergences are measured a moment after their step.
+    """
+
+    def __init__(
+        self, messages: Messages, steps: int, every: int, newest: Callable[[], list[Newest]] = lambda: []
+    ) -> None:
+        self._messages, self._steps, self._newest = messages, steps, newest
         self._every = max(1, round(steps / 10 / every)) * every
         self._bar = Bar(messages.console, steps)
 
@@ -163,7 +180,7 @@ class Crowd:
         if not rows:
             return
         middle = {tag: statistics.median(row[tag] for row in rows) for tag in rows[0]}
-        seen = f"{len(rows)} runs, median:  {_brief(middle, LIVE)}"
+        seen = f"{len(rows)} runs, median:  {_brief(middle, LIVE, medians(self._newest()))}"
         self._bar.update(step, seen=seen)
         if step % self._every == 0 or step == self._steps:
             self._messages.say(f"step {step}/{self._steps}  {seen}", show=not self._bar.live)
@@ -172,8 +189,9 @@ class Crowd:
         self._bar.close()
 
 
-def _brief(scalars: dict[str, float], tags: tuple[str, ...]) -> str:
+def _brief(scalars: dict[str, float], tags: tuple[str, ...], divergences: Sequence[str] = ()) -> str:
     seen = [f"{tag} {scalars[tag]:.3g}" for tag in tags if tag in scalars]
+    seen += divergences
     if "steps_per_second" in scalars:
         seen.append(f"{scalars['steps_per_second']:.0f} steps/s")
     return "  ".join(seen)

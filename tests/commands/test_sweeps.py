@@ -109,6 +109,7 @@ def test_runs_of_one_program_are_one_batch_and_the_plan_says_so(swept):
     assert json.loads((sweep / "sweep.json").read_text()) == {
         "runs": ["0", "1", "2", "3", "4", "5"],
         "batches": [[0, 1, 2, 3, 4, 5]],
+        "varied": ["optimizer.generator.learning_rate", "seed"],
     }
     assert "6 runs as lanes of 1 program;" in done.stdout and "6 of 6 lanes arrived at step 40" in done.stdout
     assert done.stderr == "" and "\x1b" not in done.stdout

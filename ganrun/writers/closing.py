@@ -1,0 +1,84 @@
+"""What is said when a run ends: its metrics and what they are, and where the time went."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from ganrun.metrics.spec import SPECS, spec_of
+from ganrun.stopwatch import OTHER, PARTS
+from ganrun.writers.newest import DIVERGENCES, Newest, measured, rounded
+
+# What a run's own training says, which has no direction, beside the metrics that have one.
+GAME = (
+    "D(x)",
+    "D(G(z))",
+    "value",
+    "critic/real",
+    "critic/fake",
+    "value/pair",
+    "D(x)/calibrated",
+    "D(G(z))/calibrated",
+)
+ELSEWHERE = ("jsd/probe_lower", "steps_per_second")  # its estimate, and the time, are shown
+HEADINGS = ("metric", "value", "what it is")
+GAP = "  "
+
+
+def as_lines(metrics: Sequence[tuple[str, str, str]]) -> list[str]:
+    """Return ``metrics`` (tag, value and meaning of each) as plain lines whose cells begin below each other."""
+    rows = [HEADINGS, *metrics]
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    return [GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def as_table(metrics: Sequence[tuple[str, str, str]]) -> Table:
+    """Return ``metrics`` as a table for a terminal."""
+    table = Table(*HEADINGS, box=None, pad_edge=False, header_style="bold")
+    for row in metrics:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def metric_rows(values: Mapping[str, Any], newest: Newest, step: int) -> list[tuple[str, str, str]]:
+    """Return the rows of the metrics worth a line.
+
+    Args:
+        values: the last value of each metric of the run; None for infinity.
+        newest: knows the steps that they are of.
+        step: at which the run ended; a value of another step says so.
+    """
+    order = {spec.name: place for place, spec in enumerate(SPECS)}
+    tags = sorted(filter(_is_shown, values), key=lambda tag: order.get(tag, len(order)))
+    return [_row(tag, values, newest.step(tag), step) for tag in tags]
+
+
+def _is_shown(tag: str) -> bool:
+    spec = spec_of(tag)
+    has_direction = spec is not None and spec.better is not None and tag not in ELSEWHERE
+    return tag in GAME or tag in DIVERGENCES or has_direction
+
+
+def _row(tag: str, values: Mapping[str, Any], of: int | None, step: int) -> tuple[str, str, str]:
+    spec = spec_of(tag)
+    known = {name: math.inf if value is None else value for name, value in values.items()}
+    text = measured(tag, known) if tag in DIVERGENCES else rounded(known[tag])
+    text += f" {spec.unit}" if spec and spec.unit else ""
+    text += f" (step {of})" if of not in (None, step) else ""
+    return tag, text, spec.meaning if spec else ""
+
+
+def time_line(split: Mapping[str, float], beside: float = 0.0) -> str:
+    """Return where the time went.
+
+    Args:
+        split: seconds by part, as a stopwatch returns them.
+        beside: seconds of measuring and drawing that nothing waited for.
+    """
+    parts = [f"{part} {split[part]:.1f} s" for part in (*PARTS, OTHER) if split.get(part, 0.0) >= 0.05]
+    more = f"; {beside:.1f} s more of evaluating went on beside training" if beside >= 0.05 else ""
+    return (", ".join(parts) or "less than 0.1 s") + more

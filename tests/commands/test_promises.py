@@ -1,0 +1,324 @@
+"""What the README, ``--help`` and the heads of files promise, beyond the commands that test_readme.py runs.
+
+What is promised of one command is tested beside that command; here is what is promised of all of them, and of a run
+as a whole, in folders whose names need quotes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from board import Board
+
+from ganrun.composing import jobs
+from ganrun.diagnosis.detectors import DETECTORS
+from ganrun.hydra_app import compose
+from ganrun.metrics.spec import SPECS, spec_of
+from ganrun.registry import options
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONF = ROOT / "conf"
+STEPS = 100
+SHORT = (f"steps={STEPS}", "log.every=10", "log.pictures=2", "checkpoint.steps=20", "latent.dim=3", "seed=5")
+
+
+class Left:
+    """A run, what was printed of it, and the folder that it was started in."""
+
+    def __init__(self, cwd: Path, run: Path, done: subprocess.CompletedProcess[str]) -> None:
+        self.cwd, self.run, self.done = cwd, run, done
+
+    def said(self, start: str) -> list[str]:
+        """What was printed after ``start``."""
+        lines = self.done.stdout.splitlines()
+        return [line.removeprefix(start).strip() for line in lines if line.startswith(start)]
+
+    def summary(self) -> dict:
+        return json.loads((self.run / "summary.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def left(inside, tiny, tmp_path_factory) -> Left:
+    """A run that ended by itself, in a folder with a space in its name."""
+    cwd = tmp_path_factory.mktemp("promised")
+    place = "my runs/one"
+    batch = (*(word for word in tiny if not word.startswith("log.")), *SHORT)
+    words = ("ganrun", "train", *batch, f"hydra.run.dir='{place}'")
+    done = inside(*words[1:], cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return Left(cwd, cwd / place, done)
+
+
+@pytest.fixture(scope="module")
+def longer(left, inside, tmp_path_factory) -> Left:
+    """The same run, gone on with for longer and with another setting; the run itself is left as it was."""
+    cwd = tmp_path_factory.mktemp("longer")
+    run = cwd / left.run.name
+    subprocess.run(["cp", "-r", str(left.run), str(run)], check=True)
+    words = (f"resume={run.name}", f"steps={STEPS + 20}", "ema.decay=0.5", "resume.allow=[ema.decay]")
+    done = inside("train", *words, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return Left(cwd, run, done)
+
+
+def block(heading: str) -> list[str]:
+    """The lines of the first code block below ``heading`` of the README."""
+    return README.split(f"## {heading}\n", 1)[1].split("```")[1].splitlines()[1:]
+
+
+# What a run leaves.
+
+
+def test_a_run_leaves_the_files_that_the_readme_lists_and_no_others(left):
+    listed = {line.split()[0] for line in block("What a run leaves")[1:] if re.match(r"  \S", line)}
+    found = {path.name + "/" * path.is_dir() for path in left.run.iterdir()}
+    assert {re.sub(r"^events\.out\.tfevents\..*", "events.out.tfevents…", name) for name in found} == listed
+
+
+def test_of_checkpoints_the_newest_two_are_kept_with_the_files_that_the_readme_names(left):
+    folders = sorted((left.run / "checkpoints").iterdir(), key=lambda path: int(path.name))
+    assert [int(folder.name) for folder in folders] == [STEPS - 20, STEPS]
+    (line,) = [line for line in block("What a run leaves") if line.startswith("  checkpoints/")]
+    assert {path.name for path in folders[-1].iterdir()} == set(re.findall(r"`(\S+)`", line))
+
+
+def test_the_summary_holds_what_the_readme_says(left):
+    summary = left.summary()
+    (line,) = [line for line in block("What a run leaves") if line.startswith("  summary.json")]
+    assert "status (completed, stopped, pruned, failed), steps, seconds" in line
+    assert summary["status"] == "completed" and summary["steps"] == STEPS
+    assert {"metrics", "warnings", "device", "versions", "seconds", "seconds_split"} <= summary.keys()
+
+
+def test_the_seconds_of_a_run_are_divided_among_what_it_did(left):
+    summary = left.summary()
+    split = summary["seconds_split"]
+    assert list(split) == ["loading", "compiling", "training", "evaluating", "writing", "other"]
+    assert sum(split.values()) == pytest.approx(summary["seconds"], rel=0.01, abs=0.02)
+    assert min(split.values()) >= 0 and split["training"] > 0
+    (said,) = left.said("time:")
+    told = {part: float(seconds) for part, seconds in re.findall(r"(\w+) ([\d.]+) s", said.partition(";")[0])}
+    assert told == {part: pytest.approx(split[part], abs=0.3) for part in told}  # said a moment later
+    assert {part for part in split if split[part] >= 0.1} <= told.keys()
+
+
+def test_a_warning_is_in_the_terminal_in_tensorboard_and_in_the_summary_with_two_settings_to_try(left):
+    found = left.summary()["warnings"]
+    assert len(found) >= 1
+    texts = "\n".join(text for _, text in Board(left.run).texts()["diagnosis"])
+    for one in found:
+        assert one["step"] <= STEPS and one["evidence"] and len(one["try"]) == 2
+        line = f"step {one['step']}: {one['name']}: {one['evidence']}. Try {' or '.join(one['try'])}."
+        assert f"warning: {line}" in left.done.stdout and line in texts
+
+
+def test_the_readme_lists_as_many_warnings_as_there_are():
+    text = README.split("A run says so, while it trains:", 1)[1].split(". Each warning", 1)[0]
+    assert len(re.split(r", or |, | or ", text)) == len(DETECTORS)
+
+
+# What is printed.
+
+
+def test_the_end_is_a_table_of_the_metrics_and_what_they_are(left):
+    lines = left.done.stdout.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith(f"completed at step {STEPS}/{STEPS} after "))
+    assert lines[start + 1].split() == ["metric", "value", "what", "it", "is"]
+    metrics = left.summary()["metrics"]
+    table = [line for line in lines[start + 2 :] if line.split("  ")[0] in metrics]
+    tags = [line.split("  ")[0] for line in table]
+    assert tags[0] == "jsd/exact" and {"D(x)", "D(G(z))", "value", "modes/covered"} <= set(tags)
+    for tag, line in zip(tags, table, strict=True):
+        spec = spec_of(tag)
+        assert spec is not None and line.endswith(spec.meaning)
+        number = re.match(r"≥?\s*(\S+)", line.removeprefix(tag).strip())
+        assert number and float(number[1]) == pytest.approx(metrics[tag], rel=1e-3, abs=1e-3)
+
+
+def test_every_milestone_shows_the_divergence(left):
+    shown = [line for line in left.done.stdout.splitlines() if line.startswith("step ")]
+    assert 5 <= len(shown) <= 12 and all("  jsd/exact " in line for line in shown)
+
+
+def test_the_pictures_lie_where_the_end_says(left):
+    (said,) = left.said("pictures:")
+    number, folder = re.fullmatch(r"(\d+) in (.*)", said).groups()  # type: ignore[union-attr]
+    assert len(list((left.cwd / folder).glob("*.png"))) == int(number) == 3
+
+
+def test_the_commands_that_are_printed_can_be_typed(left, inside):
+    (said,) = left.said("draw samples with:")
+    done = inside(*shlex.split(said)[1:], "n=4", "out=drawn.npy", cwd=left.cwd)
+    assert done.returncode == 0 and (left.cwd / "drawn.npy").is_file(), done.stderr
+    for said in left.said("watch it with:"):
+        words = shlex.split(said)
+        assert words[:2] == ["tensorboard", "--logdir"]
+        assert Board(left.cwd / words[2]).scalars("D(x)")[-1][0] == STEPS
+
+
+# The head of a run's config.
+
+
+def test_the_first_line_of_a_config_repeats_the_run(left, inside, rows):
+    head = (left.run / "config.yaml").read_text(encoding="utf-8").splitlines()[0]
+    command = head.removeprefix("# Repeats this run: ").replace("<this folder>", shlex.quote(str(left.run)))
+    words = shlex.split(command)
+    assert words[:2] == ["ganrun", "train"]
+    again = left.cwd / "again"
+    done = inside(*words[1:], f"hydra.run.dir={again}", cwd=left.cwd)
+    assert done.returncode == 0, done.stderr
+    assert rows(again) == rows(left.run)
+    assert (again / "config.yaml").read_bytes() == (left.run / "config.yaml").read_bytes()
+
+
+# A run that goes on is shown as it now is.
+
+
+def test_a_run_that_goes_on_has_the_config_that_it_goes_on_with(longer):
+    config = yaml.safe_load((longer.run / "config.yaml").read_text(encoding="utf-8"))
+    assert (config["steps"], config["ema"]["decay"], config["resume"]) == (STEPS + 20, 0.5, None)
+
+
+def test_tensorboard_shows_a_run_that_goes_on_as_it_now_is(left, longer):
+    before, now = Board(left.run), Board(longer.run)
+    (old,), (new,) = before.sessions().values(), now.sessions().values()
+    assert (old.values["steps"], new.values["steps"]) == (STEPS, STEPS + 20)
+    assert "ema.decay" not in old.values and new.values["ema.decay"] == 0.5
+    assert (old.status, new.status) == ("SUCCESS", "SUCCESS")
+    assert {tag: len(found) for tag, found in now.texts().items() if tag != "diagnosis"} == {"config": 1, "metrics": 1}
+    text = now.texts()["config"][0][1]
+    assert yaml.safe_load("\n".join(line[4:] for line in text.splitlines()))["ema"] == {"decay": 0.5}
+    assert [step for step, _ in now.scalars("D(x)")] == list(range(10, STEPS + 21, 10))
+
+
+def test_summary_and_terminal_show_a_run_that_goes_on_as_it_now_is(left, longer):
+    summary = longer.summary()
+    assert (summary["status"], summary["steps"]) == ("completed", STEPS + 20)
+    assert summary["seconds"] > left.summary()["seconds"] * 0.5
+    assert sum(summary["seconds_split"].values()) == pytest.approx(summary["seconds"], rel=0.01, abs=0.02)
+    assert f" continues at step {STEPS}" in longer.done.stdout
+    milestones = [line.split("  ")[0] for line in longer.done.stdout.splitlines() if line.startswith("step ")]
+    assert milestones and all(line.endswith(f"/{STEPS + 20}") for line in milestones)
+    assert f"completed at step {STEPS + 20}/{STEPS + 20} after " in longer.done.stdout
+    log = [line[20:] for line in (longer.run / "train.log").read_text(encoding="utf-8").splitlines()]
+    assert log[-len(longer.done.stdout.splitlines()) :] == longer.done.stdout.splitlines()
+
+
+def test_every_warning_so_far_is_told_at_the_end_of_a_run_that_goes_on(left, longer):
+    assert longer.summary()["warnings"][: len(left.summary()["warnings"])] == left.summary()["warnings"]
+    for one in left.summary()["warnings"]:
+        assert f"- step {one['step']}: {one['name']}: " in longer.done.stdout
+
+
+# The README's tables and lists.
+
+
+def tags_of_the_readme(cells: slice = slice(1)) -> set[str]:
+    """What the table of tags names in these of its two columns: the tags themselves, or those in their meaning too."""
+    table = README.split("| tag | what it is |", 1)[1].split("\n\n", 1)[0]
+    found = (cell for line in table.splitlines()[2:] for cell in line.split(" | ")[cells])
+    return {tag for cell in found for tag in re.findall(r"`([^`]+)`", cell)}
+
+
+def in_readme(tag: str) -> bool:
+    listed = tags_of_the_readme(slice(2))
+    families = {re.sub(r"(…|class_\d+)$", "", one) for one in listed if one.endswith("…") or "/class_" in one}
+    return tag in listed or any(tag.startswith(family) for family in families)
+
+
+def test_every_tag_of_the_readme_is_a_metric_and_every_metric_is_in_the_readme():
+    for tag in tags_of_the_readme() - {"chart/…"}:  # of TensorBoard alone
+        assert spec_of(tag.replace("…", "x")) is not None, tag
+    for spec in SPECS:
+        if spec.name.endswith("*"):
+            assert any(tag.startswith(spec.name[:-1]) for tag in tags_of_the_readme(slice(2))), spec.name
+        else:
+            assert in_readme(spec.name), spec.name
+
+
+def test_every_tag_that_a_run_logs_is_a_metric_and_in_the_readme(left, longer):
+    for run in (left, longer):
+        for tag in run.summary()["metrics"]:
+            assert spec_of(tag) is not None and in_readme(tag), tag
+
+
+def test_the_losses_that_the_readme_names_for_a_row_read_the_discriminator_so():
+    def row(tag: str) -> str:
+        return next(line for line in README.splitlines() if line.startswith(f"| `{tag}`"))
+
+    reads = {name: loss.reads for name, loss in options("loss").items()}
+    named = set(re.findall(r"`(\w+)`", row("D(x)").split("(losses", 1)[1]))
+    assert named == {name for name, how in reads.items() if how == "probability"}
+    pairs = set(re.findall(r"`(\w+)`", row("value/pair").split(" only:")[0].split(" | ", 1)[1]))
+    assert pairs == {name for name, how in reads.items() if how == "pair"}
+
+
+def test_the_presets_that_the_readme_names_are_those_that_there_are():
+    text = README.split("Presets carry the", 1)[1].split("```", 1)[0]
+    assert set(re.findall(r"`(\w+)`", text)) == {path.stem for path in (CONF / "experiment").glob("*.yaml")}
+
+
+def test_the_extras_that_the_readme_installs_are_those_of_the_package():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = set(re.findall(r"'\.\[(\w+)\]'", README))
+    assert named == set(project["optional-dependencies"])
+    assert "with Python 3.11 or later" in README and project["requires-python"] == ">=3.11"
+
+
+def test_every_link_of_the_readme_leads_somewhere():
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
+    paths = re.findall(r"`(scripts/\S+\.(?:py|md))`", README)
+    assert len(links) >= 5
+    for link in (*links, *paths):
+        assert (ROOT / link.partition("#")[0]).exists(), link
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("checkpoint.seconds", 30.0), ("probe.times", 4), ("ema.decay", 0.999), ("log.every", 50), ("checkpoint.keep", 2)],
+)
+def test_the_defaults_that_are_promised_are_the_defaults(key, value, compose_config):
+    node = compose_config(())
+    for part in key.split("."):
+        node = getattr(node, part)
+    assert node == value
+
+
+# The examples of `--help` and of the heads of configs.
+
+
+def examples() -> list[tuple[str, str]]:
+    """Every example of a command's help, and of the first line of a config, without what stands beside it."""
+    found = []
+    for path in sorted(CONF.glob("*.yaml")):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        texts = [lines[0].partition(": ")[2], *(line.strip() for line in lines)]
+        shown = [re.split(r"\s{2,}", text)[0] for text in texts if re.match(r"ganrun \w+ ", text + " ")]
+        found += [(path.name, text) for text in shown if "GROUP=" not in text]
+    return found
+
+
+@pytest.mark.parametrize(("file", "command"), examples())
+def test_an_example_can_be_typed_as_it_stands(file, command, inside, tmp_path):
+    """A shell reads it as it is meant, and all that it sets can be composed."""
+    read = subprocess.run(["bash", "-c", f"printf '%s\\n' {command}"], cwd=tmp_path, capture_output=True, text=True)
+    assert read.returncode == 0, read.stderr
+    command, *words = read.stdout.splitlines()[1:]
+    settings = [word for word in words if "=" in word and not word.startswith("resume=")]
+    if "-m" in words:
+        assert all(compose(command, one) for one in jobs(settings))
+    else:  # what stands without a = is a path, which is no setting of train
+        shown = inside(command, *(settings if command == "train" else words), "--cfg", "job", cwd=tmp_path)
+        assert shown.returncode == 0, shown.stderr
+
+
+def test_there_are_examples_for_every_command_that_takes_settings():
+    assert {command.split()[1] for _, command in examples()} == {"train", "sample", "jsd", "compare"}
