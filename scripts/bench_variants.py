@@ -124,9 +124,9 @@ READ |= {"bigan": ("MSE / var of E(G(z))", inference_error)}
 
 
 def told(values: list[float]) -> str:
-    """Return the mean of ``values`` with its interval."""
+    """Return the mean of ``values`` with its interval; without one where there are too few, or all are alike."""
     found = mean_interval(np.array(values))
-    return f"{found.value:.4g} ({found.low:.3g} to {found.high:.3g})"
+    return f"{found.value:.4g}" + ("" if np.isnan(found.low) else f" ({found.low:.3g} to {found.high:.3g})")
 
 
 def row(part: str, name: str, words: tuple[str, ...], seeds: int, folder: Path) -> tuple[str, list[float]]:

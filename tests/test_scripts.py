@@ -41,6 +41,12 @@ def test_every_variant_that_is_compared_is_a_command_that_can_be_typed(compose_c
         assert compose_config(words).steps >= 400
 
 
+def test_a_variant_whose_runs_all_agree_has_a_mean_and_no_interval() -> None:
+    told = runpy.run_path(str(SCRIPTS / "bench_variants.py"))["told"]
+    assert told([8.0, 8.0, 8.0]) == told([8.0]) == "8"
+    assert told([0.0, 2.0]) == "1 (-11.7 to 13.7)"  # one degree of freedom: t = 12.706
+
+
 def test_effective_modes_are_as_many_as_the_spread_over_eight_says(tmp_path) -> None:
     effective_modes = runpy.run_path(str(SCRIPTS / "bench_variants.py"))["effective_modes"]
     for kl, expected in ((0.0, 8.0), (math.log(8), 1.0), (math.log(2), 4.0)):  # all, one and half of the modes

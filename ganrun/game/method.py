@@ -53,8 +53,8 @@ class Snapshot:
         real_labels: of that data, where the game is class-conditional; else empty.
         fake_labels: of those samples.
         field: the discriminator's logits on the points that the picture needs, ``(points,)`` (may be empty).
-        ladder: pairs (z, G(z)) ``(rungs, 2)`` at evenly spaced quantiles of the prior, where both are numbers; else
-            empty.
+        ladder: pairs (z, G(z)) ``(rungs, 2)`` at evenly spaced quantiles of the prior, where both are numbers and the
+            generator knows of no classes; else empty.
     """
 
     samples: jax.Array
@@ -176,7 +176,7 @@ def look_at(game: Game, state: State, held_out: Source, points: jax.Array, n: in
         real_labels=real_labels.get("y", empty),
         fake_labels=fake_labels.get("y", empty),
         field=scored(judge(points, {})) if points.shape[0] else empty,
-        ladder=_ladder(game, state.average) if game.latent_dim == 1 and samples.shape[1:] == (1,) else empty,
+        ladder=_ladder(game, state.average) if _is_on_a_line(game, samples) else empty,
     )
     return shown, jax.tree.map(jnp.copy, state.average)
 
@@ -190,6 +190,11 @@ def _judge(game: Game, state: State, x: jax.Array, labels: Beside) -> jax.Array:
 
 
 _snapshot = jax.jit(look_at, static_argnums=(0, 4))
+
+
+def _is_on_a_line(game: Game, samples: jax.Array) -> bool:
+    """Whether one curve shows the whole generator: of a class-conditional one it takes a curve for each class."""
+    return game.latent_dim == 1 and samples.shape[1:] == (1,) and not game.weights
 
 
 def _ladder(game: Game, variables: Tree) -> jax.Array:

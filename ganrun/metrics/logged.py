@@ -72,7 +72,8 @@ def _families(config: Train) -> Iterator[tuple[tuple[str, ...], str]]:
     cannot = "" if _is_singular(config) or followed else "its generator cannot be followed through the plane"
     yield ("data_missed",), unseen or without or cannot
     single = "" if known and dataset.classes else f"dataset={dataset.name} is no mixture of several modes"
-    yield ("modes/covered", "modes/high_quality", "modes/kl"), unseen or single
+    modes = ("modes/covered", "modes/high_quality", "modes/kl", "modes/high_quality_data", "modes/kl_data")
+    yield modes, unseen or single
     constant = f"all examples of dataset={dataset.name} are the same" if hasattr(dataset, "source") else ""
     yield ("samples/diversity",), unseen or constant
     endless = f"dataset={dataset.name} is no finite set" if known or hasattr(dataset, "source") else ""

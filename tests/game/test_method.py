@@ -18,6 +18,7 @@ from ganrun.errors import ConfigError
 from ganrun.game.losses import Minimax, NonSaturating
 from ganrun.game.method import LOGITS, Gan, _advance, _create
 from ganrun.game.schedules import Constant
+from ganrun.run import build
 
 CHANGED = """The first five steps of the tiny ring GAN are not what they were.
 Changing these numbers is right only if you meant to change what a run computes: the initial weights, the order of
@@ -272,3 +273,11 @@ def test_the_ladder_stands_on_even_quantiles_of_the_prior(compose_config, prior,
 
 def test_there_is_no_ladder_where_z_or_x_is_more_than_a_number(tiny_ring):
     assert tiny_ring.snapshot(tiny_ring.init(), 16, np.zeros((0, 2)))[0].ladder.shape == (0,)
+
+
+def test_a_class_conditional_generator_on_the_line_has_no_single_ladder(compose_config):
+    config = compose_config(["dataset=mixture1d", "conditional=true", "architecture.generator_hidden=[2]", "probe=off"])
+    method = build(config)
+    points = np.zeros((0, 1), np.float32)
+    seen, _ = jax.eval_shape(lambda state: method.snapshot(state, 4, points), method.abstract())
+    assert seen.ladder.shape == (0,) and seen.samples.shape == (4, 1)
