@@ -56,7 +56,7 @@ def test_a_linear_model_leaves_out_nothing(scales):
         assert found.kl_forward == pytest.approx(wanted, rel=6e-3, abs=5e-3)
 
 
-def test_the_issue_s_own_number():
+def test_half_the_width_by_hand():
     # Four times the precision in two dimensions: (8 - 2 - 2 log 4) / 2 = 3 - log 4.
     found, _ = by_both(linear(np.eye(2) / 2))
     assert 3 - np.log(4) == pytest.approx(1.6137, abs=5e-5)
