@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 
 import jax
+import jaxlib
 import pytest
 
 from ganrun import device
@@ -14,6 +15,12 @@ from ganrun.game import lanes
 from ganrun.game.method import Gan
 from ganrun.hydra_app import compose
 from ganrun.run import build
+
+# Most of a test's seconds are compilation, and the older code generator for CPUs is the quicker one. A compiler that
+# does not know a flag ends the process, so it is left out where the version is not the one of constraints.txt.
+LESS_WORK = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+if jaxlib.__version__.startswith("0.10.") and LESS_WORK not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{LESS_WORK} {os.environ.get('XLA_FLAGS', '')}".strip()
 
 device.prepare()
 # What is imported stays, and tests make much that soon goes by itself: to look for cycles all the time costs a tenth.
@@ -54,8 +61,14 @@ def tiny_ring(tiny_config) -> Gan:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _programs_of_the_module() -> Iterator[None]:
-    """Forget compiled programs after each file: a process can map only so many, and XLA crashes beyond that."""
+def _programs_of_the_module(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Compile in a hurry unless the file is marked ``optimised``, and forget the programs after the file.
+
+    A process can map only so many programs, and XLA crashes beyond that.
+    """
+    hurry = request.node.get_closest_marker("optimised") is None
+    jax.config.update("jax_disable_most_optimizations", hurry)
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(hurry))  # of commands that are a process of their own
     yield
     jax.clear_caches()
     lanes._compiled.cache_clear()

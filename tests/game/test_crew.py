@@ -1,9 +1,4 @@
-"""Lanes of one program against the same runs by themselves: same numbers, same data, and a failure that stays at home.
-
-Lanes and solo runs are different programs, so their sums round differently. Parameters are compared under plain
-descent, which hands on a rounding error at its own size. Adam divides a gradient by its own size: where one is nearly
-zero, its rounding noise becomes a move as large as any, so with Adam only what the first step reports is compared.
-"""
+"""Lanes and shards of one program: same numbers as the runs by themselves, and a failure that stays at home."""
 
 import dataclasses
 from pathlib import Path
@@ -13,8 +8,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from narrow import NARROW
+from populations import (
+    DIGITS,
+    SMALL,
+    STEPS,
+    assert_all_differ,
+    assert_close,
+    assert_lanes_equal_solo_runs,
+    begun_alone,
+    gans_of,
+    played,
+    variants,
+)
 
-from ganrun import datasets, registry
+from ganrun import datasets
 from ganrun.checkpoints import flatten
 from ganrun.datasets import Data
 from ganrun.datasets.sampler import Cursor, Pixels
@@ -24,93 +31,7 @@ from ganrun.game.crew import Shards, Solo, crew_of
 from ganrun.game.lanes import Lanes, in_lanes, stack_sources
 from ganrun.game.method import Gan, game_of
 
-STEPS = 3
-SMALL = ("batch_size=16", "probe=off", "log.every=50", "steps=100")
-DIGITS = ("dataset=digits", "latent.dim=4", "optimizer=sgd")
-POINT = ("dataset=dirac", "optimizer=sgd")
-PENALTIES = sorted(registry.options("penalty"))
-SCHEDULES = sorted(registry.options("schedule"))
-LOSSES = sorted(registry.options("loss"))
-ARCHITECTURES = sorted(registry.options("architecture"))
-OPTIMIZERS = sorted(registry.options("optimizer"))
 POINTS = np.array([[0.5, 0.0], [-1.0, 1.0], [2.0, 2.0]], np.float32)
-
-
-def shaken(option, i):
-    """``option`` with every number that a program takes as a value moved, to another place for every lane ``i``."""
-    numbers = {name: value for name, value in registry.traced(option).items() if isinstance(value, float)}
-    return dataclasses.replace(option, **{name: 0.05 * i + value * (1 - 0.1 * i) for name, value in numbers.items()})
-
-
-def with_k(schedule, k):
-    """``schedule`` with another k, of all of its pieces where it has some."""
-    return dataclasses.replace(schedule, k=(k,) * len(schedule.k) if isinstance(schedule.k, tuple) else k)
-
-
-def variants(config, n):
-    """``n`` configs of one program: other seeds, other numbers in every part, another k."""
-    lanes = []
-    for i in range(n):
-        sides = {player: shaken(getattr(config.optimizer, player), i) for player in ("generator", "discriminator")}
-        lanes.append(
-            dataclasses.replace(
-                config,
-                seed=17 * i + 3,
-                loss=shaken(config.loss, i),
-                penalty=tuple(shaken(one, i) for one in config.penalty),
-                schedule=with_k(config.schedule, 1 + i % 3),
-                optimizer=dataclasses.replace(config.optimizer, **sides),
-                ema=shaken(config.ema, i),
-            )
-        )
-    return lanes
-
-
-def gans_of(configs):
-    """As a sweep builds them: what is finite is on the device once."""
-    data = [datasets.load(config.dataset, Path("unused"), config.seed) for config in configs]
-    if data[0].density is None:
-        data = [datasets.reordered(data[0], config.seed) for config in configs]
-    return [Gan(config, one) for config, one in zip(configs, data, strict=True)]
-
-
-def played(one, steps, start=None):
-    """The states of every run of a crew after ``steps`` steps, and the crew's report."""
-    state, report = one.advance(one.init() if start is None else start, steps)
-    return [flatten(lane) for lane in one.apart(state)], report
-
-
-def assert_close(lane, alone, rtol=2e-4, atol=2e-5):
-    assert lane.keys() == alone.keys() and len(lane) > 20
-    for name, array in lane.items():
-        assert array.dtype == alone[name].dtype and array.shape == alone[name].shape, name
-        if array.dtype.kind == "f":
-            np.testing.assert_allclose(array, alone[name], rtol, atol, err_msg=name)
-        else:  # keys, counters and cursors are exact
-            np.testing.assert_array_equal(array, alone[name], err_msg=name)
-
-
-def begun_alone(population):
-    """The state of ``population`` put together from runs by themselves: spares compiling the start of many."""
-    return population.together([gan.init() for gan in population.gans])
-
-
-def assert_lanes_equal_solo_runs(population, steps=STEPS, start=None):
-    lanes, report = played(population, steps, start)
-    for i, gan in enumerate(population.gans):
-        (alone,), own = played(Solo(gan), steps)
-        assert_close(lanes[i], alone)
-        np.testing.assert_allclose(report.means[i], own.means, 2e-4, 2e-5)
-        assert (int(report.bad_step[i]), int(own.bad_step)) == (0, 0)
-        assert int(lanes[i]["step"]) == steps
-    return lanes
-
-
-def assert_all_differ(lanes, part):
-    """The comparison of lanes with runs means little if all lanes are the same."""
-    kernels = [lane[name] for lane in lanes for name in lane if name.startswith(part) and name.endswith("kernel")]
-    assert len(kernels) >= len(lanes)
-    assert len({kernel.tobytes() for kernel in kernels}) == len(kernels)
 
 
 @pytest.fixture(scope="module")
@@ -139,79 +60,11 @@ def population(request):
     return request.getfixturevalue(request.param)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-def test_lanes_of_every_loss_are_what_the_runs_are_by_themselves(loss, compose_config):
-    config = compose_config([*NARROW["mlp"], *SMALL, "optimizer=sgd", f"loss={loss}"])
-    population = Lanes(gans_of(variants(config, 3)))
-    found = assert_lanes_equal_solo_runs(population, start=begun_alone(population))
-    assert_all_differ(found, "generator/params")
-    assert_all_differ(found, "discriminator/params")
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_lanes_of_every_architecture_are_what_the_runs_are_by_themselves(architecture, compose_config):
-    data = POINT if architecture == "dirac" else DIGITS
-    words = (*data, f"architecture={architecture}", *NARROW[architecture], *SMALL)
-    found = assert_lanes_equal_solo_runs(Lanes(gans_of(variants(compose_config(words), 3))))
-    # Every lane is at its own place of its own order: k = 1, 2, 3 minibatches of 16 a step. A point has no order.
-    assert [int(lane["cursor/offset"]) for lane in found] == ([0, 0, 0] if data == POINT else [48, 96, 144])
-
-
-@pytest.mark.parametrize("penalty", PENALTIES)
-def test_lanes_of_every_penalty_are_what_the_runs_are_by_themselves(penalty, compose_config):
-    slow = [f"optimizer.{player}.learning_rate=0.01" for player in ("generator", "discriminator")]
-    config = compose_config([*NARROW["mlp"], *SMALL, "optimizer=sgd", *slow, f"penalty={penalty}"])
-    population = Lanes(gans_of(variants(config, 3)))
-    assert_all_differ(assert_lanes_equal_solo_runs(population, start=begun_alone(population)), "discriminator/params")
-
-
-@pytest.mark.parametrize("schedule", SCHEDULES)
-def test_lanes_of_every_schedule_are_what_the_runs_are_by_themselves(schedule, compose_config):
-    words = [*NARROW["mlp"], *SMALL, "optimizer=sgd", f"schedule={schedule}", "schedule.order=simultaneous"]
-    if schedule in ("adaptive", "to_optimum"):
-        words += ["schedule.tolerance=1e-3"]
-    population = Lanes(gans_of(variants(compose_config(words), 3)))
-    assert_all_differ(assert_lanes_equal_solo_runs(population, start=begun_alone(population)), "generator/params")
-
-
-@pytest.mark.parametrize(
-    "word",
-    [
-        "inputs.noise=0.1",
-        "inputs.label_flipping=0.1",
-        "inputs.packing=2",
-        "generator_update.unrolled=2",
-        "generator_update.top_k=0.5",
-        "conditional=true",
-        "inference=bigan",
-        "architecture.minibatch=stddev",
-        "architecture.minibatch=discrimination",
-    ],
-)
-def test_lanes_of_every_variation_are_what_the_runs_are_by_themselves(word, compose_config):
-    config = compose_config([*NARROW["mlp"], *SMALL, "optimizer=sgd", word])
-    population = Lanes(gans_of(variants(config, 3)))
-    assert_all_differ(assert_lanes_equal_solo_runs(population, start=begun_alone(population)), "generator/params")
-
-
 @pytest.mark.parametrize(("asked", "form"), [("auto", "matmul"), ("matmul", "matmul"), ("xla", "xla")])
 def test_convolutions_left_open_are_matrix_products_in_lanes(asked, form, compose_config):
     words = (*DIGITS, "architecture=dcgan", *NARROW["dcgan"], *SMALL, f"architecture.convolution={asked}")
     game = in_lanes(game_of(compose_config(words), (8, 8, 1)))
     assert (game.generator.form, game.discriminator.form) == (form, form)
-
-
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_the_first_step_of_lanes_of_every_optimizer_reports_what_the_runs_report(optimizer, compose_config):
-    config = compose_config([*NARROW["mlp"], *SMALL, f"optimizer={optimizer}"])
-    # One update of D each: further ones would start from what Adam makes of rounding noise.
-    gans = gans_of([dataclasses.replace(one, schedule=config.schedule) for one in variants(config, 3)])
-    population = Lanes(gans)
-    found, report = played(population, 1, begun_alone(population))
-    for i, gan in enumerate(gans):
-        (alone,), own = played(Solo(gan), 1)
-        np.testing.assert_allclose(found[i]["readout/sums"], alone["readout/sums"], 1e-3, 1e-4)
-        np.testing.assert_allclose(report.means[i], own.means, 1e-3, 1e-4)
 
 
 def test_a_learning_rate_is_a_lanes_own(base):

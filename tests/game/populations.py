@@ -1,0 +1,118 @@
+"""Populations whose runs differ in every number, and the comparison of their lanes with the same runs by themselves.
+
+Lanes and solo runs are different programs, so their sums round differently. Parameters are compared under plain
+descent, which hands on a rounding error at its own size. Adam divides a gradient by its own size: where one is nearly
+zero, its rounding noise becomes a move as large as any, so with Adam only what the first step reports is compared.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ganrun import datasets, registry
+from ganrun.checkpoints import flatten
+from ganrun.game.crew import Solo
+from ganrun.game.method import Gan
+
+STEPS = 3
+SMALL = ("batch_size=16", "probe=off", "log.every=50", "steps=100")
+DIGITS = ("dataset=digits", "latent.dim=4", "optimizer=sgd")
+POINT = ("dataset=dirac", "optimizer=sgd")
+
+
+def shaken(option, i):
+    """``option`` with every number that a program takes as a value moved, to another place for every lane ``i``."""
+    numbers = {name: value for name, value in registry.traced(option).items() if isinstance(value, float)}
+    return dataclasses.replace(option, **{name: 0.05 * i + value * (1 - 0.1 * i) for name, value in numbers.items()})
+
+
+def with_k(schedule, k):
+    """``schedule`` with another k, of all of its pieces where it has some."""
+    return dataclasses.replace(schedule, k=(k,) * len(schedule.k) if isinstance(schedule.k, tuple) else k)
+
+
+def variants(config, n):
+    """``n`` configs of one program: other seeds, other numbers in every part, another k."""
+    lanes = []
+    for i in range(n):
+        sides = {player: shaken(getattr(config.optimizer, player), i) for player in ("generator", "discriminator")}
+        lanes.append(
+            dataclasses.replace(
+                config,
+                seed=17 * i + 3,
+                loss=shaken(config.loss, i),
+                penalty=tuple(shaken(one, i) for one in config.penalty),
+                schedule=with_k(config.schedule, 1 + i % 3),
+                optimizer=dataclasses.replace(config.optimizer, **sides),
+                ema=shaken(config.ema, i),
+            )
+        )
+    return lanes
+
+
+def gans_of(configs):
+    """As a sweep builds them: what is finite is on the device once."""
+    data = [datasets.load(config.dataset, Path("unused"), config.seed) for config in configs]
+    if data[0].density is None:
+        data = [datasets.reordered(data[0], config.seed) for config in configs]
+    return [Gan(config, one) for config, one in zip(configs, data, strict=True)]
+
+
+def begun(gan):
+    """The run's state before its first step, computed operation by operation: spares compiling a start for each game.
+
+    Only for the networks of two layers: others have so many operations that one program is compiled sooner.
+    """
+    with jax.disable_jit():
+        state = gan.init()
+    return jax.tree.map(jnp.copy, state)  # without a program, what is equal may be one array, which is consumed once
+
+
+def begun_alone(population):
+    """The state of ``population`` put together from runs by themselves."""
+    return population.together([begun(gan) for gan in population.gans])
+
+
+def played(one, steps, start=None):
+    """The states of every run of a crew after ``steps`` steps, and the crew's report."""
+    state, report = one.advance(one.init() if start is None else start, steps)
+    return [flatten(lane) for lane in one.apart(state)], report
+
+
+def assert_close(lane, alone, rtol=2e-4, atol=2e-5):
+    assert lane.keys() == alone.keys() and len(lane) > 20
+    for name, array in lane.items():
+        assert array.dtype == alone[name].dtype and array.shape == alone[name].shape, name
+        if array.dtype.kind == "f":
+            np.testing.assert_allclose(array, alone[name], rtol, atol, err_msg=name)
+        else:  # keys, counters and cursors are exact
+            np.testing.assert_array_equal(array, alone[name], err_msg=name)
+
+
+def assert_lanes_equal_solo_runs(population, steps=STEPS, start=None):
+    """Lanes and runs by themselves take ``steps`` steps that agree, all of them finite; return the lanes' arrays.
+
+    Without a ``start`` each begins with its own, so that these must agree as well.
+    """
+    begins = [None] * len(population.gans)
+    if start is not None:
+        begins = [jax.tree.map(jnp.asarray, one) for one in population.apart(start)]
+    lanes, report = played(population, steps, start)
+    for i, (gan, begin) in enumerate(zip(population.gans, begins, strict=True)):
+        (alone,), own = played(Solo(gan), steps, begin)
+        assert_close(lanes[i], alone)
+        np.testing.assert_allclose(report.means[i], own.means, 2e-4, 2e-5)
+        assert (int(report.bad_step[i]), int(own.bad_step)) == (0, 0)
+        assert np.all(np.isfinite(own.means))
+        assert int(lanes[i]["step"]) == int(alone["step"]) == steps
+    return lanes
+
+
+def assert_all_differ(lanes, part):
+    """The comparison of lanes with runs means little if all lanes are the same."""
+    kernels = [lane[name] for lane in lanes for name in lane if name.startswith(part) and name.endswith("kernel")]
+    assert len(kernels) >= len(lanes)
+    assert len({kernel.tobytes() for kernel in kernels}) == len(kernels)
