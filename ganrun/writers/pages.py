@@ -14,8 +14,8 @@ def pages(config: Train) -> dict[str, str]:
 
 
 def config_page(config: Train) -> str:
-    """Return the whole ``config`` as YAML, indented so that Markdown takes it as it stands."""
-    text = yaml.safe_dump(to_dict(config), sort_keys=False)
+    """Return the settings of ``config.yaml``, indented so that Markdown takes them as they stand."""
+    text = yaml.safe_dump({**to_dict(config), "resume": None}, sort_keys=False)
     return "\n".join(f"    {line}" for line in text.splitlines())
 
 

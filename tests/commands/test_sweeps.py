@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from written import assert_same_bits, summary
 
@@ -125,6 +127,32 @@ def test_what_is_printed_of_a_sweep_is_about_all_runs_and_stands_in_its_log(swep
     assert all("6 runs, median:  D(x) 0." in line and "steps/s" in line for line in shown)
     log = (sweep / "train.log").read_text()
     assert all(line in log for line in shown) and "run directory" not in done.stdout
+
+
+def test_a_sweep_ends_with_few_lines_and_each_of_its_runs_with_a_table_in_its_own_log(swept):
+    sweep, done = swept
+    said = [line.partition(": ")[0] for line in done.stdout.splitlines()[-5:]]
+    assert said == ["warnings", "time", "sweep directory", "watch them with", "compare them with"]
+    assert "what it is" not in done.stdout
+    parts = done.stdout.partition("\ntime: ")[2].splitlines()[0].partition(" s: ")
+    spent = [float(seconds) for seconds in re.findall(r"([\d.]+) s", parts[2])]
+    assert sum(spent) == pytest.approx(float(parts[0]), rel=0.03, abs=0.3)  # each is rounded, and small ones left out
+    for i in range(6):
+        told = summary(sweep / str(i))
+        assert sum(told["seconds_split"].values()) == pytest.approx(told["seconds"], rel=0.01, abs=0.02)
+        log = (sweep / str(i) / "train.log").read_text(encoding="utf-8")
+        assert log.count("what it is") == 1 and "draw samples with: ganrun sample run=" in log
+
+
+def test_the_first_line_of_the_config_of_a_run_is_a_command_that_composes_to_it(swept, inside, tmp_path):
+    run = swept[0] / "3"
+    text = (run / "config.yaml").read_text(encoding="utf-8")
+    head = text.splitlines()[0].removeprefix("# Repeats this run: ")
+    words = shlex.split(head.replace("<this folder>", shlex.quote(str(run))))
+    shown = inside(*words[1:], "--cfg", "job", cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    settings = yaml.safe_load(text)
+    assert settings.pop("defaults") and yaml.safe_load(shown.stdout) == settings
 
 
 def table_of(text: str, metric: str) -> list[list[str]]:
@@ -403,6 +431,7 @@ def test_hydras_own_launcher_runs_the_same_jobs_one_by_one(inside, tiny, tmp_pat
     for name, more in others.items():
         done = inside("train", *words, f"hydra.sweep.dir={name}", *more, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
+    assert "what it is" not in done.stdout  # which stands in each run's log
     runs = [path.parent for path in sorted((tmp_path / "basic").glob("*/summary.json"))]
     assert [(run.name, load_config(run).seed, summary(run)["status"]) for run in runs] == [
         ("0", 0, "completed"),
