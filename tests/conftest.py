@@ -5,8 +5,8 @@ import gc
 import os
 from collections.abc import Callable, Iterable, Iterator
 
+import compiling
 import jax
-import jaxlib
 import pytest
 
 from ganrun import device
@@ -16,12 +16,7 @@ from ganrun.game.method import Gan
 from ganrun.hydra_app import compose
 from ganrun.run import build
 
-# Most of a test's seconds are compilation, and the older code generator for CPUs is the quicker one. A compiler that
-# does not know a flag ends the process, so it is left out where the version is not the one of constraints.txt.
-LESS_WORK = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-if jaxlib.__version__.startswith("0.10.") and LESS_WORK not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = f"{LESS_WORK} {os.environ.get('XLA_FLAGS', '')}".strip()
-
+compiling.hurry_by_environment()
 device.prepare()
 # What is imported stays, and tests make much that soon goes by itself: to look for cycles all the time costs a tenth.
 gc.freeze()

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiling import usual_options
 from narrow import NARROW
 from populations import (
     DIGITS,
@@ -117,7 +118,8 @@ def bits(state):
     return {name: array.tobytes() for name, array in flatten(state).items()}
 
 
-def test_the_length_of_the_calls_changes_no_bit_of_a_lane(lanes):
+def test_the_length_of_the_calls_changes_no_bit_of_a_lane(three):
+    lanes = Lanes(three, tuple(usual_options().items()))
     state = lanes.init()
     for n in (1, 0, 4):
         state, _ = lanes.advance(state, n)

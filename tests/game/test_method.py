@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiling import usual_options
 
 from ganrun import datasets
 from ganrun.config import Ema, Latent, Log
@@ -100,20 +101,6 @@ def bits(tree):
     return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(plain)]
 
 
-def advanced(method, calls):
-    state, report = method.init(), None
-    for n in calls:
-        state, report = method.advance(state, n)
-    return bits(state), bits(report)
-
-
-def test_the_length_of_the_calls_changes_no_bit(tiny_config):
-    method = gan(dataclasses.replace(tiny_config, log=Log(every=20)))
-    whole = advanced(method, [50])
-    assert advanced(method, [1] * 50) == whole
-    assert advanced(method, [7] * 7 + [1]) == whole
-
-
 def test_a_call_of_no_steps_changes_nothing(tiny_ring):
     before = bits(tiny_ring.init())
     state, _ = tiny_ring.advance(tiny_ring.init(), 0)
@@ -144,9 +131,9 @@ def test_training_leaves_the_method_as_it_was(tiny_ring):
 
 
 @pytest.fixture(scope="module")
-def golden_gan(tiny_config):
+def golden_config(tiny_config):
     """The tiny ring GAN with everything spelled out, so that tuning a default is no reason to touch the numbers."""
-    config = dataclasses.replace(
+    return dataclasses.replace(
         tiny_config,
         seed=0,
         steps=100,
@@ -158,11 +145,34 @@ def golden_gan(tiny_config):
         ema=Ema(decay=0.9),
         log=Log(every=50),
     )
-    return gan(config)
 
 
-def test_the_first_steps_are_what_they_were(golden_gan):
-    state, report = golden_gan.advance(golden_gan.init(), 5)
+@pytest.fixture(scope="module")
+def advance(golden_config):
+    """``advance`` of the golden GAN and of those that share its program, which is compiled as it is for users."""
+    method = gan(golden_config)
+    lowered = _advance.lower(method.game, method.init(), method.data.train, method.data.held_out, jnp.int32(1))
+    program = lowered.compile(compiler_options=usual_options())
+    return lambda one, state, n: program(state, one.data.train, one.data.held_out, jnp.int32(n))
+
+
+def test_the_length_of_the_calls_changes_no_bit(golden_config, advance):
+    method = gan(dataclasses.replace(golden_config, log=Log(every=20)))
+
+    def advanced(calls):
+        state, report = method.init(), None
+        for n in calls:
+            state, report = advance(method, state, n)
+        return bits(state), bits(report)
+
+    whole = advanced([50])
+    assert advanced([1] * 50) == whole
+    assert advanced([7] * 7 + [1]) == whole
+
+
+def test_the_first_steps_are_what_they_were(golden_config, advance):
+    golden_gan = gan(golden_config)
+    state, report = advance(golden_gan, golden_gan.init(), 5)
     found = {
         "means": dict(zip(golden_gan.game.tags, np.asarray(report.means).tolist(), strict=True)),
         "generator": norms(state.generator.params),
