@@ -60,6 +60,8 @@ def shown(text: str, most: int = 200) -> str:
 
 def exact(number: float) -> str:
     """Return ``number`` with all the digits that tell it from any other, and few more: 4294967296, 0.1, 1e+06."""
+    if not isinstance(number, (int, float)):  # single precision, whose shortest form is not that of the same double
+        number = float(str(number))
     if abs(number) > sys.float_info.max:
         return "so large"
     if float(brief := f"{number:g}") == number:

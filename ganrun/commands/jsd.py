@@ -50,6 +50,8 @@ class Jsd:
     method: str = choice("auto", METHODS)
     key: str | None = None
     key_b: str | None = None
+    range: tuple[float, ...] | None = None
+    range_b: tuple[float, ...] | None = None
     n: int | None = number(None, low=100, high=100_000_000)
     seed: int = number(0, low=0, high=2**32 - 1)
     budget: float = number(1.0, above=0.0, high=1000.0)
@@ -117,9 +119,22 @@ def _inspect(node: dict[str, Any]) -> Jsd:
         raise ConfigError(f"key={asked.key} names an array of an .npz file, but neither A nor B is one.")
     if asked.key_b is not None and not archives[1]:
         raise ConfigError(f"key_b={asked.key_b} names an array of an .npz file, but B is none.")
+    _require_ranges(asked)
     require_side(asked.a, key=asked.key)
     require_side(asked.b, key=asked.key_b or asked.key)
     return asked
+
+
+def _require_ranges(asked: Jsd) -> None:
+    """Refuse a range of pixels that is none, or that no file is there for."""
+    from ganrun.divergence.array_files import SUFFIXES
+    from ganrun.divergence.pixel_range import require_range
+
+    files = [str(text).lower().endswith(SUFFIXES) for text in (asked.a, asked.b)]
+    for name, given, used in (("range", asked.range, any(files)), ("range_b", asked.range_b, files[1])):
+        if require_range(given, name) is not None and not used:
+            one = "neither A nor B is one" if name == "range" else "B is none"
+            raise ConfigError(f"{name} is that of the pixels in an .npy or .npz file, but {one}.")
 
 
 def _job(node: DictConfig) -> int:
@@ -140,9 +155,14 @@ def _compare(asked: Jsd) -> None:
     from ganrun.divergence import pairs, sides
     from ganrun.divergence.memorised import memorised
     from ganrun.divergence.pairs import without_constants
+    from ganrun.divergence.pixel_range import require_range
 
-    a = sides.open_side(str(asked.a), key=asked.key, data_dir=asked.data_dir, average=asked.average)
-    b = sides.open_side(str(asked.b), key=asked.key_b or asked.key, data_dir=asked.data_dir, average=asked.average)
+    span = require_range(asked.range, "range")
+    span_b = require_range(asked.range_b, "range_b") or span
+    more: dict[str, Any] = {"data_dir": asked.data_dir, "average": asked.average}
+    a = sides.open_side(str(asked.a), key=asked.key, span=span, **more)
+    b = sides.open_side(str(asked.b), key=asked.key_b or asked.key, span=span_b, **more)
+    sides.require_ranges(a, b)
     method = resolve(asked.method, a, b)
     n = _samples(asked.n, method, a, b)
     # Different seeds: A and B may draw from the same noise, and would then not be independent.

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganrun.arguments import Arguments
-from ganrun.config import check_plain
-from ganrun.errors import ConfigError, GanrunError, did_you_mean, tell
+from ganrun.config import check_plain, home_of
+from ganrun.errors import ConfigError, did_you_mean, shown, tell
 from ganrun.hydra_app import hand_over, preflight
 from ganrun.registry import choice, number
 from ganrun.rundir import find_run, load_config
+from ganrun.values import is_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,14 +27,15 @@ MODES = ("random", "interpolate", "walk", "truncate")
 FORMATS = (".png", ".npy", ".npz")
 MOST = 10_000_000  # samples in one file
 FRAMES = 2000  # of an animation
+PIXELS = 1 << 27  # of the images in one picture
 # What each thing to do reads beside run, n, seed, out and average, with its default.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "mode=random": {"n": 64},
     "mode=interpolate": {"n": 8, "steps": 8},
     "mode=walk": {"n": 8, "steps": 16},
     "mode=truncate": {"n": 64, "truncation": 0.5},
-    "project": {"n": MOST, "key": None, "starts": 8, "iterations": 500},
-    "reconstruct": {"n": MOST, "key": None},
+    "project": {"n": MOST, "key": None, "range": None, "starts": 8, "iterations": 500},
+    "reconstruct": {"n": MOST, "key": None, "range": None},
 }
 
 
@@ -55,6 +56,7 @@ class Sample:
     project: str | None = None
     reconstruct: str | None = None
     key: str | None = None
+    range: tuple[float, ...] | None = None
     starts: int | None = number(None, low=1, high=512)
     iterations: int | None = number(None, low=1, high=1_000_000)
 
@@ -72,12 +74,12 @@ class Sample:
     @property
     def target(self) -> Path:
         """The file to write."""
-        return Path(self.out).expanduser()
+        return home_of(self.out)
 
     @property
     def source(self) -> Path:
         """The file whose examples are looked for."""
-        return Path(self.project or self.reconstruct or "").expanduser()
+        return home_of(self.project or self.reconstruct or "")
 
 
 def main(words: list[str]) -> int:
@@ -90,7 +92,8 @@ def main(words: list[str]) -> int:
 
 
 def _inspect(node: dict[str, Any]) -> tuple[Sample, Path]:
-    asked = check_plain(Sample, node)
+    step = node.get("checkpoint")
+    asked = check_plain(Sample, {**node, "checkpoint": int(step) if is_whole(step) else step})
     if asked.checkpoint not in ("latest", "best") and not asked.checkpoint.isdecimal():
         raise ConfigError(f"checkpoint must be latest, best or a step, not '{asked.checkpoint}'.")
     _require_format(asked)
@@ -129,7 +132,16 @@ def _require_fitting(asked: Sample) -> None:
         raise ConfigError("give project=FILE or reconstruct=FILE, not both.")
     if asked.task in ("project", "reconstruct") and asked.mode != "random":
         raise ConfigError(f"mode={asked.mode} draws samples, {asked.told} draws none: leave one of them out.")
-    for name in ("steps", "truncation", "key", "starts", "iterations"):
+    suffix = asked.source.suffix.lower()
+    if suffix != ".npz" and asked.key is not None and asked.task in ("project", "reconstruct"):
+        raise ConfigError(f"key={asked.key} names an array of an .npz file, and {shown(str(asked.source))} is none.")
+    if suffix == ".png" and asked.range is not None:
+        raise ConfigError("range is that of the pixels in an .npy or .npz file; those of a .png are bytes.")
+    if asked.range is not None:
+        from ganrun.divergence.pixel_range import require_range
+
+        require_range(asked.range, "range")
+    for name in ("steps", "truncation", "key", "range", "starts", "iterations"):
         homes = [task for task, own in DEFAULTS.items() if name in own]
         if getattr(asked, name) is not None and asked.task not in homes:
             raise ConfigError(f"{name} belongs to {' and '.join(homes)}; {asked.told} does not read it.")
@@ -157,9 +169,13 @@ def _work(asked: Sample, run: Path) -> None:
         raise ConfigError(f"there is no picture of {config.dataset.name}: write numbers with out=samples.npy.")
     found = asked.task in ("project", "reconstruct")
     if found:
+        from ganrun.divergence.pixel_range import require_range
         from ganrun.inference.inputs import read_inputs
 
-        inputs = read_inputs(asked.source, asked.key, tuple(config.dataset.shape))[: asked.n]
+        span = require_range(asked.range, "range")
+        inputs = read_inputs(asked.source, asked.key, tuple(config.dataset.shape), span, note=print)[: asked.n]
+    if suffix == ".png":
+        _require_room(2 * len(inputs) if found else (asked.n or 0) * (asked.steps or 1), config.dataset.shape)
     if asked.task == "mode=truncate" and config.latent.prior == "uniform" and (asked.truncation or 0) > 1:
         raise ConfigError("truncation must be at most 1 with latent.prior=uniform, whose latents it multiplies.")
     from ganrun.trained import trained
@@ -172,6 +188,13 @@ def _work(asked: Sample, run: Path) -> None:
         _write_pairs(asked, method, variables, inputs, told)
     else:
         _write_samples(asked, method, variables, f"{run.name}, step {int(state.step)}", told)
+
+
+def _require_room(count: int, shape: tuple[int, ...]) -> None:
+    """Refuse a picture of more images than one file can hold; of points there may be any number."""
+    most = PIXELS // (shape[0] * shape[1]) if len(shape) == 3 else count
+    if count > most:
+        raise ConfigError(f"{count} images in one picture are too many, {most} at most: write out=samples.npz.")
 
 
 def _require_label(asked: Sample, method: Gan) -> None:
@@ -190,6 +213,7 @@ def _write_samples(asked: Sample, method: Gan, variables: Any, title: str, told:
 
     from ganrun.inference import pictures as rows
     from ganrun.writers import pictures
+    from ganrun.writers.whole import write_whole
 
     samples, latents = _draw(asked, method, variables)
     shape = tuple(method.data.shape)
@@ -199,12 +223,13 @@ def _write_samples(asked: Sample, method: Gan, variables: Any, title: str, told:
     elif suffix == ".png" and asked.steps and len(shape) == 3:
         content = pictures.table(samples)
     elif suffix == ".png":
-        content = pictures.draw(samples.reshape(-1, *shape), method.data.density, np.zeros(0), title)
+        rows_of = samples.reshape(-1, *shape)
+        content = pictures.draw(rows_of, method.data.density, np.zeros(0), title, most=len(rows_of))
     elif suffix == ".npy":
         content = samples
     else:
         content = {"samples": samples} if latents is None else {"samples": samples, "latents": latents}
-    _write(asked.target, content)
+    write_whole(asked.target, content)
     count = f"{asked.n} x {asked.steps}" if asked.steps else str(asked.n)
     print(f"{count} samples {told}")
 
@@ -239,6 +264,7 @@ def _write_pairs(asked: Sample, method: Gan, variables: Any, inputs: np.ndarray,
     from ganrun.inference import latents, pictures
     from ganrun.inference.agreement import in_words, latent_error
     from ganrun.inference.projection import project
+    from ganrun.writers.whole import write_whole
 
     game, push = method.game, latents.pushing(method, asked.label)
     if asked.task == "reconstruct":
@@ -250,7 +276,7 @@ def _write_pairs(asked: Sample, method: Gan, variables: Any, inputs: np.ndarray,
         z = project(push, variables, inputs, begins, game.prior, asked.iterations or 0)
     made = latents.through(partial(push, variables), z)
     content = {"inputs": inputs, "latents": z, "reconstructions": made}
-    _write(asked.target, pictures.pairs(inputs, made) if asked.target.suffix.lower() == ".png" else content)
+    write_whole(asked.target, pictures.pairs(inputs, made) if asked.target.suffix.lower() == ".png" else content)
     print(f"{len(inputs)} examples and their reconstructions {told}")
     print(in_words(inputs, made))
     print(f"latents: mean square {(z**2).mean():.3g} (of the prior {1 if game.prior == 'normal' else 1 / 3:.3g})")
@@ -264,25 +290,3 @@ def _encoder(method: Gan, variables: Any) -> Callable[[Any], Any]:
     if not method.game.infers:
         raise ConfigError("this run has no encoder: train with inference=bigan, or use project=FILE.")
     return partial(method.encode, variables)
-
-
-def _write(out: Path, content: bytes | np.ndarray | dict[str, np.ndarray]) -> None:
-    """Write beside ``out`` and rename, so that ``out`` is whole or as it was."""
-    try:
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=".ganrun-") as folder:
-            _save(Path(folder) / out.name, content)
-            (Path(folder) / out.name).replace(out)
-    except OSError as error:
-        raise GanrunError(f"cannot write {out}: {error.strerror}.") from error
-
-
-def _save(path: Path, content: bytes | np.ndarray | dict[str, np.ndarray]) -> None:
-    import numpy as np
-
-    with path.open("wb") as file:
-        if isinstance(content, bytes):
-            file.write(content)
-        elif isinstance(content, dict):
-            np.savez_compressed(file, **content)  # type: ignore[arg-type]
-        else:
-            np.save(file, content, allow_pickle=False)

@@ -136,7 +136,9 @@ class IdxImages:
         """
         found = {}
         for part, stem in _wanted(labels).items():
-            names = (stem, f"{stem}.gz")
+            # The second form is that of the original site and of many copies of it.
+            stems = (stem, stem.replace("-idx", ".idx"))
+            names = [f"{one}{suffix}" for one in stems for suffix in ("", ".gz")]
             paths = [folder / name for folder in self._folders(data_dir) for name in names]
             present = [path for path in paths if _is_file(path)]
             if present:

@@ -15,6 +15,7 @@ from ganrun.config import Train, data_folder
 if TYPE_CHECKING:
     from ganrun.datasets import Data
     from ganrun.datasets.synthetic import Mixture
+    from ganrun.divergence.pixel_range import Range
     from ganrun.divergence.plane_pieces import Rectifiers
 
 BATCH = 4096  # points drawn at once from a density: one program of one size
@@ -38,6 +39,7 @@ class Side:
         layers: the generator's own layers, where it goes from the plane to the plane in linear pieces.
         training: ``(n, d)`` what the run was trained on, where that is a finite set which is at hand.
         held_out: ``(n, d)`` what was kept from its training.
+        span: the range of the pixels, where the samples are images and it is known; that of runs and data sets is.
         notes: how the samples were read, where a person should know; each becomes a warning.
         about: what the label stands for, in a few words.
     """
@@ -54,6 +56,7 @@ class Side:
     layers: Rectifiers | None = None
     training: np.ndarray | None = None
     held_out: np.ndarray | None = None
+    span: Range | None = None
     notes: tuple[str, ...] = ()
     about: str = ""
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from ganrun.divergence.array_files import SUFFIXES, float_type, read_array, require_array
+from ganrun.divergence.pixel_range import BYTES, SIGNED, SLACK, Range, ambiguous, range_of, to_signed, told
 from ganrun.divergence.side import Side, drawing, load_images, to_unit_range
-from ganrun.errors import ConfigError, did_you_mean, shown
+from ganrun.errors import ConfigError, did_you_mean, exact, shown
 from ganrun.registry import lookup, options
 from ganrun.rundir import find_run, load_config
 
@@ -19,13 +20,16 @@ LARGEST = 1e18  # a number whose square still fits single precision
 GLIMPSE = 1000  # samples of an endless side that stand for it where it is checked
 
 
-def open_side(text: str, *, key: str | None, data_dir: str | None, average: bool = True) -> Side:
+def open_side(
+    text: str, *, key: str | None, data_dir: str | None, average: bool = True, span: Range | None = None
+) -> Side:
     """Return the side that ``text`` names.
 
     Args:
         text: an .npy or .npz file, a run directory or ``latest``, or the name of a dataset.
         key: the array in an .npz; not needed where there is only one.
         data_dir: the folder with one folder per dataset; None: as everywhere else in ganrun.
+        span: of a file of images, the range of its pixels; None: what :mod:`ganrun.divergence.pixel_range` finds.
         average: of a run, take the moving average of the generator (else the trained weights as they are).
 
     Raises:
@@ -33,7 +37,7 @@ def open_side(text: str, *, key: str | None, data_dir: str | None, average: bool
     """
     kind, place = _find(text)
     if kind == "file":
-        return _of_file(shown(text), Path(place), key)
+        return _of_file(shown(text), Path(place), key, span)
     if kind == "dataset":
         return _of_dataset(place, data_dir)
     from ganrun.divergence.run_side import of_run  # only a run needs all of ganrun
@@ -102,23 +106,36 @@ def _unknown(text: str, path: Path, reason: str) -> str:
     )
 
 
-def _of_file(label: str, path: Path, key: str | None) -> Side:
+def require_ranges(a: Side, b: Side) -> None:
+    """Raise :class:`ConfigError` where one side's pixels are in [-1, 1] and the other's may be in another range.
+
+    Two files that leave their range open are compared as they are: a divergence is the same on every scale.
+    """
+    for side, other, setting in ((a, b, "range"), (b, a, "range" if a.draw is not None else "range_b")):
+        known = other.span is not None or (other.draw is not None and len(other.shape) == 3)
+        if known and side.span is None and side.draw is None and side.rows is not None and side.rows.min() > -SLACK:
+            raise ambiguous(side.label, side.rows, setting)
+
+
+def _of_file(label: str, path: Path, key: str | None, span: Range | None) -> Side:
     array = read_array(path, key)
     if len(array) < FEWEST:
         raise ConfigError(f"{label}: {len(array)} samples are too few; a side needs {FEWEST} at least.")
     shape = array.shape[1:] or (1,)
     flat, notes = _floats(label, array)
     _require_finite(label, flat)
+    found = range_of(array) if array.ndim >= 3 and span is None else span
+    if found is not None and (span is not None or found != SIGNED):
+        flat = to_signed(label, array.reshape(len(array), -1), found)
+        what = "bytes 0 to 255" if found == BYTES else f"pixels in {told(found)}"
+        notes = (f"{label}: {what} were scaled to [-1, 1]; the other side must mean that range.",)
     about = f"{len(flat)} samples of {' x '.join(map(str, shape))}, {array.dtype}"
-    return Side(label, shape, rows=flat, notes=notes, about=about)
+    return Side(label, shape, rows=flat, span=found, notes=notes, about=about)
 
 
 def _floats(label: str, array: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return ``array`` as floats ``(n, d)``, and what there is to say about how they were made."""
     flat = array.reshape(len(array), -1)
-    if array.dtype == np.uint8 and array.ndim >= 3:
-        note = f"{label}: bytes 0 to 255 were scaled to [-1, 1] (x / 127.5 - 1); the other side must mean that range."
-        return to_unit_range(flat), (note,)
     with np.errstate(all="ignore"):  # what does not fit becomes Inf, and is refused as such
         floats = flat.astype(float_type(array.dtype), copy=False)
     if array.dtype.kind in "iu":
@@ -135,9 +152,9 @@ def _require_finite(label: str, rows: np.ndarray) -> None:
         count, first = int(bad.sum()), int(bad.argmax())
         held = f"{count} of {len(rows)} rows hold" if count > 1 else f"1 of {len(rows)} rows holds"
         raise ConfigError(f"{label}: {held} a NaN or Inf (the first is row {first}, counted from 0).")
-    largest = max(float(rows.max()), -float(rows.min()))
+    largest = max(rows.max(), -rows.min())
     if largest > LARGEST:
-        raise ConfigError(f"{label}: holds numbers as large as {largest:.3g}; scale them below {LARGEST:g}.")
+        raise ConfigError(f"{label}: holds numbers as large as {exact(largest)}; scale them below {LARGEST:g}.")
 
 
 def _of_dataset(name: str, data_dir: str | None) -> Side:
@@ -149,4 +166,4 @@ def _of_dataset(name: str, data_dir: str | None) -> Side:
     arrays = load_images(option, data_dir)
     rows = to_unit_range(arrays.held_out)
     about = f"dataset, its {len(rows)} held-out images in [-1, 1]"
-    return Side(name, tuple(arrays.shape), rows=rows, about=about)
+    return Side(name, tuple(arrays.shape), rows=rows, span=SIGNED, about=about)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,12 @@ from PIL import Image
 
 from ganrun.architectures.networks import describe, is_image
 from ganrun.divergence.array_files import SUFFIXES, read_array, require_array
-from ganrun.divergence.side import to_unit_range
+from ganrun.divergence.pixel_range import BYTES, Range, ambiguous, range_of, to_signed, told
 from ganrun.divergence.sides import LARGEST
-from ganrun.errors import ConfigError, did_you_mean, shown
+from ganrun.errors import ConfigError, did_you_mean, exact, shown
 from ganrun.untrusted import open_file
 
 FORMATS = (*SUFFIXES, ".png")
-SLACK = 1e-3  # beyond [-1, 1] that rounding may take a pixel
 
 
 def require_inputs(path: Path, key: str | None) -> None:
@@ -32,16 +32,24 @@ def require_inputs(path: Path, key: str | None) -> None:
         raise ConfigError(f"{shown(str(path))}: there is no such file.")
 
 
-def read_inputs(path: Path, key: str | None, shape: tuple[int, ...]) -> np.ndarray:
+def read_inputs(
+    path: Path,
+    key: str | None,
+    shape: tuple[int, ...],
+    span: Range | None = None,
+    note: Callable[[str], object] = lambda line: None,
+) -> np.ndarray:
     """Return the examples in ``path`` as float32 ``(n, *shape)``, images in [-1, 1].
 
-    Bytes are scaled from 0...255, floats are taken as they are. A single example may stand without its first axis, and
-    images of one channel without their last.
+    A single example may stand without its first axis, images of one channel without their last, and numbers on the
+    line without their only one.
 
     Args:
         path: an .npy or .npz file of arrays, or a .png file with one image.
         key: the name of the array in an archive of several.
         shape: of one example: ``(dim,)`` or ``(height, width, channel)``.
+        span: the range of the pixels of images; None: what :mod:`ganrun.divergence.pixel_range` finds.
+        note: called with the line that says which range the pixels of an array were taken for.
 
     Raises:
         ConfigError: in one line, the file cannot be read, or what it holds is not what the run is about.
@@ -53,17 +61,23 @@ def read_inputs(path: Path, key: str | None, shape: tuple[int, ...]) -> np.ndarr
     if rows is None:
         held = " x ".join(map(str, array.shape))
         raise ConfigError(f"{name}: holds {held} numbers, but this run is about {describe(shape)}.")
-    if is_image(shape) and rows.dtype == np.uint8:
-        return to_unit_range(rows)
     with np.errstate(all="ignore"):  # what does not fit becomes Inf, and is refused as such
         floats = rows.astype(np.float32)
-    _require_plausible(name, floats, is_image(shape))
-    return floats
+    _require_plausible(name, floats)
+    if not is_image(shape):
+        return floats
+    if path.suffix.lower() == ".png":
+        return to_signed(name, rows, BYTES)
+    found = span or range_of(rows)
+    if found is None:
+        raise ambiguous(name, rows, "range")
+    note(f"{name}: pixels were taken as {told(found)}")
+    return to_signed(name, rows, found)
 
 
 def _as_rows(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
     """Return ``array`` as ``(n, *shape)``; None where it is no such thing."""
-    forms = [shape, shape[:-1]] if is_image(shape) and shape[-1] == 1 else [shape]
+    forms = [shape, shape[:-1]] if shape[-1] == 1 else [shape]
     for form in forms:
         if array.shape[1:] == form or array.shape == form:
             return array.reshape(-1, *shape)
@@ -83,6 +97,7 @@ def _read_png(path: Path, shape: tuple[int, ...]) -> np.ndarray:
                 if picture.size != (width, height):
                     found = f"{picture.height} x {picture.width} pixels"
                     raise ConfigError(f"{name}: holds {found}, but this run is about {describe(shape)}.")
+                _require_opaque(name, picture)
                 return np.asarray(picture.convert("L" if channels == 1 else "RGB")).reshape(1, *shape)
     except ConfigError:
         raise
@@ -90,15 +105,21 @@ def _read_png(path: Path, shape: tuple[int, ...]) -> np.ndarray:
         raise ConfigError(f"{name}: is not a PNG picture that can be read.") from error
 
 
-def _require_plausible(name: str, rows: np.ndarray, images: bool) -> None:
+def _require_opaque(name: str, picture: Image.Image) -> None:
+    """Refuse what is no picture of bytes by itself: what shows through depends on what is behind it."""
+    if picture.mode[0] in "IF":
+        raise ConfigError(f"{name}: has more than 8 bits a channel; save it with 8.")
+    if picture.has_transparency_data:
+        alpha = np.asarray(picture.convert("RGBA"))[..., 3]
+        if (through := int((alpha < 255).sum())) > 0:
+            raise ConfigError(f"{name}: {through} of {alpha.size} pixels are transparent; save it without that.")
+
+
+def _require_plausible(name: str, rows: np.ndarray) -> None:
     finite = np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
     if not finite.all():
         first = int((~finite).argmax())
         raise ConfigError(f"{name}: example {first} (counted from 0) holds a NaN or Inf.")
-    low, high = float(rows.min()), float(rows.max())
-    if images and (low < -1 - SLACK or high > 1 + SLACK):
-        raise ConfigError(
-            f"{name}: pixels go from {low:.3g} to {high:.3g}; floats must be in [-1, 1], and 0 to 255 stored as uint8."
-        )
-    if max(high, -low) > LARGEST:
-        raise ConfigError(f"{name}: holds numbers as large as {max(high, -low):.3g}; at most {LARGEST:g} are taken.")
+    largest = max(rows.max(), -rows.min())
+    if largest > LARGEST:
+        raise ConfigError(f"{name}: holds numbers as large as {exact(largest)}; at most {LARGEST:g} are taken.")

@@ -14,6 +14,7 @@ from PIL import Image
 from ganrun.datasets.sampler import to_bytes
 from ganrun.datasets.synthetic import Mixture
 
+POINTS = 2000  # of the plane in a picture taken in passing: more hide the density below them
 PLANE = 96  # points a side at which the plane picture asks D
 LINE = 400  # points at which the line picture asks D
 NO_LADDER = np.zeros((0, 2))
@@ -164,13 +165,14 @@ def draw(
     title: str = "",
     ladder: np.ndarray = NO_LADDER,
     label: str = "D(x)",
+    most: int = POINTS,
 ) -> bytes:
-    """Return the PNG that suits the data: images, points of the plane, or the line."""
+    """Return the PNG that suits the data: images, points of the plane (the first ``most`` of them), or the line."""
     if density is None:
         return grid(samples) if samples.ndim == 4 else bare(samples, title)
     if samples.shape[1] == 1:
         return line(samples, density, field, title, ladder, label)
-    return plane(samples[:2000], density, field, title, label)
+    return plane(samples[:most], density, field, title, label)
 
 
 def to_png(figure: Figure) -> bytes:

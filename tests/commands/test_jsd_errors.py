@@ -86,3 +86,31 @@ def test_a_real_process_tells_what_is_wrong_in_one_line(bad_folder, ganrun, list
     assert done.returncode == 2 and done.stdout == ""
     assert len(done.stderr.splitlines()) == 1 and "NaN or Inf" in done.stderr
     assert listing(bad_folder) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (
+            ("ring", "grid", "range=[0,1]"),
+            "range is that of the pixels in an .npy or .npz file, but neither A nor B is one.",
+        ),
+        (
+            ("half.npy", "digits", "range_b=[0,1]"),
+            "range_b is that of the pixels in an .npy or .npz file, but B is none.",
+        ),
+        (
+            ("half.npy", "digits", "range=[1]"),
+            "range must be the lowest and the highest a pixel can be, as in [0,1], not [1].",
+        ),
+        (
+            ("half.npy", "digits"),
+            "half.npy: pixels go from 0.25 to 0.5, which leaves their range open (bytes count as [0, 255], floats as "
+            "[-1, 1] where some are negative): write 'range=[0,1]', 'range=[0,255]' or 'range=[-1,1]'.",
+        ),
+    ],
+)
+def test_the_range_of_pixels_is_said_where_it_is_open_and_for_files_alone(words, line, inside, tmp_path):
+    np.save(tmp_path / "half.npy", np.resize(np.array([0.25, 0.5]), (100, 8, 8)))
+    done = inside("jsd", *words, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (2, f"ganrun: {line}\n")

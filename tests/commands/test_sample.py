@@ -262,6 +262,15 @@ REFUSED = {
     "mode=walk n=500 out=x.gif": "2000 frames",
     "starts=3": "project",
     "key=latents": "project and reconstruct",
+    "range=[0,1]": "project and reconstruct",
+    "project=fits.npy range=[1,0]": "the lowest and the highest a pixel can be, as in [0,1], not [1,0]",
+    "project=fits.npy range=[0]": "not [0]",
+    "project=fits.npy key=latents": "key=latents names an array of an .npz file, and fits.npy is none",
+    "project=none.png range=[0,1]": "those of a .png are bytes",
+    "out='~nobody-here/x.npy'": "nobody called ~nobody-here",
+    "project='~nobody-here/x.npy'": "nobody called ~nobody-here",
+    "run=1e4": "run must be text, not the number 10000.0",
+    "checkpoint=1.5": "checkpoint must be text, not the number 1.5",
     "project=none.npy": "none.npy",
     "project=none.jpg": ".npy, .npz, .png",
     "project=wide.npy": "vectors of 2",
@@ -295,3 +304,43 @@ def test_points_without_a_density_are_drawn_by_themselves_and_not_as_an_animatio
     done = inside("sample", "mode=walk", "out=a.gif", cwd=tmp_path)
     assert done.returncode == 2 and "there is no picture of dirac" in done.stderr
     assert not (tmp_path / "a.gif").exists()
+
+
+def test_a_picture_shows_as_many_points_as_are_told(points, inside, monkeypatch):
+    shown = []
+
+    def plane(samples, *rest):
+        shown.append(samples)
+        return b"\x89PNG"
+
+    monkeypatch.setattr("ganrun.writers.pictures.plane", plane)
+    done = inside("sample", "out=many.png", "n=5e3", cwd=points)
+    assert done.returncode == 0 and done.stdout.startswith("5000 samples of ring")
+    assert shown[0].shape == (5000, 2) and len(np.unique(shown[0], axis=0)) == 5000
+
+
+def test_a_picture_of_more_images_than_it_can_hold_is_refused(digits, inside):
+    done = inside("sample", "out=many.png", "n=2097153", cwd=digits)  # 8 x 8 pixels each, 2^27 at most
+    assert done.returncode == 2 and not (digits / "many.png").exists()
+    assert done.stderr == (
+        "ganrun: 2097153 images in one picture are too many, 2097152 at most: write out=samples.npz.\n"
+    )
+
+
+def test_a_step_with_an_exponent_is_that_step(points, inside):
+    done = inside("sample", "out=step.npy", "checkpoint=4e1", cwd=points)
+    assert done.returncode == 0 and "step 40" in done.stdout, done.stderr
+
+
+def test_what_the_pixels_of_a_file_are_taken_for_is_told(digits, inside):
+    np.save(digits / "bytes.npy", np.zeros((2, 8, 8), np.uint8))
+    words = ("starts=1", "iterations=1", "out=found.npz")
+    done = inside("sample", "project=bytes.npy", *words, cwd=digits)
+    assert done.returncode == 0 and done.stdout.startswith("bytes.npy: pixels were taken as [0, 255]\n2 examples")
+    np.save(digits / "open.npy", np.full((2, 8, 8), 0.5))
+    done = inside("sample", "project=open.npy", *words, cwd=digits)
+    assert done.returncode == 2 and "pixels go from 0.5 to 0.5, which leaves their range open" in done.stderr
+    done = inside("sample", "project=open.npy", "range=[0,1]", *words, cwd=digits)
+    assert done.returncode == 0, done.stderr
+    with np.load(digits / "found.npz", allow_pickle=False) as file:
+        assert (file["inputs"] == 0).all()

@@ -88,6 +88,20 @@ def test_files_are_found_in_both_layouts(tmp_path, folder, packed):
     assert arrays.train.dtype == arrays.held_out.dtype == np.uint8
 
 
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_files_are_found_under_their_other_name(suffix, tmp_path):
+    fill(tmp_path / "tiny", packed=bool(suffix))
+    for name in ("train-images", "t10k-images"):
+        path = tmp_path / "tiny" / f"{name}-idx3-ubyte{suffix}"
+        path.rename(path.with_name(f"{name}.idx3-ubyte{suffix}"))
+    option = Tiny(download=False)
+    assert option.find(tmp_path) == {
+        "train": tmp_path / "tiny" / f"train-images.idx3-ubyte{suffix}",
+        "held_out": tmp_path / "tiny" / f"t10k-images.idx3-ubyte{suffix}",
+    }
+    np.testing.assert_array_equal(option.load(tmp_path).train, np.arange(30).reshape(5, 6))
+
+
 @pytest.mark.parametrize("option", [Mnist(download=False), FashionMnist(download=False)], ids=lambda it: it.name)
 def test_missing_files_are_told_with_the_folders_and_the_remedy(tmp_path, option):
     with pytest.raises(ConfigError) as caught:

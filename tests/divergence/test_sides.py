@@ -14,7 +14,7 @@ from ganrun.divergence import run_side
 from ganrun.divergence.memorised import memorised
 from ganrun.divergence.pairs import check_pair
 from ganrun.divergence.side import Side
-from ganrun.divergence.sides import glimpse, open_side, require_side
+from ganrun.divergence.sides import glimpse, open_side, require_ranges, require_side
 from ganrun.errors import ConfigError
 from ganrun.run import train
 from ganrun.rundir import load_config
@@ -126,6 +126,48 @@ def test_fewer_than_a_hundred_samples_are_refused(save):
     with pytest.raises(ConfigError, match="99 samples are too few; a side needs 100"):
         opened(save(POINTS[:99]))
     assert opened(save(POINTS[:100])).rows is not None
+
+
+# The range of pixels
+
+
+def images(values, kind=np.float32):
+    return np.resize(np.array(values, kind), (100, 8, 8))
+
+
+def test_the_range_that_is_said_brings_pixels_to_the_usual_one_and_a_note_says_so(save):
+    side = opened(save(images([0.25, 1.0])), span=(0.0, 1.0))
+    np.testing.assert_array_equal(side.rows, np.resize(np.array([-0.5, 1.0], np.float32), (100, 64)))
+    assert side.span == (0.0, 1.0) and "pixels in [0, 1] were scaled to [-1, 1]" in side.notes[0]
+    with pytest.raises(ConfigError, match=r"x\.npy: pixels go from 0.25 to 1, beyond the range \[-1, 0.5\]"):
+        opened(save(images([0.25, 1.0])), span=(-1.0, 0.5))
+
+
+@pytest.mark.parametrize("values", [images([0.0, 1.0]), images([0, 255], np.int32), images([0, 1], np.uint8)])
+def test_pixels_of_an_open_range_are_not_compared_with_those_of_a_known_one(values, save):
+    side, known = opened(save(values)), opened("digits")
+    for pair, setting in (((side, known), "range"), ((known, side), "range_b")):
+        with pytest.raises(ConfigError, match=rf"leaves their range open .* write '{setting}=\[0,1\]'"):
+            require_ranges(*pair)
+    require_ranges(side, side)  # a divergence is the same on every scale
+    flat = opened(save(values.reshape(100, 64)))
+    with pytest.raises(ConfigError, match="leaves their range open"):
+        require_ranges(flat, known)
+
+
+def test_pixels_of_a_known_range_are_compared_with_each_other(save, digits_run):
+    known = opened("digits")
+    for array in (images([-0.5, 1.0]), images([0, 255], np.uint8)):
+        require_ranges(opened(save(array)), known)
+        require_ranges(known, opened(save(array)))
+    with pytest.raises(ConfigError, match="'range=\\[0,1\\]'"):
+        require_ranges(opened(digits_run), opened(save(images([0.0, 1.0]))))
+
+
+def test_points_have_no_range(save, ring_run):
+    points = opened(save(np.abs(POINTS)))
+    require_ranges(points, opened("ring"))
+    require_ranges(opened(ring_run), points)
 
 
 # Names
