@@ -20,6 +20,7 @@ from board import Board
 from ganrun.composing import jobs
 from ganrun.diagnosis.detectors import DETECTORS
 from ganrun.hydra_app import compose
+from ganrun.metrics.logged import logged
 from ganrun.metrics.spec import SPECS, spec_of
 from ganrun.registry import options
 
@@ -251,6 +252,22 @@ def test_every_tag_that_a_run_logs_is_a_metric_and_in_the_readme(left, longer):
             assert spec_of(tag) is not None and in_readme(tag), tag
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("dataset=mixture1d", "latent.dim=1", "penalty=[r1,drift,gradient_penalty]"),
+        ("dataset=digits", "conditional=true", "probe=stack"),
+        ("loss=hinge", "dataset=digits", "conditional=true"),
+        ("loss=relativistic", "latent.dim=3"),
+    ],
+)
+def test_every_tag_that_a_run_would_log_is_a_metric_and_in_the_readme(words, compose_config):
+    tags = logged(compose_config(words))
+    assert len(tags) > 15
+    for tag in tags:
+        assert spec_of(tag) is not None and in_readme(tag), tag
+
+
 def test_the_losses_that_the_readme_names_for_a_row_read_the_discriminator_so():
     def row(tag: str) -> str:
         return next(line for line in README.splitlines() if line.startswith(f"| `{tag}`"))
@@ -323,3 +340,36 @@ def test_an_example_can_be_typed_as_it_stands(file, command, inside, tmp_path):
 
 def test_there_are_examples_for_every_command_that_takes_settings():
     assert {command.split()[1] for _, command in examples()} == {"train", "sample", "jsd", "compare"}
+
+
+# "Every choice is a YAML file under conf/; every number in it can be set on the command line."
+
+
+def leaves(node: dict, prefix: str) -> dict[str, object]:
+    """The settings of a YAML by dotted key."""
+    found: dict[str, object] = {}
+    for key, value in node.items():
+        found |= leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
+
+
+def numbers_of(path: Path) -> dict[str, object]:
+    """The numbers of an option's YAML, by the key that sets them."""
+    text = path.read_text(encoding="utf-8")
+    package = re.match(r"# @package (\S+)", text)
+    home = package[1] if package else path.parent.name
+    node = {key: value for key, value in (yaml.safe_load(text) or {}).items() if key != "defaults"}
+    found = leaves(node, "" if home == "_global_" else f"{home}.")
+    return {key: value for key, value in found.items() if type(value) in (int, float)}
+
+
+@pytest.mark.parametrize("group", sorted(path.name for path in CONF.iterdir() if path.is_dir()))
+def test_every_number_of_an_option_can_be_set_on_the_command_line(group):
+    paths = sorted((CONF / group).glob("*.yaml"))
+    assert paths
+    for path in paths:
+        numbers = numbers_of(path)
+        # Twice each number, whether or not it would be allowed: here it is only set.
+        words = [f"{key}={value * 2!r}" for key, value in numbers.items()]  # type: ignore[operator]
+        found = leaves(compose("train", [f"{group}={path.stem}", *words]), "")
+        assert {key: found[key] for key in numbers} == {key: value * 2 for key, value in numbers.items()}  # type: ignore[operator]
