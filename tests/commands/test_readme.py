@@ -17,10 +17,11 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from narrow import NARROW
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SHORT = ("steps=6", "log.every=3", "log.pictures=1", "probe=off")
+SHORT = ("steps=6", "log.every=3", "log.pictures=1", "probe=off", "batch_size=16")
 LITTLE = ("budget=0.1", "n=1000", "floor=false")
 
 
@@ -34,11 +35,18 @@ def data_folder() -> Path | None:
     return next((Path(place) for place in places if place and (Path(place) / "mnist").is_dir()), None)
 
 
+def narrow(words: list[str], compose_config) -> tuple[str, ...]:
+    """Overrides for the smallest networks of the architecture that ``words`` choose; of a sweep, where they have one."""
+    chosen = [word for word in words if word.startswith(("architecture=", "experiment="))]
+    name = compose_config(chosen).architecture.name
+    return NARROW[name]
+
+
 @pytest.fixture(scope="module")
 def workplace(inside, tmp_path_factory) -> Path:
     """A folder with one finished run, so that `latest` means something whichever command is tested first."""
     folder = tmp_path_factory.mktemp("readme")
-    done = inside("train", *SHORT, cwd=folder)
+    done = inside("train", *SHORT, *NARROW["mlp"], cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -47,13 +55,13 @@ GANRUN = [line for line in commands() if line.startswith("ganrun")]
 
 
 @pytest.mark.parametrize("command", GANRUN)
-def test_a_ganrun_command_of_the_readme_runs(command: str, workplace: Path, ganrun, inside) -> None:
+def test_a_ganrun_command_of_the_readme_runs(command: str, workplace: Path, ganrun, inside, compose_config) -> None:
     words = shlex.split(command)
     if ("dataset=mnist" in words or "goodfellow2014" in command) and data_folder() is None:
         pytest.skip("no MNIST at $GANRUN_DATA or ../shared/datasets")
     trains = words[1] == "train" and "--help" not in words and "--cfg" not in words
     if trains and "resume=latest" not in words:
-        words += SHORT
+        words += [*SHORT, *narrow(words, compose_config)]
     if words[1] == "jsd" and "method=exact" not in words:
         words += LITTLE
     run = ganrun if command == GANRUN[0] else inside
