@@ -163,7 +163,7 @@ def _naming(differing: list[str], rows: Rows) -> list[str]:
         if key not in naming and (finer := len(_partition([*naming, key], rows))) > parts:
             naming.append(key)
             parts = finer
-    return naming
+    return sorted(naming, key=lambda key: not (key.endswith(".name") or key == "penalty"))  # options before numbers
 
 
 def _part(keys: list[str], row: Mapping[str, str]) -> tuple[str, ...]:

@@ -167,6 +167,44 @@ def test_groups_have_a_legend_unless_there_is_one_or_too_many(write, figures):
     assert named == [[], ["loss=loss 0", "loss=loss 1"], [f"loss=loss {i}" for i in range(10)], []]
 
 
+@pytest.mark.parametrize(
+    ("length", "panels", "beside"),
+    # 50 letters beneath a panel, with 8 for the line and the space around each label.
+    [(17, 1, 2), (18, 1, 1), (17, 3, 6), (17, 4, 6), (60, 1, 1)],
+)
+def test_a_legend_has_as_many_columns_as_fit_beneath_the_panels(write, figures, length, panels, beside):
+    groups = [write("a" * (length - len("loss=")), ROWS), write("b", ROWS)]
+    curves(groups, list("abcd")[:panels])
+    (legend,) = figures[0].legends
+    assert legend._ncols == beside and not legend.get_frame_on()
+
+
+def test_steps_are_whole_numbers_and_few(write, figures):
+    curves([write("hinge", [{"step": step, "a": 1.0} for step in (1, 2, 3)])], ["a"])
+    (axes,) = figures[0].axes
+    ticks = axes.xaxis.get_major_locator().tick_values(0, 5)
+    assert [float(one) for one in ticks] == [0, 1, 2, 3, 4, 5]
+    assert len(axes.xaxis.get_major_locator().tick_values(0, 1)) < 4  # no halves
+    assert len(axes.xaxis.get_major_locator().tick_values(0, 9)) == 6  # by twos: five spaces at most
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [((0.01, 1.0), "linear"), ((0.01, 1.01), "log"), ((0.0, 1.0), "linear"), ((-1.0, 1000.0), "linear")],
+)
+def test_more_than_two_decades_of_means_above_zero_have_a_logarithmic_axis(write, figures, values, scale):
+    rows = [{"step": i, "a": value} for i, value in enumerate(values)]
+    curves([write("hinge", rows), write("empty")], ["a"])
+    assert figures[0].axes[0].get_yscale() == scale
+
+
+@pytest.mark.parametrize(("steps", "banded_steps"), [(3, 3), (799, 799), (800, 400), (1200, 400)])
+def test_a_band_has_all_steps_of_a_short_curve_and_hundreds_of_a_long_one(write, figures, steps, banded_steps):
+    runs = [[{"step": step, "a": step + value} for step in range(steps)] for value in (0.0, 1.0)]
+    curves([write("hinge", *runs)], ["a"])
+    assert len(banded(figures[0])) == banded_steps
+
+
 def test_groups_with_nothing_to_show_are_a_picture_all_the_same(write, figures):
     size(curves([write("empty", []), write("none"), write("unfinished", [{"step": 1, "a": None}])], ["a", "b"]))
     assert titles(figures[0]) == ["a", "b"]

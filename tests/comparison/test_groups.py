@@ -194,6 +194,11 @@ def test_a_weight_is_named_beside_its_penalty_only_where_it_varies(compose_confi
     assert labels(both) == ["r1.weight=2, r2.weight=0.1", "r1.weight=0.1, r2.weight=2"]
 
 
+def test_options_are_named_before_numbers(compose_config):
+    runs = configured(compose_config, "steps=100", "steps=200 loss=hinge schedule.k=3", seeds=(0,))
+    assert labels(runs) == ["loss=nonsaturating, steps=100, k=1", "loss=hinge, steps=200, k=3"]
+
+
 def test_what_both_players_share_is_named_once(compose_config):
     assert labels(configured(compose_config, "optimizer=adam", "optimizer=adam optimizer.generator.b1=0.25")) == [
         "b1=0.5",
@@ -241,6 +246,7 @@ def test_a_number_is_not_the_text_that_looks_like_it_nor_a_truth_value():
 
 def test_a_run_that_lacks_all_that_the_others_have_says_so():
     assert labels([made(a=1), made(a=2), made()]) == ["a=1", "a=2", "a=absent"]
+    assert labels([made(a=1, b=3), made(a=2, b=4), made()]) == ["a=1, b=3", "a=2, b=4", "a=absent"]
 
 
 def test_a_setting_that_is_named_like_a_column_keeps_more_of_its_key():

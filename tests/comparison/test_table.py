@@ -227,6 +227,7 @@ def test_json_is_read_back_and_what_is_not_finite_is_null(two):
     told = json.loads(as_json(two), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert (told["level"], told["interval"], told["correction"], told["pairs"]) == (0.95, "student", "holm", 1)
     assert told["notes"] == []
+    assert as_json(two).startswith('{\n  "level": 0.95,\n')
     assert_rows(told["groups"], None)
     (gap,) = told["differences"]
     names = ("loss=hinge, margin=1.5", "loss=minimax")
