@@ -8,7 +8,8 @@ from scipy.special import ive
 from scipy.stats import norm
 
 from ganrun.datasets.synthetic import Ring, mixture
-from ganrun.divergence.exact_model import of_model, of_smoothed
+from ganrun.divergence import exact_model
+from ganrun.divergence.exact_model import Exact, Smoothed, of_model, of_smoothed
 from ganrun.divergence.side import Side
 
 LOG_2 = float(np.log(2))
@@ -96,8 +97,27 @@ def test_a_curve_that_can_only_be_drawn():
 
 
 def test_what_is_smoothed_follows_from_the_seed():
-    one, same, other = (of_model(STANDARD, curve(to_line), never, seed=seed).smoothed for seed in (1, 1, 2))
+    one, same, other = (
+        of_model(STANDARD, curve(to_line), never, **seed).smoothed for seed in ({}, {"seed": 0}, {"seed": 2})
+    )
     assert one == same != other
+
+
+def test_a_curve_is_followed_evenly_with_four_noises_to_a_point(monkeypatch):
+    given = []
+
+    def of_samples(density, samples):
+        given.append((density, samples))
+        return Exact(0.5, 0.0, 0.0, None, 0.01)
+
+    monkeypatch.setattr(exact_model.exact, "of_samples", of_samples)
+    assert of_model(STANDARD, curve(to_line), never).smoothed == Smoothed(0.5, 0.01, 0.5)
+    ((density, samples),) = given
+    assert np.asarray(density.stds) == pytest.approx(1.25**0.5)
+    assert samples.shape == (1 << 19, 2)
+    noise = samples[1 << 17 : 1 << 18] - samples[: 1 << 17]  # of the same points: only the noise differs
+    assert noise.std() == pytest.approx(0.5 * 2**0.5, rel=0.01)
+    assert samples[:, 0].std() == pytest.approx(1.25**0.5, rel=0.01)
 
 
 def test_the_noise_is_half_as_wide_as_the_narrowest_mode_and_on_both_sides():

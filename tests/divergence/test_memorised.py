@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ganrun.divergence import memorised as memorised_module
 from ganrun.divergence.memorised import memorised
 from ganrun.divergence.side import Side
 from ganrun.divergence.sides import open_side
@@ -54,3 +55,21 @@ def test_nothing_is_said_of_a_side_without_training_set(splits):
     assert memorised(Side("x", (D,), rows=splits[0])) is None
     assert memorised(open_side("ring", key=None, data_dir=None)) is None
     assert memorised(open_side("digits", key=None, data_dir=None)) is None
+
+
+@pytest.mark.parametrize(
+    ("distances", "differences", "told"),
+    [
+        ([1.0, 1.0], [1.0, 1.0], None),  # half of the usual distance is not yet too near
+        ([0.999, 0.999], [1.0, 1.0], "100% lie closer"),
+        ([2.0, 0.0], [1.0, 1 / 255], "1 are copies"),  # half a step between two bytes is the same picture
+        ([2.0, 2.0], [1.0, 1.001 / 255], None),
+    ],
+)
+def test_where_copies_begin(distances, differences, told, monkeypatch):
+    rows = np.zeros((2, 1), np.float32)
+    side = Side("run", (1,), draw=lambda n, seed: rows + 1, training=rows, held_out=rows)
+    answers = {1.0: (np.array(distances), np.array(differences)), 0.0: (np.full(2, 2.0), np.ones(2))}
+    monkeypatch.setattr(memorised_module, "nearest", lambda some, training: answers[float(some[0, 0])])
+    found = memorised_module.memorised(side)
+    assert (found is None) if told is None else told in str(found)

@@ -72,3 +72,19 @@ def test_three_images_by_hand() -> None:
         "samples/nearest_training": pytest.approx(0.8 / 1.6, rel=1e-5),
         "samples/diversity": pytest.approx(7.2 / 6.4, rel=1e-5),
     }
+
+
+def test_one_held_out_image_has_no_diversity_to_compare_with() -> None:
+    train, held_out = pixels(np.zeros((1, 16), np.uint8)), pixels(np.full((1, 16), 51, np.uint8))
+    seen = Likeness(train, held_out).of(as_samples(np.full((2, 16), 51, np.uint8)))
+    assert seen == {"samples/nearest_training": pytest.approx(1, rel=1e-5)}
+
+
+def test_what_comes_after_the_first_256_samples_does_not_count() -> None:
+    train = pixels(np.zeros((1, 16), np.uint8))
+    held_out = pixels(np.repeat(np.array([[51], [102]], np.uint8), 16, axis=1))
+    samples = np.full((600, 4, 4, 1), -0.8, np.float32)
+    samples[256:] = 1.0
+    found = Likeness(train, held_out).of(samples)
+    assert found["samples/nearest_training"] == pytest.approx(0.8 / 2.4, rel=1e-5)  # the median of 1.6 and 3.2
+    assert found["samples/diversity"] == pytest.approx(0, abs=1e-3)
