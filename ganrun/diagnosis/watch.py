@@ -72,5 +72,5 @@ class Watch:
 
 def game_of(config: Train, modes: int) -> Game:
     """Return what detectors must know of the run of ``config``."""
-    updates = getattr(config.schedule, "generator_steps", 1)
-    return Game(config.steps, modes, 1 / (1 - config.ema.decay) / updates)
+    # The average follows once a step, however many updates of the generator that has.
+    return Game(config.steps, modes, 1 / (1 - config.ema.decay))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
 
+from ganrun.config import Ema
 from ganrun.diagnosis.detectors import MEMORY
 from ganrun.diagnosis.finding import Finding
-from ganrun.diagnosis.watch import MOST, Watch
+from ganrun.diagnosis.watch import MOST, Watch, game_of
 from ganrun.writers import Entry
 
 SURE = {"D(x)": 0.999, "D(G(z))": 0.001}
@@ -84,3 +86,11 @@ def test_a_finding_goes_out_and_in_as_json() -> None:
     found = Finding("oscillation", 40, "it swings", ("penalty=r1", "steps=3"))
     assert Finding.of(json.loads(json.dumps(found.plain()))) == found
     assert found.told() == "step 40: oscillation: it swings. Try penalty=r1 or steps=3."
+
+
+@pytest.mark.parametrize("updates", [1, 5])
+def test_the_average_is_behind_by_steps_however_many_updates_a_step_has(tiny_config, updates) -> None:
+    # It follows once a step: with a decay of .99 it has a memory of 1 / (1 - .99) = 100 steps.
+    schedule = dataclasses.replace(tiny_config.schedule, generator_steps=updates)
+    config = dataclasses.replace(tiny_config, schedule=schedule, ema=Ema(decay=0.99))
+    assert game_of(config, 8).lag == pytest.approx(100)
