@@ -60,7 +60,7 @@ def samples_shown(method: Gan) -> int:
     """Return how many samples of ``method`` a look takes."""
     if method.data.density is not None:
         return {1: LINE_POINTS, 2: PLANE_POINTS}[method.data.shape[0]]
-    classes = len(method.game.weights)
+    classes = method.game.classes
     return classes**2 if 0 < classes <= MOST_ROWS else IMAGES
 
 
@@ -71,7 +71,7 @@ class Observer:
         self.method, self.config = method, config
         self.density = method.data.density
         # Of a single point D can say nothing where it judges several together, or wants to know the class.
-        asked = None if method.game.packing > 1 or method.game.weights else self.density
+        asked = None if method.game.packing > 1 or method.game.classes else self.density
         self.points = pictures.points(asked)
         self.data = data_side(config.dataset.name, method.data)
         # Looks fall on rows of metrics, so their spacing is a whole number of rows.
@@ -114,7 +114,7 @@ class Observer:
         snapshot, average = look.fetch()
         shown: Any = jax.device_get(snapshot)
         seen = Seen(histograms={"logits/real": shown.real_logits, "logits/fake": shown.fake_logits})
-        seen.scalars |= by_class(shown, len(self.method.game.weights), self.config.loss.reads)
+        seen.scalars |= by_class(shown, self.method.game.classes, self.config.loss.reads)
         for tag, logits in seen.histograms.items():
             if not np.all(np.isfinite(logits)):
                 raise NotFinite(tag)

@@ -31,6 +31,7 @@ def trained(folder: Path, config: Train, checkpoint: str = "latest", density: An
         raise GanrunError(f"{relative(folder)} has no checkpoint yet.")
     checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
     state, _ = checkpoints.restore(method.abstract(), _step(folder, config, checkpoints, checkpoint))
+    method.numbers = state.numbers  # with what only the data say, as how frequent their classes are
     for line in checkpoints.damaged:
         print(f"ganrun: {line} Using the one before.", file=sys.stderr)
     return method, state

@@ -199,7 +199,7 @@ def _require_room(count: int, shape: tuple[int, ...]) -> None:
 
 def _require_label(asked: Sample, method: Gan) -> None:
     """Refuse a label that the run does not have, and none where a whole row of latents would need the same."""
-    classes = len(method.game.weights)
+    classes = method.game.classes
     if asked.label is not None and not classes:
         raise ConfigError("label belongs to class-conditional runs; this one has no classes.")
     if asked.label is None and classes and asked.task != "mode=random":
@@ -236,7 +236,6 @@ def _write_samples(asked: Sample, method: Gan, variables: Any, title: str, told:
 
 def _draw(asked: Sample, method: Gan, variables: Any) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the samples, and the latents behind them where those are more than noise."""
-    import jax
     import numpy as np
 
     from ganrun.inference import latents
@@ -244,8 +243,7 @@ def _draw(asked: Sample, method: Gan, variables: Any) -> tuple[np.ndarray, np.nd
     n, game = asked.n or 0, method.game
     if asked.mode == "random" and asked.label is None:
         # One program of one size, whatever n: memory stays bounded, and sample i depends on the seed and i alone.
-        key = jax.random.key(asked.seed)
-        keys = [jax.random.fold_in(key, start) for start in range(0, n, latents.BATCH)]
+        keys = [latents.block_key(asked.seed, start) for start in range(0, n, latents.BATCH)]
         return np.concatenate([np.asarray(method.sample(variables, key, latents.BATCH)) for key in keys])[:n], None
     if asked.mode in ("random", "truncate"):
         z = latents.draw(game, asked.seed, n, asked.truncation)

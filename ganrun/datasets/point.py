@@ -8,6 +8,7 @@ from typing import ClassVar, NoReturn
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from ganrun.datasets.sampler import Cursor
@@ -33,6 +34,11 @@ class Point:
     def classes(self) -> int:
         """How many classes there are: none."""
         return 0
+
+    @property
+    def class_probabilities(self) -> np.ndarray:
+        """Raise ValueError: there are no classes."""
+        raise ValueError(NO_CLASSES)
 
     def minibatch(self, key: jax.Array, cursor: Cursor, n: int) -> tuple[jax.Array, Cursor]:
         """Return the point ``n`` times, ``(n, 1)``; the cursor stays where it is."""

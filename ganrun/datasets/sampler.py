@@ -41,6 +41,11 @@ class Source(Protocol):
     @property
     def classes(self) -> int: ...
 
+    @property
+    def class_probabilities(self) -> np.ndarray:
+        """How frequent each class is among the examples, ``(classes,)``."""
+        ...
+
     def minibatch(self, key: jax.Array, cursor: Cursor, n: int) -> tuple[jax.Array, Cursor]: ...
 
     def labelled(self, key: jax.Array, cursor: Cursor, n: int) -> tuple[jax.Array, jax.Array, Cursor]:
@@ -72,6 +77,16 @@ class Pixels:
     shape: tuple[int, ...] = struct.field(pytree_node=False)
     targets: jax.Array | None = None
     classes: int = struct.field(pytree_node=False, default=0)
+
+    @property
+    def class_probabilities(self) -> np.ndarray:
+        """How frequent each label is, float64 ``(classes,)``.
+
+        Raises:
+            ValueError: the labels were not read.
+        """
+        targets = np.asarray(self._known_targets())
+        return np.bincount(targets, minlength=self.classes) / len(targets)
 
     def minibatch(self, key: jax.Array, cursor: Cursor, n: int) -> tuple[jax.Array, Cursor]:
         """Return ``(n, *shape)`` in [-1, 1]; every example comes exactly once per epoch (``n`` ≤ examples)."""

@@ -43,6 +43,11 @@ class Mixture:
         """How many components there are to tell apart: 0 where there is only one."""
         return classes_of(self.means.shape[0])
 
+    @property
+    def class_probabilities(self) -> np.ndarray:
+        """How frequent each component is, ``(components,)``."""
+        return np.asarray(self.weights)
+
     def minibatch(self, key: jax.Array, cursor: Cursor, n: int) -> tuple[jax.Array, Cursor]:
         """Return ``n`` fresh samples ``(n, dim)``; the cursor stays where it is."""
         x, _, cursor = self.labelled(key, cursor, n)

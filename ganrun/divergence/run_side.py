@@ -18,6 +18,7 @@ from ganrun.divergence.plane_pieces import rectifiers
 from ganrun.divergence.side import Side, load_images, to_unit_range
 from ganrun.errors import ConfigError, GanrunError
 from ganrun.game.method import Gan
+from ganrun.keys import key_for
 from ganrun.rundir import load_config, relative
 from ganrun.trained import trained
 
@@ -57,7 +58,7 @@ def generator_side(label: str, method: Gan, variables: Any) -> Side:
         label,
         shape,
         draw=_drawing(method, variables, batch),
-        push=None if method.game.weights else _pushing(method, variables, batch),
+        push=None if method.game.classes else _pushing(method, variables, batch),
         prior=method.game.prior,
         latent_dim=method.game.latent_dim,
         rank=rank_of(method),
@@ -75,7 +76,7 @@ def rank_of(method: Gan) -> int:
 def _layers(method: Gan, variables: Any) -> Rectifiers | None:
     """Return the generator's layers, where it is one whose linear pieces can be followed."""
     generator = method.game.generator
-    if method.game.weights:
+    if method.game.classes:
         return None
     if method.game.infers:
         generator, variables = generator.generator, {part: own["generator"] for part, own in variables.items() if own}
@@ -93,7 +94,7 @@ def _drawing(method: Gan, variables: Any, batch: int) -> Callable[[int, int], np
     def draw(n: int, seed: int) -> np.ndarray:
         key = jax.random.key(np.uint32(seed & 0xFFFFFFFF))
         starts = range(0, n, batch)
-        parts = [np.asarray(method.sample(variables, jax.random.fold_in(key, start), batch)) for start in starts]
+        parts = [np.asarray(method.sample(variables, key_for(key, "samples", start), batch)) for start in starts]
         return np.concatenate(parts)[:n].reshape(n, -1)
 
     return draw

@@ -18,16 +18,15 @@ from ganrun.datasets.sampler import Cursor, Source
 from ganrun.game.held_out import Exam
 from ganrun.game.players import Beside, pack
 from ganrun.game.state import Game, Player, Readout, State, Tree
-from ganrun.game.turns import Taken, discriminator_turn, generator_turn, optimizer, share_done, silence
-
-AGAIN = 100  # names of the generator's keys from its second update in a step on
+from ganrun.game.turns import Taken, discriminator_turn, generator_turn, lazy, optimizer, share_done, silence, tag
+from ganrun.keys import key_for
 
 
 def create(game: Game, numbers: Tree, seed: jax.Array, example: jax.Array) -> State:
     """Return the state before the first step. ``example`` is ``(1, *shape)`` and gives only the shape of the data."""
-    key = jax.random.key(seed)
-    generator_key, discriminator_key = jax.random.split(jax.random.fold_in(key, 0))
-    labels: Beside = {"y": jnp.zeros((1,), jnp.int32)} if game.weights else {}
+    key = key_for(jax.random.key(seed), "run")
+    generator_key, discriminator_key = (key_for(key, f"initial {name}") for name in ("generator", "discriminator"))
+    labels: Beside = {"y": jnp.zeros((1,), jnp.int32)} if game.classes else {}
     latent = jnp.zeros((1, game.latent_dim))
     shown = pack(jnp.concatenate([example] * game.packing), game.packing)
     generator = _create_player(game.generator, latent, generator_key, labels)
@@ -49,7 +48,8 @@ def create(game: Game, numbers: Tree, seed: jax.Array, example: jax.Array) -> St
 
 def _create_player(module: Any, example: jax.Array, key: jax.Array, beside: Beside) -> Player:
     variables = module.init({"params": key}, example, train=False, **beside)
-    return Player(params=variables["params"], stats=variables.get("batch_stats", {}), optimizer=())
+    updates = jnp.zeros((), jnp.int32)
+    return Player(params=variables["params"], stats=variables.get("batch_stats", {}), optimizer=(), updates=updates)
 
 
 def update(game: Game, state: State, source: Source, held_out: Source | None = None) -> State:
@@ -57,13 +57,13 @@ def update(game: Game, state: State, source: Source, held_out: Source | None = N
 
     ``held_out`` is what a schedule that watches the discriminator examines it on; None: ``source``.
     """
-    step_key = jax.random.fold_in(state.key, state.step + 1)  # 0 went to the initial parameters
-    discriminator_key, generator_key = jax.random.split(step_key)
-    (discriminator, cursor, seen), k = _discriminator(game, state, source, held_out or source, discriminator_key)
+    key = key_for(state.key, "step", state.step)
+    (discriminator, cursor, seen), k = _discriminator(game, state, source, held_out or source, key)
     opponent = state.discriminator if game.schedule.order == "simultaneous" else discriminator
-    generator, cursor, felt = _generator(game, state, source, generator_key, opponent, cursor)
+    generator, cursor, felt = _generator(game, state, source, key, opponent, cursor)
 
-    reports = seen | felt | {"schedule/k": k}
+    means = {tag(penalty.name): seen[tag(penalty.name)] / k for penalty in lazy(game)}
+    reports = seen | means | felt | {"schedule/k": k}
     step = state.step + 1
     return replace(
         state,
@@ -72,7 +72,7 @@ def update(game: Game, state: State, source: Source, held_out: Source | None = N
         discriminator=discriminator,
         average=_follow(state, generator),
         cursor=cursor,
-        readout=_record(state, step, jnp.stack([jnp.asarray(reports[tag], jnp.float32) for tag in game.tags])),
+        readout=_record(state, step, jnp.stack([jnp.asarray(reports[name], jnp.float32) for name in game.tags])),
     )
 
 
@@ -86,7 +86,7 @@ def _discriminator(
     start = (state.discriminator, state.cursor, silence(game))
     if not schedule.adaptive:
         return jax.lax.fori_loop(0, most, turn, start), most
-    exam = Exam.draw(game, state, held_out, key)
+    exam = Exam.draw(game, state, held_out, key_for(key, "exam"))
 
     def goes_on(carry: Any) -> jax.Array:
         i, _, progress = carry
@@ -104,14 +104,15 @@ def _discriminator(
 
 def _generator(game: Game, state: State, source: Source, key: jax.Array, opponent: Player, cursor: Cursor) -> Taken:
     """Return the generator after its turns."""
-    taken = generator_turn(game, state, source, key, opponent, state.generator, cursor)
 
-    def again(i: jax.Array, taken: Taken) -> Taken:
-        generator, cursor, _ = taken
-        return generator_turn(game, state, source, jax.random.fold_in(key, AGAIN + i), opponent, generator, cursor)
+    def turn(i: int | jax.Array, generator: Player, cursor: Cursor) -> Taken:
+        own = key_for(key, "generator update", i)
+        return generator_turn(game, state, source, own, opponent, generator, cursor)
 
-    more = game.schedule.generator_steps - 1
-    return jax.lax.fori_loop(0, more, again, taken) if more else taken
+    first = turn(0, state.generator, cursor)
+    if game.schedule.generator_steps == 1:
+        return first
+    return jax.lax.fori_loop(1, game.schedule.generator_steps, lambda i, taken: turn(i, *taken[:2]), first)
 
 
 def _follow(state: State, generator: Player) -> Tree:

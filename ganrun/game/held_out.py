@@ -9,10 +9,9 @@ import jax.numpy as jnp
 
 from ganrun.datasets.sampler import Cursor, Source
 from ganrun.game.players import draw_data, draw_noise, scores
-from ganrun.game.scene import Keys, Scene, View
+from ganrun.game.scene import Scene, View
 from ganrun.game.state import Game, Player, State
-
-EXAM = 101  # name of the key of an exam beside those of the discriminator's turns
+from ganrun.keys import key_for
 
 
 @dataclass(frozen=True)
@@ -29,27 +28,26 @@ class Exam:
         rows = getattr(held_out, "flat", None)
         n = game.batch_size if rows is None else min(game.batch_size, rows.shape[0])
         n -= n % game.packing
-        keys = jax.random.split(jax.random.fold_in(key, EXAM), 6)
         # Every step looks at the finite set in an order of its own.
         start = Cursor(epoch=state.step, offset=jnp.zeros((), jnp.int32))
-        data, labels, _ = draw_data(game, held_out, keys[0], start, n)
+        data, labels, _ = draw_data(game, held_out, key_for(key, "data"), start, n)
         done = jnp.clip(state.step / state.numbers["run"]["steps"], 0.0, 1.0)
-        noise, inside = draw_noise(game, keys[1], n), Keys(*keys[2:])
-        scene = Scene(game, state.numbers, done, data, noise, labels, labels, state.generator.stats, inside)
-        params = state.generator.params
-        return cls(scene, scene.examples(params), scene.samples(params)[0])
+        noise = draw_noise(game, key_for(key, "noise"), n)
+        scene = Scene(game, state.numbers, done, data, noise, labels, labels, state.generator.stats, key)
+        # The generator's batch statistics after this are dropped: it is not in training.
+        (real, _), (fake, _) = scene.examples(state.generator.params), scene.samples(state.generator.params)
+        return cls(scene, real, fake)
 
     def of(self, discriminator: Player) -> tuple[jax.Array, jax.Array]:
         """Return the game value, minus the loss of ``discriminator``, and the share that it tells apart.
 
         Told apart: on the right side of 1/2, where its output is a probability; else, pairs whose example of the data
-        has the higher score.
+        has the higher score. The discriminator is in training mode, as it is in its updates and as the generator meets
+        it: running averages lag behind one that has just been updated. The batch statistics of an exam are dropped, so
+        that nothing of the held-out examples reaches the run.
         """
         game = self.scene.game
-        real, fake = (
-            game.discriminator.apply(discriminator.variables, view.x, train=False, **view.beside)
-            for view in (self.real, self.fake)
-        )
+        real, fake, _ = self.scene.said(discriminator.params, discriminator.stats, self.real, self.fake)
         value = -game.loss.discriminator(real, fake, self.scene.numbers["loss"])
         real, fake = scores(game, real, fake)
         if game.loss.reads == "probability":

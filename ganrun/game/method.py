@@ -21,8 +21,8 @@ from ganrun.game.algorithm import create, update
 from ganrun.game.players import Beside, draw_data, draw_labels, draw_noise, pack, scores
 from ganrun.game.rules import game_of, numbers_of
 from ganrun.game.state import Game, Readout, State, Tree
+from ganrun.keys import key_for
 
-LABELS = 1  # name of the key that labels are drawn with beside the noise
 RUNGS = 41  # arrows from z to x = G(z) in the picture of the line
 LOGITS = 512  # examples a side behind the histograms of logits: a picture of DCGAN must cost less than a second
 
@@ -74,7 +74,7 @@ class Gan:
         if rows is not None and config.batch_size > len(rows):
             raise ConfigError(f"batch_size must be at most {len(rows)}, the examples in the dataset.")
         self.game = game_of(config, data.shape)
-        self.numbers = numbers_of(config)
+        self.numbers = numbers_of(config, data.train)
         self.data = data
         self.seed = config.seed
 
@@ -91,8 +91,11 @@ class Gan:
         return _advance(self.game, state, self.data.train, self.data.held_out, jnp.int32(n))
 
     def sample(self, variables: Tree, key: jax.Array, n: int) -> jax.Array:
-        """Return ``n`` samples ``(n, *shape)`` of the generator with ``variables`` (``state.average``, say)."""
-        return _sample(self.game, variables, key, n)
+        """Return ``n`` samples ``(n, *shape)`` of the generator with ``variables`` (``state.average``, say).
+
+        The classes of a class-conditional game are as frequent as in the data.
+        """
+        return _sample(self.game, self.numbers, variables, key, n)
 
     def push(self, variables: Tree, latents: jax.Array) -> jax.Array:
         """Return G of ``latents`` ``(n, latent_dim)``, one sample ``(*shape)`` each, with ``variables``."""
@@ -133,10 +136,17 @@ def report_of(readout: Readout) -> Report:
     return Report(means=readout.sums / readout.count, bad_step=readout.bad_step, bad_tag=readout.bad_tag)
 
 
-@partial(jax.jit, static_argnums=(0, 3))
-def _sample(game: Game, variables: Tree, key: jax.Array, n: int, labels: Beside | None = None) -> jax.Array:
-    labels = draw_labels(game, jax.random.fold_in(key, LABELS), n) if labels is None else labels
-    return game.generator.apply(variables, draw_noise(game, key, n), train=False, **labels)  # type: ignore[return-value]
+@partial(jax.jit, static_argnums=(0, 4))
+def _sample(
+    game: Game, numbers: Tree, variables: Tree, key: jax.Array, n: int, labels: Beside | None = None
+) -> jax.Array:
+    labels = draw_labels(game, numbers, key_for(key, "labels"), n) if labels is None else labels
+    return game.generator.apply(variables, sample_noise(game, key, n), train=False, **labels)  # type: ignore[return-value]
+
+
+def sample_noise(game: Game, key: jax.Array, n: int) -> jax.Array:
+    """Return the latents ``(n, latent_dim)`` behind the ``n`` samples that :meth:`Gan.sample` draws with ``key``."""
+    return draw_noise(game, key_for(key, "noise"), n)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -151,17 +161,17 @@ def _push(game: Game, variables: Tree, latents: jax.Array) -> jax.Array:
 
 def look_at(game: Game, state: State, held_out: Source, points: jax.Array, n: int) -> tuple[Snapshot, Tree]:
     """Return what :meth:`Gan.snapshot` does; pure."""
-    # Folding in the largest step keeps this noise apart from every training step's.
-    sample_key, real_key = jax.random.split(jax.random.fold_in(state.key, 2**31 - 1))
+    key = key_for(state.key, "look")  # the same at every look
     rows = getattr(held_out, "flat", None)
     # Pictures are shown class by class; samples of a density are as frequent as the data's.
-    by_class = {"y": jnp.arange(n) * len(game.weights) // n} if game.weights and rows is not None else None
-    samples = _sample(game, state.average, sample_key, n, by_class)
+    by_class = {"y": jnp.arange(n) * game.classes // n} if game.classes and rows is not None else None
+    samples = _sample(game, state.numbers, state.average, key_for(key, "samples"), n, by_class)
     size = LOGITS if rows is None else min(LOGITS, rows.shape[0])
     size -= size % game.packing
-    real, real_labels, _ = draw_data(game, held_out, real_key, Cursor.start(), size)
-    fake_labels = draw_labels(game, jax.random.fold_in(sample_key, LABELS), size)
-    fake = _sample(game, state.average, sample_key, size, fake_labels)
+    real, real_labels, _ = draw_data(game, held_out, key_for(key, "data"), Cursor.start(), size)
+    fake_key = key_for(key, "samples for the discriminator")
+    fake_labels = draw_labels(game, state.numbers, key_for(fake_key, "labels"), size)
+    fake = _sample(game, state.numbers, state.average, fake_key, size, fake_labels)
     judge = partial(_judge, game, state)
     said_of_fake = judge(fake, fake_labels)
     empty = jnp.zeros((0,), jnp.float32)

@@ -26,16 +26,16 @@ def draw_noise(game: Game, key: jax.Array, n: int) -> jax.Array:
     return jax.random.normal(key, shape)
 
 
-def draw_labels(game: Game, key: jax.Array, n: int) -> Beside:
+def draw_labels(game: Game, numbers: Tree, key: jax.Array, n: int) -> Beside:
     """Return the labels ``(n,)`` of a class-conditional game, as frequent as in the data; nothing in another game."""
-    if not game.weights:
+    if not game.classes:
         return {}
-    return {"y": jax.random.choice(key, len(game.weights), (n,), p=jnp.asarray(game.weights)).astype(jnp.int32)}
+    return {"y": jax.random.choice(key, game.classes, (n,), p=numbers["class_probabilities"]).astype(jnp.int32)}
 
 
 def draw_data(game: Game, source: Source, key: jax.Array, cursor: Cursor, n: int) -> tuple[jax.Array, Beside, Cursor]:
     """Return a minibatch of ``n`` examples, their labels where the game is class-conditional, and the next cursor."""
-    if not game.weights:
+    if not game.classes:
         x, cursor = source.minibatch(key, cursor, n)
         return x, {}, cursor
     x, y, cursor = source.labelled(key, cursor, n)
@@ -58,7 +58,10 @@ def forward(
 
 
 def features(game: Game, params: Tree, stats: Tree, x: jax.Array, beside: Beside, key: jax.Array) -> jax.Array:
-    """Return the discriminator's last hidden layer on ``x``, ``(n, features)``, in training mode."""
+    """Return the discriminator's last hidden layer on ``x``, ``(n, features)``, in training mode.
+
+    The batch statistics after it are dropped: the generator looks, and the discriminator is not in training.
+    """
     _, new = game.discriminator.apply(
         {"params": params, "batch_stats": stats},
         x,
@@ -71,11 +74,14 @@ def features(game: Game, params: Tree, stats: Tree, x: jax.Array, beside: Beside
     return last
 
 
-def inferred(game: Game, params: Tree, stats: Tree, x: jax.Array, key: jax.Array) -> Beside:
-    """Return the latents that the generator's encoder finds for ``x``, where the game infers."""
+def inferred(game: Game, params: Tree, stats: Tree, x: jax.Array, key: jax.Array) -> tuple[Beside, Tree]:
+    """Return the latents that the generator's encoder finds for ``x`` in training mode, where the game infers.
+
+    Also returns the generator's batch statistics after it, which include the encoder's.
+    """
     if not game.infers:
-        return {}
-    latents, _ = game.generator.apply(
+        return {}, stats
+    latents, new = game.generator.apply(
         {"params": params, "batch_stats": stats},
         x,
         train=True,
@@ -83,7 +89,7 @@ def inferred(game: Game, params: Tree, stats: Tree, x: jax.Array, key: jax.Array
         mutable=["batch_stats"],
         method="encode",
     )
-    return {"z": latents}
+    return {"z": latents}, new.get("batch_stats", stats)
 
 
 def show(game: Game, numbers: Tree, done: jax.Array, x: jax.Array, key: jax.Array) -> jax.Array:

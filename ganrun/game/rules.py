@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ganrun.architectures import Networks
 from ganrun.config import Train
+from ganrun.datasets.sampler import Source
 from ganrun.errors import ConfigError
+from ganrun.game.penalties.constraints import STATE
 from ganrun.game.state import Game
 from ganrun.registry import static, traced
+
+if TYPE_CHECKING:
+    from ganrun.game.method import Gan
 
 MIRRORED = ("probability", "pair")  # losses that look the same from the other side, which an encoder's loss needs
 
@@ -50,8 +54,8 @@ def game_of(config: Train, shape: tuple[int, ...]) -> Game:
         ConfigError: parts do not go together.
     """
     _check(config)
-    weights = _class_weights(config)
-    networks: Networks = config.architecture.build(shape, config.latent.dim, len(weights), config.loss.outputs)
+    classes = config.dataset.classes if config.conditional else 0
+    networks: Networks = config.architecture.build(shape, config.latent.dim, classes, config.loss.outputs)
     generator, discriminator = networks.generator, networks.discriminator
     infers = config.inference == "bigan"
     if infers:
@@ -79,7 +83,7 @@ def game_of(config: Train, shape: tuple[int, ...]) -> Game:
         flipping=config.inputs.label_flipping > 0,
         unrolled=config.generator_update.unrolled,
         top_k=config.generator_update.top_k < 1,
-        weights=weights,
+        classes=classes,
         infers=infers,
     )
 
@@ -103,17 +107,23 @@ def _check(config: Train) -> None:
         raise ConfigError(f"inference=bigan does not go with loss={loss.name}: take nonsaturating, say.")
 
 
-def _class_weights(config: Train) -> tuple[float, ...]:
-    """Return how frequent each class is, where the game is class-conditional: as in the density, else all alike."""
-    if not config.conditional:
-        return ()
-    if hasattr(config.dataset, "density"):
-        return tuple(float(weight) for weight in np.asarray(config.dataset.density().weights))
-    return (1.0 / config.dataset.classes,) * config.dataset.classes
+def cautions(method: Gan) -> list[str]:
+    """Return a line for each pair of parts of the game that go together and still do not do what they are for."""
+    game = method.game
+    named = [penalty.name for penalty in game.penalties if penalty.by_example]
+    if not named or not set(method.abstract().discriminator.stats) - {STATE}:
+        return []
+    return [
+        f"penalty={named[0]} supposes that D judges each example by itself, and batch norm in D mixes those of a batch "
+        "(Gulrajani et al. 2017, section 4): take architecture.batch_norm=false, or resnet, whose D has none."
+    ]
 
 
-def numbers_of(config: Train) -> dict[str, Any]:
-    """Return the traced half of the run that ``config`` describes: every number by part and name."""
+def numbers_of(config: Train, train: Source | None = None) -> dict[str, Any]:
+    """Return the traced half of the run that ``config`` describes: every number by part and name.
+
+    ``train`` are the data of the run, where they are there: they say how frequent each class is.
+    """
 
     def array(value: Any) -> jax.Array:
         whole = all(isinstance(one, int) for one in value) if isinstance(value, tuple) else isinstance(value, int)
@@ -136,4 +146,17 @@ def numbers_of(config: Train) -> dict[str, Any]:
         numbers["inputs"] = traced(config.inputs)
     if config.generator_update.top_k < 1:
         numbers["generator_update"] = traced(config.generator_update)
+    if config.conditional:
+        numbers["class_probabilities"] = class_probabilities(config, train)
     return jax.tree.map(array, numbers, is_leaf=lambda value: isinstance(value, tuple))
+
+
+def class_probabilities(config: Train, train: Source | None) -> tuple[float, ...]:
+    """Return how frequent each class is in the data of a class-conditional game, as numbers that add up to 1.
+
+    Without the data all are taken to be alike: a run that is only read has the true ones in its state.
+    """
+    source = config.dataset.density() if hasattr(config.dataset, "density") else train
+    if source is None:
+        return (1.0 / config.dataset.classes,) * config.dataset.classes
+    return tuple(float(share) for share in source.class_probabilities)

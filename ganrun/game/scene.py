@@ -11,9 +11,10 @@ import jax.numpy as jnp
 from ganrun.game.penalties import Match
 from ganrun.game.players import Beside, features, forward, inferred, scores, show
 from ganrun.game.state import Game, Player, Tree
+from ganrun.keys import key_for
 
-# Names of keys split off beside those that every game draws, so that a game without them draws what it always drew.
-SHOWN_REAL, SHOWN_FAKE, FLIPS, PENALTY, ENCODED = range(11, 16)
+# The names of the keys of dropout in the discriminator.
+ON_DATA, ON_SAMPLES = "dropout on data", "dropout on samples"
 
 
 class View(NamedTuple):
@@ -21,15 +22,6 @@ class View(NamedTuple):
 
     x: jax.Array
     beside: Beside
-
-
-class Keys(NamedTuple):
-    """Of the draws in networks: where samples are made, where data and where samples are judged; and of all others."""
-
-    made: jax.Array
-    real: jax.Array
-    fake: jax.Array
-    more: jax.Array
 
 
 @dataclass(frozen=True)
@@ -46,6 +38,7 @@ class Scene:
         data_labels: of the data, of a class-conditional game.
         noise_labels: which classes the generator is asked for.
         generator_stats: the generator's batch statistics.
+        key: of all draws in networks and on inputs; each is derived from it by name.
     """
 
     game: Game
@@ -56,30 +49,40 @@ class Scene:
     data_labels: Beside
     noise_labels: Beside
     generator_stats: Tree
-    keys: Keys
-
-    def _more(self, name: int) -> jax.Array:
-        return jax.random.fold_in(self.keys.more, name)
+    key: jax.Array
 
     def samples(self, generator: Tree) -> tuple[View, Tree]:
         """Return samples of the generator with these parameters, and its batch statistics after them."""
-        x, stats = forward(
-            self.game.generator, generator, self.generator_stats, self.noise, self.keys.made, self.noise_labels
-        )
+        key = key_for(self.key, "dropout in the generator")
+        x, stats = forward(self.game.generator, generator, self.generator_stats, self.noise, key, self.noise_labels)
         beside = self.noise_labels | ({"z": self.noise} if self.game.infers else {})
-        return View(show(self.game, self.numbers, self.done, x, self._more(SHOWN_FAKE)), beside), stats
+        return View(show(self.game, self.numbers, self.done, x, key_for(self.key, "noise on samples")), beside), stats
 
-    def examples(self, generator: Tree) -> View:
-        """Return the data; the generator's parameters matter where its encoder finds latents for them."""
+    def examples(self, generator: Tree, stats: Tree | None = None) -> tuple[View, Tree]:
+        """Return the data, and the generator's batch statistics after them; ``stats`` are those before.
+
+        The generator's parameters matter where its encoder finds latents for the data.
+        """
         assert self.data is not None
-        found = inferred(self.game, generator, self.generator_stats, self.data, self._more(ENCODED))
-        shown = show(self.game, self.numbers, self.done, self.data, self._more(SHOWN_REAL))
-        return View(shown, self.data_labels | found)
+        stats = self.generator_stats if stats is None else stats
+        key = key_for(self.key, "dropout in the encoder")
+        found, stats = inferred(self.game, generator, stats, self.data, key)
+        shown = show(self.game, self.numbers, self.done, self.data, key_for(self.key, "noise on data"))
+        return View(shown, self.data_labels | found), stats
+
+    def said(self, params: Tree, stats: Tree, real: View, fake: View) -> tuple[jax.Array, jax.Array, Tree]:
+        """Return the discriminator's output on data and on samples, each a batch by itself, and its statistics after.
+
+        The two passes share no dropout mask.
+        """
+        network = self.game.discriminator
+        real_said, stats = forward(network, params, stats, real.x, key_for(self.key, ON_DATA), real.beside)
+        fake_said, stats = forward(network, params, stats, fake.x, key_for(self.key, ON_SAMPLES), fake.beside)
+        return real_said, fake_said, stats
 
     def discriminator_loss(self, params: Tree, stats: Tree, real: View, fake: View) -> tuple[jax.Array, Any]:
         """Return the discriminator's loss; and what it said of data, of samples, and its batch statistics after."""
-        real_said, stats = forward(self.game.discriminator, params, stats, real.x, self.keys.real, real.beside)
-        fake_said, stats = forward(self.game.discriminator, params, stats, fake.x, self.keys.fake, fake.beside)
+        real_said, fake_said, stats = self.said(params, stats, real, fake)
         value = self.game.loss.discriminator(*self._relabelled(real_said, fake_said), self.numbers["loss"])
         return value, (real_said, fake_said, stats)
 
@@ -88,25 +91,37 @@ class Scene:
         if not self.game.flipping:
             return real, fake
         share = self.numbers["inputs"]["label_flipping"]
-        flip = jax.random.bernoulli(self._more(FLIPS), share, (len(real),))
+        flip = jax.random.bernoulli(key_for(self.key, "flips"), share, (len(real),))
         flip = flip.reshape(-1, *[1] * (real.ndim - 1))
         return jnp.where(flip, fake, real), jnp.where(flip, real, fake)
 
     def generator_loss(self, params: Tree, opponent: Player) -> tuple[jax.Array, tuple[jax.Array, Tree]]:
         """Return what the generator minimises; and the loss over all samples, and its batch statistics after."""
         fake, stats = self.samples(params)
-        said = self._opinion(opponent, fake, self.keys.fake)
+        said = self._opinion(opponent, fake, key_for(self.key, ON_SAMPLES))
         real_said = None
         if self.data is not None and (self.game.loss.generator_sees_data or self.game.infers):
-            real_said = self._opinion(opponent, self.examples(params), self.keys.real)
+            real, stats = self.examples(params, stats)
+            real_said = self._opinion(opponent, real, key_for(self.key, ON_DATA))
         value = self._generator_value(real_said, said)
         if not self.game.top_k:
             return value, (value, stats)
-        best, share = self._best(said)
-        # The others are constants to the gradient, and the mean counts them: undone by the factor.
-        return self._generator_value(real_said, best) / share, (value, stats)
+        return self._value_of_best(real_said, said), (value, stats)
+
+    def _value_of_best(self, real: jax.Array | None, fake: jax.Array) -> jax.Array:
+        """Return a value whose gradient is that of the loss through the best samples, and through all of the data.
+
+        The samples left out are constants to the gradient, and the mean counts them: the factor makes it a mean over
+        the best. What an encoder finds for the data is not ranked, and its gradient not scaled.
+        """
+        best, share = self._best(fake)
+        if real is None:
+            return self._generator_value(None, best) / share
+        fixed_real, fixed_fake = jax.lax.stop_gradient((real, fake))
+        return self._generator_value(fixed_real, best) / share + self._generator_value(real, fixed_fake)
 
     def _opinion(self, opponent: Player, view: View, key: jax.Array) -> jax.Array:
+        """Return what ``opponent`` says; its batch statistics stay: only its own updates count."""
         if self.game.loss.uses_features:
             return features(self.game, opponent.params, opponent.stats, view.x, view.beside, key)
         return forward(self.game.discriminator, opponent.params, opponent.stats, view.x, key, view.beside)[0]
@@ -144,6 +159,7 @@ class Scene:
         """
         real_scores, _ = scores(self.game, *said)
 
+        # Batch statistics of points that a penalty makes up are neither those of data nor of samples: they are dropped.
         def critic(x: jax.Array, beside: Beside, key: jax.Array) -> jax.Array:
             given = forward(self.game.discriminator, discriminator.params, discriminator.stats, x, key, beside)[0]
             return given if self.game.loss.outputs == 1 else scores(self.game, given, said[1])[0]
@@ -158,7 +174,7 @@ class Scene:
                 real_scores=real_scores,
                 field=lambda: self.field(discriminator, generator),
                 done=self.done,
-                key=jax.random.fold_in(self._more(PENALTY), i),
+                key=key_for(self.key, "penalty", i),
             )
             numbers = self.numbers["penalty"][penalty.name]
             if penalty.name not in wanted:
@@ -170,10 +186,13 @@ class Scene:
         return {one.name: term(i, one) for i, one in enumerate(self.game.penalties) if one.reports}
 
     def field(self, discriminator: Player, generator: Tree) -> tuple[Tree, Tree]:
-        """Return the gradients of both players' losses, penalties left out, each by its own parameters."""
+        """Return the gradients of both players' losses, penalties left out, each by its own parameters.
+
+        The losses are those of the update that asks, on the same draws: their batch statistics are counted there.
+        """
 
         def of_discriminator(params: Tree) -> jax.Array:
-            real, (fake, _) = self.examples(generator), self.samples(generator)
+            (real, _), (fake, _) = self.examples(generator), self.samples(generator)
             return self.discriminator_loss(params, discriminator.stats, real, fake)[0]
 
         def of_generator(params: Tree) -> jax.Array:

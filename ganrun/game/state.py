@@ -49,7 +49,7 @@ class Game:
         flipping: some rows reach the discriminator's loss under each other's label.
         unrolled: discriminator updates that the generator's gradient is taken through.
         top_k: the generator learns from its best samples only.
-        weights: how frequent each class is, of a class-conditional game; else empty.
+        classes: of labels that both players are told, of a class-conditional game; else 0.
         infers: the discriminator judges pairs of an example and a latent (BiGAN).
     """
 
@@ -68,7 +68,7 @@ class Game:
     flipping: bool = False
     unrolled: int = 0
     top_k: bool = False
-    weights: tuple[float, ...] = ()
+    classes: int = 0
     infers: bool = False
 
     @property
@@ -79,11 +79,19 @@ class Game:
 
 @struct.dataclass
 class Player:
-    """One network in training: parameters, batch statistics (may be empty) and optimizer state."""
+    """One network in training.
+
+    Attributes:
+        params: its parameters.
+        stats: its batch statistics; may be empty.
+        optimizer: the optimizer's state.
+        updates: how many updates it has taken, int32.
+    """
 
     params: Tree
     stats: Tree
     optimizer: Tree
+    updates: jax.Array
 
     @property
     def variables(self) -> Tree:

@@ -13,11 +13,11 @@ import optax
 from ganrun.datasets.sampler import Cursor, Source
 from ganrun.game.losses import readings
 from ganrun.game.players import draw_data, draw_labels, draw_noise, scores
-from ganrun.game.scene import Keys, Scene
+from ganrun.game.scene import Scene
 from ganrun.game.state import READINGS, Game, Player, State, Tree
+from ganrun.keys import key_for
 
 DISCRIMINATOR_REPORTS = ("loss/discriminator", "grad_norm/discriminator")
-DATA, LABELS, AHEAD = 3, 4, 5  # names of the generator's further keys beside the three that its turn splits off
 
 Taken = tuple[Player, Cursor, dict[str, jax.Array]]  # a player after its turn, the cursor, and reports by tag
 
@@ -29,7 +29,7 @@ def share_done(state: State) -> jax.Array:
 
 def silence(game: Game) -> dict[str, jax.Array]:
     """Return what no turn of the discriminator at all reports."""
-    penalties = [tag for tag in game.tags if tag.startswith("penalty/")]
+    penalties = [tag(penalty.name) for penalty in game.penalties if penalty.reports]
     return dict.fromkeys((*READINGS[game.loss.reads], *DISCRIMINATOR_REPORTS, *penalties), jnp.zeros(()))
 
 
@@ -47,15 +47,14 @@ def discriminator_turn(
 
     ``i`` counts the turns of this step; ``smooth``: the turn itself is going to be differentiated.
     """
-    discriminator, cursor, _ = carry
-    key = jax.random.fold_in(key, i)
-    data_key, noise_key, made_key, real_key, fake_key = jax.random.split(key, 5)
-    data, labels, cursor = draw_data(game, source, data_key, cursor, game.batch_size)
-    noise = draw_noise(game, noise_key, game.batch_size)
-    keys = Keys(made_key, real_key, fake_key, key)
-    scene = Scene(game, state.numbers, share_done(state), data, noise, labels, labels, generator.stats, keys)
-    real, (fake, _) = scene.examples(generator.params), scene.samples(generator.params)
-    wanted = _wanted(game, state, i)
+    discriminator, cursor, before = carry
+    key = key_for(key, "discriminator update", i)
+    data, labels, cursor = draw_data(game, source, key_for(key, "data"), cursor, game.batch_size)
+    noise = draw_noise(game, key_for(key, "noise"), game.batch_size)
+    scene = Scene(game, state.numbers, share_done(state), data, noise, labels, labels, generator.stats, key)
+    # The generator's batch statistics after this are dropped: G is held fixed, and only its own updates move them.
+    (real, _), (fake, _) = scene.examples(generator.params), scene.samples(generator.params)
+    wanted = _wanted(game, discriminator)
 
     def loss(params: Tree) -> tuple[jax.Array, Any]:
         value, (*said, stats) = scene.discriminator_loss(params, discriminator.stats, real, fake)
@@ -65,19 +64,27 @@ def discriminator_turn(
     (_, (value, terms, said, stats)), gradient = jax.value_and_grad(loss, has_aux=True)(discriminator.params)
     seen = readings(game.loss.reads, *scores(game, *said))
     seen |= dict(zip(DISCRIMINATOR_REPORTS, (value, optax.tree.norm(gradient)), strict=True))
-    seen |= {f"penalty/{name}": term for name, term in terms.items()}
+    # A lazy penalty is reported as its sum over the updates of a step, of which the step makes the mean.
+    seen |= {tag(name): term + before[tag(name)] if name in wanted else term for name, term in terms.items()}
     player = descend(game, state, "discriminator", discriminator, gradient, stats, smooth)
     for penalty in game.penalties:
         player = replace(player, params=penalty.project(player.params, state.numbers["penalty"][penalty.name]))
     return player, cursor, seen
 
 
-def _wanted(game: Game, state: State, i: jax.Array) -> dict[str, jax.Array]:
-    """Return which of the lazy penalties are due in turn ``i`` of this step."""
-    if all(penalty.every == 1 for penalty in game.penalties):
-        return {}
-    turn = state.step * game.schedule.discriminator_steps(state.step, share_done(state), state.numbers["schedule"]) + i
-    return {penalty.name: turn % penalty.every == 0 for penalty in game.penalties if penalty.every > 1}
+def lazy(game: Game) -> list[Any]:
+    """Return the penalties that are not taken at every update."""
+    return [penalty for penalty in game.penalties if penalty.every > 1]
+
+
+def tag(penalty: str) -> str:
+    """Return the tag that what the ``penalty`` adds is reported under."""
+    return f"penalty/{penalty}"
+
+
+def _wanted(game: Game, discriminator: Player) -> dict[str, jax.Array]:
+    """Return which of the lazy penalties are due in the next update of ``discriminator``, by its count of updates."""
+    return {penalty.name: discriminator.updates % penalty.every == 0 for penalty in lazy(game)}
 
 
 def generator_turn(
@@ -87,16 +94,13 @@ def generator_turn(
 
     As in Algorithm 1 this turn draws no data and the loss gets None for its real logits, unless somebody needs them.
     """
-    noise_key, made_key, fake_key = jax.random.split(key, 3)
-    noise = draw_noise(game, noise_key, game.batch_size)
-    data_key, real_key = jax.random.split(jax.random.fold_in(key, DATA))
-    ahead = partial(_ahead, game, state, source, jax.random.fold_in(key, AHEAD), generator, opponent, cursor)
+    noise = draw_noise(game, key_for(key, "noise"), game.batch_size)
+    ahead = partial(_ahead, game, state, source, key_for(key, "look-ahead"), generator, opponent, cursor)
     joining = [penalty for penalty in game.penalties if penalty.for_generator]
-    data, labels = None, draw_labels(game, jax.random.fold_in(key, LABELS), game.batch_size)
+    data, labels = None, draw_labels(game, state.numbers, key_for(key, "labels"), game.batch_size)
     if game.loss.generator_sees_data or game.infers or joining:
-        data, labels, cursor = draw_data(game, source, data_key, cursor, game.batch_size)
-    keys = Keys(made_key, real_key, fake_key, key)
-    scene = Scene(game, state.numbers, share_done(state), data, noise, labels, labels, generator.stats, keys)
+        data, labels, cursor = draw_data(game, source, key_for(key, "data"), cursor, game.batch_size)
+    scene = Scene(game, state.numbers, share_done(state), data, noise, labels, labels, generator.stats, key)
 
     def loss(params: Tree) -> tuple[jax.Array, Any]:
         foe = ahead(params) if game.unrolled else opponent
@@ -122,8 +126,8 @@ def _ahead(
 ) -> Player:
     """Return the discriminator after ``game.unrolled`` more turns against the generator with ``params``.
 
-    The generator's gradient goes through those turns, and they are then forgotten (Metz et al. 2017, "Unrolled
-    generative adversarial networks", eq. 8-9).
+    The generator's gradient goes through those turns, and they are then forgotten with their batch statistics (Metz et
+    al. 2017, "Unrolled generative adversarial networks", eq. 8-9).
     """
     start = (opponent, cursor, silence(game))
 
@@ -149,4 +153,5 @@ def descend(
     """Return ``player`` after one step of its rule along ``gradient``."""
     rule = optimizer(game, state.numbers, name, state.step, smooth)
     change, moments = rule.update(gradient, player.optimizer, player.params)
-    return Player(params=optax.apply_updates(player.params, change), stats=stats, optimizer=moments)
+    params = optax.apply_updates(player.params, change)
+    return Player(params=params, stats=stats, optimizer=moments, updates=player.updates + 1)

@@ -15,14 +15,18 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from ganrun.game.method import Gan
-from ganrun.game.players import draw_noise
+from ganrun.game.method import Gan, sample_noise
 from ganrun.game.state import Game
+from ganrun.keys import key_for
 
 BATCH = 512  # latents drawn, and pushed through a network, at once
 STRAIGHT = 1e-4  # sine of an angle below which an arc and its chord are the same, or no arc is the shortest
 EDGE = 1e-6  # share of a uniform prior at either end that a walk does not enter: there a normal number has no end
-AGAIN = 1  # name of the key for what is drawn anew
+
+
+def block_key(seed: int, start: int) -> jax.Array:
+    """Return the key of the :data:`BATCH` samples from number ``start`` on, of those drawn with ``seed``."""
+    return key_for(jax.random.key(np.uint32(seed)), "samples", start)
 
 
 def draw(game: Game, seed: int, n: int, truncation: float | None = None) -> np.ndarray:
@@ -31,13 +35,12 @@ def draw(game: Game, seed: int, n: int, truncation: float | None = None) -> np.n
     They are the latents behind the samples of ``ganrun sample`` with the same seed. With ``truncation`` they are moved
     inwards by :func:`truncate`.
     """
-    key = jax.random.key(np.uint32(seed))
     blocks = []
     for start in range(0, n, BATCH):
-        block_key = jax.random.fold_in(key, start)
-        block = draw_noise(game, block_key, BATCH)
+        key = block_key(seed, start)
+        block = sample_noise(game, key, BATCH)
         if truncation is not None:
-            block = truncate(block, jax.random.fold_in(block_key, AGAIN), game.prior, truncation)
+            block = truncate(block, key_for(key, "truncation"), game.prior, truncation)
         blocks.append(np.asarray(block))
     return np.concatenate(blocks)[:n]
 

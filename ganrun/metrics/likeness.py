@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from ganrun.datasets.sampler import Cursor, Pixels
+from ganrun.keys import key_for
 from ganrun.metrics.neighbours import nearest, spread, to_float
 
 COMPARED = 256  # samples, and examples
@@ -21,7 +22,7 @@ class Likeness:
         examples = COMPARED
         if isinstance(held_out, Pixels):
             examples = min(examples, len(held_out.flat))
-        key = jax.random.key(0)  # the same examples for every run
+        key = key_for(jax.random.key(0), "examples")  # the same for every run
         drawn, _ = held_out.minibatch(key, Cursor.start(), examples)
         self._held_out = np.asarray(drawn, np.float32).reshape(examples, -1)
         self._spread = spread(self._held_out) if examples > 1 else 0.0

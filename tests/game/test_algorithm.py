@@ -29,6 +29,7 @@ from ganrun.game.optimizers import Sgd
 from ganrun.game.players import draw_noise, forward
 from ganrun.game.schedules import Constant
 from ganrun.game.state import Game
+from ganrun.keys import key_for
 from ganrun.run import build
 
 FREE = {"learning_rate": 1.0, "momentum": 0.0, "final_momentum": 0.0}
@@ -246,14 +247,13 @@ def test_the_generators_gradient_is_taken_at_the_new_discriminator(tiny_config):
     after = one_step(method.game, before, method.data.train)
     # With rate 1 and no momentum, the gradient is the parameters before less those after.
     taken = jax.tree.map(jnp.subtract, before.generator.params, after.generator.params)
-    _, generator_key = jax.random.split(jax.random.fold_in(before.key, 1))
-    noise_key, fake_key, judge_key = jax.random.split(generator_key, 3)
-    noise = draw_noise(method.game, noise_key, method.game.batch_size)
+    key = key_for(key_for(before.key, "step", 0), "generator update", 0)
+    noise = draw_noise(method.game, key_for(key, "noise"), method.game.batch_size)
 
     def gradient(judge):
         def loss(params):
-            fake, _ = forward(method.game.generator, params, {}, noise, fake_key)
-            logits, _ = forward(method.game.discriminator, judge.params, judge.stats, fake, judge_key)
+            fake, _ = forward(method.game.generator, params, {}, noise, key)  # no network here has dropout
+            logits, _ = forward(method.game.discriminator, judge.params, judge.stats, fake, key)
             return jnp.mean(jax.nn.softplus(-logits))  # -E log D
 
         return jax.tree.leaves(jax.grad(loss)(before.generator.params))

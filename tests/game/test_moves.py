@@ -13,6 +13,7 @@ from test_algorithm import PAPER_GAME, Counting, Linear, a, b, create, mean, one
 from ganrun.game.losses import NonSaturating, Wasserstein
 from ganrun.game.players import draw_noise, pack, scores, show
 from ganrun.game.schedules import Adaptive, Constant
+from ganrun.keys import key_for
 
 
 def play(steps, *, numbers=None, source=None, **changes):
@@ -96,8 +97,7 @@ def test_top_k_is_the_mean_over_the_best_samples(share, kept):
 
 
 def generator_noise_key(state):
-    _, key = jax.random.split(jax.random.fold_in(state.key, state.step + 1))
-    return jax.random.split(key, 3)[0]
+    return key_for(key_for(key_for(state.key, "step", state.step), "generator update", 0), "noise")
 
 
 # --- what the discriminator is shown ---

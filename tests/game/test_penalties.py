@@ -21,6 +21,7 @@ from ganrun.game.penalties.constraints import (
     SpectrallyNormalised,
     SpectralNormalisation,
     WeightClipping,
+    _matrices,
     normalised,
 )
 from ganrun.game.penalties.gradients import R1, R2, Dragan, Drift, GradientPenalty
@@ -156,6 +157,31 @@ def test_interpolates_lie_between_and_are_drawn_row_by_row():
     assert len(np.unique(shares[:, 0])) == 100
 
 
+def around(data):
+    """Where DRAGAN looks at the slope, as steps away from ``data``."""
+    looked = []
+
+    def critic(x, beside, key):
+        jax.debug.callback(lambda rows: looked.append(np.asarray(rows)), x)
+        return jnp.sum(x, axis=1)
+
+    penalty = Dragan(spread=0.5)
+    jax.block_until_ready(penalty.term(match(critic, data, data), traced(penalty)))
+    jax.effects_barrier()
+    return looked[0] - np.asarray(data)
+
+
+def test_dragan_looks_around_the_data_as_far_as_they_spread():
+    # Half of them are -3 and half 3: the standard deviation is 3, and a step is α 0.5 * 3 u, of which α and u are
+    # uniform on [0, 1]: between 0 and 1.5, on average 1.5 / 4.
+    data = jnp.tile(jnp.array([[-3.0], [3.0]]), (2000, 1))
+    steps = around(data)
+    assert steps.min() >= 0 and 1.3 < steps.max() <= 1.5
+    # α u has the variance 1/9 - 1/16.
+    assert abs(steps.mean() - 0.375) < 5 * 1.5 * np.sqrt((1 / 9 - 1 / 16) / 4000)
+    np.testing.assert_allclose(around(10 * data), 10 * steps, rtol=1e-4, atol=1e-4)
+
+
 # --- spectral normalisation ---
 
 
@@ -233,3 +259,64 @@ def test_every_penalty_says_whether_it_reports():
         "weight_clipping",
         "spectral_normalisation",
     }
+
+
+def test_outside_training_a_normalised_network_divides_by_what_it_knew():
+    # W = diag(3, 1) and the direction (0, 1) of old: σ is read as 1, and only training turns it to (1, 0).
+    class Layer(nn.Module):
+        @nn.compact
+        def __call__(self, x, train):
+            return nn.Dense(2, use_bias=False)(x)
+
+    network, x = SpectrallyNormalised(Layer(), 20), jnp.array([[1.0, 1.0]])
+    params = {"Dense_0": {"kernel": jnp.diag(jnp.array([3.0, 1.0]))}}
+    direction = jnp.array([0.01, 1.0]) / np.sqrt(1.0001)
+    variables = {"params": params, "batch_stats": {"spectral": {"Dense_0/kernel": direction}}}
+    # |W d|² = (9e-4 + 1) / 1.0001.
+    old = np.sqrt(1.0009 / 1.0001)
+    np.testing.assert_allclose(network.apply(variables, x, train=False), [[3 / old, 1 / old]], rtol=1e-5)
+    kept = network.apply(variables, x, train=False, mutable=["batch_stats"])[1]["batch_stats"]["spectral"]
+    np.testing.assert_array_equal(kept["Dense_0/kernel"], direction)
+    out, new = network.apply(variables, x, train=True, mutable=["batch_stats"])
+    np.testing.assert_allclose(out, [[1.0, 1 / 3]], rtol=1e-5)
+    np.testing.assert_allclose(new["batch_stats"]["spectral"]["Dense_0/kernel"], [1.0, 0.0], atol=1e-5)
+
+
+SHAPES = {"dcgan": [(16, 16, 1)], "resnet": [(8, 8, 1)], "r3gan": [(8, 8, 1), (2,)], "dirac": [(1,)]}
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [(name, shape) for name in options("architecture") for shape in SHAPES.get(name, [(2,)])]
+)
+def test_every_weight_of_every_discriminator_is_normalised(name, shape):
+    # All that multiplies its input: not biases, the scales and offsets of a normalisation, nor the gate of attention.
+    settings = {"attention": True, "minibatch": "discrimination", "width": 4}
+    option = options("architecture")[name]
+    known = {field.name for field in dataclasses.fields(option)}
+    classes = 0 if name == "dirac" else 3
+    networks = option(**{key: value for key, value in settings.items() if key in known}).build(shape, 2, classes)
+
+    def made():
+        labels, x = jnp.zeros((2,), jnp.int32), jnp.zeros((2, *shape))
+        params = networks.discriminator.init(jax.random.key(0), x, train=False, y=labels)["params"]
+        return params, _matrices(params)
+
+    params, matrices = jax.eval_shape(made)
+    names = {"/".join(part.key for part in path) for path, _ in jax.tree_util.tree_leaves_with_path(params)}
+    assert {name.rpartition("/")[2] for name in names - set(matrices)} <= {"bias", "scale", "gamma"}
+    assert matrices
+
+
+@pytest.mark.parametrize(("size", "stride", "bound"), [(3, 1, 3.0), (4, 2, 2.0)])
+def test_how_far_a_normalised_convolution_may_stretch(size, stride, bound):
+    # The docs' bound is reached by a constant picture and a constant kernel, which is one of norm 1 as a matrix.
+    kernel = jnp.ones((size, size, 1, 1))
+    scaled, _ = normalised({"kernel": kernel}, {"kernel": jnp.ones(1)}, 1)
+    assert float(jnp.linalg.norm(scaled["kernel"])) == pytest.approx(1.0)
+    # Inside, every pixel of the output is the sum over the window, size; every stride-th pixel is one.
+    picture = jnp.ones((1, 64, 64, 1))
+    out = jax.lax.conv_general_dilated(
+        picture, scaled["kernel"], (stride, stride), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    seen = float(jnp.linalg.norm(out) / jnp.linalg.norm(picture))
+    assert 0.9 * bound < seen <= bound

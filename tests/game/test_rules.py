@@ -7,11 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ganrun.checkpoints import Checkpoints
+from ganrun.datasets import Data
+from ganrun.datasets.sampler import Pixels
 from ganrun.errors import ConfigError
 from ganrun.game.lanes import in_lanes
-from ganrun.game.rules import game_of, numbers_of
+from ganrun.game.method import Gan
+from ganrun.game.players import draw_labels
+from ganrun.game.rules import cautions, game_of, numbers_of
 from ganrun.observer import Observer
 from ganrun.run import build
+from ganrun.trained import trained
 
 NARROW = ("architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]", "batch_size=16", "probe=off")
 
@@ -99,7 +105,8 @@ def conditional(compose_config):
 
 def test_classes_are_as_frequent_as_in_the_density(compose_config):
     config = compose_config(["conditional=true", "dataset=mixture1d"])
-    assert game_of(config, (1,)).weights == pytest.approx((0.6, 0.4))
+    assert game_of(config, (1,)).classes == 2
+    np.testing.assert_allclose(numbers_of(config)["class_probabilities"], [0.6, 0.4], rtol=1e-6)
 
 
 def test_readings_come_by_class(conditional):
@@ -130,6 +137,56 @@ def test_the_class_decides_what_is_made(conditional):
     apply = method.game.generator.apply
     x = apply(state.generator.variables, z, train=False, y=jnp.arange(3))
     assert len({tuple(row) for row in np.asarray(x).round(5).tolist()}) == 3
+
+
+def test_classes_of_images_are_as_frequent_as_in_the_training_set(compose_config):
+    # Nine pictures of class 0, five of 1, two of 3 and none else of ten, in place of a tenth of each.
+    targets = jnp.array([0] * 9 + [1] * 5 + [3] * 2, jnp.uint8)
+    source = Pixels(jnp.zeros((16, 64), jnp.uint8), jnp.zeros(2, jnp.uint32), (8, 8, 1), targets, 10)
+    config = compose_config([*NARROW, "conditional=true", "dataset=digits"])
+    method = Gan(config, Data(train=source, held_out=source, shape=(8, 8, 1), density=None, classes=10))
+    wanted = [9 / 16, 5 / 16, 0, 2 / 16, 0, 0, 0, 0, 0, 0]
+    np.testing.assert_allclose(method.numbers["class_probabilities"], wanted)
+    drawn = draw_labels(method.game, method.numbers, jax.random.key(0), 4000)["y"]
+    shares = np.bincount(np.asarray(drawn), minlength=10) / 4000
+    assert np.all(np.abs(shares - wanted) <= 5 * np.sqrt(np.array(wanted) * (1 - np.array(wanted)) / 4000))
+
+
+def test_a_run_that_is_only_read_has_the_frequencies_of_its_data(compose_config, tmp_path):
+    words = [*NARROW, "conditional=true", "dataset=digits", "architecture.generator_norm=none"]
+    config = compose_config(words)
+    targets = jnp.array([0] * 15 + [7], jnp.uint8)
+    source = Pixels(jnp.zeros((16, 64), jnp.uint8), jnp.zeros(2, jnp.uint32), (8, 8, 1), targets, 10)
+    method = Gan(config, Data(train=source, held_out=source, shape=(8, 8, 1), density=None, classes=10))
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    checkpoints.save(0, method.init(), {})
+    checkpoints.wait()
+    read, _ = trained(tmp_path, config)
+    assert read.data.train is None
+    np.testing.assert_array_equal(read.numbers["class_probabilities"], method.numbers["class_probabilities"])
+    assert float(read.numbers["class_probabilities"][0]) == 15 / 16
+
+
+# --- warnings ---
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["penalty=gradient_penalty"], "penalty=gradient_penalty supposes"),
+        (["penalty=[drift,r1]"], "penalty=r1 supposes"),
+        (["penalty=dragan", "architecture.batch_norm=false"], None),
+        (["penalty=[drift,spectral_normalisation]"], None),
+        (["penalty=gradient_penalty", "architecture=resnet"], None),
+        (["penalty=[r2,spectral_normalisation]", "architecture=r3gan"], None),
+    ],
+)
+def test_a_penalty_by_example_where_batch_norm_mixes_them_is_told(words, told, compose_config):
+    config = compose_config(["dataset=mnist", "architecture=dcgan", "architecture.width=4", *words])
+    source = Pixels(jnp.zeros((600, 784), jnp.uint8), jnp.zeros(2, jnp.uint32), (28, 28, 1))
+    found = cautions(Gan(config, Data(train=source, held_out=source, shape=(28, 28, 1), density=None)))
+    assert [line[: len(told or "")] for line in found] == ([told] if told else [])
+    assert all("Gulrajani et al. 2017, section 4" in line and "\n" not in line for line in found)
 
 
 # --- inference ---

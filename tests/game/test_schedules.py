@@ -95,3 +95,27 @@ def test_progress_by_hand():
 def test_to_optimum_is_patient():
     option = ToOptimum()
     assert option.adaptive and (option.k, option.patience) == (1000, 20)
+
+
+def test_small_rises_add_up_to_one():
+    # From 1 with a tolerance of .1: 1.04 and 1.08 are no rise above 1, and do not count as the best; 1.12 is one.
+    option = Adaptive(patience=3, tolerance=0.1)
+    numbers = {name: jnp.asarray(value) for name, value in traced(option).items()}
+    progress, seen = option.before(jnp.float32(1.0), jnp.float32(0.5)), []
+    for value in (1.04, 1.08, 1.12, 1.0):
+        progress = option.after(progress, jnp.float32(value), jnp.float32(0.6), numbers)
+        seen.append((round(float(progress.best), 2), int(progress.stale)))
+    assert seen == [(1.0, 1), (1.0, 2), (1.12, 0), (1.12, 1)]
+    assert float(progress.accuracy) == pytest.approx(0.6)
+
+
+def test_what_an_adaptive_schedule_waits_for():
+    option = Adaptive(until="accuracy", accuracy=0.7, patience=1)
+    numbers = {name: jnp.asarray(value) for name, value in traced(option).items()}
+    start = option.before(jnp.float32(1.0), jnp.float32(0.5))
+    going = [bool(option.goes_on(start.replace(accuracy=jnp.float32(share)), numbers)) for share in (0.69, 0.71)]
+    assert going == [True, False]
+    # The value plays no part there, nor the accuracy where the value does.
+    stale = start.replace(stale=jnp.int32(5))
+    assert bool(option.goes_on(stale, numbers)) and not bool(Adaptive().goes_on(stale, numbers))
+    assert int(start.stale) == 0 and float(start.best) == 1.0

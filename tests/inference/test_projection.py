@@ -74,7 +74,7 @@ def test_a_generators_own_samples_are_found_again(tiny_ring):
     latents = draw(tiny_ring.game, 5, 12)
     samples = through(lambda z: tiny_ring.push(variables, z), latents)
     ways = draw(tiny_ring.game, 6, 12 * 8).reshape(12, 8, 2)
-    found = project(tiny_ring.push, variables, samples, ways, "normal", 400)
+    found = project(tiny_ring.push, variables, samples, ways, "normal", 800)
     again = through(lambda z: tiny_ring.push(variables, z), found)
     assert relative_error(samples, again) < 1e-6
     # The first draws of another seed reconstruct nothing: the measure itself tells apart.

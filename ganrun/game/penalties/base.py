@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from ganrun.keys import key_for
+
 Numbers = Mapping[str, jax.Array]
 Tree = Any
 Beside = dict[str, jax.Array]  # what the discriminator is told beside an example: labels, or a latent
@@ -31,7 +33,7 @@ class Match:
         real_scores: of the data, ``(n,)``.
         field: the gradients of both players' losses, each by its own parameters, on this minibatch.
         done: share of the run that is over.
-        key: of this penalty's own random draws.
+        key: from which this penalty derives those of its own random draws, by name.
     """
 
     critic: Callable[[jax.Array, Beside, jax.Array], jax.Array]
@@ -52,12 +54,14 @@ class Penalty:
     Attributes:
         reports: it adds a term, which is logged as ``penalty/NAME``.
         for_generator: it adds one to the generator's loss too: what it makes of both players' gradients.
+        by_example: it supposes that the discriminator's output on an example depends on that example alone.
         every: it is taken at every so many discriminator updates, with so many times its weight (lazy regularisation,
             Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN", section 3.1).
     """
 
     reports: ClassVar[bool] = True
     for_generator: ClassVar[bool] = False
+    by_example: ClassVar[bool] = False
     every = 1
 
     name: str = ""
@@ -87,7 +91,7 @@ def slopes(match: Match, x: jax.Array, beside: Beside) -> jax.Array:
     latent = {name: value for name, value in beside.items() if jnp.issubdtype(value.dtype, jnp.floating)}
 
     def total(x: jax.Array, latent: Beside) -> jax.Array:
-        return jnp.sum(match.critic(x, beside | latent, match.key))
+        return jnp.sum(match.critic(x, beside | latent, key_for(match.key, "dropout")))
 
     parts = jax.tree.leaves(jax.grad(total, argnums=(0, 1))(x, latent))
     return sum((jnp.sum(part.reshape(len(part), -1) ** 2, axis=1) for part in parts), start=jnp.zeros(len(x)))

@@ -10,9 +10,11 @@ import jax
 import jax.numpy as jnp
 
 from ganrun.game.penalties.base import Numbers, Penalty, Tree
+from ganrun.keys import key_for
 from ganrun.registry import number, register
 
-MATRICES = ("kernel", "embedding")  # the parameters that are linear maps
+# The parameters that are linear maps: ``basis`` sums up the positions of r3gan's last map, ``psi`` is that of dirac.
+MATRICES = ("kernel", "embedding", "basis", "psi")
 STATE = "spectral"  # their leading singular vectors, among the batch statistics
 TINY = 1e-12
 
@@ -38,9 +40,13 @@ class WeightClipping(Penalty):
 @register("penalty", "spectral_normalisation")
 @dataclass(frozen=True)
 class SpectralNormalisation(Penalty):
-    """Every layer of the discriminator is divided by its largest singular value, so that none stretches.
+    """Every weight of the discriminator, as a matrix, is divided by its largest singular value σ.
 
-    The singular vectors follow the weights by ``iterations`` steps of the power method at every use in training.
+    The matrix has a row for each weight of a unit's window and a column for each output. Of a dense layer σ is the
+    operator norm, which is then 1. Of a convolution it is not: a pixel stands in many windows, so that a normalised
+    convolution of size s has an operator norm of up to s with stride 1 (of random 3x3 kernels, 1.5 to 2.5), and of up
+    to s / 2 with stride 2. The singular vectors follow the weights by ``iterations`` steps of the power method at every
+    use in training.
 
     Formula: W ← W / σ(W)
     Paper: Miyato et al. 2018, "Spectral normalization for generative adversarial networks", Algorithm 1.
@@ -65,12 +71,10 @@ class SpectrallyNormalised:
     def init(self, rngs: Mapping[str, jax.Array], *inputs: Any, **named: Any) -> dict[str, Tree]:
         """Return the variables of the module, with a random direction for each of its matrices."""
         variables = self.module.init(rngs, *inputs, **named)
-        key = jax.random.fold_in(rngs["params"], 1)
         matrices = _matrices(variables["params"])
-        keys = jax.random.split(key, len(matrices))
         directions = {
-            path: _unit(jax.random.normal(one, (matrix.shape[-1],)))
-            for one, (path, matrix) in zip(keys, matrices.items(), strict=True)
+            path: _unit(jax.random.normal(key_for(rngs["params"], "direction", i), (matrix.shape[-1],)))
+            for i, (path, matrix) in enumerate(matrices.items())
         }
         # So that the first use divides by a singular value and not by a random number.
         for _ in range(10):
@@ -116,7 +120,7 @@ def _matrices(params: Tree) -> dict[str, jax.Array]:
     return {
         _name(path): leaf.reshape(-1, leaf.shape[-1])
         for path, leaf in leaves
-        if leaf.ndim >= 2 and _name(path).rpartition("/")[2] in MATRICES
+        if _name(path).rpartition("/")[2] in MATRICES
     }
 
 

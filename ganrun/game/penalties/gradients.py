@@ -7,11 +7,13 @@ which changes a slope of 1 by 5e-9.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from ganrun.game.penalties.base import Match, Numbers, Penalty, slopes
+from ganrun.keys import key_for
 from ganrun.registry import choice, number, register
 
 FLAT = 1e-8
@@ -20,7 +22,9 @@ DECAYS = ("constant", "cosine", "linear")
 
 @dataclass(frozen=True)
 class Lazy(Penalty):
-    """A penalty that need not be taken at every update."""
+    """A penalty on the gradient at each example, which need not be taken at every update."""
+
+    by_example: ClassVar[bool] = True
 
     every: int = number(1, low=1, high=10_000)
 
@@ -100,7 +104,7 @@ class GradientPenalty(SlopeTarget):
     name: str = "gradient_penalty"
 
     def term(self, match: Match, numbers: Numbers) -> jax.Array:
-        share = jax.random.uniform(match.key, (len(match.real),))
+        share = jax.random.uniform(key_for(match.key, "shares"), (len(match.real),))
 
         def between(real: jax.Array, fake: jax.Array) -> jax.Array:
             if not jnp.issubdtype(real.dtype, jnp.floating):
@@ -125,9 +129,8 @@ class Dragan(SlopeTarget):
     spread: float = number(0.5, low=0.0)
 
     def term(self, match: Match, numbers: Numbers) -> jax.Array:
-        share_key, noise_key = jax.random.split(match.key)
-        share = jax.random.uniform(share_key, (len(match.real), *[1] * (match.real.ndim - 1)))
-        noise = jax.random.uniform(noise_key, match.real.shape)
+        share = jax.random.uniform(key_for(match.key, "shares"), (len(match.real), *[1] * (match.real.ndim - 1)))
+        noise = jax.random.uniform(key_for(match.key, "noise"), match.real.shape)
         near = match.real + share * numbers["spread"] * jnp.std(match.real) * noise
         return self.misses(slopes(match, near, match.real_beside), numbers)
 
