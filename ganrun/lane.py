@@ -18,14 +18,16 @@ from ganrun.config import Train
 from ganrun.diagnosis.watch import Watch
 from ganrun.ending import summary
 from ganrun.errors import ConfigError, GanrunError, StorageError, cannot_write
+from ganrun.game.annealing import jumps
 from ganrun.game.method import Gan
+from ganrun.game.rules import cautions
 from ganrun.game.state import State
 from ganrun.hparams import chosen
 from ganrun.lock import taken
 from ganrun.metrics.spec import latest
 from ganrun.notes import is_note
 from ganrun.observer import Look, NotFinite, Observer
-from ganrun.rundir import relative, save_config, write_atomically
+from ganrun.rundir import load_config, relative, save_config, write_atomically
 from ganrun.sealed import Damaged
 from ganrun.stopwatch import Stopwatch, added
 from ganrun.writers import Entry, FanOut, Worker, Writer, positions, rewind
@@ -140,6 +142,7 @@ class Lane:
 
     def open(self, messages: Messages, shown: list[Writer], worker: Worker | None = None) -> None:
         """Begin to write, from ``step`` on: to the run's files and to ``shown``."""
+        told = [*cautions(self.method), *self._jumps(), *self.checkpoints.damaged, *self.lost]
         save_config(self.config, self.folder)  # with what a resumed run may change, once it is known to go on
         (self.folder / "summary.json").unlink(missing_ok=True)
         self.messages, self.opened = messages, True
@@ -148,10 +151,20 @@ class Lane:
         self._fan = FanOut(
             [self.watch, JsonLines(self.folder), board, Pictures(self.folder), *shown], worker, self.folder
         )
-        for told in (*self.checkpoints.damaged, *self.lost):
-            messages.notice(f"warning: {told}")
+        for line in told:
+            messages.notice(f"warning: {line}")
         for row in self._rows:  # that a run stopped before they were written
             self._fan.put(partial(self._entry, row))
+
+    def _jumps(self) -> list[str]:
+        """Return what jumps because the run goes on with another number of steps than its config has had so far."""
+        if not self.step:
+            return []
+        try:
+            line = jumps(load_config(self.folder), self.config, self.step)
+        except ConfigError:  # what is damaged is about to be written anew
+            return []
+        return [] if line is None else [line]
 
     def put(self, step: int, scalars: dict[str, float], look: Look | None) -> None:
         """Queue a row of metrics: the means over the steps, and what ``look`` shows."""

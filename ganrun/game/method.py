@@ -204,7 +204,7 @@ _snapshot = jax.jit(look_at, static_argnums=(0, 4))
 
 def _is_on_a_line(game: Game, samples: jax.Array) -> bool:
     """Whether one curve shows the whole generator: of a class-conditional one it takes a curve for each class."""
-    return game.latent_dim == 1 and samples.shape[1:] == (1,) and not game.weights
+    return game.latent_dim == 1 and samples.shape[1:] == (1,) and not game.classes
 
 
 def _ladder(game: Game, variables: Tree) -> jax.Array:
