@@ -286,8 +286,9 @@ def test_runs_with_the_same_settings_and_seed_are_one_observation():
     assert one.values("w1").shape == (2,)
     assert notes([one]) == ["2 runs repeat others' settings and seed and are not counted: c, d"]
     assert notes(group(runs[:3])) == ["1 run repeats another's settings and seed and is not counted: c"]
-    many = group([made(name=str(i), seed=0) for i in range(6)])
-    assert notes(many) == ["5 runs repeat others' settings and seed and are not counted: 1, 2, 3, ..."]
+    for copies, listed in ((3, "1, 2, 3"), (4, "1, 2, 3, ..."), (9, "1, 2, 3, ...")):
+        many = group([made(name=str(i), seed=0) for i in range(copies + 1)])
+        assert notes(many) == [f"{copies} runs repeat others' settings and seed and are not counted: {listed}"]
 
 
 def test_the_same_seed_with_other_settings_repeats_nothing():
