@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import importlib
+import logging
 import os
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 from ganrun import __version__
 from ganrun.errors import ConfigError, GanrunError, did_you_mean, tell
@@ -20,6 +22,7 @@ COMMANDS = {
     "compare": "runs beside each other, seeds aggregated, with intervals",
     "jsd": "estimate the Jensen-Shannon divergence between two sets of samples",
 }
+PLACELESS = ("list", "doctor")  # need no working directory
 COLLECT_EVERY = 20_000  # new objects: importing and tracing make very many that stay, and to look at all takes long
 HELP = """ganrun {version}: an experiment runner for generative adversarial networks in JAX.
 
@@ -86,5 +89,17 @@ def dispatch(words: list[str]) -> int:
     if words[0] not in COMMANDS:
         known = ", ".join(COMMANDS)
         raise ConfigError(f"'{words[0]}' is not a command; there are {known}.{did_you_mean(words[0], COMMANDS)}")
+    if words[0] not in PLACELESS:
+        _require_place()
+    # Without a home that can be written it says at every import where its cache is.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     command = importlib.import_module(f"ganrun.commands.{words[0]}")
     return command.main(words[1:])
+
+
+def _require_place() -> None:
+    """Raise :class:`ConfigError` where the working directory has been deleted: Hydra would only say that a file is."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise ConfigError(f"the working directory cannot be entered ({error.strerror}): cd to another.") from error

@@ -224,6 +224,8 @@ def home_of(name: str) -> Path:
 
 
 def _folder(name: str) -> Path:
+    if any("\ud800" <= one <= "\udfff" for one in name):
+        raise ConfigError(f"data_dir: '{shown(name)}' is no UTF-8, so no config can hold it: rename the folder.")
     try:
         return home_of(name).resolve()
     except (OSError, ValueError, RuntimeError) as error:

@@ -104,6 +104,21 @@ def require_writable(name: str) -> None:
         raise ConfigError(f"runs go to {folder}, but {existing} cannot be written: set hydra.run.dir=FOLDER.")
 
 
+def require_place(setting: str, name: str) -> Path:
+    """Return the file ``name`` that ``setting`` is to be written to.
+
+    Raises:
+        ConfigError: its folder is not there, or cannot be written.
+    """
+    path = home_of(name)
+    folder = path.resolve().parent
+    if not os.path.isdir(folder):  # noqa: PTH112 (pathlib raises on a name too long)
+        raise ConfigError(f"{setting}: there is no folder {folder}.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(f"{setting}: {folder} cannot be written.")
+    return path
+
+
 def require_own(folder: Path, linked: bool = True) -> None:
     """Raise :class:`ConfigError` where what ganrun is to write in ``folder`` is there as a link, or as no file at all.
 
@@ -196,7 +211,8 @@ def write_atomically(path: Path, text: str) -> None:
     """Write ``text`` so that a kill or a power cut leaves either the old file or the new one."""
     temporary = path.with_name(path.name + ".tmp")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
+        # A name that is no UTF-8 keeps its bytes.
+        with temporary.open("w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganrun.arguments import Arguments
-from ganrun.config import check_plain
-from ganrun.errors import ConfigError, GanrunError, did_you_mean, tell
+from ganrun.config import check_plain, home_of
+from ganrun.errors import ConfigError, did_you_mean, tell
 from ganrun.hydra_app import hand_over, preflight, quoted
 from ganrun.registry import choice, number
+from ganrun.rundir import require_place
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -80,8 +81,8 @@ def _inspect(node: dict[str, Any]) -> Compare:
     if not asked.paths:
         raise ConfigError(f"compare needs runs to compare. {USAGE}")
     for name, path in (("out", asked.out), ("picture", asked.picture)):
-        if path is not None and not os.path.isdir(Path(path).expanduser().resolve().parent):  # noqa: PTH112
-            raise ConfigError(f"{name}: there is no folder {Path(path).expanduser().resolve().parent}.")
+        if path is not None:
+            require_place(name, path)
     if asked.picture is not None and Path(asked.picture).suffix.lower() != ".png":
         suffix = Path(asked.picture).suffix
         raise ConfigError(f"picture must end in .png, not '{suffix}'.{did_you_mean(suffix, ('.png',))}")
@@ -105,6 +106,7 @@ def _compare(asked: Compare) -> None:
     from ganrun.comparison.runs import chosen_metrics, read_runs
     from ganrun.comparison.table import as_csv, as_json, as_markdown, as_text, compare
     from ganrun.writers.console import Terminal
+    from ganrun.writers.whole import write_whole
 
     runs = read_runs(list(asked.paths))
     metrics = chosen_metrics(list(asked.metrics), runs)
@@ -113,14 +115,11 @@ def _compare(asked: Compare) -> None:
     groups = group(runs, metrics, asked.unfinished)
     found = compare(groups, metrics, asked.level, asked.interval, asked.correction)
     written = {"markdown": as_markdown, "csv": as_csv, "json": as_json}
-    try:
-        if asked.picture is not None:
-            Path(asked.picture).expanduser().write_bytes(curves(found.groups, metrics, asked.level, asked.interval))
-        if asked.out is not None:
-            make = written.get(asked.format, as_markdown)
-            Path(asked.out).expanduser().write_text(make(found), encoding="utf-8")
-    except OSError as error:
-        raise GanrunError(f"cannot write {error.filename}: {error.strerror}.") from error
+    if asked.picture is not None:
+        write_whole(home_of(asked.picture), curves(found.groups, metrics, asked.level, asked.interval))
+    if asked.out is not None:
+        table = written.get(asked.format, as_markdown)(found)
+        write_whole(home_of(asked.out), table.encode("utf-8", "surrogateescape"))
     if asked.out is None:
         terminal = Terminal(markup=False, emoji=False, highlight=False, soft_wrap=True)
         text = written[asked.format](found) if asked.format in written else as_text(found, terminal.width)

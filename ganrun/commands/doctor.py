@@ -124,12 +124,13 @@ def _memory() -> list[Finding]:
 
 def _cache() -> list[Finding]:
     from ganrun import device
-    from ganrun.config import cache_folder, cache_is_off
+    from ganrun.config import cache_folder, cache_is_off, has_home
 
     if cache_is_off():
         return [Finding("cache", "note", "off ($GANRUN_CACHE): every run compiles again")]
     if (kept := device.programs_folder()) is None:
-        text = f"{cache_folder()} cannot be written, so every run compiles again: set GANRUN_CACHE to a folder that can"
+        why = f"{cache_folder()} cannot be written" if has_home() else "there is no home folder"
+        text = f"{why}, so every run compiles again: set GANRUN_CACHE to a folder that can be written"
         return [Finding("cache", "note", text)]
     if not (
         folder := Path(kept)

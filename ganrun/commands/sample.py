@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ from ganrun.config import check_plain, home_of
 from ganrun.errors import ConfigError, did_you_mean, shown, tell
 from ganrun.hydra_app import hand_over, preflight
 from ganrun.registry import choice, number
-from ganrun.rundir import find_run, load_config
+from ganrun.rundir import find_run, load_config, require_place
 from ganrun.values import is_whole
 
 if TYPE_CHECKING:
@@ -97,9 +96,7 @@ def _inspect(node: dict[str, Any]) -> tuple[Sample, Path]:
     if asked.checkpoint not in ("latest", "best") and not asked.checkpoint.isdecimal():
         raise ConfigError(f"checkpoint must be latest, best or a step, not '{asked.checkpoint}'.")
     _require_format(asked)
-    folder = asked.target.resolve().parent
-    if not os.path.isdir(folder):  # noqa: PTH112 (pathlib raises on a name too long)
-        raise ConfigError(f"out: there is no folder {folder}.")
+    require_place("out", asked.out)
     _require_fitting(asked)
     run = find_run(asked.run)
     if asked.task in ("project", "reconstruct"):

@@ -53,7 +53,7 @@ class Messages:
     def __init__(self, folder: Path, name: str = "") -> None:
         self.console = Terminal(highlight=False, soft_wrap=True)
         self.name = name
-        self._log: IO[str] = (folder / "train.log").open("a", encoding="utf-8", buffering=1)
+        self._log: IO[str] = (folder / "train.log").open("a", encoding="utf-8", errors="surrogateescape", buffering=1)
 
     def say(self, line: str, *, show: bool = True) -> None:
         """Keep ``line``, and print it unless ``show`` is false."""

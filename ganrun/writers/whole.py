@@ -14,13 +14,16 @@ def write_whole(out: Path, content: bytes | np.ndarray | dict[str, np.ndarray]) 
     """Write ``content`` beside ``out`` and rename it, so that ``out`` is whole or as it was.
 
     Args:
-        out: the file.
+        out: the file. What is there and is no file of its own, such as ``/dev/stdout``, is written to.
         content: its bytes, an array for an .npy file, or arrays by name for an .npz file.
 
     Raises:
         GanrunError: the folder of ``out`` cannot be written.
     """
     try:
+        if out.exists() and not out.is_file():  # /dev/stdout, say, whose name belongs to others
+            _save(out, content)
+            return
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=".ganrun-") as folder:
             _save(Path(folder) / out.name, content)
             (Path(folder) / out.name).replace(out)

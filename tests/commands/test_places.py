@@ -1,0 +1,136 @@
+"""No command depends on where it runs: the working directory, the home, the user, the encoding of names."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+
+from ganrun.config import check
+from ganrun.errors import ConfigError
+from ganrun.hydra_app import compose
+from ganrun.rundir import load_config, require_place, save_config, write_atomically
+from ganrun.writers.console import Messages
+
+
+@pytest.fixture
+def nobody(monkeypatch, tmp_path) -> None:
+    """Have the process belong to somebody of whom the system knows nothing, and be unable to write a home."""
+
+    def unknown(*_):
+        raise KeyError("uid not found")
+
+    for name in ("HOME", "USER", "LOGNAME", "USERNAME", "XDG_CACHE_HOME", "GANRUN_CACHE", "MPLCONFIGDIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.setattr(pwd, "getpwnam", unknown)
+
+
+@pytest.fixture
+def gone(tmp_path, monkeypatch) -> Path:
+    """A working directory that has been deleted, as far as a process can see."""
+    here = tmp_path / "gone"
+    here.mkdir()
+    monkeypatch.chdir(here)
+
+    def deleted(*_):
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(os, "getcwd", deleted)
+    monkeypatch.setattr(Path, "cwd", deleted)
+    return here
+
+
+def run(*words: str) -> int:
+    """Run ``ganrun WORDS`` in this process; return the exit code."""
+    from ganrun.cli import main
+
+    with pytest.raises(SystemExit) as leaving:
+        main(list(words))
+    assert isinstance(leaving.value.code, int)
+    return leaving.value.code
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "steps=1", "hydra.run.dir=/tmp/nowhere"),
+        ("train", "--help"),
+        ("train", "-m", "seed=0,1"),
+        ("sample",),
+        ("jsd", "ring", "grid"),
+        ("compare", "latest"),
+    ],
+    ids=" ".join,
+)
+def test_a_working_directory_that_is_gone_is_told_in_one_line(words, gone, capsys):
+    assert run(*words) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == ("ganrun: the working directory cannot be entered (No such file or directory): cd to another.\n")
+
+
+@pytest.mark.parametrize("words", [("--help",), ("--version",), ("list", "schedules"), ("doctor",)], ids=" ".join)
+def test_what_needs_no_working_directory_works_without_one(words, gone, capsys):
+    assert run(*words) == 0
+    said = capsys.readouterr()
+    assert said.err == "" and said.out
+
+
+def test_who_has_no_home_and_no_name_can_do_everything(nobody, inside, tiny, tmp_path):
+    done = inside("train", *tiny, "steps=2", "hydra.run.dir=run", cwd=tmp_path)
+    assert done.returncode == 0 and done.stderr == ""
+    done = inside("sample", "run=run", "n=5", "out=x.png", cwd=tmp_path)
+    assert done.returncode == 0 and done.stderr == ""
+    done = inside("compare", "run", "out=table.md", "picture=curves.png", cwd=tmp_path)
+    assert done.returncode == 0 and done.stderr == ""
+    done = inside("doctor", cwd=tmp_path)
+    assert done.returncode == 0 and "there is no home folder, so every run compiles again" in done.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["curves.png", "run", "table.md", "x.png"]
+
+
+def test_matplotlib_says_nothing_of_its_own_folders(capsys):
+    logger = logging.getLogger("matplotlib")
+    logger.setLevel(logging.NOTSET)
+    assert run("list", "schedules") == 0
+    assert not logger.isEnabledFor(logging.WARNING) and logger.isEnabledFor(logging.ERROR)
+
+
+@pytest.mark.parametrize("command", ["sample", "compare"])
+def test_a_folder_that_cannot_be_written_is_told_before_any_work(command, inside, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # the superuser can write everywhere
+    words = {"sample": ("out=x.png",), "compare": ("latest", "out=x.md")}[command]
+    done = inside(command, *words, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (2, f"ganrun: out: {tmp_path.resolve()} cannot be written.\n")
+
+
+@pytest.mark.parametrize("words", [("out='~nobody-here/x.md'",), ("picture='~nobody-here/x.png'",)])
+def test_a_home_of_nobody_is_told(words, inside, tmp_path):
+    done = inside("compare", "latest", *words, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (2, "ganrun: there is nobody called ~nobody-here here.\n")
+
+
+STRANGE = "r\udcfcn"  # the byte 0xfc, which is no UTF-8: ü as older systems write it
+
+
+def test_a_run_may_lie_in_a_folder_whose_name_is_no_text(tmp_path):
+    folder = tmp_path / STRANGE
+    folder.mkdir()
+    save_config(check(compose("train", ["seed=7"])), folder)
+    assert load_config(folder).seed == 7
+    messages = Messages(folder)
+    messages.say(f"run directory: {folder}", show=False)
+    messages.close()
+    assert os.fsencode(folder) in (folder / "train.log").read_bytes()
+    write_atomically(folder / "comparison.md", f"{folder}\n")
+    assert (folder / "comparison.md").read_bytes() == os.fsencode(folder) + b"\n"
+    assert require_place("out", str(folder / "x.npy")) == folder / "x.npy"
+
+
+def test_a_data_folder_whose_name_no_config_can_hold_is_refused():
+    node = compose("train", [])
+    with pytest.raises(ConfigError, match=r"data_dir: 'r\\udcfcn' is no UTF-8, so no config can hold it"):
+        check({**node, "data_dir": STRANGE})
