@@ -319,7 +319,7 @@ def test_no_room_at_the_start_is_told_in_a_line_for_a_run_and_a_sweep(disk, tiny
 def rated(inside, tiny, tmp_path_factory) -> tuple[Path, int]:
     """A run that keeps its best checkpoint, and the step of that."""
     cwd = tmp_path_factory.mktemp("rated")
-    rates = [f"optimizer.{player}.learning_rate=0.02" for player in ("generator", "discriminator")]
+    rates = [f"optimizer.{player}.learning_rate=0.07" for player in ("generator", "discriminator")]
     looks = ("log.every=20", "log.pictures=5", "checkpoint.best=jsd/exact", "checkpoint.keep=1")
     done = inside("train", *tiny, "dataset=mixture1d", *rates, *looks, "steps=100", "hydra.run.dir=run", cwd=cwd)
     assert done.returncode == 0, done.stderr

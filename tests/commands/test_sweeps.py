@@ -306,7 +306,7 @@ def test_a_lane_that_fails_is_told_and_the_others_complete(failing, rows):
         assert "reason" not in summary(sweep / name)
     assert "2 of 4 lanes arrived at step 40" in done.stdout
     found = {row[0]: row[1:3] for row in table_of((sweep / "comparison.md").read_text(), "D(x)")}
-    assert found == {"learning_rate": ["n", "failed"], "0.01": ["2", "0"], "10.0": ["2", "2"]}
+    assert found == {"learning_rate": ["n", "failed"], "0.01": ["2", "0"], "10": ["2", "2"]}
 
 
 def test_what_failed_stays_so_when_the_sweep_goes_on(failing, inside):
