@@ -124,6 +124,12 @@ def test_the_budget_reaches_the_stack(shown):
     assert shown[0][3] == (3, 0.5)
 
 
+def test_seed_and_budget_are_0_and_1_unless_told(shown):
+    methods.estimate(frozen(100, 0), frozen(100, 1), "stack")
+    methods.floor(frozen(200, 0), "stack")
+    assert [rest for *_, rest, _ in shown] == [(0, 1.0), (0, 1.0)]
+
+
 # Exactly -------------------------------------------------------------------------------------------------------------
 
 

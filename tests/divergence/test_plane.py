@@ -352,6 +352,19 @@ def test_the_error_is_two_standard_errors_and_what_is_lost(lost: float):
     assert found.error == pytest.approx(wanted, rel=0.04)
 
 
+@pytest.mark.parametrize(
+    ("change", "before", "lost"), [(0.1, 0.6, 0.3), (0.4, 0.6, 0.4), (-0.4, 0.1, 0.4), (0.1, -0.6, 0.3)]
+)
+def test_a_grid_loses_the_last_change_or_half_of_the_one_before(change, before, lost, monkeypatch):
+    found = []
+    for answers in ([0.0, 0.0, 0.2], [change, before, 0.2]):
+        told = iter(answers)
+        monkeypatch.setattr(_Queries, "mean", lambda self, parts, told=told: next(told))
+        found.append(of_plane(STANDARD, lambda z: z, "normal", nodes=5, points=100))
+    assert found[1].error - found[0].error == pytest.approx(lost)
+    assert found[1].jsd == 0.2
+
+
 def test_scores_that_change_evenly_are_averaged_better_than_by_chance():
     # Within a cell of width h a slope has the variance (slope h)^2 / 12; what neighbours tell is none of it.
     side = 50

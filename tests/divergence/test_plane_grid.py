@@ -28,6 +28,10 @@ def test_a_normal_prior_has_nodes_as_dense_as_a_wider_normal():
     assert axis[20] == pytest.approx(0, abs=1e-6) and axis[10] == pytest.approx(-0.6745 * 3**0.5, abs=2e-3)
 
 
+def test_the_first_frame_begins_where_the_square_ends():
+    assert {prior: frames[0] for prior, frames in FRAMES.items()} == END == {"normal": 6.0, "uniform": 1.0}
+
+
 @pytest.mark.parametrize("prior", ["normal", "uniform"])
 @pytest.mark.parametrize("step", [1, 2])
 def test_triangles_cover_the_square_and_all_frames_once_and_go_where_the_generator_says(prior, step):
