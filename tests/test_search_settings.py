@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -60,3 +61,22 @@ def test_whole_numbers_of_a_search_are_checked_before_it_begins(settings, line):
     assert str(told.value).startswith(line)
     if "direction" in settings:
         assert (search.asked.trials, search.asked.batch) == (10, 5) and type(search.asked.trials) is int
+
+
+@pytest.mark.parametrize(
+    ("last", "failed", "value"),
+    [
+        ([{"jsd/exact": 0.1}, {"jsd/exact": 0.3}], False, 0.2),
+        ([{"jsd/exact": 0.1}, {"jsd/exact_error": 0.3}], False, None),  # withheld: the trial fails, the search goes on
+        ([{"jsd/exact": 0.1}, {"jsd/exact": 0.3}], True, None),
+    ],
+)
+def test_a_trial_with_a_run_that_withholds_the_metric_has_no_value(last, failed, value, monkeypatch):
+    from hydra_plugins.ganrun_population import search
+
+    runs = [SimpleNamespace(last=one, failed=failed) for one in last]
+    monkeypatch.setattr(search, "read_runs", lambda folders: runs)
+    sweeper = SearchSweeper.__new__(SearchSweeper)
+    sweeper.asked = SimpleNamespace(metric="jsd/exact")
+    found = sweeper._value([])
+    assert math.isnan(found) if value is None else found == pytest.approx(value)
