@@ -107,3 +107,9 @@ def test_a_finite_set_gives_what_it_has_in_whole_packs(batch, packing, rows):
     taken, _ = exam(game, Few(flat=jnp.zeros((6, 1))), step=3)
     assert taken.scene.data is not None and taken.scene.noise.shape[0] == rows
     np.testing.assert_array_equal(taken.scene.data, np.full((rows, 1), 30.0))
+
+
+@pytest.mark.parametrize(("step", "done"), [(0, 0.0), (30, 0.3), (100, 1.0), (130, 1.0)])
+def test_an_exam_is_noisy_as_its_step_is(step, done):
+    # The paper game has 100 steps.
+    assert float(exam(PAPER_GAME, Counting(), step)[0].scene.done) == pytest.approx(done)

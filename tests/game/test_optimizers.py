@@ -141,3 +141,18 @@ def test_every_number_of_a_rule_is_traced(rule):
     numbers = {field.name for field in dataclasses.fields(rule)} - {"name", "decay"}
     assert set(traced(rule)) == numbers
     assert static(rule) == type(rule)()
+
+
+def test_a_smooth_adam_can_be_differentiated_at_rest_and_is_adam_elsewhere():
+    # The first step is -rate g / |g|: its derivative at 0 is not finite, unless a little stands under the root.
+    rule = Adam(learning_rate=0.1, decay="constant")
+    numbers = jax.tree.map(jnp.float32, traced(rule))
+
+    def step(gradient, smooth):
+        transform = static(rule).transform(jnp.int32(0), STEPS, numbers, smooth)
+        return transform.update(gradient, transform.init(jnp.zeros(())))[0]
+
+    assert not np.isfinite(jax.grad(step)(jnp.float32(0.0), False))
+    assert np.isfinite(jax.grad(step)(jnp.float32(0.0), True))
+    for smooth in (False, True):
+        assert float(step(jnp.float32(-2e-3), smooth)) == pytest.approx(0.1, rel=1e-4)

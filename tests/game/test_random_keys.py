@@ -188,10 +188,11 @@ def is_list(value):
 
 def check(recorder, counts):
     """No key is drawn from twice, or drawn from and derived from; nor are two keys of a run alike by chance."""
-    exam = zlib.crc32(b"exam")
+    exam, *passes = (zlib.crc32(use) for use in (b"exam", b"dropout on data", b"dropout on samples"))
     for path, times in collections.Counter(recorder.drawn).items():
-        # An exam is the same before the first update and after each.
-        assert times == 1 or (times == 2 and exam in path)
+        # An exam shows every discriminator the same: the one before the first update, and the one after each.
+        again = exam in path and not set(passes).isdisjoint(path)
+        assert times == 1 + again
     assert not set(recorder.drawn) & recorder.parents
     known = frozenset(path[:end] for path in recorder.drawn for end in range(1, len(path) + 1))
     found = np.concatenate([words_of(path, counts, known) for path in set(recorder.drawn)])

@@ -167,6 +167,39 @@ def test_a_run_that_is_only_read_has_the_frequencies_of_its_data(compose_config,
     assert float(read.numbers["class_probabilities"][0]) == 15 / 16
 
 
+# --- what is static ---
+
+
+@pytest.mark.parametrize(
+    ("words", "part", "wanted"),
+    [
+        ([], "noisy", False),
+        (["inputs.noise=0.1"], "noisy", True),
+        (["inputs.final_noise=0.1"], "noisy", True),
+        ([], "flipping", False),
+        (["inputs.label_flipping=0.01"], "flipping", True),
+        ([], "top_k", False),
+        (["generator_update.top_k=0.99"], "top_k", True),
+        (["generator_update.unrolled=3"], "unrolled", 3),
+        (["inputs.packing=2", "batch_size=8"], "packing", 2),
+        (["inference=bigan"], "infers", True),
+        ([], "infers", False),
+        ([], "classes", 0),
+        (["conditional=true"], "classes", 8),
+        (["latent.dim=5", "latent.prior=uniform"], "latent_dim", 5),
+        (["latent.prior=uniform"], "prior", "uniform"),
+    ],
+)
+def test_the_parts_of_a_game_are_those_asked_for(words, part, wanted, compose_config):
+    config = compose_config(words)
+    game = game_of(config, (2,))
+    assert getattr(game, part) == wanted
+    numbers = numbers_of(config)
+    assert ("generator_update" in numbers) == game.top_k
+    assert ("inputs" in numbers) == (game.noisy or game.flipping)
+    assert ("class_probabilities" in numbers) == bool(game.classes)
+
+
 # --- warnings ---
 
 

@@ -12,8 +12,10 @@ from test_algorithm import PAPER_GAME, Counting, Linear, PointGenerator, create,
 
 from ganrun.game.losses import NonSaturating
 from ganrun.game.penalties.gradients import R1, R2
+from ganrun.game.players import draw_noise
 from ganrun.game.rules import Bidirectional
 from ganrun.game.scene import Scene
+from ganrun.keys import key_for
 from ganrun.registry import static, traced
 
 
@@ -73,6 +75,23 @@ def test_the_encoders_batch_statistics_follow_the_data_of_the_generators_updates
     assert means == pytest.approx([0.55, 0.9 * 0.55 + 1.35], rel=1e-6)
 
 
+class NormalisedPoint(nn.Module):
+    """b and nothing of the normalised latent, whose statistics are kept."""
+
+    @nn.compact
+    def __call__(self, z, train):
+        norm = nn.BatchNorm(use_running_average=not train, momentum=0.9, use_scale=False, use_bias=False)
+        return 0.0 * norm(z) + self.param("b", nn.initializers.zeros, (1,))
+
+
+def test_the_batch_statistics_of_generator_and_encoder_are_both_kept():
+    game = dataclasses.replace(PAIRS, generator=Bidirectional(NormalisedPoint(), Encoder()))
+    state = after(game)
+    key = key_for(key_for(key_for(state.key, "step", 0), "generator update", 0), "noise")
+    means = [float(state.generator.stats[part]["BatchNorm_0"]["mean"][0]) for part in ("generator", "encoder")]
+    assert means == pytest.approx([0.1 * float(draw_noise(game, key, 4).mean()), 0.55], rel=1e-5)
+
+
 @struct.dataclass
 class Same(Counting):
     def minibatch(self, key, cursor, n):
@@ -104,6 +123,23 @@ def test_learning_from_the_best_samples_leaves_the_encoder_its_gradient(loss):
     for share in (1.0, 0.5, 0.25):
         state = after(game, 3, generator_update={"top_k": share}, run={"steps": 1.0, "log_every": 50})
         assert found(state) == pytest.approx(-3.0)
+
+
+# --- flipped labels ---
+
+
+@pytest.mark.parametrize("outputs", [(), (3,)], ids=["one output", "three outputs"])
+def test_whole_rows_are_exchanged_and_between_the_same_places(outputs):
+    game = dataclasses.replace(PAPER_GAME, flipping=True)
+    nothing: list = [None] * 6
+    numbers = {"inputs": {"label_flipping": jnp.float32(0.25)}}
+    real, fake = jnp.ones((4000, *outputs)), -jnp.ones((4000, *outputs))
+    one, other = Scene(game, numbers, *nothing, jax.random.key(0))._relabelled(real, fake)
+    assert one.shape == other.shape == real.shape
+    np.testing.assert_array_equal(one, -other)
+    rows = np.asarray(one).reshape(4000, -1)
+    assert np.all(rows == rows[:, :1])
+    assert abs(np.mean(rows[:, 0] < 0) - 0.25) < 5 * np.sqrt(0.25 * 0.75 / 4000)
 
 
 # --- penalties ---
