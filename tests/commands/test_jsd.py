@@ -258,7 +258,7 @@ MORE = ["a,b.npy", "[a].npy", "{x:1}.npy", "a:b.npy", "100%.npy", "#x.npy", "a\t
 def test_a_path_may_have_any_name(name, folder, inside, estimators):
     (folder / "real.npy").rename(folder / name)
     done = inside("jsd", name, "fake.npy", cwd=folder)
-    assert done.returncode == 0 and len(done.stdout.splitlines()) == 8, done.stderr
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == 9, done.stderr
     assert len(estimators.asked[0]["a"].rows) == 500
 
 
