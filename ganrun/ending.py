@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import shlex
 from typing import TYPE_CHECKING, Any
 
 from ganrun import device
 from ganrun.errors import StorageError
+from ganrun.observer import pictures_in
 from ganrun.rundir import STORAGE, relative
+from ganrun.shell import command, resume_command, tensorboard_command
 from ganrun.writers.closing import metric_rows, time_line
 
 if TYPE_CHECKING:
@@ -49,14 +50,14 @@ def tell_end(lane: Lane, member: bool = False) -> None:
     if pictures := sum(1 for _ in (lane.folder / "samples").glob("*.png")):
         say(f"pictures: {pictures} in {folder}/samples", show=show)
     if lane.checkpoints.latest() is not None:
-        say(f"draw samples with: {shlex.join(['ganrun', 'sample', f'run={folder}'])}", show=show)
+        say(f"draw samples with: {command('sample', f'run={folder}')}", show=show)
     announce(lane, show=show)
     if lane.stopped:
-        say(f"go on with: {shlex.join(['ganrun', 'train', f'resume={folder}'])}", show=show)
+        say(f"go on with: {resume_command(lane.folder)}", show=show)
 
 
 def announce(lane: Lane, more: str = "", *, show: bool = True) -> None:
     """Say where the run ``lane`` is and how to watch it."""
     lane.messages.say(f"run directory: {relative(lane.folder)}{more}", show=show)
-    watch = shlex.join(["tensorboard", "--logdir", relative(lane.folder)])
+    watch = tensorboard_command(lane.folder, pictures_in(lane.config, lane.folder))
     lane.messages.say(f"watch it with: {watch}", show=show)

@@ -30,9 +30,13 @@ from omegaconf.errors import OmegaConfBaseException
 from ganrun.arguments import Arguments
 from ganrun.composing import Composer, jobs, parse, unreadable
 from ganrun.errors import ConfigError, did_you_mean
+from ganrun.labels import run_name
 from ganrun.registry import ROOMS, misplaced, options
 
 VERSION_BASE = "1.3"
+
+# What conf/settings.yaml calls a run after. Jobs of every launcher import this module with the task that they run.
+OmegaConf.register_new_resolver("run_name", run_name, replace=True)
 
 
 def config_folder() -> Path:
@@ -184,6 +188,23 @@ def _mode_from_flags(arguments: Arguments) -> Iterator[None]:
         yield
     finally:
         Hydra.get_mode = asked  # type: ignore[method-assign]
+
+
+def with_paths(arguments: Arguments, keys: Iterable[str]) -> Arguments:
+    """Return ``arguments`` with the values of ``keys``, which are paths, quoted where Hydra cannot read them.
+
+    That is where they hold a ``=``, as the directories of a sweep's runs do (``3-seed=1,learning_rate=0.001``), or are
+    there under a name that means something else to Hydra.
+    """
+    known = set(keys)
+
+    def read(word: str) -> str:
+        key, _, text = word.partition("=")
+        there = os.path.exists(os.path.expanduser(text))  # noqa: PTH110, PTH111 (which never raise)
+        misread = there or ("=" in text and not set(text) & set("'\"[]{}"))
+        return f"{key}={quoted(text)}" if key in known and misread else word
+
+    return arguments.replaced([read(word) for word in arguments.overrides])
 
 
 def quoted(text: str) -> str:

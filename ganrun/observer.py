@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -64,6 +65,25 @@ def samples_shown(method: Gan) -> int:
     return classes**2 if 0 < classes <= MOST_ROWS else IMAGES
 
 
+def picture_spacing(config: Train) -> int:
+    """Return how many steps lie between two pictures of a run; 0: it makes none."""
+    return _spacing(config, config.steps / config.log.pictures) if config.log.pictures else 0
+
+
+def pictures_in(config: Train, folder: Path | None = None) -> int:
+    """Return how many pictures of its samples a run makes, those that ``folder`` holds already included."""
+    every = picture_spacing(config)
+    steps = {*range(0, config.steps, every), config.steps} if every else set()
+    there = (folder / "samples").glob("*.png") if folder is not None else ()
+    return len(steps | {int(path.stem) for path in there if path.stem.isdecimal()})
+
+
+def _spacing(config: Train, steps: float) -> int:
+    """Return about ``steps`` as a whole number of rows of metrics, on which looks fall."""
+    every = config.log.every
+    return max(1, round(steps / every)) * every
+
+
 class Observer:
     """Looks at the players of ``method`` at the steps that ``config`` asks for."""
 
@@ -74,14 +94,9 @@ class Observer:
         asked = None if method.game.packing > 1 or method.game.classes else self.density
         self.points = pictures.points(asked)
         self.data = data_side(config.dataset.name, method.data)
-        # Looks fall on rows of metrics, so their spacing is a whole number of rows.
-        self.picture_every = self._spacing(config.steps / config.log.pictures) if config.log.pictures else 0
+        self.picture_every = picture_spacing(config)
         probe = config.probe
-        self.probe_every = 0 if probe.name == "off" else self._spacing(probe.every or config.steps / probe.times)
-
-    def _spacing(self, steps: float) -> int:
-        every = self.config.log.every
-        return max(1, round(steps / every)) * every
+        self.probe_every = 0 if probe.name == "off" else _spacing(config, probe.every or config.steps / probe.times)
 
     def due(self, step: int) -> bool:
         """Return whether ``step`` is looked at."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import time
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
@@ -22,12 +21,14 @@ from ganrun.game.state import State
 from ganrun.hparams import varying
 from ganrun.lane import Lane
 from ganrun.lock import Lock
-from ganrun.observer import samples_shown
+from ganrun.observer import pictures_in, samples_shown
 from ganrun.resume import go_back
 from ganrun.run import Judge, Run, Sweep, build, train
 from ganrun.rundir import PLAN, relative, save_config
+from ganrun.shell import command, resume_command, tensorboard_command
 from ganrun.stopwatch import OTHER, PARTS, Stopwatch, added
-from ganrun.sweep import Job, Plan, ended, reason, varied_in, warnings_of
+from ganrun.sweep import Job, Plan, ended, reason, warnings_of
+from ganrun.sweep_folder import varied_in
 from ganrun.writers import Worker
 from ganrun.writers.closing import time_line
 from ganrun.writers.console import Crowd, Lines, Messages
@@ -76,7 +77,8 @@ def _batches(
 ) -> list[int]:
     """Train what ``plan`` has left of ``jobs``, batch after batch; return their exit codes."""
     messages.say(f"sweep directory: {relative(folder)}")
-    messages.say(f"{plan.told()}; watch them with: tensorboard --logdir {relative(folder)}")
+    watch = tensorboard_command(folder, max(pictures_in(job.config) for job in jobs))
+    messages.say(f"{plan.told()}; watch them with: {watch}")
     for job in jobs:
         if not (folder / PLAN).exists() or not (job.folder / "config.yaml").exists():
             job.folder.mkdir(parents=True, exist_ok=True)
@@ -108,16 +110,18 @@ def _batches(
         spent = added(spent, shared.stopwatch.split())
         codes |= dict(zip(left, found, strict=True))
         if (signal := max(found)) in (130, 143):
-            messages.say(f"go on with: ganrun train resume={relative(folder)}")
+            messages.say(f"go on with: {resume_command(folder)}")
             return [codes.get(i, signal) for i in range(len(jobs))]
     runs = [job.folder for job in jobs if (job.folder / "config.yaml").exists()]  # someone may have deleted one
     if whole and len(jobs) > 1 and runs:
         messages.say(report(runs, folder))
-        _tell_end(messages, folder, runs, spent, time.monotonic() - begun)
+        _tell_end(messages, folder, runs, spent, time.monotonic() - begun, watch)
     return [codes[i] for i in range(len(jobs))]
 
 
-def _tell_end(messages: Messages, folder: Path, runs: Sequence[Path], spent: dict[str, float], seconds: float) -> None:
+def _tell_end(
+    messages: Messages, folder: Path, runs: Sequence[Path], spent: dict[str, float], seconds: float, watch: str
+) -> None:
     """Say how a sweep has come out and what to do with it."""
     warned = warnings_of(runs)
     listed = "; ".join(f"{name} in {len(found)}" for name, found in warned.items())
@@ -125,8 +129,8 @@ def _tell_end(messages: Messages, folder: Path, runs: Sequence[Path], spent: dic
     spent = spent | {OTHER: max(0.0, seconds - sum(spent.get(part, 0.0) for part in PARTS))}
     messages.say(f"time: {seconds:.1f} s: {time_line(spent)}")
     messages.say(f"sweep directory: {relative(folder)}")
-    messages.say(f"watch them with: tensorboard --logdir {relative(folder)}")
-    messages.say(f"compare them with: {shlex.join(['ganrun', 'compare', relative(folder)])}")
+    messages.say(f"watch them with: {watch}")
+    messages.say(f"compare them with: {command('compare', relative(folder))}")
 
 
 def _fit(jobs: list[Job], stopwatch: Stopwatch) -> tuple[int, Population | None]:

@@ -17,16 +17,16 @@ from ganrun import datasets
 from ganrun.checkpoints import flatten, not_finite
 from ganrun.config import Train, data_folder
 from ganrun.ending import announce, tell_end
-from ganrun.errors import ConfigError, cannot_write
+from ganrun.errors import cannot_write
 from ganrun.game.crew import Crew, Population, Solo, fewer
 from ganrun.game.method import Gan, Report
 from ganrun.lane import Lane
 from ganrun.observer import Look
 from ganrun.resume import go_back
-from ganrun.rundir import completed, relative
+from ganrun.rundir import completed, relative, require_free
 from ganrun.signals import StopRequest
 from ganrun.stopwatch import Stopwatch
-from ganrun.sweep import varied_in
+from ganrun.sweep_folder import sweep_of, varied_in
 from ganrun.writers.console import Display, Lines, Messages
 
 CALL_SECONDS = 0.25  # a call to the device is kept to about this, so that Ctrl-C and progress are answered soon
@@ -73,14 +73,14 @@ def train(
         ConfigError: the parts do not fit together (before anything is written).
         GanrunError: the run failed; ``summary.json`` says so too.
     """
-    if not resume and (folder / "config.yaml").exists():
-        where = relative(folder)
-        raise ConfigError(f"{where} holds a run already: continue it with resume={where}, or choose another folder.")
+    if not resume:
+        require_free(folder)
     if resume and completed(folder, config.steps):
         print(f"{relative(folder)} is complete at step {config.steps}; give a larger steps=N to go on.")
         return 0
     sweep = sweep or Sweep()
-    varied = varied_in(folder.parent) | set(sweep.varied)
+    home = sweep_of(folder)
+    varied = set(sweep.varied) | (varied_in(home) if home is not None else set())
     with sweep.stopwatch.timing("loading"):
         method = build(config)
     run = alone(method, config, folder, resume, judge, dataclasses.replace(sweep, varied=varied))

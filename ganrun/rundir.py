@@ -29,6 +29,9 @@ FILES = re.compile(
     r"|comparison\.png|events\.out\.tfevents\..*|multirun\.yaml|study\.db.*"
 )
 
+# Of these, what shows that there was a run whose config somebody has deleted.
+REMAINS = re.compile(r"metrics\.jsonl|summary\.json|events\.out\.tfevents\..*|checkpoints/[0-9]+")
+
 # What a run's config takes from ganrun's own: the settings of Hydra. A list that names other files is refused.
 DEFAULTS = ["settings", "_self_", {"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
 
@@ -44,7 +47,7 @@ def find_run(name: str, outputs: Path = Path("outputs")) -> Path:
         if not configs:
             raise ConfigError(f"run 'latest': there is no run under {outputs.resolve()} yet.")
         return max(configs, key=lambda path: path.stat().st_mtime).parent.resolve()
-    folder = _named(name)
+    folder = named_folder(name)
     if (folder / "config.yaml").is_file():
         return folder.resolve()
     if folder.is_dir():
@@ -53,37 +56,7 @@ def find_run(name: str, outputs: Path = Path("outputs")) -> Path:
     raise ConfigError(f"there is no run directory {name}.{did_you_mean(str(folder), siblings)}")
 
 
-def find_sweep(name: str, outputs: Path = Path("outputs")) -> Path | None:
-    """Return the sweep directory ``name``, or the sweep that the newest run belongs to for ``latest``; None if none."""
-    folder = find_run(name, outputs).parent if name == "latest" else _named(name)
-    return folder.resolve() if (folder / PLAN).is_file() else None
-
-
-def runs_of(folder: Path) -> list[Path]:
-    """Return the run directories of the sweep in ``folder``, in their order.
-
-    Raises:
-        ConfigError: the sweep's plan is damaged, or names what does not lie in ``folder``.
-    """
-    try:
-        names = read_json(folder / PLAN, MOST_PLAN)["runs"]
-        named = (isinstance(name, str) and name == Path(name).name and name not in ("", "..") for name in names)
-        if not names or not isinstance(names, list) or not all(named):
-            raise ValueError("a run has a name that is none")
-        if len(set(names)) < len(names):
-            raise ValueError("a run is named twice")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{folder / PLAN} cannot be read: {str(error).splitlines()[0]}") from error
-    return [folder / name for name in names]
-
-
-def numbered_runs(folder: Path) -> list[Path]:
-    """Return all run directories in ``folder``, 2 before 10."""
-    runs = {found.parent for found in folder.glob("**/config.yaml")}
-    return sorted(runs, key=lambda run: [(int(part) if part.isdecimal() else -1, part) for part in run.parts])
-
-
-def _named(name: str) -> Path:
+def named_folder(name: str) -> Path:
     """Return the path ``name``; raise :class:`ConfigError` for what cannot be the name of a file at all."""
     folder = home_of(name)
     try:
@@ -96,7 +69,7 @@ def _named(name: str) -> Path:
 
 def require_writable(name: str) -> None:
     """Raise :class:`ConfigError` unless the folder ``name`` can be written, or made."""
-    folder = _named(name).absolute()
+    folder = named_folder(name).absolute()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not existing.is_dir():
         raise ConfigError(f"runs go to {folder}, but {existing} is a file.")
@@ -117,6 +90,22 @@ def require_place(setting: str, name: str) -> Path:
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ConfigError(f"{setting}: {folder} cannot be written.")
     return path
+
+
+def require_free(folder: Path) -> None:
+    """Raise :class:`ConfigError` where ``folder`` holds a run, a sweep, or what is left of one.
+
+    A new run there would write into the same files: its numbers would stand among the other's.
+    """
+    where = relative(folder)
+    if (folder / "config.yaml").exists():
+        raise ConfigError(f"{where} holds a run already: continue it with resume={where}, or choose another folder.")
+    if (folder / PLAN).exists():
+        raise ConfigError(f"{where} holds a sweep already: continue it with resume={where}, or choose another folder.")
+    names = (path.relative_to(folder) for path in (*_inside(folder), *_inside(folder / "checkpoints")))
+    left = next((name for name in names if REMAINS.fullmatch(str(name))), None)
+    if left is not None:
+        raise ConfigError(f"{where} holds {left} of another run: delete what is left of it, or choose another folder.")
 
 
 def require_own(folder: Path, linked: bool = True) -> None:

@@ -1,22 +1,28 @@
-"""Ctrl-C, SIGTERM and a cluster's preemption as a request to stop: the run saves its state and leaves."""
+"""Ctrl-C, SIGTERM, SIGHUP and a cluster's preemption as a request to stop: the run saves its state and leaves."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import signal
+import stat
 import threading
 import time
 from types import FrameType, TracebackType
 
-EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+# SIGHUP says that the terminal is gone, and then ends a run as SIGTERM does.
+EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 143}
 # What submitit has SLURM send some time before a job is preempted or out of time; its handler puts the job back into
 # the queue. The name is submitit's own setting.
 REQUEUE = getattr(signal, f"SIG{os.environ.get('SUBMITIT_PREEMPT_SIGNAL', 'USR2')}", signal.SIGUSR2)
 
 
 class StopRequest:
-    """A context in which the first SIGINT or SIGTERM only sets ``signal``; a second one leaves at once.
+    """A context in which the first SIGINT, SIGTERM or SIGHUP only sets ``signal``; a second one leaves at once.
+
+    A second SIGHUP does not: shell and system both send one where a terminal closes. What is ignored from the start, as
+    SIGHUP is under ``nohup``, stays ignored.
 
     Leaving at once loses the steps since the last checkpoint and nothing else: checkpoints appear whole or not at all.
     It works while Python itself is held up, by XLA compiling a program for instance, which is why it has a thread.
@@ -32,7 +38,9 @@ class StopRequest:
 
     def __enter__(self) -> StopRequest:
         waited_for = callable(signal.getsignal(REQUEUE))
-        for number in [*EXIT_CODES, *([REQUEUE] if waited_for else [])]:
+        ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        ends = [number for number in EXIT_CODES if number != signal.SIGHUP or not ignored]
+        for number in [*ends, *([REQUEUE] if waited_for else [])]:
             self._before[number] = signal.signal(number, self._note)
         self._read, self._write = os.pipe()
         os.set_blocking(self._write, False)
@@ -54,6 +62,8 @@ class StopRequest:
         return EXIT_CODES.get(self.signal, 143) if self.signal else 0
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            _let_go_of_lost_terminals()
         if self.signal is None:
             self.signal, self.asked = signal.Signals(number), time.monotonic()
 
@@ -63,6 +73,16 @@ def _leave_at_the_second(pipe: int) -> None:
     asked = 0
     with os.fdopen(pipe, "rb", buffering=0) as stream:
         while number := stream.read(1):
-            asked += number[0] in EXIT_CODES
+            asked = max(asked, 1) if number[0] == signal.SIGHUP else asked + (number[0] in EXIT_CODES)
             if asked > 1:
                 os._exit(EXIT_CODES[signal.Signals(number[0])])
+
+
+def _let_go_of_lost_terminals() -> None:
+    """Write to nowhere what would go to a terminal that is gone, where to write is an error and would fail the run."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for number in (1, 2):
+        with contextlib.suppress(OSError):  # there is no such output
+            if stat.S_ISCHR(os.fstat(number).st_mode) and not os.isatty(number):
+                os.dup2(nowhere, number)
+    os.close(nowhere)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import resource
 from collections.abc import Collection, Container, Hashable, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ import jax
 from ganrun.config import Train
 from ganrun.errors import ConfigError, shown
 from ganrun.game.rules import game_of
-from ganrun.rundir import MOST_PLAN, MOST_SUMMARY, PLAN, STORAGE, completed, write_atomically
+from ganrun.rundir import MOST_SUMMARY, PLAN, STORAGE, completed
+from ganrun.sweep_folder import Contents, read_contents, write_contents
 from ganrun.untrusted import read_json
 
 FILES = 4  # that a lane keeps open
@@ -54,31 +54,19 @@ class Plan:
         path = folder / PLAN
         if not path.exists():
             return None
-        runs, batches = _plan(path)
-        if runs != [job.folder.name for job in jobs]:
+        found = read_contents(folder)
+        if found.runs != _names(folder, jobs):
             return None  # of another batch of a search
-        if sorted(i for batch in batches for i in batch) != list(range(len(jobs))):
+        if sorted(i for batch in found.batches for i in batch) != list(range(len(jobs))):
             raise ConfigError(f"{path} cannot be read: its batches are not those of {len(jobs)} runs")
-        return cls(batches)
+        return cls(found.batches)
 
     def write(self, folder: Path, jobs: Sequence[Job], varied: Collection[str] = ()) -> None:
-        """Leave the plan in ``folder``, with the names of the runs' directories, after those that are there already.
+        """Leave the plan in ``folder``, with the runs' directories, after those that are there already.
 
-        A search trains one batch of ``jobs`` after another in the same folder. ``varied`` are the keys of the
-        hyperparameters that vary in the sweep.
+        ``varied`` are the keys of the hyperparameters that vary in the sweep.
         """
-        names = [job.folder.name for job in jobs]
-        before: list[str] = []
-        batches: list[list[int]] = []
-        if (folder / PLAN).exists():
-            runs, old = _plan(folder / PLAN)
-            before = [name for name in runs if name not in names]
-            batches = [batch for batch in old if max(batch) < len(before)]
-        own = [[i + len(before) for i in batch] for batch in self.batches]
-        content: dict[str, Any] = {"runs": [*before, *names], "batches": [*batches, *own]}
-        if varied:
-            content["varied"] = sorted(varied)
-        write_atomically(folder / PLAN, json.dumps(content) + "\n")
+        write_contents(folder, Contents(_names(folder, jobs), self.batches, varied=sorted(varied)))
 
     def next(self, done: Container[int]) -> list[int] | None:
         """Return the first batch with a run that is not ``done``."""
@@ -97,27 +85,8 @@ class Plan:
         return f"{runs} runs as lanes of {len(sizes)} program{'s' if len(sizes) > 1 else ''}{each}"
 
 
-def varied_in(folder: Path) -> frozenset[str]:
-    """Return the keys of the hyperparameters that vary in the sweep in ``folder``; none where it says nothing."""
-    try:
-        varied = read_json(folder / PLAN, MOST_PLAN)["varied"]
-        return frozenset(key for key in varied if isinstance(key, str))
-    except (OSError, ValueError, KeyError, TypeError):
-        return frozenset()
-
-
-def _plan(path: Path) -> tuple[list[str], list[list[int]]]:
-    """Return the names of the runs, and the batches, of the plan in the file ``path``."""
-    try:
-        content = read_json(path, MOST_PLAN)
-        runs, batches = content["runs"], content["batches"]
-        if not isinstance(runs, list) or not all(isinstance(name, str) for name in runs):
-            raise ValueError("its runs are no list of names")
-        if not all(isinstance(batch, list) and batch and all(type(i) is int for i in batch) for batch in batches):
-            raise ValueError("its batches are no lists of numbers")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
-    return runs, batches
+def _names(folder: Path, jobs: Sequence[Job]) -> list[str]:
+    return [job.folder.relative_to(folder).as_posix() for job in jobs]
 
 
 def program(config: Train) -> Hashable:

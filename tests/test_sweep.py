@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from ganrun import sweep
 from ganrun.config import Checkpoint, Log, Population
 from ganrun.errors import ConfigError
-from ganrun.rundir import find_sweep, runs_of
-from ganrun.sweep import Job, Plan, cut, ended, most_lanes, program, reason, varied_in
+from ganrun.sweep import Job, Plan, cut, ended, most_lanes, program, reason
+from ganrun.sweep_folder import find_sweep, runs_of, varied_in
 
 SMALL = ("architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]", "batch_size=16", "probe=off")
 TOGETHER = (
@@ -248,7 +248,13 @@ def test_a_plan_that_is_a_folder_is_refused(base, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "runs", ['["../x"]', '["/etc"]', '["a/b"]', '["."]', '[".."]', '[""]', "[3]", "[null]", "3", "null", "{", "[]"]
+    "runs",
+    [
+        *('["../x"]', '["/etc"]', '["."]', '[".."]', '[""]', "[3]", "[null]", "3", "null", "{", "[]"),
+        *('["a/../b"]', '["a//b"]', '["a/"]', '["./a"]', '["a/.."]', '["a/b/../../../c"]', '["a/\\u001b[2J"]'),
+        *('["a", "a/b"]', '["a/b/c", "a"]', '["a/b", "a/b"]', '["a/checkpoints"]', '["samples"]', '["sweep.json"]'),
+        '["1/2/3/4/5/6/7/8/9"]',
+    ],
 )
 def test_runs_that_do_not_lie_in_the_sweep_are_refused_in_one_line(runs, tmp_path):
     (tmp_path / "sweep.json").write_text(f'{{"runs": {runs}, "batches": []}}')

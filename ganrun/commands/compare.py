@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ganrun.arguments import Arguments
 from ganrun.config import check_plain, home_of
 from ganrun.errors import ConfigError, did_you_mean, tell
-from ganrun.hydra_app import hand_over, preflight, quoted
+from ganrun.hydra_app import hand_over, preflight, quoted, with_paths
 from ganrun.registry import choice, number
 from ganrun.rundir import require_place
 
@@ -43,7 +43,7 @@ def main(words: list[str]) -> int:
         return hand_over("compare", "compare", arguments, _job)
     if arguments.options.multirun:
         raise ConfigError("compare takes all its runs at once: leave out -m.")
-    arguments = _name_paths(arguments)
+    arguments = with_paths(_name_paths(arguments), ("out", "picture"))
     if not arguments.only_shows:
         preflight(arguments.options.config_name or "compare", arguments, _inspect)
     return hand_over("compare", arguments.options.config_name or "compare", arguments, _job)

@@ -6,14 +6,13 @@ import dataclasses
 import json
 import math
 import os
-import shlex
 import tempfile
 from typing import TYPE_CHECKING, Any
 
 from ganrun.arguments import Arguments
 from ganrun.config import check_plain
-from ganrun.errors import ConfigError, shown, tell
-from ganrun.hydra_app import hand_over, preflight, quoted
+from ganrun.errors import ConfigError, tell
+from ganrun.hydra_app import hand_over, preflight, quoted, with_paths
 from ganrun.registry import choice, number
 
 if TYPE_CHECKING:
@@ -79,31 +78,29 @@ def main(words: list[str]) -> int:
 
 
 def name_sides(arguments: Arguments) -> Arguments:
-    """Turn the words without ``=`` into ``a=`` and ``b=``, which is how Hydra wants them.
+    """Turn the words that are paths or names into ``a=`` and ``b=``, which is how Hydra wants them.
+
+    A word with a ``=`` is a setting, unless it is the path of something and begins with no setting's name, such as the
+    directory of a sweep's run: ``3-seed=1``.
 
     Raises:
-        ConfigError: there are more than two of them, or one is a path that reads as a setting.
+        ConfigError: there are more than two of them.
     """
-    given = [word for word in arguments.overrides if "=" not in word]
-    settings = [word for word in arguments.overrides if "=" in word]
-    for word in settings:
-        _refuse_path(word)
+    given = [word for word in arguments.overrides if _is_path(word)]
+    settings = [word for word in arguments.overrides if not _is_path(word)]
     free = [name for name in ("a", "b") if arguments.value(name) is None]
     if len(given) > len(free):
         raise ConfigError(f"jsd compares two sides, but there are {len(given) + 2 - len(free)}. {USAGE}")
     named = [f"{name}={quoted(text)}" for name, text in zip(free, given, strict=False)]
-    return arguments.replaced([*settings, *named])
+    return with_paths(arguments.replaced([*settings, *named]), ("a", "b", "data_dir"))
 
 
-def _refuse_path(word: str) -> None:
-    """Raise :class:`ConfigError` for a file or folder that is given where a setting is understood."""
-    key = word.partition("=")[0].lstrip("+~")
+def _is_path(word: str) -> bool:
+    key, equals, _ = word.partition("=")
+    key = key.lstrip("+~")
     known = {field.name for field in dataclasses.fields(Jsd)}
-    if key in known or key.partition(".")[0] == "hydra" or not os.path.exists(word):  # noqa: PTH110 (never raises)
-        return
-    plain = f"a={quoted(word)}"
-    remedy = shlex.quote(plain) if set(plain) & set('"$`\\!') else f'"{plain}"'
-    raise ConfigError(f"'{shown(word)}' has an = in it, so it reads as a setting: write {shown(remedy)} (or b=...).")
+    is_setting = key in known or key.partition(".")[0] == "hydra"
+    return not equals or (not is_setting and os.path.exists(os.path.expanduser(word)))  # noqa: PTH110, PTH111 (no raise)
 
 
 def _inspect(node: dict[str, Any]) -> Jsd:

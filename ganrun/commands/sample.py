@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ganrun.arguments import Arguments
 from ganrun.config import check_plain, home_of
 from ganrun.errors import ConfigError, did_you_mean, shown, tell
-from ganrun.hydra_app import hand_over, preflight
+from ganrun.hydra_app import hand_over, preflight, with_paths
 from ganrun.registry import choice, number
 from ganrun.rundir import find_run, load_config, require_place
 from ganrun.values import is_whole
@@ -83,7 +83,7 @@ class Sample:
 
 def main(words: list[str]) -> int:
     """Run ``ganrun sample`` with ``words`` and return the exit code."""
-    arguments = Arguments(words)
+    arguments = with_paths(Arguments(words), ("run", "out", "project", "reconstruct"))
     name = arguments.options.config_name or "sample"
     if not arguments.only_shows:
         preflight(name, arguments, _inspect)

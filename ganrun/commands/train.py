@@ -15,15 +15,21 @@ from ganrun.errors import ConfigError, did_you_mean, shown, tell
 from ganrun.hydra_app import compose, hand_over, preflight, quoted
 from ganrun.rundir import (
     DEFAULTS,
-    PLAN,
     changed_settings,
     find_run,
-    find_sweep,
     flat,
     load_config,
     relative,
     require_own,
     require_writable,
+)
+from ganrun.shell import resume_command
+from ganrun.sweep_folder import (
+    begun,
+    find_sweep,
+    is_taken,
+    read_contents,
+    require_own_runs,
     runs_of,
 )
 
@@ -62,8 +68,10 @@ def main(words: list[str]) -> int:
         require_writable(given or "outputs")
         if given is not None:
             place = Path(given).expanduser()
-            runs = place.glob("*") if options.multirun else ()
-            _require_own(place, (run for run in runs if run.name.isdecimal()))
+            if options.multirun and (place / "config.yaml").exists():
+                raise ConfigError(f"{relative(place)} holds a run already: choose another folder for the sweep.")
+            inside = sorted(place.glob("*")) if options.multirun else []
+            require_own_runs(place, [run for run in inside if run.name[:1].isdecimal()])
     if options.multirun:
         own = [f"hydra/{kind}={own}" for kind, own in OWN.items() if not _chosen(arguments, kind)]
         arguments = arguments.replaced([*arguments.overrides, *own])
@@ -153,14 +161,36 @@ def _continue_sweep(sweep: Path, arguments: Arguments, allow: tuple[str, ...]) -
     if options.config_name or options.config_dir or not arguments.runs:
         raise ConfigError("resume of a sweep takes settings only: leave out --cfg, --config-dir and the like.")
     others = _beside_resume(arguments)
-    runs = []
+    runs: list[tuple[dict[str, Any], Path]] = []
     for folder in runs_of(sweep):
         config = load_config(folder)
         if others:
             config = _inspect(compose(_offered(config), [*others, f"resume={quoted(str(folder))}"]), allow, fetch=False)
         runs.append((to_dict(config), folder))
     require_writable(str(sweep))
-    return max(_jobs(runs, sweep, resumed=True))
+    parts = read_contents(sweep).parts
+    if not parts:
+        return max(_jobs(runs, sweep, resumed=True))
+    return _continue_parts(sweep, parts, runs)
+
+
+def _continue_parts(sweep: Path, parts: list[str], runs: list[tuple[dict[str, Any], Path]]) -> int:
+    """Go on with a sweep whose launcher started jobs of several runs, one such job after another."""
+    from ganrun.comparison.report import report
+
+    code = 0
+    try:
+        require_own_runs(sweep, [folder for _, folder in runs])
+        for part in (sweep / name for name in parts):
+            own = [(node, folder) for node, folder in runs if part in folder.parents]
+            code = max([code, *_jobs(own, part, resumed=True, whole=False)])
+            if code in (130, 143):
+                print(f"go on with the sweep: {resume_command(sweep)}")
+                return code
+        print(report([folder for _, folder in runs], sweep))
+    except Exception as error:
+        return tell(error)
+    return code
 
 
 def _allowed(arguments: Arguments) -> tuple[tuple[str, ...], Arguments]:
@@ -215,10 +245,12 @@ def _job(node: DictConfig) -> int:
             return _several(config.population.jobs, folder)
         if config.resume is not None and Path(config.resume).resolve() != folder.resolve():
             _require_typed(config, None)  # Hydra read other files than were checked
-        require_own(folder, linked=HydraConfig.get().mode == RunMode.RUN)
         hydra = HydraConfig.get()
-        sweep = Sweep(_keys(hydra.overrides.task), member=hydra.mode == RunMode.MULTIRUN)
-        return train(config, folder, resume=config.resume is not None or _is_requeued(folder), sweep=sweep)
+        member = hydra.mode == RunMode.MULTIRUN
+        require_own(folder, linked=not member)
+        planned = member and (folder / "config.yaml").exists() and not begun(folder)
+        resume = config.resume is not None or planned or _is_requeued(folder)
+        return train(config, folder, resume=resume, sweep=Sweep(_keys(hydra.overrides.task), member=member))
     except Exception as error:
         return tell(error)
     finally:
@@ -232,10 +264,10 @@ def _several(jobs: tuple[str, ...], folder: Path) -> int:
     sources = HydraConfig.get().runtime.config_sources
     extra = next((source.path for source in sources if source.provider == "command-line"), None)
     name = str(HydraConfig.get().job.config_name)
-    words = [[str(text) for text in json.loads(one)] for one in jobs]
-    runs = [(compose(name, one, extra), folder / str(i)) for i, one in enumerate(words)]
-    varied = _keys(text for one in words for text in one)
-    return max(_jobs(runs, folder, resumed=_is_requeued(folder / "0"), varied=varied))
+    named = [[str(text) for text in json.loads(one)] for one in jobs]
+    runs = [(compose(name, overrides, extra), folder / place) for place, *overrides in named]
+    varied = _keys(text for _, *overrides in named for text in overrides)
+    return max(_jobs(runs, folder, resumed=any(_is_requeued(run) for _, run in runs), varied=varied))
 
 
 def _keys(overrides: Iterable[str]) -> set[str]:
@@ -245,7 +277,7 @@ def _keys(overrides: Iterable[str]) -> set[str]:
 
 def _is_requeued(folder: Path) -> bool:
     """Whether a cluster's tool has started this job before, which then was preempted: it finds its own run there."""
-    return "SUBMITIT_EXECUTOR" in os.environ and (folder / "config.yaml").exists()
+    return "SUBMITIT_EXECUTOR" in os.environ and begun(folder)
 
 
 def _jobs(
@@ -267,8 +299,8 @@ def _jobs(
         from ganrun.population import train_all
         from ganrun.sweep import Job
 
-        _require_own(folder, (path for _, path in given))
-        taken = next((path for _, path in given if _is_taken(path, folder)), None)
+        require_own_runs(folder, [path for _, path in given])
+        taken = next((path for _, path in given if is_taken(path, folder)), None)
         if taken is not None and not resumed:
             where, sweep = relative(taken), relative(folder)
             raise ConfigError(f"{where} holds a run already: continue with resume={sweep}, or choose another folder.")
@@ -276,19 +308,6 @@ def _jobs(
         return train_all(jobs, folder.resolve(), judge, whole, varied)
     except Exception as error:
         return [tell(error)] * len(given)
-
-
-def _is_taken(run: Path, sweep: Path) -> bool:
-    """Whether ``run`` holds one already. A kill before ``sweep`` had its plan has left configs and nothing else."""
-    left = {path.name for path in run.iterdir()} if run.is_dir() else set()
-    return "config.yaml" in left and (left != {"config.yaml"} or (sweep / PLAN).exists())
-
-
-def _require_own(folder: Path, runs: Iterable[Path]) -> None:
-    """Refuse a sweep's ``folder``, and ``runs`` in it, that would lead elsewhere (:func:`require_own`)."""
-    require_own(folder)
-    for run in runs:
-        require_own(run, linked=False)
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -13,13 +13,11 @@ from ganrun.rundir import (
     MOST_SUMMARY,
     PLAN,
     find_run,
-    find_sweep,
     hyperparameters,
     load_config,
-    numbered_runs,
     relative,
-    runs_of,
 )
+from ganrun.sweep_folder import find_sweep, numbered_runs, runs_of
 from ganrun.untrusted import read_json
 from ganrun.writers.jsonl import numbers, rows_of
 

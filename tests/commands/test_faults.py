@@ -106,13 +106,13 @@ def test_a_second_command_in_the_same_run_is_refused_and_the_first_goes_on(start
 
 def test_a_sweep_and_each_of_its_runs_are_in_use_while_it_trains(start, inside, tiny, tmp_path) -> None:
     first, sweep = start("-m", *tiny, *ENDLESS, "seed=0,1", folder="hydra.sweep.dir=all"), tmp_path / "all"
-    wait(lambda: saved(sweep / "0") and saved(sweep / "1"), first)
-    for name in ("all", "all/1"):
+    wait(lambda: saved(sweep / "0-seed=0") and saved(sweep / "1-seed=1"), first)
+    for name in ("all", "all/1-seed=1"):
         second = inside("train", f"resume={name}", cwd=tmp_path)
         assert second.returncode == 2
         assert_a_line(second.stderr, f"{name} is in use by process", f" {first.pid} on ")
-    reached = saved(sweep / "1")[-1]
-    wait(lambda: saved(sweep / "1")[-1] > reached, first)
+    reached = saved(sweep / "1-seed=1")[-1]
+    wait(lambda: saved(sweep / "1-seed=1")[-1] > reached, first)
     first.terminate()
     _, told = first.communicate(timeout=30)
     assert (first.returncode, told) == (143, "")

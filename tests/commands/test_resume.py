@@ -200,17 +200,18 @@ def test_a_signal_saves_the_state_tells_how_to_go_on_and_the_run_ends_in_the_sam
 
 def test_a_signal_ends_a_whole_sweep(stop, tiny, tmp_path):
     def first_program_is_under_way(cwd: Path) -> bool:
-        return any((cwd / "outputs").glob("sweeps/*/*/0/checkpoints/20"))
+        return any((cwd / "outputs").glob("sweeps/*/*/0-*/checkpoints/20"))
 
     words = ("-m", *tiny, *POINTS, "loss=minimax,nonsaturating", "seed=0,1")
     code, run, _ = stop(words, tmp_path, signal.SIGINT, first_program_is_under_way)
     assert code == 130
     lanes = {lane.name: sorted(path.name for path in lane.iterdir()) for lane in run.parent.iterdir() if lane.is_dir()}
-    assert sorted(lanes) == ["0", "1", "2", "3"]
-    assert lanes["2"] == lanes["3"] == ["config.yaml"]  # the other program's: not begun, and not forgotten
-    told = [json.loads((run.parent / name / "summary.json").read_text()) for name in "01"]
+    first, second, *others = sorted(lanes)
+    # Those of the other program have not begun, and are not forgotten.
+    assert [lanes[name] for name in others] == [["config.yaml"]] * 2
+    told = [json.loads((run.parent / name / "summary.json").read_text()) for name in (first, second)]
     assert [one["status"] for one in told] == ["stopped", "stopped"] and told[0]["steps"] == told[1]["steps"] < 500
-    assert saved(run.parent / "0")[-1] == saved(run.parent / "1")[-1] == told[0]["steps"]
+    assert saved(run.parent / first)[-1] == saved(run.parent / second)[-1] == told[0]["steps"]
 
 
 @pytest.fixture(scope="module")

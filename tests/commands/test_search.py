@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from pathlib import Path
 
@@ -17,6 +18,11 @@ SEARCH = (
     "optimizer.generator.learning_rate=tag(log,interval(1e-4,1e-2))",
     "schedule.k=range(1,4)",
 )
+
+
+def run_of(folder: Path, number: int) -> Path:
+    (run,) = folder.glob(f"{number}-*")
+    return run
 
 
 def objective(run: Path) -> float:
@@ -41,8 +47,10 @@ def found(ganrun, tiny, tmp_path_factory):
 
 def test_every_trial_is_the_mean_of_its_seeds_and_the_best_is_told(found) -> None:
     folder, done = found
-    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == [str(i) for i in range(8)]
-    means = [(objective(folder / str(2 * i)) + objective(folder / str(2 * i + 1))) / 2 for i in range(4)]
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    assert [name.partition("-")[0] for name in names] == [str(i) for i in range(8)]
+    assert all(re.fullmatch(r"\d-learning_rate=[0-9.e-]{1,9},k=[123],seed=[01]", name) for name in names), names
+    means = [(objective(run_of(folder, 2 * i)) + objective(run_of(folder, 2 * i + 1))) / 2 for i in range(4)]
     assert told(folder) == pytest.approx(means)
     assert f"best of 4 trials: jsd/exact {min(means):.4g}" in done.stdout
 
@@ -58,7 +66,7 @@ def test_all_trials_of_a_search_are_compared_once_the_best_first(found) -> None:
 
 def test_the_runs_of_a_trial_differ_in_the_seed_alone_and_lie_in_the_space(found) -> None:
     folder, _ = found
-    configs = [yaml.safe_load((folder / str(i) / "config.yaml").read_text()) for i in range(8)]
+    configs = [yaml.safe_load((run_of(folder, i) / "config.yaml").read_text()) for i in range(8)]
     assert [config["seed"] for config in configs] == [0, 1] * 4
     for one, other in zip(configs[::2], configs[1::2], strict=True):
         assert {**one, "seed": None} == {**other, "seed": None}
@@ -123,7 +131,8 @@ def test_a_launcher_of_processes_runs_every_job(launcher, package, ganrun, tiny,
     done = ganrun("train", "-m", *tiny, *SMALL, *words, cwd=tmp_path, timeout=240)
     assert done.returncode == 0, done.stderr
     runs = {path.parent.relative_to(tmp_path / "out") for path in (tmp_path / "out").glob("*/**/summary.json")}
-    assert runs == {Path("0/0"), Path("0/1"), Path("1/0")}  # two jobs, the first a population of two
+    # Two jobs, the first a population of two.
+    assert runs == {Path("0-1/0-seed=0"), Path("0-1/1-seed=1"), Path("2/2-seed=2")}
     seeds = [yaml.safe_load((tmp_path / "out" / run / "config.yaml").read_text())["seed"] for run in sorted(runs)]
     assert seeds == [0, 1, 2]
     # Whoever ran them, they are compared.

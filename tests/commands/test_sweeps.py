@@ -35,12 +35,19 @@ QUIET = "log.pictures=0"
 RATES = ("0.01", "0.001")
 AXIS = f"optimizer.generator.learning_rate={','.join(RATES)}"
 FOUR = (SLOW["discriminator"], "seed=0,1", AXIS)
+NAMES = [f"{2 * seed + i}-seed={seed},learning_rate={rate}" for seed in range(3) for i, rate in enumerate(RATES)]
 LEFT = ("checkpoints", "config.yaml", "metrics.jsonl", "samples", "summary.json", "train.log")
 
 
 def sweep_of(cwd: Path) -> Path:
     (plan,) = (cwd / "outputs" / "sweeps").glob("*/*/sweep.json")
     return plan.parent
+
+
+def one_of(sweep: Path, number: int | str) -> Path:
+    """The directory of the run ``number`` of ``sweep``."""
+    (run,) = sweep.glob(f"{number}-*")
+    return run
 
 
 def batches(sweep: Path) -> list[list[int]]:
@@ -63,7 +70,7 @@ def swept(inside, tiny, tmp_path_factory) -> tuple[Path, subprocess.CompletedPro
 def test_a_sweep_leaves_a_complete_run_for_every_combination(swept):
     sweep, _ = swept
     runs = sorted(path for path in sweep.iterdir() if path.is_dir())
-    assert [run.name for run in runs] == ["0", "1", "2", "3", "4", "5"]
+    assert [run.name for run in runs] == NAMES
     chosen = [load_config(run) for run in runs]
     assert [(config.seed, config.optimizer.generator.learning_rate) for config in chosen] == [
         (seed, rate) for seed in (0, 1, 2) for rate in (0.01, 0.001)
@@ -71,7 +78,7 @@ def test_a_sweep_leaves_a_complete_run_for_every_combination(swept):
     for run in runs:
         names = sorted(path.name for path in run.iterdir())
         assert [name for name in names if not name.startswith("events.out.tfevents.")] == list(LEFT)
-        assert len(names) == len(LEFT) + 1
+        assert len(names) == len(LEFT) + 2  # event files of metrics and of what the run is
         assert (summary(run)["status"], summary(run)["steps"]) == ("completed", 40)
         assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["40"]
         assert sorted(path.name for path in (run / "samples").iterdir()) == ["00000000.png", "00000040.png"]
@@ -80,7 +87,7 @@ def test_a_sweep_leaves_a_complete_run_for_every_combination(swept):
 
 def test_the_runs_of_a_sweep_write_what_a_run_by_itself_writes(swept, rows):
     sweep, _ = swept
-    for run in (sweep / name for name in "012345"):
+    for run in (sweep / name for name in NAMES):
         table = rows(run)
         assert [row["step"] for row in table] == [0, 20, 40]
         assert {"D(x)", "loss/generator", "grad_norm/discriminator", "schedule/k"} <= set(table[1])
@@ -90,26 +97,26 @@ def test_the_runs_of_a_sweep_write_what_a_run_by_itself_writes(swept, rows):
         events = EventAccumulator(str(run)).Reload()
         assert [seen.step for seen in events.Scalars("D(x)")] == [20, 40]
         assert [seen.value for seen in events.Scalars("D(x)")] == pytest.approx([row["D(x)"] for row in table[1:]])
-    assert len({rows(sweep / name)[-1]["loss/generator"] for name in "012345"}) == 6
+    assert len({rows(sweep / name)[-1]["loss/generator"] for name in NAMES}) == 6
 
 
 def test_a_lane_is_the_run_that_its_config_repeats(swept, rows, inside, only_run, tmp_path):
     # Other programs round differently, so not to the bit; test_crew says how close.
     sweep, _ = swept
-    done = inside("train", "--config-dir", str(sweep / "3"), "--config-name", "config", cwd=tmp_path)
+    done = inside("train", "--config-dir", str(one_of(sweep, 3)), "--config-name", "config", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    lane, alone = rows(sweep / "3"), rows(only_run(tmp_path))
+    lane, alone = rows(one_of(sweep, 3)), rows(only_run(tmp_path))
     assert [set(row) for row in lane] == [set(row) for row in alone]
     for one, other in zip(lane, alone, strict=True):
         assert one == pytest.approx(other, rel=1e-3, abs=1e-4)
-    settings = [(run / "config.yaml").read_text() for run in (sweep / "3", only_run(tmp_path))]
+    settings = [(run / "config.yaml").read_text() for run in (one_of(sweep, 3), only_run(tmp_path))]
     assert settings[0] == settings[1]
 
 
 def test_runs_of_one_program_are_one_batch_and_the_plan_says_so(swept):
     sweep, done = swept
     assert json.loads((sweep / "sweep.json").read_text()) == {
-        "runs": ["0", "1", "2", "3", "4", "5"],
+        "runs": NAMES,
         "batches": [[0, 1, 2, 3, 4, 5]],
         "varied": ["optimizer.generator.learning_rate", "seed"],
     }
@@ -169,7 +176,7 @@ def test_the_comparison_has_the_means_over_seeds_with_students_intervals(metric,
     assert len(found) == 2 and done.stdout.count(metric) >= 1
     groups = {row[0]: row for row in found}
     for i, rate in enumerate(RATES):
-        values = [summary(sweep / str(2 * seed + i))["metrics"][metric] for seed in range(3)]
+        values = [summary(one_of(sweep, 2 * seed + i))["metrics"][metric] for seed in range(3)]
         mean = math.fsum(values) / 3
         spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / 2)
         # Student's t with two degrees of freedom has a closed form: (2 p - 1) sqrt(2 / (4 p (1 - p))).
@@ -192,7 +199,7 @@ def test_the_comparison_has_a_picture_too(swept):
 def test_a_lane_can_be_sampled_like_any_run(swept, inside, tmp_path):
     sweep, _ = swept
     for name in ("2", "4"):
-        done = inside("sample", f"run={sweep / name}", "n=5", f"out={name}.npy", cwd=tmp_path)
+        done = inside("sample", f"run={one_of(sweep, name)}", "n=5", f"out={name}.npy", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     drawn = [np.load(tmp_path / f"{name}.npy") for name in ("2", "4")]
     assert drawn[0].shape == (5, 1) and np.isfinite(drawn).all() and not np.array_equal(*drawn)
@@ -211,11 +218,11 @@ def test_resuming_a_complete_sweep_changes_nothing(swept, inside):
 
 def test_a_sweep_does_not_begin_again_where_one_lies(swept, inside, tiny):
     sweep, _ = swept
-    before = contents(sweep / "0")
+    before = contents(one_of(sweep, 0))
     words = ("-m", *tiny, *GAME, *SHORT, *FOUR, f"hydra.sweep.dir={sweep}")
     done = inside("train", *words, cwd=sweep.parents[3])
     assert done.returncode == 2 and "holds a run already" in done.stderr and "Traceback" not in done.stderr
-    assert contents(sweep / "0") == before
+    assert contents(one_of(sweep, 0)) == before
 
 
 @pytest.mark.parametrize(
@@ -251,7 +258,7 @@ def test_a_sweep_of_more_steps_goes_on_to_the_bits_of_one_that_was_as_long_from_
     assert "4 of 4 lanes arrived at step 80" in done.stdout
     assert inside("train", "-m", *tiny, *GAME, *SHORT, QUIET, *FOUR, "steps=80", cwd=long).returncode == 0
     for name in "0123":
-        run, wanted = sweep_of(grown) / name, sweep_of(long) / name
+        run, wanted = one_of(sweep_of(grown), name), one_of(sweep_of(long), name)
         assert_same_bits(run, wanted)
         assert rows(run) == rows(wanted) and [row["step"] for row in rows(run)] == [20, 40, 60, 80]
         assert (summary(run)["status"], summary(run)["steps"]) == ("completed", 80)
@@ -266,11 +273,11 @@ def test_runs_of_two_losses_are_two_batches(inside, tiny, tmp_path):
     done = inside("train", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     sweep = sweep_of(tmp_path)
-    losses = [load_config(sweep / name).loss.name for name in "0123"]
+    losses = [load_config(one_of(sweep, name)).loss.name for name in "0123"]
     assert losses == ["maximum_likelihood", "minimax"] * 2
     assert batches(sweep) == [[0, 2], [1, 3]]
     assert "4 runs as lanes of 2 programs with 2, 2 runs" in done.stdout
-    assert [summary(sweep / name)["status"] for name in "0123"] == ["completed"] * 4
+    assert [summary(one_of(sweep, name))["status"] for name in "0123"] == ["completed"] * 4
 
 
 @pytest.fixture(scope="module")
@@ -295,15 +302,15 @@ def test_a_lane_that_fails_is_told_and_the_others_complete(failing, rows):
     assert done.returncode == 1
     told = done.stderr.splitlines()
     for name in "13":
-        failed, run = summary(sweep / name), (sweep / name).relative_to(cwd)
+        failed, run = summary(one_of(sweep, name)), one_of(sweep, name).relative_to(cwd)
         assert failed["status"] == "failed" and 1 <= failed["steps"] < 40
         assert re.fullmatch(rf"step {failed['steps']}: \S+ is NaN or Inf, so the run stops; .+\.", failed["reason"])
         assert f"ganrun: {run}: {failed['reason']}" in told
-        assert all(np.isfinite(value) for row in rows(sweep / name) for value in row.values())
+        assert all(np.isfinite(value) for row in rows(one_of(sweep, name)) for value in row.values())
     assert len(told) == 2
     for name in "02":
-        assert (summary(sweep / name)["status"], summary(sweep / name)["steps"]) == ("completed", 40)
-        assert "reason" not in summary(sweep / name)
+        assert (summary(one_of(sweep, name))["status"], summary(one_of(sweep, name))["steps"]) == ("completed", 40)
+        assert "reason" not in summary(one_of(sweep, name))
     assert "2 of 4 lanes arrived at step 40" in done.stdout
     found = {row[0]: row[1:3] for row in table_of((sweep / "comparison.md").read_text(), "D(x)")}
     assert found == {"learning_rate": ["n", "failed"], "0.01": ["2", "0"], "10": ["2", "2"]}
@@ -312,11 +319,11 @@ def test_a_lane_that_fails_is_told_and_the_others_complete(failing, rows):
 def test_what_failed_stays_so_when_the_sweep_goes_on(failing, inside):
     cwd, _ = failing
     sweep = sweep_of(cwd)
-    before = contents(sweep / "1")
+    before = contents(one_of(sweep, 1))
     done = inside("train", f"resume={sweep.relative_to(cwd)}", "steps=60", cwd=cwd)
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert [summary(sweep / name)["steps"] for name in "02"] == [60, 60]
-    assert {name: text for name, text in contents(sweep / "1").items() if name != "config.yaml"} == {
+    assert [summary(one_of(sweep, name))["steps"] for name in "02"] == [60, 60]
+    assert {name: text for name, text in contents(one_of(sweep, 1)).items() if name != "config.yaml"} == {
         name: text for name, text in before.items() if name != "config.yaml"
     }
 
@@ -326,7 +333,7 @@ def test_four_lanes_are_compiled_once_however_many_cores_share_them(ganrun, tiny
     words = ("-m", *tiny, *GAME, "steps=20", "log.every=20", QUIET, *FOUR)
     done = ganrun("train", *words, cwd=tmp_path, env=env)
     assert done.returncode == 0, done.stderr
-    assert [summary(sweep_of(tmp_path) / name)["status"] for name in "0123"] == ["completed"] * 4
+    assert [summary(one_of(sweep_of(tmp_path), name))["status"] for name in "0123"] == ["completed"] * 4
     assert done.stderr.count("Finished XLA compilation of jit(_advance)") == 1
     assert done.stderr.count("Finished XLA compilation of jit(_create)") == 1
 
@@ -374,7 +381,7 @@ def test_a_killed_sweep_goes_on_to_the_same_bits(kill, undisturbed, inside, tiny
     done = inside("train", f"resume={sweep.relative_to(tmp_path)}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for name in "0123":
-        run, wanted = sweep / name, undisturbed / name
+        run, wanted = one_of(sweep, name), one_of(undisturbed, name)
         assert_same_bits(run, wanted)
         assert rows(run) == rows(wanted) and rows(run)[-1]["step"] == 240
         assert (summary(run)["status"], summary(run)["steps"]) == ("completed", 240)
@@ -390,7 +397,7 @@ def test_a_sweep_may_have_as_few_lanes_to_a_program_as_one_likes(inside, tiny, t
     done = inside("train", "-m", *tiny, *GAME, *SHORT, QUIET, *FOUR, "population.lanes=2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert batches(sweep_of(tmp_path)) == [[0, 1], [2, 3]]
-    assert [summary(sweep_of(tmp_path) / name)["status"] for name in "0123"] == ["completed"] * 4
+    assert [summary(one_of(sweep_of(tmp_path), name))["status"] for name in "0123"] == ["completed"] * 4
     assert done.stdout.count("2 of 2 lanes arrived at step 40") == 2
 
 
@@ -401,7 +408,7 @@ def test_lanes_that_do_not_fit_the_memory_together_are_trained_in_smaller_batche
     whole.mkdir(), split.mkdir()
     words = ("-m", *tiny, *GAME, *SHORT, QUIET, *FOUR)
     assert inside("train", *words, cwd=whole).returncode == 0
-    runs = [sweep_of(whole) / name for name in "0123"]
+    runs = [one_of(sweep_of(whole), name) for name in "0123"]
     needed = memory(crew_of(build_all([Job(load_config(run), run) for run in runs])), load_config(runs[0]))
     free = int(0.6 * needed / SHARE)  # room for two and a bit
     monkeypatch.setattr("ganrun.device.free_bytes", lambda: free)
@@ -427,19 +434,20 @@ def test_a_run_that_does_not_fit_the_memory_by_itself_is_refused_in_words(inside
 
 def test_hydras_own_launcher_runs_the_same_jobs_one_by_one(inside, tiny, tmp_path):
     words = ("-m", *tiny, *GAME, *SHORT, QUIET, *SLOW.values(), "seed=0,1")
-    others = {"own": (), "basic": ("hydra/launcher=basic", "hydra/sweeper=basic")}
+    others = {"own": (), "basic": ("hydra/launcher=basic",), "hydra": ("hydra/launcher=basic", "hydra/sweeper=basic")}
     for name, more in others.items():
         done = inside("train", *words, f"hydra.sweep.dir={name}", *more, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-    assert "what it is" not in done.stdout  # which stands in each run's log
-    runs = [path.parent for path in sorted((tmp_path / "basic").glob("*/summary.json"))]
-    assert [(run.name, load_config(run).seed, summary(run)["status"]) for run in runs] == [
-        ("0", 0, "completed"),
-        ("1", 1, "completed"),
-    ]
-    for run in runs:
-        assert (run / "config.yaml").read_text() == (tmp_path / "own" / run.name / "config.yaml").read_text()
-    assert [path.parent.name for path in tmp_path.rglob("sweep.json")] == ["own"]
+        if name != "own":
+            assert "what it is" not in done.stdout  # which stands in each run's log
+    wanted = [path.read_text() for path in sorted((tmp_path / "own").glob("*/config.yaml"))]
+    for name, names in (("basic", ["0-seed=0", "1-seed=1"]), ("hydra", ["0", "1"])):
+        runs = [path.parent for path in sorted((tmp_path / name).glob("*/summary.json"))]
+        assert [run.name for run in runs] == names
+        assert [(load_config(run).seed, summary(run)["status"]) for run in runs] == [(0, "completed"), (1, "completed")]
+        assert [(run / "config.yaml").read_text() for run in runs] == wanted
+    # Hydra's own sweeper leaves no plan.
+    assert sorted(path.parent.name for path in tmp_path.rglob("sweep.json")) == ["basic", "own"]
 
 
 def test_runs_may_be_named_by_what_makes_them_different(inside, tiny, tmp_path):
@@ -455,7 +463,7 @@ def test_runs_may_be_named_by_what_makes_them_different(inside, tiny, tmp_path):
 
 def test_the_population_launcher_is_refused_in_a_line_where_there_is_nothing_to_train(swept, inside, tmp_path):
     sweep, _ = swept
-    words = ("-m", f"run={sweep / '0'}", "seed=0,1", "out=x.npy", "hydra/launcher=population")
+    words = ("-m", f"run='{one_of(sweep, 0)}'", "seed=0,1", "out=x.npy", "hydra/launcher=population")
     done = inside("sample", *words, cwd=tmp_path)
     assert done.returncode == 2
     assert "is for `ganrun train` alone" in done.stderr and len(done.stderr.splitlines()) == 1
@@ -503,4 +511,6 @@ def test_a_sweep_killed_before_it_had_its_plan_begins_again(inside, tiny, tmp_pa
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     done = inside(*words, "seed=5,6", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert [load_config(tmp_path / f"out/{i}").seed for i in (0, 1)] == [5, 6]
+    names = json.loads((tmp_path / "out/sweep.json").read_text())["runs"]
+    assert names == ["0-seed=5", "1-seed=6"]
+    assert [load_config(tmp_path / "out" / name).seed for name in names] == [5, 6]

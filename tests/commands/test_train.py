@@ -297,7 +297,9 @@ def test_a_sweep_trains_every_combination_in_numbered_directories(inside, tiny, 
     configs = sorted((tmp_path / "outputs").glob("**/config.yaml"))
     assert len({path.parent.parent for path in configs}) == 1
     sweeps, _date, _time, *_ = configs[0].relative_to(tmp_path / "outputs").parts
-    assert sweeps == "sweeps" and [path.parent.name for path in configs] == ["0", "1", "2", "3"]
+    pairs = [(seed, loss) for seed in (0, 1) for loss in ("minimax", "nonsaturating")]
+    names = [f"{i}-seed={seed},loss={loss}" for i, (seed, loss) in enumerate(pairs)]
+    assert sweeps == "sweeps" and [path.parent.name for path in configs] == names
     chosen = [yaml.safe_load(path.read_text()) for path in configs]
     assert sorted((config["seed"], config["loss"]["name"]) for config in chosen) == [
         (0, "minimax"),

@@ -96,6 +96,9 @@ NAMES = (
     ["../elsewhere"],
     ["/etc"],
     ["0/../../elsewhere"],
+    ["0/../0"],
+    ["0", "0/inner"],
+    ["0/samples"],
     [".."],
     ["."],
     [""],
@@ -116,6 +119,33 @@ NAMES = (
 @pytest.mark.parametrize("command", [RESUME, READERS["compare"]], ids=["resume", "compare"])
 def test_a_plan_that_names_anything_but_its_own_runs_is_refused(names, command, sweep, refused):
     (sweep / "sweep.json").write_text(json.dumps({"runs": names, "batches": [[0]]}))
+    refused(*command)
+
+
+def test_a_folder_between_a_sweep_and_its_run_that_is_a_link_is_not_gone_through(sweep, refused, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (sweep / "0").rename(elsewhere / "0")
+    (sweep / "hinge").symlink_to(elsewhere)
+    write_plan(sweep, ["hinge/0"])
+    before = tree(elsewhere)
+    assert "hinge is a link" in refused(*RESUME)
+    assert tree(elsewhere) == before
+
+
+def test_nor_where_the_sweep_is_one_of_jobs_of_several_runs(sweep, refused, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (sweep / "0").rename(elsewhere / "0")
+    (sweep / "0-0").symlink_to(elsewhere)
+    (sweep / "sweep.json").write_text(json.dumps({"runs": ["0-0/0"], "batches": [], "parts": ["0-0"]}))
+    before = tree(elsewhere)
+    assert "0-0 is a link" in refused(*RESUME)
+    assert tree(elsewhere) == before
+
+
+@pytest.mark.parametrize("parts", [["elsewhere"], [".."], ["../0-0"], [0], "0", {"0": 1}, [["0"]], None], ids=repr)
+@pytest.mark.parametrize("command", [RESUME, READERS["compare"]], ids=["resume", "compare"])
+def test_parts_that_are_none_of_the_sweeps_own_are_refused(parts, command, sweep, refused):
+    (sweep / "sweep.json").write_text(json.dumps({"runs": ["0"], "batches": [[0]], "parts": parts}))
     refused(*command)
 
 

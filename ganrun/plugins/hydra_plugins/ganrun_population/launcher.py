@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from hydra_plugins.ganrun_population.jobs import Jobs
+from omegaconf import DictConfig
 
-from ganrun.composing import Composer
 from ganrun.errors import ConfigError, tell
-from ganrun.hydra_app import groups
 
 
 @dataclass
@@ -43,14 +41,15 @@ def _by_folder(
 class PopulationLauncher(Launcher):
     """One process, and one program for all jobs that can share it.
 
-    ``judge`` may end some of them early; ``whole``: what is launched is the whole sweep, to be compared at its end.
+    ``judge`` may end some of them early; ``whole``: what is launched is the whole sweep, to be compared at its end;
+    ``names``: the directories of jobs by their numbers, where a sweeper has named them.
     """
 
     def __init__(self) -> None:
         self.config: DictConfig | None = None
         self.judge: JobJudge | None = None
         self.whole = True
-        self._compose: Callable[[list[str]], DictConfig] | None = None
+        self.names: dict[int, str] = {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.context, self.task, self.config = hydra_context, task_function, config
@@ -63,7 +62,10 @@ class PopulationLauncher(Launcher):
             wrong = ConfigError("hydra/launcher=population is for `ganrun train` alone: choose hydra/launcher=basic.")
             raise SystemExit(tell(wrong))  # Hydra would print a traceback
         setup_globals()
-        jobs = [self._job(i, list(one)) for i, one in enumerate(job_overrides, initial_job_idx)]
+        try:
+            jobs = Jobs(self.context, self.config).whole(job_overrides, initial_job_idx, self.names)
+        except ConfigError as error:
+            raise SystemExit(tell(error)) from error
         numbers = {folder.resolve(): i for i, (_, folder) in enumerate(jobs)}
         judge = None if self.judge is None else partial(_by_folder, self.judge, numbers)
         codes = together(jobs, Path(str(self.config.hydra.sweep.dir)), judge=judge, whole=self.whole)
@@ -71,23 +73,3 @@ class PopulationLauncher(Launcher):
             JobReturn(overrides=one, working_dir=str(folder), _return_value=code, status=JobStatus.COMPLETED)
             for one, (_, folder), code in zip(job_overrides, jobs, codes, strict=True)
         ]
-
-    def _job(self, i: int, overrides: list[str]) -> tuple[dict[str, Any], Path]:
-        """Return the config of job ``i`` and the folder that Hydra would give to it."""
-        config = self._whole(overrides)
-        with open_dict(config):
-            config.hydra.job.id = config.hydra.job.num = i
-        HydraConfig.instance().set_config(config)
-        folder = Path(str(config.hydra.sweep.dir)) / str(config.hydra.sweep.subdir)
-        with open_dict(config):
-            del config["hydra"]
-        return OmegaConf.to_container(config, resolve=True), folder  # type: ignore[return-value]
-
-    def _whole(self, overrides: list[str]) -> DictConfig:
-        if self._compose is None:
-            assert self.config is not None
-            compose = partial(self.context.config_loader.load_sweep_config, self.config)
-            named = OmegaConf.to_yaml(self.config.hydra.sweep, resolve=False)
-            # A folder named by the job's overrides needs Hydra to see them all.
-            self._compose = Composer(compose, groups()) if "subdir: ${hydra.job.num}" in named else compose
-        return self._compose(overrides)

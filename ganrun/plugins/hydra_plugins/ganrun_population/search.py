@@ -3,6 +3,8 @@
 # No `from __future__ import annotations` here: Hydra reads the dataclass's types as they stand.
 import logging
 import math
+import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +18,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
+from hydra_plugins.ganrun_population.jobs import Jobs
 from hydra_plugins.ganrun_population.launcher import PopulationLauncher
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -23,11 +26,13 @@ from ganrun.comparison.runs import read_runs
 from ganrun.composing import Composer, jobs
 from ganrun.config import check
 from ganrun.errors import ConfigError, GanrunError, did_you_mean, tell
-from ganrun.hydra_app import groups
+from ganrun.hydra_app import groups, quoted
 from ganrun.metrics.spec import better, spec_of
-from ganrun.rundir import numbered_runs, relative
+from ganrun.rundir import relative
+from ganrun.sweep_folder import runs_of
 from ganrun.values import checked, is_whole
 
+DIGITS = 4  # of a value, in the name of a trial's directory
 WARM_UP = 0.25  # of a run, in which no trial is pruned
 COUNT = {"low": 1, "high": 1_000_000}
 WHOLE = {"trials": COUNT, "batch": COUNT, "seeds_per_trial": COUNT, "seed": {"low": 0, "high": 2**32 - 1}}
@@ -97,6 +102,7 @@ class SearchSweeper(Sweeper):
         self.task = task_function
         self.steps = int(config.steps)
         self.folder = Path(str(config.hydra.sweep.dir))
+        self.jobs = Jobs(hydra_context, config)
         self.launcher: Launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -106,7 +112,10 @@ class SearchSweeper(Sweeper):
         try:
             self._search(arguments)
         except Interrupted:
-            print(f"the search goes on with the same command and hydra.sweep.dir={relative(self.folder)}")
+            where = relative(self.folder)
+            plain = re.fullmatch(r"[\w./-]+", where)
+            again = shlex.quote(f"hydra.sweep.dir={where if plain else quoted(where)}")
+            print(f"the search goes on with the same command and {again}")
         except GanrunError as error:  # Hydra would print a traceback
             self.task.codes.append(tell(error))  # type: ignore[attr-defined]
 
@@ -122,6 +131,12 @@ class SearchSweeper(Sweeper):
         self._require_metric(arguments)
         fixed = [str(one.input_line) for one in parsed if not one.is_sweep_override() and one.key_or_group != "seed"]
         self.first_seed = next((int(one.value()) for one in parsed if one.key_or_group == "seed"), 0)  # type: ignore[arg-type]
+        self.keys = [*space, *(["seed"] if self.asked.seeds_per_trial > 1 else [])]
+        if not self.jobs.numbered:
+            raise ConfigError(
+                "a search may try the same values twice, so hydra.sweep.subdir needs ${hydra.job.num} in it, "
+                f"which '{self.jobs.subdir}' has not."
+            )
         folder = self.folder
         folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, folder / "multirun.yaml")
@@ -137,7 +152,7 @@ class SearchSweeper(Sweeper):
             raise GanrunError(f"all {done} trials failed; their run directories are in {folder}.")
         from ganrun.comparison.report import report  # which draws: every command imports this module
 
-        print(report(numbered_runs(folder), folder, [self.asked.metric]))
+        print(report(runs_of(folder), folder, [self.asked.metric]))
         best = study.best_trial
         settings = " ".join(f"{key}={value}" for key, value in best.params.items())
         pruned = len(study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.PRUNED]))
@@ -199,17 +214,23 @@ class SearchSweeper(Sweeper):
         ]
         start = trials[0].number * self.asked.seeds_per_trial
         pruner = Pruner(trials, self.asked.seeds_per_trial, self.asked.metric)
+        names = self.jobs.names(jobs, start, self.keys, DIGITS)
         if isinstance(self.launcher, PopulationLauncher):
             self.launcher.judge, self.launcher.whole = pruner if self.asked.prune else None, False
-        returned = self.launcher.launch(jobs, initial_job_idx=start)
+            self.launcher.names = dict(enumerate(names, start))
+            returned = self.launcher.launch(jobs, initial_job_idx=start)
+        else:
+            self.jobs.plan(jobs, names, [[i] for i in range(len(jobs))], first=start)
+            placed = [self.jobs.placed(job, name) for job, name in zip(jobs, names, strict=True)]
+            returned = self.launcher.launch(placed, initial_job_idx=start)
         if any(job.return_value in (130, 143) for job in returned):
             raise Interrupted
         for i, trial in enumerate(trials):
             if trial.number in pruner.pruned:
                 study.tell(trial.number, state=optuna.trial.TrialState.PRUNED)
                 continue
-            mine = returned[i * self.asked.seeds_per_trial : (i + 1) * self.asked.seeds_per_trial]
-            value = self._value([Path(str(job.working_dir)) for job in mine])
+            mine = names[i * self.asked.seeds_per_trial : (i + 1) * self.asked.seeds_per_trial]
+            value = self._value([self.folder / name for name in mine])
             state = optuna.trial.TrialState.FAIL if math.isnan(value) else optuna.trial.TrialState.COMPLETE
             study.tell(trial.number, None if math.isnan(value) else value, state=state)
         return len(trials)

@@ -4,18 +4,20 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.types import Override
 from hydra.types import HydraContext, TaskFunction
+from hydra_plugins.ganrun_population.jobs import Jobs
 from hydra_plugins.ganrun_population.launcher import PopulationLauncher
 from omegaconf import DictConfig
 
-from ganrun.errors import cannot_write, tell
+from ganrun.errors import ConfigError, cannot_write, tell
 from ganrun.hydra_app import quoted
-from ganrun.rundir import numbered_runs
+from ganrun.shell import resume_command
+from ganrun.sweep_folder import runs_of
 
 
 @dataclass
@@ -35,42 +37,80 @@ class GridSweeper(BasicSweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
-        self.task = task_function
+        self.task, self.jobs = task_function, Jobs(hydra_context, config)
+        self.own = isinstance(self.launcher, PopulationLauncher)  # which plans and compares the runs itself
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Do nothing: Hydra would compose every job once more, and ``ganrun train`` has tried every value before."""
 
-    def get_job_batch(self) -> Sequence[Sequence[str]]:
-        """Return the next jobs; for a launcher of processes ``population.lanes_per_job`` runs are one job."""
-        batch = super().get_job_batch()
+    def split_arguments(self, overrides: list[Override], max_batch_size: int | None) -> list[list[list[str]]]:
+        """Return the jobs in batches, each with a directory of its own; Hydra makes the sweep's after this.
+
+        For a launcher of processes ``population.lanes_per_job`` runs are one job.
+        """
+        batches = BasicSweeper.split_arguments(overrides, max_batch_size)
+        runs = [run for batch in batches for run in batch]
+        names = self.jobs.names(runs)
+        if isinstance(self.launcher, PopulationLauncher):
+            self.launcher.names = dict(enumerate(names))
+            return batches
         assert self.config is not None
         together = int(self.config.get("population", {}).get("lanes_per_job", 1))
-        if together == 1 or isinstance(self.launcher, PopulationLauncher):
-            return batch
-        return [_as_one(batch[start : start + together]) for start in range(0, len(batch), together)]
+        numbers, parts = iter(range(len(runs))), []
+        launched: list[list[list[str]]] = []
+        for batch in batches:
+            own = [next(numbers) for _ in batch]
+            groups = [own[start : start + together] for start in range(0, len(own), together)]
+            if together == 1:
+                launched.append([self.jobs.placed(runs[i], names[i]) for (i,) in groups])
+                continue
+            parts += [_part(group) for group in groups]
+            launched.append([_as_one([runs[i] for i in group], [names[i] for i in group], group) for group in groups])
+            for group in groups:
+                for i in group:
+                    names[i] = f"{_part(group)}/{names[i]}"
+        self._plan = runs, names, [] if parts else [[i] for i in range(len(runs))], parts
+        return launched
+
+    def get_job_batch(self) -> Sequence[Sequence[str]]:
+        """Return the next jobs; before the first, leave the plan of all of them in the sweep's directory."""
+        if not self.own and self.batch_index == 0:
+            self.jobs.plan(*self._plan)
+        return super().get_job_batch()
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the sweep, note what jobs in other processes returned (their exit codes) and compare the runs."""
-        assert self.config is not None
-        folder = Path(str(self.config.hydra.sweep.dir))
+        folder = self.jobs.folder
         try:
             returns = super().sweep(arguments)
-        except OSError as error:  # of Hydra's own file there; Hydra would print a traceback
+        except ConfigError as error:  # Hydra would print a traceback
+            raise SystemExit(tell(error)) from error
+        except OSError as error:  # of Hydra's own file there
             raise SystemExit(tell(cannot_write(error, folder))) from error
+        except SystemExit as leaving:
+            if not self.own and leaving.code in (130, 143):
+                print(f"go on with the sweep: {resume_command(folder)}")
+            raise
         codes = getattr(self.task, "codes", None)
         if codes is not None:
             codes.extend(int(job.return_value or 0) for batch in returns for job in batch)
-        if not isinstance(self.launcher, PopulationLauncher):  # which has done so
+        if not self.own:
             from ganrun.comparison.report import report  # every command imports this module, and few compare
 
-            runs = numbered_runs(folder)
+            runs = runs_of(folder)
             if len(runs) > 1:
                 print(report(runs, folder))
         return returns
 
 
-def _as_one(jobs: Sequence[Sequence[str]]) -> list[str]:
-    """Return the overrides of the job that runs ``jobs``: what they share, and all that each was given."""
-    shared = [text for text in jobs[0] if all(text in one for one in jobs)]
-    listed = ",".join(quoted(json.dumps(list(one))) for one in jobs)
-    return [*shared, f"population.jobs=[{listed}]"]
+def _part(numbers: Sequence[int]) -> str:
+    """Return the directory of a job that runs ``numbers`` of the sweep: ``4-7``."""
+    return "-".join(map(str, dict.fromkeys((numbers[0], numbers[-1]))))
+
+
+def _as_one(runs: Sequence[Sequence[str]], names: Sequence[str], numbers: Sequence[int]) -> list[str]:
+    """Return the overrides of the job that runs ``runs``: what they share, and all that each was given."""
+    shared = [text for text in runs[0] if all(text in one for one in runs)]
+    shared = [text for text in shared if not text.startswith("hydra.sweep.subdir=")]
+    listed = ",".join(quoted(json.dumps([name, *one])) for name, one in zip(names, runs, strict=True))
+    return [*shared, f"population.jobs=[{listed}]", f"hydra.sweep.subdir={quoted(_part(numbers))}"]
