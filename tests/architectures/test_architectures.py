@@ -37,9 +37,13 @@ CASES = {
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
-def apply(module, variables, x, train):
-    """Apply with a fixed dropout key; return the output and the collections that were written."""
+def program(module, variables, x, train):
     return module.apply(variables, x, train, mutable=["batch_stats"], rngs={"dropout": jax.random.key(5)})
+
+
+def apply(module, variables, x, train):
+    """Apply with a fixed dropout key; return the output and the collections that were written, on the host."""
+    return jax.device_get(program(module, variables, x, train))
 
 
 @functools.cache
@@ -47,8 +51,9 @@ def players(case):
     """The two networks of a case, each with its variables and an input of four examples."""
     option, shape = CASES[case]
     networks = option.build(shape, LATENT)
-    z = jax.random.normal(jax.random.key(0), (4, LATENT))
-    x = jnp.tanh(jax.random.normal(jax.random.key(1), (4, *shape)))
+    rng = np.random.default_rng(0)
+    z, x = (rng.normal(size=size).astype(np.float32) for size in ((4, LATENT), (4, *shape)))
+    x = np.tanh(x)
     rngs = {"params": jax.random.key(2), "dropout": jax.random.key(3)}
     return [
         (module, jax.jit(module.init, static_argnums=2)(rngs, data, False), data)
@@ -67,11 +72,11 @@ def test_shapes_values_and_gradients(case):
     for (module, variables, data), output_shape in zip(players(case), ((4, *shape), (4,)), strict=True):
 
         def scalar(params, data, module=module, variables=variables):
-            y, _ = apply(module, {**variables, "params": params}, data, True)
+            y, _ = program(module, {**variables, "params": params}, data, True)
             return jnp.sum(y**2), y
 
         gradient = jax.jit(jax.value_and_grad(scalar, argnums=(0, 1), has_aux=True))
-        (_, y), gradients = gradient(variables["params"], data)
+        (_, y), gradients = jax.device_get(gradient(variables["params"], data))
         assert y.shape == output_shape
         assert y.dtype == jnp.float32
         assert np.isfinite(y).all()
@@ -123,7 +128,8 @@ def test_where_batch_norm_is_used():
 
 def test_dropout_acts_only_while_training():
     _, (module, variables, data) = players("maxout-images")
-    draw = [module.apply(variables, data, True, rngs={"dropout": jax.random.key(seed)}) for seed in (0, 0, 1)]
+    dropped = jax.jit(lambda seed: module.apply(variables, data, True, rngs={"dropout": jax.random.key(seed)}))
+    draw = [np.asarray(dropped(seed)) for seed in (0, 0, 1)]
     np.testing.assert_array_equal(draw[0], draw[1])
     assert np.any(draw[0] != draw[2])
     undropped = module.clone(dropout=0.0, input_dropout=0.0)
@@ -133,9 +139,10 @@ def test_dropout_acts_only_while_training():
 @pytest.mark.parametrize("case", ["mlp-images", "maxout-images", "dcgan-8", "resnet-8", "r3gan-vectors"])
 def test_vmap_over_parameters_equals_separate_calls(case):
     for module, variables, data in players(case):
-        other = jax.tree.map(lambda leaf: leaf * 1.1 + 0.01, variables)
-        both = jax.tree.map(lambda a, b: jnp.stack([a, b]), variables, other)
-        together, _ = jax.vmap(lambda v, m=module, d=data: apply(m, v, d, True))(both)
+        variables = jax.device_get(variables)
+        other = jax.tree.map(lambda leaf: (leaf * 1.1 + 0.01).astype(leaf.dtype), variables)
+        both = jax.tree.map(lambda a, b: np.stack([a, b]), variables, other)
+        together, _ = jax.jit(jax.vmap(lambda v, m=module, d=data: program(m, v, d, True)))(both)
         for index, one in enumerate((variables, other)):
             np.testing.assert_allclose(together[index], apply(module, one, data, True)[0], atol=1e-5)
 
@@ -160,8 +167,11 @@ def test_defaults_suit_the_data():
 
 def test_maxout_follows_the_published_sizes_and_ranges():
     networks = MaxoutNetworks().build((28, 28, 1), 100)
-    generator = networks.generator.init(jax.random.key(0), jnp.ones((1, 100)), False)["params"]
-    discriminator = networks.discriminator.init(jax.random.key(0), jnp.ones((1, 28, 28, 1)), False)["params"]
+    inputs = ((networks.generator, (1, 100)), (networks.discriminator, (1, 28, 28, 1)))
+    generator, discriminator = (
+        jax.device_get(jax.jit(lambda m=m, size=size: m.init(jax.random.key(0), jnp.ones(size), False))())["params"]
+        for m, size in inputs
+    )
     assert generator["Dense_1"]["kernel"].shape == (1200, 1200)
     assert discriminator["Maxout_0"]["kernel"].shape == (784, 5 * 240)
     for params, limit in ((generator, 0.05), (discriminator, 0.005)):

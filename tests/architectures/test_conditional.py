@@ -28,7 +28,7 @@ CASES = {
     "r3gan": (R3gan(width=2), (8, 8, 1)),
     "r3gan-vectors": (R3gan(width=6, depth=1), (2,)),
 }
-Y = jnp.array([0, 1, 2, 2, 1, 0] * 2)
+Y = np.array([0, 1, 2, 2, 1, 0] * 2)
 
 
 def test_embedding_by_hand():
@@ -83,26 +83,32 @@ def players(case):
     """The two networks of a case with random variables, and their inputs."""
     option, shape = CASES[case]
     networks = option.build(shape, LATENT, classes=CLASSES)
-    z = jax.random.normal(jax.random.key(0), (N, LATENT))
-    x = jnp.tanh(jax.random.normal(jax.random.key(1), (N, *shape)))
+    rng = np.random.default_rng(0)
+    z, x = (rng.normal(size=size).astype(np.float32) for size in ((N, LATENT), (N, *shape)))
+    x = np.tanh(x)
     both = ((networks.generator, z), (networks.discriminator, x))
     return [(module, drawn(module, data, y=Y), data) for module, data in both]
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def apply(module, variables, data, y):
+def program(module, variables, data, y):
     return module.apply(variables, data, False, y)
+
+
+def apply(*arguments):
+    """The output, on the host: each operation on an array of the device is a program that is compiled."""
+    return np.asarray(program(*arguments))
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_labels_matter(case):
     for module, variables, data in players(case):
-        outputs = [apply(module, variables, data, jnp.full((N,), label)) for label in range(CLASSES)]
+        outputs = [apply(module, variables, data, np.full((N,), label)) for label in range(CLASSES)]
         for a, b in ((0, 1), (1, 2), (0, 2)):
             assert np.abs(outputs[a] - outputs[b]).reshape(N, -1).max(axis=1).min() > 1e-5
         # Every row answers to its own label.
         mixed = apply(module, variables, data, Y)
-        np.testing.assert_allclose(mixed, jnp.stack(outputs)[Y, jnp.arange(N)], atol=1e-5)
+        np.testing.assert_allclose(mixed, np.stack(outputs)[Y, np.arange(N)], atol=1e-5)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -112,7 +118,8 @@ def test_gradients_reach_every_parameter_and_every_class(case):
         def scalar(params, module=module, variables=variables, data=data):
             return jnp.sum(jnp.sin(module.apply({**variables, "params": params}, data, False, Y)))
 
-        gradients = jax.tree_util.tree_leaves_with_path(jax.jit(jax.grad(scalar))(variables["params"]))
+        found = jax.device_get(jax.jit(jax.grad(scalar))(variables["params"]))
+        gradients = jax.tree_util.tree_leaves_with_path(found)
         for path, leaf in gradients:
             name = jax.tree_util.keystr(path)
             assert np.isfinite(leaf).all() and np.any(leaf), name
@@ -123,8 +130,8 @@ def test_gradients_reach_every_parameter_and_every_class(case):
 @pytest.mark.parametrize("case", ["mlp-normalised", "dcgan", "r3gan-vectors"])
 def test_vmap_over_labels_and_parameters(case):
     for module, variables, data in players(case):
-        both = jax.tree.map(lambda leaf: jnp.stack([leaf, 0.9 * leaf]), variables)
-        labels = jnp.stack([Y, Y[::-1]])
+        both = jax.tree.map(lambda leaf: np.stack([leaf, np.float32(0.9) * np.asarray(leaf)]), variables)
+        labels = np.stack([Y, Y[::-1]])
         together = jax.jit(jax.vmap(lambda v, y, m=module, d=data: m.apply(v, d, False, y)))(both, labels)
         for index in range(2):
             one = jax.tree.map(lambda leaf, index=index: leaf[index], both)

@@ -22,6 +22,10 @@ from ganrun.architectures.layers import (
 COUNTING = jnp.arange(1.0, 17.0).reshape(4, 4, 1, 1)
 
 
+def normal(seed, *shape):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
 @pytest.mark.parametrize("form", ["matmul", "xla"])
 def test_strided_conv_by_hand(form):
     # One pixel of padding puts the 2x2 image on the window's middle taps 6, 7, 10, 11:
@@ -67,7 +71,7 @@ def test_maxout_by_hand():
 
 
 def test_maxout_of_one_piece_is_dense():
-    x = jax.random.normal(jax.random.key(0), (3, 5))
+    x = normal(0, 3, 5)
     variables = Maxout(4, pieces=1).init(jax.random.key(1), x)
     np.testing.assert_allclose(Maxout(4, 1).apply(variables, x), nn.Dense(4).apply(variables, x), atol=1e-6)
 
@@ -88,12 +92,8 @@ def value_and_gradients(layer, params, x):
     ("height", "width", "channels", "features"), [(2, 2, 1, 1), (8, 8, 1, 6), (14, 14, 3, 4), (6, 10, 5, 1)]
 )
 def test_forms_agree_in_value_and_gradients(layer, height, width, channels, features):
-    keys = jax.random.split(jax.random.key(height + channels), 3)
-    x = jax.random.normal(keys[0], (3, height, width, channels))
-    params = {
-        "kernel": jax.random.normal(keys[1], (4, 4, channels, features)),
-        "bias": jax.random.normal(keys[2], (features,)),
-    }
+    x = normal(height + channels, 3, height, width, channels)
+    params = {"kernel": normal(1, 4, 4, channels, features), "bias": normal(2, features)}
     with jax.default_matmul_precision("highest"):
         ours = value_and_gradients(layer(features, "matmul"), params, x)
         theirs = value_and_gradients(layer(features, "xla"), params, x)
@@ -102,12 +102,8 @@ def test_forms_agree_in_value_and_gradients(layer, height, width, channels, feat
 
 @pytest.mark.parametrize(("size", "groups"), [(1, 1), (1, 2), (3, 1), (3, 2), (3, 4), (5, 1)])
 def test_forms_of_conv_agree_in_value_and_gradients(size, groups):
-    keys = jax.random.split(jax.random.key(size + groups), 3)
-    x = jax.random.normal(keys[0], (3, 5, 6, 4))
-    params = {
-        "kernel": jax.random.normal(keys[1], (size, size, 4 // groups, 8)),
-        "bias": jax.random.normal(keys[2], (8,)),
-    }
+    x = normal(size + groups, 3, 5, 6, 4)
+    params = {"kernel": normal(1, size, size, 4 // groups, 8), "bias": normal(2, 8)}
     with jax.default_matmul_precision("highest"):
         ours = value_and_gradients(Conv(8, size, groups, "matmul"), params, x)
         theirs = value_and_gradients(Conv(8, size, groups, "xla"), params, x)
@@ -115,14 +111,14 @@ def test_forms_of_conv_agree_in_value_and_gradients(size, groups):
 
 
 def test_conv_is_the_one_of_flax():
-    x = jax.random.normal(jax.random.key(0), (2, 3, 4, 6))
+    x = normal(0, 2, 3, 4, 6)
     variables = Conv(4, groups=2).init(jax.random.key(1), x)
     theirs = nn.Conv(4, (3, 3), feature_group_count=2).apply(variables, x)
     np.testing.assert_allclose(Conv(4, groups=2, form="matmul").apply(variables, x), theirs, atol=1e-5)
 
 
 def test_transposed_conv_is_the_one_of_flax():
-    x = jax.random.normal(jax.random.key(0), (2, 3, 4, 2))
+    x = normal(0, 2, 3, 4, 2)
     variables = TransposedConv(5).init(jax.random.key(1), x)
     theirs = nn.ConvTranspose(5, (4, 4), strides=(2, 2), padding="SAME").apply(variables, x)
     np.testing.assert_allclose(TransposedConv(5, "matmul").apply(variables, x), theirs, atol=1e-5)

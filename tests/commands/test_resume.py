@@ -114,13 +114,13 @@ def images(undisturbed, tiny_dcgan) -> Path:
     return undisturbed("images", *tiny_dcgan, *IMAGES)
 
 
-def test_a_killed_run_on_points_goes_on_to_the_same_bits(stop, points, ganrun, tiny, rows, tmp_path):
+def test_a_killed_run_on_points_goes_on_to_the_same_bits(stop, points, inside, tiny, rows, tmp_path):
     code, run, _ = stop((*tiny, *POINTS), tmp_path, signal.SIGKILL, checkpoint_exists)
     assert code == -signal.SIGKILL and not (run / "summary.json").exists()
     assert 20 <= saved(run)[-1] < 500
     with (run / "metrics.jsonl").open("a") as file:
         file.write('{"step": 40, "D(x')  # as a kill between two writes leaves it
-    done = ganrun("train", f"resume={run.relative_to(tmp_path)}", cwd=tmp_path)
+    done = inside("train", f"resume={run.relative_to(tmp_path)}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert f"continues at step {saved_before(done.stdout)}" in done.stdout
     assert_same_run(run, points, rows)
@@ -160,13 +160,13 @@ def test_a_killed_convolutional_run_goes_on_to_the_same_bits(stop, images, ganru
     assert drawn[0] == drawn[1]
 
 
-def test_a_run_killed_before_its_first_checkpoint_starts_again(stop, points, ganrun, tiny, rows, tmp_path):
+def test_a_run_killed_before_its_first_checkpoint_starts_again(stop, points, inside, tiny, rows, tmp_path):
     code, run, _ = stop((*tiny, *POINTS), tmp_path, signal.SIGKILL, config_exists)
     assert code == -signal.SIGKILL
     assert saved(run) == []
     with (run / "metrics.jsonl").open("a") as file:
         file.write('{"step": 20, "D(x)": 0.5}\n{"st')
-    done = ganrun("train", f"resume={run}", "checkpoint.steps=0", cwd=tmp_path)  # may change, and saves time here
+    done = inside("train", f"resume={run}", "checkpoint.steps=0", cwd=tmp_path)  # may change, and saves time here
     assert done.returncode == 0, done.stderr
     assert_same_run(run, points, rows)
     # It has all that a first start writes besides.

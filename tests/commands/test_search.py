@@ -35,12 +35,12 @@ def told(folder: Path) -> list[float]:
 
 
 @pytest.fixture(scope="module")
-def found(ganrun, tiny, tmp_path_factory):
+def found(inside, tiny, tmp_path_factory):
     """A search of four trials with two seeds each, and what it printed."""
     pytest.importorskip("optuna")
     cwd = tmp_path_factory.mktemp("search")
     words = ("hydra.sweeper.trials=4", "hydra.sweeper.seeds_per_trial=2")
-    done = ganrun("train", "-m", *tiny, *SMALL, *SEARCH, *words, cwd=cwd, timeout=240)
+    done = inside("train", "-m", *tiny, *SMALL, *SEARCH, *words, cwd=cwd)
     assert done.returncode == 0, done.stdout + done.stderr
     return cwd / "found", done
 
@@ -122,6 +122,7 @@ def test_a_search_goes_where_its_metric_improves_or_where_it_is_told(metric, dir
     assert SearchSweeper(metric=metric, direction=direction)._direction() == found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("launcher", "package"), [("joblib", "joblib"), ("submitit_local", "submitit"), ("ray", "ray")]
 )

@@ -325,11 +325,12 @@ def failed(inside, tiny, only_run, tmp_path_factory) -> Trained:
     cwd = tmp_path_factory.mktemp("failed")
     rates = [f"optimizer.{player}.{rule}" for player in ("generator", "discriminator") for rule in RECKLESS]
     logged = ("steps=4000", "log.every=10", "log.pictures=400", "checkpoint.steps=10")
-    done = inside("train", *tiny, *logged, "loss=maximum_likelihood", *rates, cwd=cwd)
+    done = inside("train", *tiny, *logged, "optimizer=sgd", "loss=maximum_likelihood", *rates, cwd=cwd)
     return Trained(cwd, done, only_run(cwd))
 
 
-RECKLESS = ("learning_rate=0.5", "decay=constant")
+# Plain descent, which rounding does not lead elsewhere: the exponential overflows at step 16, however it is compiled.
+RECKLESS = ("learning_rate=0.2", "decay=constant")
 
 
 def test_nan_stops_the_run_with_its_step_its_tag_and_the_last_good_checkpoint(failed):

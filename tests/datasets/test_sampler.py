@@ -150,8 +150,9 @@ def labelled(size, seed=0):
 def test_labels_come_with_the_examples_that_a_minibatch_would_give(data, size, seed, offset):
     n = data.draw(st.integers(1, size))
     source, start = labelled(size, seed), Cursor(epoch=jnp.int32(2), offset=jnp.int32(offset % size))
-    x, y, after = source.labelled(jax.random.key(1), start, n)
-    alone, cursor = numbered(size, seed).minibatch(jax.random.key(1), start, n)
+    key, plain = jax.random.key(1), numbered(size, seed)
+    both = jax.jit(lambda: (source.labelled(key, start, n), plain.minibatch(key, start, n)))
+    (x, y, after), (alone, cursor) = both()
     assert np.array_equal(x, alone)
     assert (int(after.epoch), int(after.offset)) == (int(cursor.epoch), int(cursor.offset))
     assert y.dtype == jnp.int32
