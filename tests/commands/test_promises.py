@@ -48,9 +48,9 @@ class Left:
 
 @pytest.fixture(scope="module")
 def left(inside, tiny, tmp_path_factory) -> Left:
-    """A run that ended by itself, in a folder with a space in its name."""
+    """A run that ended by itself, in a folder with a space, a comma and an equals sign in its name."""
     cwd = tmp_path_factory.mktemp("promised")
-    place = "my runs/one"
+    place = "my runs/one, k=2"
     batch = (*(word for word in tiny if not word.startswith("log.")), *SHORT)
     words = ("ganrun", "train", *batch, f"hydra.run.dir='{place}'")
     done = inside(*words[1:], cwd=cwd)
