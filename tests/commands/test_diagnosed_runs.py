@@ -84,5 +84,5 @@ def test_a_generator_of_eight_pictures_is_told_to_have_memorised_them(diagnosed,
     put(tmp_path / "fashion_mnist/t10k-images-idx3-ubyte", images[8:])
     words = ("dataset=fashion_mnist", f"data_dir={tmp_path}", "architecture=mlp", "batch_size=16", "latent.dim=4")
     words += ("architecture.generator_hidden=[128,256]", "architecture.discriminator_hidden=[256,128]")
-    run, _ = diagnosed("memory", *words, "steps=1200", "probe=off", "log.pictures=6", "ema.decay=0.99")
+    run, _ = diagnosed("memory", *words, "steps=1600", "probe=off", "log.pictures=6", "ema.decay=0.99")
     assert [one["name"] for one in warnings(run)] == ["memorisation"]

@@ -111,6 +111,11 @@ def test_weights_are_clipped_after_every_update_and_nothing_is_reported():
     assert not [tag for tag in game.tags if tag.startswith("penalty/")]
 
 
+def test_weights_are_clipped_on_both_sides():
+    kept = WeightClipping().project({"w": jnp.array([-3.0, -0.5, 0.5, 3.0])}, {"limit": jnp.float32(2.0)})
+    assert kept["w"].tolist() == [-2.0, -0.5, 0.5, 2.0]
+
+
 @pytest.mark.parametrize(
     ("decay", "done", "gamma"),
     [("constant", 0.7, 4.0), ("linear", 0.25, 3.5), ("cosine", 0.5, 3.0), ("cosine", 1.0, 2.0), ("linear", 1.0, 2.0)],

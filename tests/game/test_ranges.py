@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from ganrun.registry import options
+from ganrun.registry import options, traced
 
 SMOOTHED = {"label_smoothing": "0.0 in [0.0, 1.0)"}
 OBJECTIVES = "of saturating, nonsaturating"
@@ -124,3 +124,11 @@ def test_every_setting_is_and_may_be_what_it_should(group):
         for name, option in options(group).items()
     }
     assert found == WANTED[group]
+
+
+def test_the_numbers_of_a_schedule_are_values_of_one_program():
+    moves = {name: {field.name for field in dataclasses.fields(option)} for name, option in options("schedule").items()}
+    shaping = {"name", "generator_steps", "order", "shape", "until"}
+    assert {name: set(traced(option())) for name, option in options("schedule").items()} == {
+        name: fields - shaping for name, fields in moves.items()
+    }

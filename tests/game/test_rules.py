@@ -152,6 +152,11 @@ def test_classes_of_images_are_as_frequent_as_in_the_training_set(compose_config
     assert np.all(np.abs(shares - wanted) <= 5 * np.sqrt(np.array(wanted) * (1 - np.array(wanted)) / 4000))
 
 
+def test_without_the_data_all_classes_are_taken_to_be_alike(compose_config):
+    config = compose_config([*NARROW, "conditional=true", "dataset=digits"])
+    np.testing.assert_allclose(numbers_of(config)["class_probabilities"], np.full(10, 0.1), rtol=1e-6)
+
+
 def test_a_run_that_is_only_read_has_the_frequencies_of_its_data(compose_config, tmp_path):
     words = [*NARROW, "conditional=true", "dataset=digits", "architecture.generator_norm=none"]
     config = compose_config(words)
