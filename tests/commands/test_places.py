@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import pwd
+import sys
 from pathlib import Path
 
 import pytest
 
 from ganrun.config import check
 from ganrun.errors import ConfigError
-from ganrun.hydra_app import compose
+from ganrun.hydra_app import compose, config_folder
 from ganrun.rundir import load_config, require_place, save_config, write_atomically
 from ganrun.writers.console import Messages
 
@@ -42,6 +44,15 @@ def gone(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(os, "getcwd", deleted)
     monkeypatch.setattr(Path, "cwd", deleted)
     return here
+
+
+GROUPS = [path.name for path in sorted(config_folder().iterdir()) if list(path.glob("*.yaml"))]
+
+
+def flushed(streams):
+    for stream in streams:
+        stream.flush()
+    return streams
 
 
 def run(*words: str) -> int:
@@ -134,3 +145,32 @@ def test_a_data_folder_whose_name_no_config_can_hold_is_refused():
     node = compose("train", [])
     with pytest.raises(ConfigError, match=r"data_dir: 'r\\udcfcn' is no UTF-8, so no config can hold it"):
         check({**node, "data_dir": STRANGE})
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--help",),
+        ("list",),
+        ("list", *GROUPS),
+        *((command, "--help") for command in ("train", "sample", "jsd", "compare", "list", "doctor")),
+        ("train", "--cfg", "job", "data_dir='dü ≥ x'"),
+        ("train", "loss=hingé"),
+        ("sample", "run='nicht dä'"),
+        ("jsd", "nicht-dä.npy", "ring"),
+    ],
+    ids=lambda words: " ".join(words)[:40],
+)
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_everything_that_is_said_can_be_printed_in_every_encoding(words, encoding, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding, errors) for errors in ("strict", "backslashreplace")]
+    for name, stream in zip(("stdout", "stderr"), streams, strict=True):
+        monkeypatch.setattr(sys, name, stream)
+    code = run(*words)
+    out, err = (stream.detach().getvalue() for stream in flushed(streams))
+    if any("nicht" in word or word == "loss=hingé" for word in words):
+        assert (code, out) == (2, b"") and len(err.splitlines()) == 1
+    else:
+        assert (code, err) == (0, b"") and out
+    (out + err).decode(encoding)
