@@ -14,6 +14,8 @@ from ganrun.divergence import experts
 from ganrun.divergence.estimate import scores
 from ganrun.divergence.judge import LOGIT
 
+pytestmark = pytest.mark.optimised
+
 ANGLES = 2 * np.pi * np.arange(8) / 8
 CENTRES = 2 * np.c_[np.cos(ANGLES), np.sin(ANGLES)]
 

@@ -10,6 +10,8 @@ from ganrun.divergence import exact_model, methods
 from ganrun.divergence.estimate import Estimate
 from ganrun.divergence.side import Side, drawing
 
+pytestmark = pytest.mark.optimised
+
 SHIFT = 0.1114  # nats, between N(0, 1) and N(1, 1)
 STANDARD = mixture(np.zeros((1, 1)), 1.0)
 

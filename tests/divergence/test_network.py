@@ -7,6 +7,8 @@ from ganrun.divergence import network
 from ganrun.divergence.estimate import scores
 from ganrun.divergence.judge import LOGIT
 
+pytestmark = pytest.mark.optimised
+
 
 def shifted(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """N(0, 1) and N(1, 1): log-odds 1/2 - x."""

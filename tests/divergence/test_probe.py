@@ -21,6 +21,8 @@ from ganrun.hydra_app import compose
 from ganrun.observer import Observer
 from ganrun.run import build
 
+pytestmark = pytest.mark.optimised
+
 TAGS = ["jsd/probe", "jsd/probe_lower", "jsd/probe_se", "probe/seconds"]
 SHIFT = 0.1114  # nats, between N(0, 1) and N(1, 1)
 

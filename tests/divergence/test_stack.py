@@ -9,6 +9,8 @@ from threadpoolctl import threadpool_limits
 from ganrun.divergence import stack
 from ganrun.divergence.estimate import LOG_2
 
+pytestmark = pytest.mark.optimised
+
 SHIFT = 0.1114  # nats, between N(0, 1) and N(1, 1)
 CAUCHY = 0.0290  # between Cauchy distributions of scale 1 and 2
 

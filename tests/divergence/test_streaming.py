@@ -10,6 +10,8 @@ from ganrun.divergence import network, stack, streaming
 from ganrun.divergence.estimate import LOG_2
 from ganrun.divergence.streaming import Plan, Source
 
+pytestmark = pytest.mark.optimised
+
 SHIFT = 0.1114  # nats, between N(0, 1) and N(1, 1)
 
 
