@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
 from pathlib import Path
 from typing import Any
@@ -98,10 +99,11 @@ def require_free(folder: Path) -> None:
     A new run there would write into the same files: its numbers would stand among the other's.
     """
     where = relative(folder)
+    resume = shlex.quote(f"resume={where}")
     if (folder / "config.yaml").exists():
-        raise ConfigError(f"{where} holds a run already: continue it with resume={where}, or choose another folder.")
+        raise ConfigError(f"{where} holds a run already: continue it with {resume}, or choose another folder.")
     if (folder / PLAN).exists():
-        raise ConfigError(f"{where} holds a sweep already: continue it with resume={where}, or choose another folder.")
+        raise ConfigError(f"{where} holds a sweep already: continue it with {resume}, or choose another folder.")
     names = (path.relative_to(folder) for path in (*_inside(folder), *_inside(folder / "checkpoints")))
     left = next((name for name in names if REMAINS.fullmatch(str(name))), None)
     if left is not None:

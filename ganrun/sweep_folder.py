@@ -6,6 +6,7 @@ Light enough to be imported by Hydra's plugins, which every command loads.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -20,6 +21,7 @@ from ganrun.rundir import (
     PLAN,
     find_run,
     named_folder,
+    relative,
     require_own,
     write_atomically,
 )
@@ -215,6 +217,12 @@ def begun(run: Path) -> bool:
 def is_taken(run: Path, sweep: Path) -> bool:
     """Return whether ``run`` holds one already. A kill before ``sweep`` had its plan has left configs only."""
     return begun(run) or ((run / "config.yaml").exists() and (sweep / PLAN).exists())
+
+
+def told_taken(run: Path, sweep: Path) -> str:
+    """Return the line for a job of a new sweep in ``sweep`` whose directory, ``run``, is taken."""
+    resume = shlex.quote(f"resume={relative(sweep)}")
+    return f"{relative(run)} holds a run already: continue with {resume}, or choose another folder."
 
 
 def require_own_runs(sweep: Path, runs: Sequence[Path]) -> None:

@@ -31,6 +31,7 @@ from ganrun.sweep_folder import (
     read_contents,
     require_own_runs,
     runs_of,
+    told_taken,
 )
 
 if TYPE_CHECKING:
@@ -302,8 +303,7 @@ def _jobs(
         require_own_runs(folder, [path for _, path in given])
         taken = next((path for _, path in given if is_taken(path, folder)), None)
         if taken is not None and not resumed:
-            where, sweep = relative(taken), relative(folder)
-            raise ConfigError(f"{where} holds a run already: continue with resume={sweep}, or choose another folder.")
+            raise ConfigError(told_taken(taken, folder))
         jobs = [Job(_inspect(node, fetch=not resumed), path.resolve()) for node, path in given]
         return train_all(jobs, folder.resolve(), judge, whole, varied)
     except Exception as error:

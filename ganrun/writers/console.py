@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import statistics
 import sys
@@ -32,12 +33,23 @@ SHOWN = (
 
 
 class Terminal(Console):
-    """A console whose reader may leave (``ganrun train | head``): it falls silent, and the work goes on."""
+    """A console whose reader may leave: it falls silent, and the work goes on.
+
+    That is ``ganrun train | head``, or a terminal that is closed while the process goes on (``& disown``).
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         # FORCE_COLOR and TTY_COMPATIBLE ask for colours in a pipe, where a live line would still be lost.
         self.is_interactive = self.is_interactive and self.file.isatty()
+
+    def _check_buffer(self) -> None:
+        try:
+            super()._check_buffer()
+        except OSError as error:
+            if error.errno != errno.EIO:  # which a terminal answers that is no longer there
+                raise
+            self.on_broken_pipe()
 
     def on_broken_pipe(self) -> None:
         self.quiet = True

@@ -88,6 +88,19 @@ def test_a_search_goes_on_where_it_was(found, inside, tiny) -> None:
     assert told(folder)[:4] == before and len(told(folder)) == 5 and "best of 5 trials" in done.stdout
 
 
+def test_a_search_by_another_launcher_reads_its_own_runs_and_is_resumed_by_its_folder(inside, tiny, tmp_path) -> None:
+    pytest.importorskip("optuna")
+    words = ("hydra/launcher=basic", "hydra.sweeper.trials=2", "schedule.k=1,2", "hydra.sweep.dir=found")
+    done = inside("train", "-m", *tiny, *SMALL, "hydra/sweeper=optuna", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "found"
+    assert told(folder) == [objective(run_of(folder, i)) for i in range(2)]
+    (run_of(folder, 1) / "summary.json").unlink()
+    done = inside("train", "resume=found", cwd=tmp_path)
+    assert done.returncode == 0 and "1 of them have ended before" in done.stdout, done.stderr
+    assert told(folder) == [objective(run_of(folder, i)) for i in range(2)]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

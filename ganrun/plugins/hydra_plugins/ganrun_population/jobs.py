@@ -17,8 +17,8 @@ from ganrun.config import check
 from ganrun.errors import ConfigError
 from ganrun.hydra_app import groups, quoted
 from ganrun.labels import member_name, short_keys, short_value, varying
-from ganrun.rundir import relative, save_config
-from ganrun.sweep_folder import Contents, is_taken, require_apart, require_own_runs, write_contents
+from ganrun.rundir import save_config
+from ganrun.sweep_folder import Contents, is_taken, require_apart, require_own_runs, told_taken, write_contents
 
 PLAIN = "${hydra.job.num}"  # hydra.sweep.subdir where nobody has set it
 
@@ -140,8 +140,7 @@ class Jobs:
         folders = [self.folder / name for name in names]
         require_own_runs(self.folder, folders)
         if taken := next((folder for folder in folders if is_taken(folder, self.folder)), None):
-            where, sweep = relative(taken), relative(self.folder)
-            raise ConfigError(f"{where} holds a run already: continue with resume={sweep}, or choose another folder.")
+            raise ConfigError(told_taken(taken, self.folder))
         for folder, config in zip(folders, configs, strict=True):
             folder.mkdir(parents=True, exist_ok=True)
             save_config(config, folder)
