@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ganrun.divergence import stack
+
 UNSET = ("HYDRA_FULL_ERROR", "GANRUN_DATA", "COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE")
 
 
@@ -72,6 +74,22 @@ def inside() -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def quick_experts_only() -> Callable[[pytest.MonkeyPatch], None]:
+    """Leave only the quickest of the probe's experts, for runs inside this process whose numbers hardly matter."""
+
+    def leave(patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(stack, "panel", lambda d, budget: [stack.experts.quadratic])
+        patch.setattr(stack, "crowd", lambda d, updates: [])
+
+    return leave
+
+
+@pytest.fixture
+def lean(monkeypatch, quick_experts_only) -> None:
+    quick_experts_only(monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -403,7 +403,7 @@ def first_look_is_being_read(run: Path) -> bool:
 
 @pytest.mark.slow
 def test_sigterm_waits_for_no_look_and_what_was_not_read_is_read_when_the_run_goes_on(
-    start, inside, tiny, rows, tmp_path
+    start, inside, tiny, rows, lean, tmp_path
 ) -> None:
     process, run = start(*tiny, *LOOKS, MUCH), tmp_path / "run"
     wait(lambda: first_look_is_being_read(run), process)

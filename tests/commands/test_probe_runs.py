@@ -14,7 +14,6 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from written import assert_logs_what_was_foretold
 
-from ganrun.divergence import stack
 from ganrun.rundir import load_config
 from ganrun.writers.tensorboard import CHARTS
 
@@ -24,17 +23,6 @@ CHECKED = {"modes/covered", "modes/high_quality", "modes/high_quality_data", "mo
 # After tiny, whose last words are log.pictures=1 and probe=off.
 FEW = ("steps=40", "log.every=10")
 PROBE = ("probe.budget=0.05",)
-
-
-def quick_experts_only(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(stack, "panel", lambda d, budget: [stack.experts.quadratic])
-    patch.setattr(stack, "crowd", lambda d, updates: [])
-
-
-@pytest.fixture
-def lean(monkeypatch):
-    """Only the quickest of the experts, for runs whose numbers hardly matter."""
-    quick_experts_only(monkeypatch)
 
 
 def everything(run: Path) -> list[dict]:
@@ -171,7 +159,7 @@ def test_a_run_from_before_there_were_probes_goes_on_without_one(killed, inside,
 
 
 @pytest.fixture(scope="module")
-def line(inside, tiny, only_run, tmp_path_factory) -> Path:
+def line(inside, tiny, only_run, quick_experts_only, tmp_path_factory) -> Path:
     """A run whose generator is bounded, since its noise is: it leaves out the tails of the data."""
     cwd = tmp_path_factory.mktemp("line")
     words = ("dataset=mixture1d", "latent.dim=1", "latent.prior=uniform", "steps=20", "log.every=10")

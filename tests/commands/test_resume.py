@@ -103,9 +103,12 @@ def undisturbed(ganrun, only_run, tmp_path_factory) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="module")
-def points(undisturbed, tiny) -> Path:
-    """The uninterrupted run on the ring."""
-    return undisturbed("points", *tiny, *POINTS)
+def points(inside, tiny, only_run, tmp_path_factory) -> Path:
+    """The uninterrupted run on the ring, in this process: those that are stopped are processes of their own."""
+    cwd = tmp_path_factory.mktemp("points")
+    done = inside("train", *tiny, *POINTS, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return only_run(cwd)
 
 
 @pytest.fixture(scope="module")
