@@ -8,7 +8,7 @@ from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import HydraContext, TaskFunction
 from hydra_plugins.ganrun_population.jobs import Jobs
 from hydra_plugins.ganrun_population.launcher import PopulationLauncher
@@ -43,12 +43,18 @@ class GridSweeper(BasicSweeper):
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Do nothing: Hydra would compose every job once more, and ``ganrun train`` has tried every value before."""
 
-    def split_arguments(self, overrides: list[Override], max_batch_size: int | None) -> list[list[list[str]]]:
-        """Return the jobs in batches, each with a directory of its own; Hydra makes the sweep's after this.
+    def _named(self, arguments: list[str]) -> list[list[list[str]]]:
+        """Return the jobs in batches, each with a directory of its own.
 
         For a launcher of processes ``population.lanes_per_job`` runs are one job.
+
+        Raises:
+            ConfigError: two jobs would share a directory.
         """
-        batches = BasicSweeper.split_arguments(overrides, max_batch_size)
+        assert self.hydra_context is not None
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        batches = self.split_arguments(overrides, self.max_batch_size)
         runs = [run for batch in batches for run in batch]
         names = self.jobs.names(runs)
         if isinstance(self.launcher, PopulationLauncher):
@@ -76,12 +82,14 @@ class GridSweeper(BasicSweeper):
         """Return the next jobs; before the first, leave the plan of all of them in the sweep's directory."""
         if not self.own and self.batch_index == 0:
             self.jobs.plan(*self._plan)
-        return super().get_job_batch()
+        self.batch_index += 1
+        return self._launched[self.batch_index - 1]
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the sweep, note what jobs in other processes returned (their exit codes) and compare the runs."""
         folder = self.jobs.folder
         try:
+            self._launched = self._named(arguments)  # before Hydra makes the sweep's directory
             returns = super().sweep(arguments)
         except ConfigError as error:  # Hydra would print a traceback
             raise SystemExit(tell(error)) from error
