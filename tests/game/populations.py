@@ -42,7 +42,7 @@ def variants(config, n):
         lanes.append(
             dataclasses.replace(
                 config,
-                seed=17 * i + 3,
+                seed=config.seed + 17 * i + 3,
                 loss=shaken(config.loss, i),
                 penalty=tuple(shaken(one, i) for one in config.penalty),
                 schedule=with_k(config.schedule, 1 + i % 3),

@@ -38,6 +38,8 @@ CHOICES = {group.name: sorted(path.stem for path in group.glob("*.yaml")) for gr
 OFFLINE = ("ring", "grid", "gaussian", "mixture1d", "dirac", "digits")
 PLAIN = (*NARROW["mlp"], *SMALL, "optimizer=sgd")
 SLOW = tuple(f"optimizer.{player}.learning_rate=0.01" for player in ("generator", "discriminator"))
+# From seed 0 a point that DRAGAN shakes lies where a unit's slope jumps, and rounding decides on which side.
+SEEDS = {"dragan": ("seed=1",)}
 SCHEDULES = {"adaptive": ("schedule.tolerance=1e-3",), "to_optimum": ("schedule.tolerance=1e-3",)}
 ALONE = [f"dataset={name}" for name in OFFLINE] + [f"probe={name}" for name in CHOICES["probe"]]
 
@@ -65,7 +67,7 @@ def test_lanes_of_every_architecture_are_what_the_runs_are_by_themselves(archite
 
 @pytest.mark.parametrize("penalty", CHOICES["penalty"])
 def test_lanes_of_every_penalty_are_what_the_runs_are_by_themselves(penalty, compose_config):
-    population = lanes_of(compose_config, *PLAIN, *SLOW, f"penalty={penalty}")
+    population = lanes_of(compose_config, *PLAIN, *SLOW, *SEEDS.get(penalty, ()), f"penalty={penalty}")
     assert_all_differ(assert_lanes_equal_solo_runs(population, start=begun_alone(population)), "discriminator/params")
 
 
