@@ -6,6 +6,8 @@ zero, its rounding noise becomes a move as large as any, so with Adam only what 
 """
 
 import dataclasses
+import re
+from collections import Counter
 from pathlib import Path
 
 import jax
@@ -14,8 +16,9 @@ import numpy as np
 
 from ganrun import datasets, registry
 from ganrun.checkpoints import flatten
+from ganrun.game import lanes as lanes_module
 from ganrun.game.crew import Solo
-from ganrun.game.method import Gan
+from ganrun.game.method import Gan, _advance
 
 STEPS = 3
 SMALL = ("batch_size=16", "probe=off", "log.every=50", "steps=100")
@@ -109,6 +112,27 @@ def assert_lanes_equal_solo_runs(population, steps=STEPS, start=None):
         assert np.all(np.isfinite(own.means))
         assert int(lanes[i]["step"]) == int(alone["step"]) == steps
     return lanes
+
+
+def branches(gan):
+    """How often the run's program, of which ``vmap`` makes that of lanes, branches or loops."""
+    program = _advance.trace(gan.game, gan.abstract(), gan.data.train, gan.data.held_out, jnp.int32(1))
+    return Counter(re.findall(r"= (cond|while|scan)\[", str(program.jaxpr)))
+
+
+def assert_traces_as_lanes(population):
+    """The program of lanes can be traced, has a run's shapes for each of them, and nothing that ``vmap`` changes.
+
+    ``vmap`` computes for each lane what the run computes by itself, but for calls that leave the program, and branches,
+    of which lanes take both (see :func:`branches`). A convolution it would make a slow one.
+    """
+    first, start, n = population.gans[0], jax.eval_shape(population.init), jnp.int32(1)
+    owns, sources = (population._train_own, population._held_out_own), (population._train, population._held_out)
+    traced = lanes_module._advance.trace(population._game, *owns, start, *sources, n)
+    stacked = jax.tree.map(lambda leaf: ((len(population.gans), *leaf.shape), leaf.dtype), first.abstract())
+    for state in (start, traced.out_info[0]):
+        assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), state) == stacked
+    assert not re.search("callback|conv_general_dilated", str(traced.jaxpr))
 
 
 def assert_all_differ(lanes, part):
