@@ -35,14 +35,18 @@ def short_value(value: Any, digits: int = DIGITS) -> str:
 
 
 def short_keys(keys: Sequence[str]) -> dict[str, str]:
-    """Return for each dotted key the shortest of its ends that no other key has; ``loss.name`` is just ``loss``."""
+    """Return for each dotted key the shortest of its ends that no other key has; ``loss.name`` is just ``loss``.
+
+    A key whose short name another key has, or is, keeps its full length: no two have one name.
+    """
     plain = {key: key.removesuffix(".name").split(".") for key in keys}
     names = {}
     for key, parts in plain.items():
         ends = [parts[i:] for i in reversed(range(len(parts)))]
         others = [other for one, other in plain.items() if one != key]
         free = (end for end in ends if not any(other[-len(end) :] == end for other in others))
-        names[key] = ".".join(next(free, parts))
+        name = ".".join(next(free, parts))
+        names[key] = key if name != key and (name in plain or name in names.values()) else name
     return names
 
 

@@ -42,6 +42,22 @@ def test_keys_are_shortened_to_the_shortest_end_that_is_their_own():
     assert list(short_keys(both).values()) == ["generator.learning_rate", "discriminator.learning_rate", "seed"]
 
 
+@pytest.mark.parametrize("keys", [["loss", "loss.name"], ["loss.name", "loss"]])
+def test_a_key_whose_short_name_is_another_key_keeps_its_own(keys):
+    assert short_keys(keys) == {"loss": "loss", "loss.name": "loss.name"}
+
+
+PARTS = st.lists(st.sampled_from(["a", "b", "name"]), min_size=1, max_size=4)
+
+
+@given(st.lists(PARTS.map(".".join), unique=True, max_size=6))
+def test_no_two_keys_have_one_short_name(keys):
+    short = short_keys(keys)
+    assert list(short) == keys
+    assert len(set(short.values())) == len(keys)
+    assert all(f".{key}".endswith((f".{name}", f".{name}.name")) for key, name in short.items())
+
+
 @pytest.mark.parametrize(
     ("words", "name"),
     [

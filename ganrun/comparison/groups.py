@@ -187,10 +187,7 @@ def _frozen(value: Any) -> str:
 
 def _names(keys: list[str]) -> dict[str, str]:
     """Return a short name for each dotted key that no other key and no other column of a table has."""
-    names: dict[str, str] = {}
-    for key, name in short_keys(keys).items():
-        names[key] = key if name in HEADS or name in names.values() else name
-    return names
+    return {key: key if name in HEADS else name for key, name in short_keys(keys).items()}
 
 
 def _write_labels(groups: list[Group], names: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -247,6 +248,12 @@ def test_a_number_is_not_the_text_that_looks_like_it_nor_a_truth_value():
 def test_a_run_that_lacks_all_that_the_others_have_says_so():
     assert labels([made(a=1), made(a=2), made()]) == ["a=1", "a=2", "a=absent"]
     assert labels([made(a=1, b=3), made(a=2, b=4), made()]) == ["a=1, b=3", "a=2, b=4", "a=absent"]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_a_key_and_that_key_with_name_at_its_end_are_told_apart(order):
+    runs = [made(), made(loss=None), made(**{"loss.name": None})]
+    assert len(set(labels([runs[i] for i in order]))) == 3
 
 
 def test_a_setting_that_is_named_like_a_column_keeps_more_of_its_key():
