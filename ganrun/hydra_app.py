@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import difflib
 import io
 import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import yaml
 from hydra import version
 from hydra._internal import hydra as hydra_module
 from hydra._internal import utils
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
@@ -24,7 +27,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.core.utils import JobRuntime
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from ganrun.arguments import Arguments
@@ -34,6 +37,7 @@ from ganrun.labels import run_name
 from ganrun.registry import ROOMS, misplaced, options
 
 VERSION_BASE = "1.3"
+MODE = "hydra.mode=RUN"  # which Hydra adds to the words of a single job
 
 # What conf/settings.yaml calls a run after. Jobs of every launcher import this module with the task that they run.
 OmegaConf.register_new_resolver("run_name", run_name, replace=True)
@@ -55,8 +59,7 @@ def compose_each(
     config_name: str, jobs: Iterable[list[str]], extra_folder: str | None = None
 ) -> Iterator[dict[str, Any]]:
     """Yield what :func:`compose` returns for each list of overrides; much quicker where they differ in values only."""
-    if extra_folder and not os.path.isdir(extra_folder):  # noqa: PTH112 (pathlib raises on a name too long)
-        raise ConfigError(f"--config-dir: there is no folder {extra_folder}.")
+    _require_folder(extra_folder)
 
     def whole(overrides: list[str]) -> DictConfig:
         with _searching(extra_folder):
@@ -64,16 +67,28 @@ def compose_each(
 
     composer = Composer(whole, groups())
     for overrides in jobs:
-        try:
+        with _told(config_name, overrides, extra_folder):
             node = OmegaConf.to_container(composer(overrides), resolve=True)
-        except (HydraException, OmegaConfBaseException) as error:
-            raise ConfigError(_one_line(error, config_name, overrides, extra_folder)) from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            where = f"--config-dir {extra_folder}: " if extra_folder else ""
-            raise ConfigError(f"{where}not YAML: {' '.join(str(error).split())}") from error
-        except (ValueError, TypeError, OSError, RecursionError) as error:
-            raise ConfigError(_misused_group(overrides) or str(error).splitlines()[0]) from error
         yield node  # type: ignore[misc]
+
+
+@contextlib.contextmanager
+def _told(config_name: str, overrides: list[str], extra_folder: str | None) -> Iterator[None]:
+    """A context in which what is wrong with a config is told in a line, as a :class:`ConfigError`."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_one_line(error, config_name, overrides, extra_folder)) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = f"--config-dir {extra_folder}: " if extra_folder else ""
+        raise ConfigError(f"{where}not YAML: {' '.join(str(error).split())}") from error
+    except (ValueError, TypeError, OSError, RecursionError) as error:
+        raise ConfigError(_misused_group(overrides) or str(error).splitlines()[0]) from error
+
+
+def _require_folder(extra_folder: str | None) -> None:
+    if extra_folder and not os.path.isdir(extra_folder):  # noqa: PTH112 (pathlib raises on a name too long)
+        raise ConfigError(f"--config-dir: there is no folder {extra_folder}.")
 
 
 @contextlib.contextmanager
@@ -95,13 +110,37 @@ def _searching(extra_folder: str | None = None) -> Iterator[None]:
         home.hydra, job.conf, base.version_base = before
 
 
-def preflight(name: str, arguments: Arguments, inspect: Callable[[dict[str, Any]], object]) -> None:
-    """Compose what the command line asks for and ``inspect`` it, so that what is wrong is told before work starts."""
-    options = arguments.options
-    tried = jobs(arguments.overrides) if options.multirun else [arguments.overrides]
-    for node in compose_each(name, tried, options.config_dir):
-        if arguments.runs:
-            inspect(node)
+@dataclass(frozen=True)
+class Composed:
+    """What the ``words`` of a command line make of the config ``name``, with Hydra's own settings."""
+
+    name: str
+    words: list[str]
+    config: DictConfig
+
+
+def preflight(name: str, arguments: Arguments, inspect: Callable[[dict[str, Any]], object]) -> Composed | None:
+    """Compose what the command line asks for and ``inspect`` it, so that what is wrong is told before work starts.
+
+    Returns what :func:`hand_over` need not compose again: the config of a single job, in folders known here.
+    """
+    options, words = arguments.options, arguments.overrides
+    if options.multirun or options.config_path or not arguments.runs:
+        for node in compose_each(name, jobs(words) if options.multirun else [words], options.config_dir):
+            if arguments.runs:
+                inspect(node)
+        return None
+    _require_folder(options.config_dir)
+    asked = words if any("hydra.mode" in one for one in words) else [*words, MODE]
+    with _told(name, words, options.config_dir):
+        with _searching(options.config_dir):
+            whole = hydra.compose(config_name=name, overrides=asked, return_hydra_config=True)
+        own = copy.deepcopy(whole)
+        with open_dict(own):
+            del own["hydra"]
+        node = OmegaConf.to_container(own, resolve=True)
+    inspect(node)  # type: ignore[arg-type]
+    return Composed(name, asked, whole)
 
 
 # Returns the exit codes of many jobs, each a plain config and its folder, of the sweep in a folder; may be given a
@@ -115,10 +154,12 @@ def hand_over(
     arguments: Arguments,
     job: Callable[[DictConfig], int],
     together: Together | None = None,
+    composed: Composed | None = None,
 ) -> int:
     """Let Hydra run ``job`` for the command line ``arguments``; return the worst exit code of its jobs.
 
-    Hydra's ``population`` launcher gives all jobs of a sweep to ``together`` at once.
+    Hydra's ``population`` launcher gives all jobs of a sweep to ``together`` at once. What was ``composed`` before is
+    used where it is what the command line asks for.
 
     Raises:
         ConfigError: Hydra cannot do what is asked.
@@ -143,7 +184,7 @@ def hand_over(
     remember.__module__ = "ganrun"  # what Hydra would name the job after
     told = io.StringIO()  # nothing that is only shown goes to standard error
     shown = contextlib.redirect_stderr(sys.stderr if arguments.runs else told)
-    with _plain_errors(f"ganrun {name}"), _mode_from_flags(arguments), shown:
+    with _plain_errors(f"ganrun {name}"), _mode_from_flags(arguments), _once(composed), shown:
         try:
             version.setbase(VERSION_BASE)
             parser, folder = get_args_parser(), str(config_folder())
@@ -173,6 +214,23 @@ def _plain_errors(program: str) -> Iterator[None]:
     finally:
         sys.argv, utils.run_and_report = before
         hydra_module.run_and_report = utils.run_and_report  # type: ignore[attr-defined]
+
+
+@contextlib.contextmanager
+def _once(composed: Composed | None) -> Iterator[None]:
+    """A context in which Hydra takes what was ``composed`` before in place of composing the same again."""
+    load, left = ConfigLoaderImpl.load_configuration, [composed] if composed else []
+
+    def loaded(loader: Any, config_name: str | None, overrides: list[str], *more: Any, **named: Any) -> Any:
+        if left and (config_name, overrides) == (left[0].name, left[0].words):
+            return left.pop().config
+        return load(loader, config_name, overrides, *more, **named)
+
+    ConfigLoaderImpl.load_configuration = loaded  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        ConfigLoaderImpl.load_configuration = load  # type: ignore[method-assign]
 
 
 @contextlib.contextmanager

@@ -149,9 +149,9 @@ def _shaken(word: str, rng: random.Random) -> str:
 def _without_work(hand_over: Callable[..., int]) -> Callable[..., int]:
     """Return Hydra's part of a command with jobs that do nothing."""
 
-    def handed_over(name: str, config_name: str, arguments: Any, job: Any, together: Any = None) -> int:
+    def handed_over(name: str, config_name: str, arguments: Any, job: Any, together: Any = None, **more: Any) -> int:
         idle = None if together is None else lambda jobs, folder, **_: [0] * len(jobs)
-        return hand_over(name, config_name, arguments, lambda config: 0, idle)
+        return hand_over(name, config_name, arguments, lambda config: 0, idle, **more)
 
     return handed_over
 

@@ -18,9 +18,10 @@ from ganrun.run import build
 
 compiling.hurry_by_environment()
 device.prepare()
-# What is imported stays, and tests make much that soon goes by itself: to look for cycles all the time costs a tenth.
+# To look for cycles all the time costs a tenth of all tests. It is done between files, where enough may have gathered.
 gc.freeze()
-gc.set_threshold(100_000)
+gc.disable()
+CYCLES = 1_000_000  # objects made, less those that have gone, since cycles were last looked for
 
 TINY = (
     "architecture.generator_hidden=[8]",
@@ -67,7 +68,8 @@ def _programs_of_the_module(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     jax.clear_caches()
     lanes._compiled.cache_clear()
-    gc.collect()
+    if gc.get_count()[0] > CYCLES:
+        gc.collect()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,6 +6,9 @@ import functools
 from collections.abc import Callable
 
 import hydra
+import pytest
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -14,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from ganrun.arguments import Arguments
 from ganrun.composing import Composer
 from ganrun.errors import ConfigError
-from ganrun.hydra_app import _searching, compose, compose_each, groups, hand_over
+from ganrun.hydra_app import _searching, compose, compose_each, groups, hand_over, preflight
 
 UNSHRUNK = (Phase.explicit, Phase.reuse, Phase.generate)  # lists of words are short, and composing is slow
 
@@ -132,3 +135,42 @@ def test_the_same_words_in_another_order_may_mean_another_thing_and_do_so_in_a_s
     first, second = compose_each("train", [one, other])
     assert (first["latent"]["dim"], second["latent"]["dim"]) == (3, 4)
     assert compose("train", one) == first and compose("train", other) == second
+
+
+def test_a_single_job_is_composed_once_and_is_what_hydra_composes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "mine.yaml").write_text("defaults: [train, _self_]\nsteps: 70\n")
+    words = ["loss=minimax", "hydra.run.dir=here", "loss.label_smoothing=0.1", "--config-dir=own", "--config-name=mine"]
+    arguments, compositions, got = Arguments(words), [], []
+    load = ConfigLoaderImpl.load_configuration
+    monkeypatch.setattr(
+        ConfigLoaderImpl, "load_configuration", lambda *all, **named: compositions.append(0) or load(*all, **named)
+    )
+
+    def job(node):
+        own = {key: value for key, value in HydraConfig.get().items_ex(resolve=True) if key != "job_logging"}
+        got.append((OmegaConf.to_container(node, resolve=True), repr(own)))
+        return 0
+
+    inspected = []
+    composed = preflight("mine", arguments, inspected.append)
+    hand_over("train", "mine", arguments, job, composed=composed)
+    assert len(compositions) == 2  # once more to see whether mine.yaml makes it a sweep
+    hand_over("train", "mine", arguments, job)
+    assert len(compositions) == 4
+    assert got[0] == got[1]
+    assert inspected == [got[0][0]]
+    assert (inspected[0]["steps"], inspected[0]["loss"]["name"]) == (70, "minimax")
+
+
+def test_what_was_composed_is_not_composed_again_and_another_command_line_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    steps = []
+    composed = preflight("train", Arguments(["steps=70"]), lambda node: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(ConfigLoaderImpl, "load_configuration", lambda *_, **__: pytest.fail("composed again"))
+        hand_over("train", "train", Arguments(["steps=70"]), lambda node: steps.append(node.steps) or 0, None, composed)
+    other = Arguments(["steps=80"])
+    hand_over("train", "train", other, lambda node: steps.append(node.steps) or 0, composed=composed)
+    assert steps == [70, 80]

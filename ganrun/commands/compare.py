@@ -44,9 +44,9 @@ def main(words: list[str]) -> int:
     if arguments.options.multirun:
         raise ConfigError("compare takes all its runs at once: leave out -m.")
     arguments = with_paths(_name_paths(arguments), ("out", "picture"))
-    if not arguments.only_shows:
-        preflight(arguments.options.config_name or "compare", arguments, _inspect)
-    return hand_over("compare", arguments.options.config_name or "compare", arguments, _job)
+    name = arguments.options.config_name or "compare"
+    composed = None if arguments.only_shows else preflight(name, arguments, _inspect)
+    return hand_over("compare", name, arguments, _job, composed=composed)
 
 
 def _name_paths(arguments: Arguments) -> Arguments:

@@ -68,10 +68,9 @@ def main(words: list[str]) -> int:
     arguments = name_sides(arguments)
     options = arguments.options
     name = options.config_name or "jsd"
-    if not arguments.only_shows:
-        preflight(name, arguments, _inspect)
+    composed = None if arguments.only_shows else preflight(name, arguments, _inspect)
     if not options.multirun or arguments.value("hydra.sweep.dir"):
-        return hand_over("jsd", name, arguments, _job)
+        return hand_over("jsd", name, arguments, _job, composed=composed)
     with tempfile.TemporaryDirectory(prefix="ganrun-jsd-") as folder:  # a sweep of Hydra's always writes a file
         arguments = arguments.replaced([*arguments.overrides, f"hydra.sweep.dir={quoted(folder)}"])
         return hand_over("jsd", name, arguments, _job)

@@ -85,9 +85,8 @@ def main(words: list[str]) -> int:
     """Run ``ganrun sample`` with ``words`` and return the exit code."""
     arguments = with_paths(Arguments(words), ("run", "out", "project", "reconstruct"))
     name = arguments.options.config_name or "sample"
-    if not arguments.only_shows:
-        preflight(name, arguments, _inspect)
-    return hand_over("sample", name, arguments, _job)
+    composed = None if arguments.only_shows else preflight(name, arguments, _inspect)
+    return hand_over("sample", name, arguments, _job, composed=composed)
 
 
 def _inspect(node: dict[str, Any]) -> tuple[Sample, Path]:

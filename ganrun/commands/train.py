@@ -63,7 +63,9 @@ def main(words: list[str]) -> int:
         arguments = _continue(arguments, resumed)
     options = arguments.options
     name = options.config_name or "train"
-    preflight(name, arguments, lambda node: _require_typed(_inspect(node, allow, fetch=resumed is None), resumed))
+    composed = preflight(
+        name, arguments, lambda node: _require_typed(_inspect(node, allow, fetch=resumed is None), resumed)
+    )
     if arguments.runs and resumed is None:
         given = arguments.value("hydra.run.dir") or arguments.value("hydra.sweep.dir")
         require_writable(given or "outputs")
@@ -76,7 +78,7 @@ def main(words: list[str]) -> int:
     if options.multirun:
         own = [f"hydra/{kind}={own}" for kind, own in OWN.items() if not _chosen(arguments, kind)]
         arguments = arguments.replaced([*arguments.overrides, *own])
-    return hand_over("train", name, arguments, _job, _jobs)
+    return hand_over("train", name, arguments, _job, _jobs, composed=composed)
 
 
 def _chosen(arguments: Arguments, kind: str) -> bool:

@@ -30,7 +30,7 @@ def handed(monkeypatch) -> list:
     """What would be handed to Hydra to be run: pairs of a config's name and the overrides."""
     calls: list = []
 
-    def hand_over(name, config_name, arguments, *rest):
+    def hand_over(name, config_name, arguments, *_, **__):
         calls.append((config_name, arguments.overrides))
         return 0
 

@@ -46,6 +46,10 @@ def test_pieces_without_bursts():
     assert [k_of(option, step) for step in (0, 9, 10, 29, 30, 10_000)] == [1, 1, 2, 2, 3, 3]
 
 
+def test_a_burst_at_every_step():
+    assert [k_of(Piecewise(burst_every=1, burst_k=7), step) for step in (0, 1, 30)] == [7, 7, 7]
+
+
 @pytest.mark.parametrize(
     ("at", "k", "said"),
     [

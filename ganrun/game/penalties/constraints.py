@@ -85,7 +85,7 @@ class SpectrallyNormalised:
         """Apply the module with normalised matrices; with ``train=True`` the directions follow the weights."""
         stats = dict(variables["batch_stats"])
         directions = stats.pop(STATE)
-        train = named.get("train", inputs[1] if len(inputs) > 1 else False)
+        train = named["train"] if "train" in named else inputs[1]
         params, directions = normalised(variables["params"], directions, self.iterations if train else 0)
         inner = {"params": params, "batch_stats": stats}
         if mutable is False:

@@ -1,5 +1,6 @@
 """f-GAN against the definition of an f-divergence: E_q f(p/q), with f as the paper's Table 1 has it."""
 
+import functools
 from math import log, sqrt
 
 import jax
@@ -129,6 +130,7 @@ def test_a_higher_output_speaks_for_data(name):
     assert bool(jnp.all(jnp.diff(outputs) > 0))
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def weighed_value(name, v, p, q):
     """E_p T - E_q f*(T) where point i has the mass p[i] and q[i], from the loss on batches of one row."""
     loss, zero = FGan(divergence=name), jnp.zeros(1)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 
-from ganrun.game.losses import LOG_4, Loss, game_value, mean_exp, pair_value
+from ganrun.game.losses import LOG_4, Loss, game_value, mean_exp, pair_value, readings
 from ganrun.registry import options, traced
 
 LOG_3 = log(3.0)
@@ -196,3 +196,21 @@ def test_a_row_that_overflows_keeps_its_weight_against_the_others():
 def test_the_second_derivative_of_a_mean_of_exponentials_is_again_the_exponential():
     hessian = jax.hessian(mean_exp)(jnp.array([0.0, LOG_3]))
     np.testing.assert_allclose(hessian, [[0.5, 0.0], [0.0, 1.5]], rtol=1e-6)
+
+
+def test_what_is_read_of_probabilities_by_hand():
+    # D = 3/4 and 1/2 on data, 1/4 on one sample: V = (log 3/4 + log 1/2) / 2 + log 3/4.
+    seen = readings("probability", jnp.array([LOG_3, 0.0]), jnp.array([-LOG_3]))
+    value = (log(0.75) + log(0.5)) / 2 + log(0.75)
+    assert seen == pytest.approx(
+        {"D(x)": 0.625, "D(G(z))": 0.25, "value": value, "jsd/online": (value + log(4)) / 2}, rel=1e-6
+    )
+
+
+def test_what_is_read_of_scores_by_hand():
+    # Differences of log 3 and 0 between the rows of the pairs: sigmoids of 3/4 and 1/2.
+    real, fake = jnp.array([LOG_3 + 1, 2.0]), jnp.array([1.0, 2.0])
+    plain = {"critic/real": (LOG_3 + 3) / 2, "critic/fake": 1.5}
+    assert readings("critic", real, fake) == pytest.approx(plain, rel=1e-6)
+    pairs = plain | {"value/pair": (log(0.75) + log(0.5)) / 2 + log(2)}
+    assert readings("pair", real, fake) == pytest.approx(pairs, rel=1e-6)
