@@ -227,7 +227,10 @@ def _folder(name: str) -> Path:
     if any("\ud800" <= one <= "\udfff" for one in name):
         raise ConfigError(f"data_dir: '{shown(name)}' is no UTF-8, so no config can hold it: rename the folder.")
     try:
-        return home_of(name).resolve()
+        folder = home_of(name).resolve()
+        if folder.exists() and not folder.is_dir():
+            raise ConfigError(f"data_dir: {folder} is a file, and no folder.")
+        return folder
     except (OSError, ValueError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigError(f"data_dir: '{shown(name)}' cannot be a folder: {reason}.") from error

@@ -108,6 +108,14 @@ def require_free(folder: Path) -> None:
     left = next((name for name in names if REMAINS.fullmatch(str(name))), None)
     if left is not None:
         raise ConfigError(f"{where} holds {left} of another run: delete what is left of it, or choose another folder.")
+    require_outside(folder)
+
+
+def require_outside(folder: Path) -> None:
+    """Raise :class:`ConfigError` where ``folder`` lies inside the directory of a run."""
+    for above in folder.absolute().parents:
+        if (above / "config.yaml").exists() and (above / "metrics.jsonl").exists():
+            raise ConfigError(f"{relative(folder)} lies in the run {relative(above)}: choose another folder.")
 
 
 def require_own(folder: Path, linked: bool = True) -> None:
@@ -183,6 +191,12 @@ def completed(folder: Path, steps: int) -> bool:
         return summary["status"] == "completed" and summary["steps"] >= steps
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def steps_done(folder: Path) -> int:
+    """Return how many steps the newest checkpoint of the run in ``folder`` has done; 0 where there is none."""
+    names = [path.name for path in _inside(folder / "checkpoints")]
+    return max((int(name) for name in names if name.isascii() and name.isdecimal()), default=0)
 
 
 def hyperparameters(config: Train) -> dict[str, Any]:

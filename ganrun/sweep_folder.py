@@ -22,6 +22,7 @@ from ganrun.rundir import (
     find_run,
     named_folder,
     relative,
+    require_outside,
     require_own,
     write_atomically,
 )
@@ -219,10 +220,22 @@ def is_taken(run: Path, sweep: Path) -> bool:
     return begun(run) or ((run / "config.yaml").exists() and (sweep / PLAN).exists())
 
 
-def told_taken(run: Path, sweep: Path) -> str:
-    """Return the line for a job of a new sweep in ``sweep`` whose directory, ``run``, is taken."""
-    resume = shlex.quote(f"resume={relative(sweep)}")
-    return f"{relative(run)} holds a run already: continue with {resume}, or choose another folder."
+def require_room(sweep: Path, runs: Sequence[Path]) -> None:
+    """Refuse directories that the ``runs`` of a new sweep in ``sweep`` cannot have, perhaps beside runs of another.
+
+    Raises:
+        ConfigError: one of them holds a run, lies in the directory of a run, or has one in it.
+    """
+    require_outside(sweep)
+    taken = next((run for run in runs if is_taken(run, sweep)), None)
+    if taken is not None:
+        resume = shlex.quote(f"resume={relative(sweep)}")
+        raise ConfigError(f"{relative(taken)} holds a run already: continue with {resume}, or choose another folder.")
+    before = read_contents(sweep).runs if (sweep / PLAN).exists() else []
+    own = [run.resolve().relative_to(sweep.resolve()).as_posix() for run in runs]
+    if (pair := _nested([*before, *own])) is not None:
+        outer, inner = (relative(sweep / name) for name in pair)
+        raise ConfigError(f"the run {inner} would lie in the run {outer}: choose another hydra.sweep.dir or subdir.")
 
 
 def require_own_runs(sweep: Path, runs: Sequence[Path]) -> None:

@@ -25,7 +25,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -120,17 +120,19 @@ def drawn(modules: list[str], sample: int, seed: int) -> list[Mutant]:
 
 
 def stages(module: str) -> list[list[str]]:
-    """Return the tests of ``module``: the files that mirror or import it, and then the others of its package."""
+    """Return the tests of ``module``: files that mirror or import it, those that import its package, and the others."""
     path = Path("tests") / Path(module).relative_to("ganrun")
     name = module.removesuffix(".py").replace("/", ".")
     parent, _, last = name.rpartition(".")
     importing = re.compile(rf"(from|import) {re.escape(name)}\b|from {re.escape(parent)} import .*\b{last}\b")
+    near = re.compile(rf"from {re.escape(parent)} import")
     package = ROOT / Path("tests", *Path(module).parts[1:2])
-    files = sorted(package.rglob("test_*.py"))
-    first = [one for one in files if one.name == f"test_{path.name}" or importing.search(one.read_text("utf-8"))]
-    return [
-        [str(one.relative_to(ROOT)) for one in part] for part in (first, [f for f in files if f not in first]) if part
-    ]
+    parts: list[list[str]] = [[], [], []]
+    for one in sorted(package.rglob("test_*.py")):
+        text = one.read_text("utf-8")
+        first = one.name == f"test_{path.name}" or importing.search(text)
+        parts[0 if first else 1 if near.search(text) else 2].append(str(one.relative_to(ROOT)))
+    return [part for part in parts if part]
 
 
 def passes(folder: Path, tests: list[str], timeout: float) -> bool:
@@ -232,13 +234,13 @@ def main() -> None:
                 checkouts.put(folder)
 
         first = checkouts.get()
-        for tests in sorted({tests[0] for mutant in asked for tests in stages(mutant.module)}):
+        for tests in sorted({stages(mutant.module)[0][0] for mutant in asked} if not done else set()):
             if not passes(first, [tests], PATIENCE):
                 sys.exit(f"mutation.py: {tests} does not pass as it is")
         checkouts.put(first)
         with ThreadPoolExecutor(workers) as pool, log.open("a") as file:
-            for result in pool.map(one, [mutant for mutant in asked if mutant not in done]):
-                found.append(result)
+            for future in as_completed([pool.submit(one, mutant) for mutant in asked if mutant not in done]):
+                found.append(result := future.result())
                 file.write(json.dumps(result) + "\n")
                 file.flush()
                 state = "killed" if result["killed"] else "SURVIVED"

@@ -31,7 +31,7 @@ MEANINGS = {
     "stack": f"{SEEN}; {SAMPLING}, not of what they miss",
     "streaming": f"{SEEN}; {SAMPLING}, not of what they miss",
     "knn": f"from nearest neighbours, neither an upper nor a lower bound; {SAMPLING}, not of the bias",
-    "exact": "the divergence itself; ± is half of how far it may be off",
+    "exact": "the divergence itself; ± is how far it may be off",
 }
 BOUND = "the divergence is at least this, with probability 0.95"
 BOUNDS = {"exact": "the divergence is at least this, as far as the error is known"}
@@ -254,15 +254,16 @@ def _finite(value: float | None) -> float | None:
 def _as_text(a: Side, b: Side, found: Estimate, floor: float | None, warnings: list[str]) -> str:
     from ganrun.divergence.estimate import LOG_2
 
+    error = 2 * found.se if found.method == "exact" else found.se  # as training logs it: jsd/exact_error, jsd/probe_se
     rows = [
         ("A", f"{a.label}: {a.about}"),
         ("B", f"{b.label}: {b.about}"),
-        ("estimate", f"{found.estimate:.4f} ± {found.se:.4f} nats (log 2 = {LOG_2:.4f})"),
+        ("estimate", f"{found.estimate:.4f} ± {error:.4f} nats (log 2 = {LOG_2:.4f})"),
         ("meaning", MEANINGS[found.method]),
         ("lower", NO_BOUND if found.lower is None else f"{found.lower:.4f}: {BOUNDS.get(found.method, BOUND)}"),
         ("floor", "not asked for" if floor is None else f"{floor:.4f}: A against itself"),
         ("method", found.method),
-        ("n", f"{found.n} samples a side of {found.d} numbers"),
+        ("n", f"{found.n} samples a side of {found.d} numbers" if found.n else "no samples: densities are integrated"),
         ("seconds", f"{found.seconds:.1f}"),
     ]
     lines = [f"{name:10} {value}" for name, value in rows] + [f"warning: {told}" for told in warnings]

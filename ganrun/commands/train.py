@@ -20,18 +20,19 @@ from ganrun.rundir import (
     flat,
     load_config,
     relative,
+    require_outside,
     require_own,
     require_writable,
+    steps_done,
 )
 from ganrun.shell import resume_command
 from ganrun.sweep_folder import (
     begun,
     find_sweep,
-    is_taken,
     read_contents,
     require_own_runs,
+    require_room,
     runs_of,
-    told_taken,
 )
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def main(words: list[str]) -> int:
         require_writable(given or "outputs")
         if given is not None:
             place = Path(given).expanduser()
+            require_outside(place)
             if options.multirun and (place / "config.yaml").exists():
                 raise ConfigError(f"{relative(place)} holds a run already: choose another folder for the sweep.")
             inside = sorted(place.glob("*")) if options.multirun else []
@@ -211,7 +213,11 @@ def _allowed(arguments: Arguments) -> tuple[tuple[str, ...], Arguments]:
 
 def _refuse_changes(config: Train, allow: tuple[str, ...]) -> None:
     """A resumed run goes on as it was: only its length, what is written down and what is allowed may change."""
-    before = load_config(Path(str(config.resume)))
+    folder = Path(str(config.resume))
+    if config.steps < (done := steps_done(folder)):
+        more = "give at least as many, or start a new run"
+        raise ConfigError(f"steps={config.steps}: {relative(folder)} has done {done} steps already; {more}.")
+    before = load_config(folder)
     known = flat(to_dict(before)) | flat(to_dict(config))
     for name in allow:
         if not any(_is_within(key, name) for key in known):
@@ -303,9 +309,8 @@ def _jobs(
         from ganrun.sweep import Job
 
         require_own_runs(folder, [path for _, path in given])
-        taken = next((path for _, path in given if is_taken(path, folder)), None)
-        if taken is not None and not resumed:
-            raise ConfigError(told_taken(taken, folder))
+        if not resumed:
+            require_room(folder, [path for _, path in given])
         jobs = [Job(_inspect(node, fetch=not resumed), path.resolve()) for node, path in given]
         return train_all(jobs, folder.resolve(), judge, whole, varied)
     except Exception as error:

@@ -15,7 +15,7 @@ from ganrun.rundir import relative
 
 ALL_DIGITS = 17  # significant digits of a float
 # Heads that a table has besides settings: a setting that ends in one of these keeps more of its key.
-HEADS = frozenset({"n", "failed", "pruned", "unfinished", "repeated", "mean", "best"})
+HEADS = frozenset({"runs", "n", "failed", "pruned", "unfinished", "repeated", "mean", "best"})
 MEASURED_BY_PROBE = ("jsd/probe", "probe/")
 ABSENT = "absent"  # no setting is frozen to this: text has quotes
 # Which of several runs with the same settings and seed counts: the one that has come furthest.

@@ -20,7 +20,7 @@ from ganrun.comparison.groups import Group, notes
 from ganrun.comparison.statistics import NO_VARIANCE, Difference, Interval, comparable, differences, mean_interval
 from ganrun.metrics.spec import better
 
-ALWAYS = ("n", "failed")  # counts that a table has in any case
+ALWAYS = ("runs", "failed")  # counts that a table has in any case
 FEW = 6  # groups up to which every pair is compared; beyond, each is compared with the best
 
 
@@ -35,7 +35,7 @@ class Comparison:
         gaps: differences in the first metric, corrected for all pairs of groups.
         level: of the intervals.
         interval: how those of means are had: student or bootstrap.
-        counts: by group: how many runs it has, and how many are of each kind that does not count, or may not.
+        counts: by group: how many runs it has, and how many of them do not count, or may not, by the reason.
         pairs: how many pairs of groups could be tested.
         notes: what does not count or compare, a line each.
     """
@@ -89,7 +89,7 @@ def _counts(groups: list[Group]) -> list[dict[str, int]]:
     """Count the runs of each of ``groups`` by what becomes of them; what none has but failures is left out."""
     counts = [
         {
-            "n": len(one.observations),
+            "runs": len(one.observations),
             "failed": sum(run.failed for run in one.observations),
             "pruned": sum(run.pruned for run in one.observations),
             "unfinished": sum(run.unfinished for run in one.observations),
@@ -116,11 +116,11 @@ def keys(found: Comparison) -> list[str]:
 def heads(found: Comparison) -> list[str]:
     """Return the heads of a metric's table."""
     counts = found.counts[0] if found.counts else ALWAYS
-    return [*keys(found), *counts, "mean", f"{found.level:.4g} interval", "best"]
+    return [*keys(found), *counts, "n", "mean", f"{found.level:.4g} interval", "best"]
 
 
 def rows(found: Comparison, metric: int) -> list[list[str]]:
-    """Return the rows of one metric's table, one for each group, as people read numbers."""
+    """Return the rows of one metric's table, one for each group, as people read numbers; n runs are in the mean."""
     lines = []
     tag = found.metrics[metric]
     for one, cells, best, counts in zip(found.groups, found.cells, found.best, found.counts, strict=True):
@@ -130,7 +130,8 @@ def rows(found: Comparison, metric: int) -> list[list[str]]:
         if math.isnan(cell.low):
             around = NO_VARIANCE if comparable([one.values(tag)]) else ""
         numbers = ["" if math.isnan(value) else f"{value:.4g}" for value in (cell.value, best[metric])]
-        lines.append([*settings, *map(str, counts.values()), numbers[0], around, numbers[1]])
+        count = str(len(one.values(tag)))
+        lines.append([*settings, *map(str, counts.values()), count, numbers[0], around, numbers[1]])
     return lines
 
 
@@ -146,8 +147,13 @@ def gap_lines(found: Comparison) -> list[str]:
             how = f"({NO_VARIANCE}, so no interval; exact permutation test: p {p})"
         else:
             how = "(too few runs for an interval)" if math.isfinite(value) else "(no interval)"
-        names = f"{found.groups[gap.first].label} minus {found.groups[gap.second].label}"
-        lines.append(f"{names}: {value:+.4g} {how}")
+        pair = found.groups[gap.first], found.groups[gap.second]
+        names = " minus ".join(one.label for one in pair)
+        missing = [one.label for one in pair if not len(one.values(found.metrics[0]))]
+        if missing:
+            lines.append(f"{names}: not known, no run of {' nor of '.join(missing)} that counts has it")
+        else:
+            lines.append(f"{names}: {value:+.4g} {how}")
     return lines
 
 
@@ -200,7 +206,13 @@ def as_records(found: Comparison) -> list[dict[str, Any]]:
     for one, cells, best, counts in zip(found.groups, found.cells, found.best, found.counts, strict=True):
         record: dict[str, Any] = {key: one.settings.get(key) for key in keys(found)} | counts
         for tag, cell, top in zip(found.metrics, cells, best, strict=True):
-            record |= {f"{tag} mean": cell.value, f"{tag} low": cell.low, f"{tag} high": cell.high, f"{tag} best": top}
+            record |= {
+                f"{tag} n": len(one.values(tag)),
+                f"{tag} mean": cell.value,
+                f"{tag} low": cell.low,
+                f"{tag} high": cell.high,
+                f"{tag} best": top,
+            }
         records.append(record)
     return records
 

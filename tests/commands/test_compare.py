@@ -22,7 +22,7 @@ from ganrun.writers.console import Terminal
 T1, T2 = 12.706205, 4.302653  # Student's t at 97.5 % with one and two degrees of freedom
 REAL = {"hinge": (0.4, 0.5, 0.6), "minimax": (0.9, 0.7, 0.8)}
 DISTANCE = {"hinge": (0.1, 0.2, 0.3), "minimax": (0.6, 0.8, None)}  # the third run of minimax failed
-KEYS = ["loss", "n", "failed", *(f"jsd/exact {what}" for what in ("mean", "low", "high", "best"))]
+KEYS = ["loss", "runs", "failed", *(f"jsd/exact {what}" for what in ("n", "mean", "low", "high", "best"))]
 
 
 @pytest.fixture(scope="module")
@@ -90,10 +90,10 @@ def test_text_is_a_table_for_each_metric_and_the_differences(results, inside, li
     lines = [line.split() for line in done.stdout.splitlines() if line.strip()]
     assert lines[0] == ["jsd/exact"] and ["D(x)"] in lines
     rows = [line for line in lines if line[0] in ("hinge", "minimax")]
-    assert rows[0] == ["hinge", "3", "0", "0.2", "-0.04841", "to", "0.4484", "0.1"]
-    assert rows[1] == ["minimax", "3", "1", "0.7", "-0.5706", "to", "1.971", "0.6"]
-    assert rows[2] == ["hinge", "3", "0", "0.5", "0.2516", "to", "0.7484"]
-    assert rows[3][:4] == ["minimax", "3", "1", "0.8"]
+    assert rows[0] == ["hinge", "3", "0", "3", "0.2", "-0.04841", "to", "0.4484", "0.1"]
+    assert rows[1] == ["minimax", "3", "1", "2", "0.7", "-0.5706", "to", "1.971", "0.6"]
+    assert rows[2] == ["hinge", "3", "0", "3", "0.5", "0.2516", "to", "0.7484"]
+    assert rows[3][:5] == ["minimax", "3", "1", "2", "0.8"]
     assert done.stdout.splitlines()[-1].startswith("  loss=hinge minus loss=minimax: -0.5 [")
     assert listing(results) == before
 
@@ -104,7 +104,7 @@ def test_json_is_one_object_with_the_numbers_worked_out_by_hand(results, inside)
     told = json.loads(done.stdout)
     hinge, minimax = told["groups"]
     assert list(hinge) == KEYS
-    assert (hinge["loss"], minimax["loss"], minimax["n"], minimax["failed"]) == ("hinge", "minimax", 3, 1)
+    assert (hinge["loss"], minimax["loss"], minimax["runs"], minimax["failed"]) == ("hinge", "minimax", 3, 1)
     assert numbers(hinge) == pytest.approx(HINGE) and numbers(minimax) == pytest.approx(MINIMAX)
     assert [gap["difference"] for gap in told["differences"]] == pytest.approx([-0.5])
 
@@ -120,8 +120,8 @@ def test_markdown_is_a_table(results, inside):
     done = inside("compare", "runs", "metrics=jsd/exact", "format=markdown", cwd=results)
     lines = done.stdout.splitlines()
     assert lines[:2] == ["**jsd/exact**", ""]
-    assert lines[2] == "| loss | n | failed | mean | 0.95 interval | best |"
-    assert lines[4] == "| hinge | 3 | 0 | 0.2 | -0.04841 to 0.4484 | 0.1 |"
+    assert lines[2] == "| loss | runs | failed | n | mean | 0.95 interval | best |"
+    assert lines[4] == "| hinge | 3 | 0 | 3 | 0.2 | -0.04841 to 0.4484 | 0.1 |"
 
 
 def test_runs_that_differ_in_nothing_have_no_differences(results, inside):
@@ -144,11 +144,11 @@ def test_a_sweep_is_compared_while_it_goes_on(sweep, inside):
         done = inside("compare", *words, "format=json", cwd=sweep)
         assert done.returncode == 0 and done.stderr == "", done.stderr
         (one,) = json.loads(done.stdout)["groups"]
-        assert (one["n"], one["unfinished"], one["D(x) mean"]) == (2, 1, 0.5)  # of that which has finished
+        assert (one["runs"], one["unfinished"], one["D(x) mean"]) == (2, 1, 0.5)  # of that which has finished
         assert one["D(x) low"] is None
         done = inside("compare", *words, "format=json", "unfinished=true", cwd=sweep)
         (one,) = json.loads(done.stdout)["groups"]
-        assert (one["n"], one["unfinished"]) == (2, 1)
+        assert (one["runs"], one["unfinished"]) == (2, 1)
         assert one["D(x) mean"] == pytest.approx(0.6)  # 0.5 and, of the last whole row, 0.7
         assert one["D(x) high"] == pytest.approx(0.6 + T1 * 0.1)
         assert one["D(x) best"] is None
@@ -157,8 +157,8 @@ def test_a_sweep_is_compared_while_it_goes_on(sweep, inside):
 def test_runs_that_do_not_count_are_told_in_a_line(sweep, inside):
     shutil.copytree(sweep / "sweep" / "0", sweep / "copy")
     lines = inside("compare", "sweep", "copy", cwd=sweep).stdout.splitlines()
-    assert lines[2].split() == ["n", "failed", "unfinished", "repeated", "mean", "0.95", "interval", "best"]
-    assert lines[4].split() == ["2", "0", "1", "1", "0.5"]
+    assert lines[2].split() == ["runs", "failed", "unfinished", "repeated", "n", "mean", "0.95", "interval", "best"]
+    assert lines[4].split() == ["2", "0", "1", "1", "1", "0.5"]
     assert lines[-2:] == [
         "note: 1 run has not finished (running or stopped): left out (unfinished=true counts them)",
         "note: 1 run repeats another's settings and seed and is not counted: copy",
@@ -172,7 +172,7 @@ def test_the_infinite_makes_no_noise(make_run, inside, tmp_path):
     done = inside("compare", ".", cwd=tmp_path)
     assert done.returncode == 0 and done.stderr == "", done.stderr
     rows = [line.split() for line in done.stdout.splitlines() if line.strip().startswith(("hinge", "minimax"))]
-    assert rows == [["minimax", "2", "0", "2", "no", "variance", "2"], ["hinge", "2", "0", "inf", "1"]]
+    assert rows == [["minimax", "2", "0", "2", "2", "no", "variance", "2"], ["hinge", "2", "0", "2", "inf", "1"]]
     assert done.stdout.splitlines()[-1].strip() == "loss=minimax minus loss=hinge: -inf (no interval)"
 
 
@@ -212,13 +212,13 @@ def test_a_folder_may_have_any_name(name, make_run, inside, tmp_path):
     make_run(tmp_path / name, "hinge", 0, {"status": "completed", "metrics": {"w1": 0.25}}, [])
     done = inside("compare", name, "format=csv", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "n,failed,w1 mean,w1 low,w1 high,w1 best\n1,0,0.25,nan,nan,0.25\n"
+    assert done.stdout == "runs,failed,w1 n,w1 mean,w1 low,w1 high,w1 best\n1,0,1,0.25,nan,nan,0.25\n"
 
 
 def test_paths_can_be_given_as_a_setting(results, inside):
     words = ["paths=[runs/hinge0,runs/minimax0]", "metrics=jsd/exact", "format=csv"]
     table = list(csv.DictReader(io.StringIO(inside("compare", *words, cwd=results).stdout)))
-    assert [(row["loss"], row["n"], row["jsd/exact mean"]) for row in table] == [
+    assert [(row["loss"], row["runs"], row["jsd/exact mean"]) for row in table] == [
         ("hinge", "1", "0.1"),
         ("minimax", "1", "0.6"),
     ]
@@ -245,7 +245,7 @@ def test_completion_offers_the_settings_also_after_the_paths(results, inside, mo
     ("words", "begins"),
     [
         ([], "**jsd/exact**\n\n| loss |"),
-        (["format=csv"], "loss,n,failed,jsd/exact mean"),
+        (["format=csv"], "loss,runs,failed,jsd/exact n,jsd/exact mean"),
         (["format=json"], '{\n  "level": 0.95'),
     ],
 )

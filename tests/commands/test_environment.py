@@ -193,3 +193,12 @@ def test_a_check_of_doctors_that_fails_is_a_line_of_the_report(monkeypatch, insi
     done = inside("doctor", cwd=Path.cwd(), env={"GANRUN_DATA": "~nobody-here/data"})
     assert done.returncode == 1 and done.stderr == ""
     assert "BAD   data         there is nobody called ~nobody-here" in done.stdout and "TensorBoard" in done.stdout
+
+
+def test_a_file_is_no_folder_of_data(inside, tmp_path):
+    (tmp_path / "file").touch()
+    line = f"data_dir: {tmp_path / 'file'} is a file, and no folder."
+    done = inside("train", "dataset=mnist", "data_dir=file", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (2, f"ganrun: {line}\n")
+    done = inside("doctor", "data_dir=file", cwd=tmp_path)
+    assert done.returncode == 1 and f"BAD   data         {line}" in done.stdout

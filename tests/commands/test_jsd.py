@@ -145,7 +145,7 @@ def test_known_weaknesses_are_told(answer, hints):
         ("stack", 0.23, "not of what they miss", "0.2300: the divergence is at least this, with probability 0.95"),
         ("streaming", 0.23, "not of what they miss", "0.2300: the divergence is at least this, with probability 0.95"),
         ("knn", None, "neither an upper nor a lower bound", "none: this method bounds the divergence on neither side"),
-        ("exact", 0.23, "half of how far it may be off", "0.2300: the divergence is at least this, as far as"),
+        ("exact", 0.23, "± is how far it may be off", "0.2300: the divergence is at least this, as far as"),
     ],
 )
 def test_every_method_says_what_its_numbers_are(method, lower, meaning, bound):

@@ -93,3 +93,12 @@ def test_a_resume_that_reaches_the_job_unchecked_is_refused_there(run, inside):
     done = inside("train", "--config-path", str(Path("mine").resolve()), *quiet, cwd=Path.cwd())
     assert done.returncode == 2, done.stdout
     assert "stands in a config" in done.stderr and not Path("new").exists()
+
+
+def test_a_run_does_not_go_on_to_fewer_steps_than_it_has_done(run, handed):
+    for name in ("20", "2300", "2300.tmp"):
+        (run / "checkpoints" / name).mkdir(parents=True)
+    with pytest.raises(ConfigError, match="steps=2299: outputs/one has done 2300 steps already"):
+        train.main(["resume=latest", "steps=2299"])
+    assert handed == []
+    assert train.main(["resume=latest", "steps=2300"]) == 0

@@ -59,7 +59,7 @@ def test_all_trials_of_a_search_are_compared_once_the_best_first(found) -> None:
     folder, done = found
     assert done.stdout.count("comparison.md, comparison.png") == 1
     lines = [line.split("|") for line in (folder / "comparison.md").read_text().splitlines() if line.startswith("| ")]
-    means = [float(line[5]) for line in lines[2:]]
+    means = [float(line[6]) for line in lines[2:]]
     assert means == sorted(means) and len(means) == 4
     assert means == pytest.approx(sorted(told(folder)), rel=1e-3)
 
@@ -165,3 +165,11 @@ def test_a_run_that_fails_in_another_process_is_not_forgotten(ganrun, tiny, tmp_
     words = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=1", "seed=0,1", "loss=maximum_likelihood", *rates)
     done = ganrun("train", "-m", *tiny, *SMALL, *words, cwd=tmp_path, timeout=240)
     assert done.returncode == 1
+
+
+def test_an_interval_of_a_setting_that_takes_whole_numbers_is_refused(inside, tiny, tmp_path):
+    words = ("hydra/sweeper=optuna", "steps=interval(1,5)", "hydra.sweep.dir=out")
+    done = inside("train", "-m", *tiny, *words, cwd=tmp_path)
+    line = "ganrun: steps takes whole numbers, and an interval holds others: write steps='range(1,6)'."
+    assert (done.returncode, done.stderr.splitlines()) == (2, [line])
+    assert not (tmp_path / "out").exists()

@@ -219,3 +219,29 @@ def test_a_sweep_does_not_begin_in_the_directory_of_a_run(launcher, inside, tiny
     done = inside("train", "-m", *tiny, *GAME, launcher, "seed=0,1", "hydra.sweep.dir=here", cwd=tmp_path)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
     assert "here holds a run already" in done.stderr and tree(tmp_path) == ["here", "here/config.yaml"]
+
+
+@pytest.mark.parametrize("launcher", ["hydra/launcher=population", "hydra/launcher=basic"])
+@pytest.mark.parametrize(("first", "second"), [("a", "a/b"), ("a/b", "a")])
+def test_runs_of_two_sweeps_in_one_directory_do_not_lie_in_each_other(launcher, first, second, inside, tiny, tmp_path):
+    words = ("train", "-m", *tiny, *GAME, "steps=2", "log.pictures=0", launcher, "seed=0", "hydra.sweep.dir=out")
+    done = inside(*words, f"hydra.sweep.subdir={first}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    before = tree(tmp_path)
+    done = inside(*words, f"hydra.sweep.subdir={second}", cwd=tmp_path)
+    line = "ganrun: the run out/a/b would lie in the run out/a: choose another hydra.sweep.dir or subdir."
+    assert (done.returncode, done.stderr.splitlines()) == (2, [line])
+    assert tree(tmp_path) == before
+    assert inside("compare", "out", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("words", [("hydra.run.dir=one/a/b",), ("-m", "seed=0,1", "hydra.sweep.dir=one/a")])
+def test_nothing_begins_inside_the_directory_of_a_run(words, inside, tiny, tmp_path):
+    (tmp_path / "one").mkdir()
+    for name in ("config.yaml", "metrics.jsonl"):
+        (tmp_path / "one" / name).touch()
+    before = tree(tmp_path)
+    done = inside("train", *tiny, *GAME, *words, cwd=tmp_path)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2 and " lies in the run one: choose another folder." in line
+    assert tree(tmp_path) == before

@@ -174,7 +174,7 @@ def table_of(text: str, metric: str) -> list[list[str]]:
 def test_the_comparison_has_the_means_over_seeds_with_students_intervals(metric, swept):
     sweep, done = swept
     head, *found = table_of((sweep / "comparison.md").read_text(), metric)
-    assert head == ["learning_rate", "n", "failed", "mean", "0.95 interval", "best"]
+    assert head == ["learning_rate", "runs", "failed", "n", "mean", "0.95 interval", "best"]
     assert len(found) == 2 and done.stdout.count(metric) >= 1
     groups = {row[0]: row for row in found}
     for i, rate in enumerate(RATES):
@@ -315,7 +315,7 @@ def test_a_lane_that_fails_is_told_and_the_others_complete(failing, rows):
         assert "reason" not in summary(one_of(sweep, name))
     assert "2 of 4 lanes arrived at step 40" in done.stdout
     found = {row[0]: row[1:3] for row in table_of((sweep / "comparison.md").read_text(), "D(x)")}
-    assert found == {"learning_rate": ["n", "failed"], "0.01": ["2", "0"], "10": ["2", "2"]}
+    assert found == {"learning_rate": ["runs", "failed"], "0.01": ["2", "0"], "10": ["2", "2"]}
 
 
 def test_what_failed_stays_so_when_the_sweep_goes_on(failing, inside):

@@ -27,6 +27,7 @@ from ganrun.comparison.table import (
     compare,
     gap_lines,
     heads,
+    rows,
 )
 
 JSD, MODES, REAL = "jsd/exact", "modes/covered", "D(x)"
@@ -197,7 +198,7 @@ def assert_rows(records: list[dict[str, Any]], unknown: Any) -> None:
             assert float(record[key]) == pytest.approx(value, rel=1e-6), key
         for key in UNKNOWN[record["loss"]]:
             assert str(record[key]) == str(unknown), key
-    assert [(int(record["n"]), int(record["failed"])) for record in records] == [(4, 1), (2, 0)]
+    assert [(int(record["runs"]), int(record["failed"])) for record in records] == [(4, 1), (2, 0)]
 
 
 def test_records_carry_the_numbers_worked_out_by_hand(two):
@@ -242,7 +243,7 @@ def test_json_of_the_infinite_and_of_single_runs_is_null():
     one, far, none = told["groups"]
     assert (one["loss"], one[f"{JSD} mean"], one[f"{JSD} low"], one[f"{JSD} best"]) == ("one", 0.5, None, 0.5)
     assert (far["loss"], far[f"{JSD} mean"], far[f"{JSD} high"], far[f"{JSD} best"]) == ("far", None, None, 1.0)
-    assert (none["loss"], none["n"], none[f"{JSD} mean"], none[f"{JSD} best"]) == ("none", 0, None, None)
+    assert (none["loss"], none["runs"], none[f"{JSD} mean"], none[f"{JSD} best"]) == ("none", 0, None, None)
     assert all(gap[key] is None for gap in told["differences"] for key in ("difference", "low", "p", "adjusted"))
 
 
@@ -274,8 +275,8 @@ def read_markdown(text: str) -> dict[str, list[dict[str, str]]]:
 def test_markdown_is_read_back(two):
     tables = read_markdown(as_markdown(two))
     assert list(tables) == [JSD, MODES, REAL]
-    hinge = {"loss": "hinge", "margin": "1.5", "n": "4", "failed": "1", "mean": "0.2", "best": "0.1"}
-    minimax = {"loss": "minimax", "margin": "", "n": "2", "failed": "0", "mean": "0.7", "best": "0.6"}
+    hinge = {"loss": "hinge", "margin": "1.5", "runs": "4", "failed": "1", "n": "3", "mean": "0.2", "best": "0.1"}
+    minimax = {"loss": "minimax", "margin": "", "runs": "2", "failed": "0", "n": "2", "mean": "0.7", "best": "0.6"}
     ends = [row.pop("0.95 interval") for row in tables[JSD]]
     assert tables[JSD] == [hinge, minimax]
     for text, name in zip(ends, ("hinge", "minimax"), strict=True):
@@ -308,10 +309,10 @@ def test_text_has_every_number_of_the_markdown(two):
     lines = as_text(two, 120).splitlines()
     start = {tag: lines.index(tag) for tag in (JSD, MODES, REAL)}
     heads = re.split(r"  +", lines[start[JSD] + 2].strip())
-    assert heads == ["loss", "margin", "n", "failed", "mean", "0.95 interval", "best"]
+    assert heads == ["loss", "margin", "runs", "failed", "n", "mean", "0.95 interval", "best"]
     rows = [re.split(r"  +", lines[start[JSD] + i].strip()) for i in (4, 5)]
-    assert rows[0] == ["hinge", "1.5", "4", "1", "0.2", "-0.04841 to 0.4484", "0.1"]
-    assert rows[1] == ["minimax", "2", "0", "0.7", "-0.5706 to 1.971", "0.6"]
+    assert rows[0] == ["hinge", "1.5", "4", "1", "3", "0.2", "-0.04841 to 0.4484", "0.1"]
+    assert rows[1] == ["minimax", "2", "0", "2", "0.7", "-0.5706 to 1.971", "0.6"]
     assert lines[-2].startswith("differences in jsd/exact (Welch; 1 at once")
     assert lines[-1].startswith("  loss=hinge, margin=1.5 minus loss=minimax: -0.5 [")
     assert all(line == line.rstrip() for line in lines) and all(len(line) <= 120 for line in lines)
@@ -322,7 +323,8 @@ def test_a_narrow_text_loses_nothing_and_reads_no_markup():
     found = compare([Group({"name": name}, [make_run(w1=1.0)])], ["w1"])
     lines = as_text(found, 60).splitlines()
     assert all(len(line) <= 60 for line in lines)
-    assert "".join(line.split()[0] for line in lines[4:] if line.strip()) == name
+    rule = next(i for i, line in enumerate(lines) if "──" in line)
+    assert "".join(line.split()[0] for line in lines[rule + 1 :] if line.strip()) == name
     both = compare([Group({"a": "[red]:smile:"}, [make_run(w1=1.0)]), Group({"a": "b"}, [make_run(w1=2.0)])], ["w1"])
     assert "  a=[red]:smile: minus a=b: -1 (too few" in as_text(both, 60)
 
@@ -343,8 +345,8 @@ def test_infinite_and_missing_differences_have_no_interval():
     groups = [make_group("a", JSD, 1.0, 2.0), make_group("b", JSD, 1.0, math.inf), make_group("c", JSD)]
     assert gap_lines(compare(groups, [JSD])) == [
         "loss=a minus loss=b: -inf (no interval)",
-        "loss=a minus loss=c: +nan (no interval)",
-        "loss=b minus loss=c: +nan (no interval)",
+        "loss=a minus loss=c: not known, no run of loss=c that counts has it",
+        "loss=b minus loss=c: not known, no run of loss=c that counts has it",
     ]
 
 
@@ -387,10 +389,10 @@ def test_runs_that_do_not_count_are_counted_by_kind_in_columns_of_their_own():
     for unfinished, mean in ((False, 1.5), (True, 2.5)):
         found = compare([Group({"loss": "a"}, runs, unfinished), make_group("b", JSD, 9.0)], [JSD])
         first, second = as_records(found)
-        counts = {"n": 6, "failed": 1, "pruned": 1, "unfinished": 2, "repeated": 1}
+        counts = {"runs": 6, "failed": 1, "pruned": 1, "unfinished": 2, "repeated": 1}
         assert {key: first[key] for key in counts} == counts and first[f"{JSD} mean"] == mean
         assert [second[key] for key in counts] == [1, 0, 0, 0, 0]
-        assert heads(found) == ["loss", *counts, "mean", "0.95 interval", "best"]
+        assert heads(found) == ["loss", *counts, "n", "mean", "0.95 interval", "best"]
         assert next(csv.DictReader(io.StringIO(as_csv(found))))["unfinished"] == "2"
         assert len(found.notes) == 2
         for note in found.notes:
@@ -400,10 +402,19 @@ def test_runs_that_do_not_count_are_counted_by_kind_in_columns_of_their_own():
 
 def test_only_kinds_that_there_are_have_a_column():
     found = compare([Group({}, [make_run(w1=1.0), make_run("stopped", w1=2.0)])], ["w1"])
-    assert heads(found) == ["n", "failed", "unfinished", "mean", "0.95 interval", "best"]
-    assert heads(compare([], ["w1"])) == ["n", "failed", "mean", "0.95 interval", "best"]
+    assert heads(found) == ["runs", "failed", "unfinished", "n", "mean", "0.95 interval", "best"]
+    assert heads(compare([], ["w1"])) == ["runs", "failed", "n", "mean", "0.95 interval", "best"]
 
 
 def test_a_single_group_has_no_differences():
     for make in (as_text, as_markdown):
         assert "differences" not in make(compare([make_group("a", "w1", 1, 2)], ["w1"]))
+
+
+def test_n_counts_the_runs_that_are_in_the_mean_of_each_metric():
+    runs = [make_run(w1=1.0, jsd=0.5), make_run(w1=2.0), make_run("stopped", w1=9.0)]
+    found = compare([Group({}, runs)], ["w1", "jsd"])
+    assert heads(found)[:4] == ["runs", "failed", "unfinished", "n"]
+    assert [rows(found, metric)[0][:4] for metric in (0, 1)] == [["3", "0", "1", "2"], ["3", "0", "1", "1"]]
+    (record,) = as_records(found)
+    assert (record["runs"], record["w1 n"], record["jsd n"]) == (3, 2, 1)

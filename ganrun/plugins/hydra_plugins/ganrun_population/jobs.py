@@ -18,7 +18,7 @@ from ganrun.errors import ConfigError
 from ganrun.hydra_app import groups, quoted
 from ganrun.labels import member_name, short_keys, short_value, varying
 from ganrun.rundir import save_config
-from ganrun.sweep_folder import Contents, is_taken, require_apart, require_own_runs, told_taken, write_contents
+from ganrun.sweep_folder import Contents, require_apart, require_own_runs, require_room, write_contents
 
 PLAIN = "${hydra.job.num}"  # hydra.sweep.subdir where nobody has set it
 
@@ -139,8 +139,7 @@ class Jobs:
         configs = [check(self.compose(number, one)[0]) for number, one in enumerate(jobs, first)]
         folders = [self.folder / name for name in names]
         require_own_runs(self.folder, folders)
-        if taken := next((folder for folder in folders if is_taken(folder, self.folder)), None):
-            raise ConfigError(told_taken(taken, self.folder))
+        require_room(self.folder, folders)
         for folder, config in zip(folders, configs, strict=True):
             folder.mkdir(parents=True, exist_ok=True)
             save_config(config, folder)

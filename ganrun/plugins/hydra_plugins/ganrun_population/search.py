@@ -15,16 +15,18 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from hydra_plugins.ganrun_population.jobs import Jobs
 from hydra_plugins.ganrun_population.launcher import PopulationLauncher
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from ganrun.comparison.runs import read_runs
 from ganrun.composing import Composer, jobs
-from ganrun.config import check
+from ganrun.config import Train, check
 from ganrun.errors import ConfigError, GanrunError, did_you_mean, tell
 from ganrun.hydra_app import groups, quoted
 from ganrun.metrics.spec import better, spec_of
@@ -33,6 +35,7 @@ from ganrun.sweep_folder import runs_of
 from ganrun.values import checked, is_whole
 
 DIGITS = 4  # of a value, in the name of a trial's directory
+BETWEEN = 0.381966  # of an interval: where a value lies that is not whole
 WARM_UP = 0.25  # of a run, in which no trial is pruned
 COUNT = {"low": 1, "high": 1_000_000}
 WHOLE = {"trials": COUNT, "batch": COUNT, "seeds_per_trial": COUNT, "seed": {"low": 0, "high": 2**32 - 1}}
@@ -96,6 +99,7 @@ class SearchSweeper(Sweeper):
 
     def __init__(self, **settings: Any) -> None:
         self.asked = SearchConf(**settings)
+        self._composer: Composer | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.context, self.config = hydra_context, config
@@ -126,6 +130,7 @@ class SearchSweeper(Sweeper):
         direction = self._direction()
         parsed = OverridesParser.create(config_loader=self.context.config_loader).parse_overrides(arguments)
         space = {one.get_key_element(): _distribution(optuna, one) for one in parsed if one.is_sweep_override()}
+        self._require_whole(arguments, parsed)
         if not space:
             raise ConfigError("a search needs a setting to vary: KEY='interval(1e-5,1e-2)' or KEY=a,b,c.")
         self._require_metric(arguments)
@@ -178,17 +183,39 @@ class SearchSweeper(Sweeper):
         """Refuse a metric that some job of the search would not log, before any of them begins."""
         from ganrun.metrics.logged import require_logged  # which needs JAX: every command imports this module
 
-        assert self.config is not None
-        whole = Composer(partial(self.context.config_loader.load_sweep_config, self.config), groups())
         for overrides in jobs(arguments):
-            config = whole(overrides)
-            with open_dict(config):
-                config.pop("hydra", None)
-            require_logged(
-                self.asked.metric,
-                check(OmegaConf.to_container(config, resolve=True)),  # type: ignore[arg-type]
-                "hydra.sweeper.metric",
-            )
+            require_logged(self.asked.metric, self._config(overrides), "hydra.sweeper.metric")
+
+    def _require_whole(self, arguments: list[str], parsed: Sequence[Override]) -> None:
+        """Refuse an interval of a setting that takes whole numbers only, before any trial draws another one from it."""
+        first = next(jobs(arguments))
+        for i, one in enumerate(parsed):
+            key, sweep = one.get_key_element(), one.value()
+            if not isinstance(sweep, IntervalSweep) or "int" in sweep.tags:
+                continue
+            inner = sweep.start + BETWEEN * (sweep.end - sweep.start)
+            if self._is_right([*first[:i], f"{key}={inner}", *first[i + 1 :]]):
+                continue
+            if self._is_right([*first[:i], f"{key}={round(inner)}", *first[i + 1 :]]):
+                whole = f"{key}='range({sweep.start:g},{sweep.end + 1:g})'"
+                raise ConfigError(f"{key} takes whole numbers, and an interval holds others: write {whole}.")
+
+    def _is_right(self, overrides: list[str]) -> bool:
+        try:
+            self._config(overrides)
+        except (ConfigError, HydraException, OmegaConfBaseException):
+            return False
+        return True
+
+    def _config(self, overrides: list[str]) -> Train:
+        """Return the checked config of a job of the search."""
+        assert self.config is not None
+        if self._composer is None:
+            self._composer = Composer(partial(self.context.config_loader.load_sweep_config, self.config), groups())
+        config = self._composer(overrides)
+        with open_dict(config):
+            config.pop("hydra", None)
+        return check(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
 
     def _study(self, optuna: Any, folder: Path, direction: str) -> Any:
         path = Path(self.asked.storage or folder / "study.db").expanduser().resolve()
