@@ -190,7 +190,8 @@ class SearchSweeper(Sweeper):
         """Refuse an interval of a setting that takes whole numbers only, before any trial draws another one from it."""
         first = next(jobs(arguments))
         for i, one in enumerate(parsed):
-            key, sweep = one.get_key_element(), one.value()
+            key = one.get_key_element()
+            sweep: Any = one.value()
             if not isinstance(sweep, IntervalSweep) or "int" in sweep.tags:
                 continue
             inner = sweep.start + BETWEEN * (sweep.end - sweep.start)
