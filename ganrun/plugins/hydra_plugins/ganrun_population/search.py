@@ -194,11 +194,12 @@ class SearchSweeper(Sweeper):
             sweep: Any = one.value()
             if not isinstance(sweep, IntervalSweep) or "int" in sweep.tags:
                 continue
-            inner = sweep.start + BETWEEN * (sweep.end - sweep.start)
+            start, end = float(sweep.start or 0), float(sweep.end or 0)  # both are given, whatever their types say
+            inner = start + BETWEEN * (end - start)
             if self._is_right([*first[:i], f"{key}={inner}", *first[i + 1 :]]):
                 continue
             if self._is_right([*first[:i], f"{key}={round(inner)}", *first[i + 1 :]]):
-                whole = f"{key}='range({sweep.start:g},{sweep.end + 1:g})'"
+                whole = f"{key}='range({start:g},{end + 1:g})'"
                 raise ConfigError(f"{key} takes whole numbers, and an interval holds others: write {whole}.")
 
     def _is_right(self, overrides: list[str]) -> bool:
