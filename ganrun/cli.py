@@ -1,4 +1,4 @@
-"""``ganrun COMMAND ...``: finds the command and hands over. Imports neither JAX nor Hydra until one needs them."""
+"""The ``ganrun COMMAND ...`` entry point. Imports JAX and Hydra only for commands that need them."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pathlib import Path
 
 from ganrun import __version__
 from ganrun.errors import ConfigError, GanrunError, did_you_mean, tell
-from ganrun.terminal import spell_out
+from ganrun.writers.terminal import spell_out
 
 COMMANDS = {
     "train": "train a GAN; also continues one (resume=DIR) and sweeps (-m)",
     "sample": "draw samples from a trained run",
     "list": "the options of each group, with their meaning",
     "doctor": "check Python, JAX, devices, caches, data and TensorBoard",
-    "compare": "runs beside each other, seeds aggregated, with intervals",
+    "compare": "compare runs in a table, seeds aggregated, with confidence intervals",
     "jsd": "estimate the Jensen-Shannon divergence between two sets of samples",
 }
-PLACELESS = ("list", "doctor")  # need no working directory
-COLLECT_EVERY = 20_000  # new objects: importing and tracing make very many that stay, and to look at all takes long
+PLACELESS = ("list", "doctor")  # commands that need no working directory
+COLLECT_EVERY = 20_000  # garbage collection threshold: imports and tracing create very many long-lived objects
 HELP = """ganrun {version}: an experiment runner for generative adversarial networks in JAX.
 
 usage: ganrun COMMAND [KEY=VALUE ...]
@@ -43,32 +43,32 @@ def main(argv: list[str] | None = None) -> None:
         gc.set_threshold(COLLECT_EVERY)
     try:
         code = dispatch(words)
-    except SystemExit as leaving:  # as Hydra's jobs end
+    except SystemExit as leaving:  # Hydra's jobs end this way
         code = leaving.code
     except KeyboardInterrupt:
         code = 130
-    except BrokenPipeError:  # the reader left (ganrun --help | head)
+    except BrokenPipeError:  # the reader closed the pipe (ganrun --help | head)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except Exception as error:
         code = tell(_cause(error))
     if argv is None and code in (130, 143):
-        _leave(int(code))
+        _exit_now(int(code))
     sys.exit(code)
 
 
 def _cause(error: Exception) -> Exception:
-    """Return why ``error`` came about: what JAX raises where it has no device says nothing."""
+    """Return the cause of ``error``: without a device, JAX raises errors that do not name the cause."""
     if "jax" in sys.modules and not isinstance(error, GanrunError):
         try:
-            importlib.import_module("ganrun.device").require_device()
+            importlib.import_module("ganrun.training.device").require_device()
         except GanrunError as cause:
             return cause
     return error
 
 
-def _leave(code: int) -> None:
-    """End the process at once. Python itself would wait for threads, which may be long at what nobody wants now."""
+def _exit_now(code: int) -> None:
+    """End the process at once. A normal exit would wait for threads, whose work is no longer needed."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
@@ -76,7 +76,7 @@ def _leave(code: int) -> None:
 
 
 def dispatch(words: list[str]) -> int:
-    """Run the command that ``words`` name and return its exit code."""
+    """Run the command ``words[0]`` with the other words and return its exit code."""
     if words[:1] in ([], ["--help"], ["-h"], ["help"]):
         commands = "\n".join(f"  {name:8} {meaning}" for name, meaning in COMMANDS.items())
         print(HELP.format(version=__version__, commands=commands), end="")
@@ -91,14 +91,14 @@ def dispatch(words: list[str]) -> int:
         raise ConfigError(f"'{words[0]}' is not a command; there are {known}.{did_you_mean(words[0], COMMANDS)}")
     if words[0] not in PLACELESS:
         _require_place()
-    # Without a home that can be written it says at every import where its cache is.
+    # Without a writable home, matplotlib prints the location of its cache at every import.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     command = importlib.import_module(f"ganrun.commands.{words[0]}")
     return command.main(words[1:])
 
 
 def _require_place() -> None:
-    """Raise :class:`ConfigError` where the working directory has been deleted: Hydra would only say that a file is."""
+    """Raise :class:`ConfigError` if the working directory has been deleted: Hydra's own error would not say so."""
     try:
         Path.cwd()
     except OSError as error:

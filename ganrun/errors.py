@@ -1,4 +1,4 @@
-"""Errors that a person can cause, each told in one or two lines and tied to an exit code."""
+"""Errors that a user can cause, each with a message of one or two lines and an exit code."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
-LINES, WIDTH = 2, 2000  # of a message, at most
-LONG = 1e16  # whole numbers from here on are written with an exponent
+LINES, WIDTH = 2, 2000  # maximum lines of a message, and characters per line
+LONG = 1e16  # whole numbers from this one on are written with an exponent
 
 
 class GanrunError(Exception):
-    """The run failed for a reason that its message tells in full. Exit code 1."""
+    """The run failed; the message gives the full reason. Exit code 1."""
 
     exit_code = 1
 
@@ -27,40 +27,42 @@ class ConfigError(GanrunError):
 
 
 class StorageError(GanrunError):
-    """The run directory cannot be written, which is no fault of the run: it goes on once it can. Exit code 1."""
+    """The run directory cannot be written. The run can be resumed once it is writable again. Exit code 1."""
 
 
 def cannot_write(error: OSError, place: Path) -> StorageError:
-    """Return the line for what ``place`` (or the file that ``error`` names) could not take."""
+    """Return the error for a failure to write ``place``, or the file that ``error`` names."""
     return StorageError(f"Cannot write {error.filename or place}: {error.strerror or error}.")
 
 
 def tell(error: Exception) -> int:
-    """Say on standard error what went wrong (with a traceback if ``HYDRA_FULL_ERROR=1``); return the exit code."""
+    """Print ``error`` to standard error, with a traceback if ``HYDRA_FULL_ERROR=1``, and return the exit code."""
     if os.environ.get("HYDRA_FULL_ERROR") == "1":
         traceback.print_exception(error)
     if isinstance(error, GanrunError):
-        # A message quotes files that anyone may have written: they are not to speak to the terminal.
-        told = "\n".join(shown(line, WIDTH) for line in str(error).split("\n")[:LINES])
-        print(f"ganrun: {told}", file=sys.stderr)
+        # A message may quote untrusted files, which must not control the terminal.
+        message = "\n".join(shown(line, WIDTH) for line in str(error).split("\n")[:LINES])
+        print(f"ganrun: {message}", file=sys.stderr)
         return error.exit_code
     lines = str(error).strip().splitlines() or ["no message"]
     kind = type(error).__name__
-    told = shown(textwrap.shorten(lines[0], 300), WIDTH)
-    print(f"ganrun: {kind}: {told} (HYDRA_FULL_ERROR=1 shows where)", file=sys.stderr)
+    message = shown(textwrap.shorten(lines[0], 300), WIDTH)
+    print(f"ganrun: {kind}: {message} (HYDRA_FULL_ERROR=1 shows where)", file=sys.stderr)
     return 1
 
 
-def shown(text: str, most: int = 200) -> str:
-    """Return ``text`` as one line of about ``most`` characters that can be printed anywhere."""
-    text = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
-    half = most // 2 - 10
-    return text if len(text) <= most else f"{text[:half]}...{text[-half:]}"
+def shown(text: str, limit: int = 200) -> str:
+    """Return ``text`` as one printable line of at most ``limit`` characters, shortened in the middle if necessary."""
+    text = "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+    half = limit // 2 - 10
+    return text if len(text) <= limit else f"{text[:half]}...{text[-half:]}"
 
 
 def exact(number: float) -> str:
-    """Return ``number`` with all the digits that tell it from any other, and few more: 4294967296, 0.1, 1e+06."""
-    if not isinstance(number, (int, float)):  # single precision, whose shortest form is not that of the same double
+    """Return ``number`` with as few digits as identify it exactly: 4294967296, 0.1, 1e+06."""
+    if not isinstance(number, (int, float)):  # NumPy single precision: its shortest text differs from the double's
         number = float(str(number))
     if abs(number) > sys.float_info.max:
         return "so large"

@@ -1,4 +1,4 @@
-"""How far are the divergence estimates from the truth, and what do they cost?
+"""Benchmarks the accuracy and the cost of the divergence estimates.
 
     python scripts/bench_divergence.py [part=table|coverage|training] [seeds=3] [pairs="TEXT;TEXT"] [methods=A,B]
         [out=FILE.md]
@@ -7,7 +7,7 @@ table     every estimator on every pair of scripts/divergence_pairs.py: error, s
 coverage  how often the lower bound lies below what the probe's own classifiers score on large fresh samples
 training  |jsd/probe - jsd/exact| along runs of `ganrun train` in one and two dimensions
 
-Each estimate is made in a process of its own, so that its seconds and its memory are its own.
+Each estimate is computed in a separate process, so that its time and memory are measured independently.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ import divergence_pairs as known
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ganrun import device
-from ganrun.divergence import methods, stack
-from ganrun.divergence.estimate import scores
-from ganrun.divergence.side import Side
+from ganrun.evaluation.divergence import methods
+from ganrun.evaluation.divergence.classifier import stack
+from ganrun.evaluation.divergence.distribution import Distribution
+from ganrun.evaluation.divergence.estimate import scores
+from ganrun.training import device
 
-FROZEN = {1: 10_000, 2: 10_000, 8: 50_000, 32: 50_000}  # examples a side, by dimension
-SEARCHED = 8  # dimensions up to which knn is run by default: beyond, its search takes many minutes
+FROZEN = {1: 10_000, 2: 10_000, 8: 50_000, 32: 50_000}  # examples per distribution, by dimension
+SEARCHED = 8  # maximum dimension for knn by default: beyond, its search takes many minutes
 REPEATS, SIDE, FRESH = 200, 1000, 5_000
 
 
@@ -44,9 +45,9 @@ def measure(name: str, method: str, seed: int) -> dict[str, Any]:
     n = FROZEN[d]
     begun = time.perf_counter()
     a, b = (
-        Side(name, (d,), draw=lambda n, s, one=one: one.draw(np.random.default_rng(s), n))
+        Distribution(name, (d,), draw=lambda n, s, one=one: one.draw(np.random.default_rng(s), n))
         if method == "streaming"
-        else Side(name, (d,), rows=one.draw(rng, n))
+        else Distribution(name, (d,), rows=one.draw(rng, n))
         for one in (p, q)
     )
     found = methods.estimate(a, b, method, seed=seed)
@@ -56,7 +57,7 @@ def measure(name: str, method: str, seed: int) -> dict[str, Any]:
 
 
 def peak_mib() -> float:
-    """Return the most memory that this process has held; ``getrusage`` would count what started it as well."""
+    """Return the peak memory of this process; ``getrusage`` would include the parent process as well."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
@@ -73,7 +74,7 @@ def apart(*words: str) -> dict[str, Any]:
 
 
 def chosen(names: Iterable[str], given: dict[str, str]) -> list[str]:
-    """Return those of ``names`` that hold one of the texts of ``pairs``; all of them where there is none."""
+    """Return those of ``names`` that contain one of the texts of ``pairs``; all of them if it is not given."""
     texts = given.get("pairs", "").split(";")
     return [name for name in names if any(text in name for text in texts)]
 
@@ -109,7 +110,7 @@ def _covered(bounds: list[float | None], true: float) -> str:
 
 
 def cover(shift: float, seed: int) -> dict[str, Any]:
-    """Estimate N(0, 1) against N(shift, 1) from a thousand examples a side, and score the same classifiers afresh."""
+    """Estimate N(0, 1) against N(shift, 1) from 1000 examples each, and score the classifiers on fresh examples."""
     rng = np.random.default_rng([seed, 7])
     real, fake = rng.standard_normal((SIDE, 1)), rng.standard_normal((SIDE, 1)) + shift
     scored = stack.cross_fit(real, fake, seed, 0.1, workers=os.cpu_count() or 1)
@@ -117,8 +118,8 @@ def cover(shift: float, seed: int) -> dict[str, Any]:
     found = stack.summarise(scored.real, scored.fake, limit, method="stack", d=1)
     fresh = rng.standard_normal((FRESH, 1))
     value = []
-    for judge in scored.judges:
-        on_real, on_fake = scores(judge(fresh).clip(-limit, limit), judge(fresh + shift).clip(-limit, limit))
+    for classify in scored.classifiers:
+        on_real, on_fake = scores(classify(fresh).clip(-limit, limit), classify(fresh + shift).clip(-limit, limit))
         value.append(0.5 * (on_real.mean() + on_fake.mean()))
     own = float(np.mean(value))
     normal = found.estimate - 1.645 * found.se
@@ -154,7 +155,7 @@ RUNS = {
 
 
 def training(given: dict[str, str], seeds: int) -> list[str]:
-    """Return the table of differences between probe and exact value along runs, 20 looks each."""
+    """Return the table of differences between probe and exact value during runs, 20 evaluations each."""
     budget = given.get("budget", "1")
     lines = [
         "| run | budget | seed | exact, first and last | abs. difference: median, largest | within .01 "
@@ -163,13 +164,13 @@ def training(given: dict[str, str], seeds: int) -> list[str]:
     ]
     for name in chosen(RUNS, given):
         for seed in range(seeds):
-            looks = trained(
+            probed = trained(
                 [*RUNS[name], f"seed={seed}", "probe.times=20", "log.pictures=20", f"probe.budget={budget}"]
             )
-            gap = np.array([abs(row["jsd/probe"] - row["jsd/exact"]) for row in looks])
-            seconds = np.mean([row["probe/seconds"] for row in looks])
+            gap = np.array([abs(row["jsd/probe"] - row["jsd/exact"]) for row in probed])
+            seconds = np.mean([row["probe/seconds"] for row in probed])
             lines.append(
-                f"| {name} | {budget} | {seed} | {looks[0]['jsd/exact']:.3f}, {looks[-1]['jsd/exact']:.3f} "
+                f"| {name} | {budget} | {seed} | {probed[0]['jsd/exact']:.3f}, {probed[-1]['jsd/exact']:.3f} "
                 f"| {np.median(gap):.4f}, {gap.max():.4f} | {np.sum(gap <= 0.01)}/{len(gap)} | {seconds:.1f} |"
             )
             print(lines[-1], file=sys.stderr, flush=True)
@@ -177,7 +178,7 @@ def training(given: dict[str, str], seeds: int) -> list[str]:
 
 
 def trained(overrides: list[str]) -> list[dict[str, Any]]:
-    """Train with ``overrides`` and return the rows that hold a probe's look."""
+    """Train with ``overrides`` and return the rows with a probe's metrics."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "ganrun", "train", *overrides, f"hydra.run.dir={folder}/run"]
         subprocess.run(command, check=True, capture_output=True)
@@ -186,7 +187,7 @@ def trained(overrides: list[str]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Print the part asked for; write it to ``out`` too where that is given."""
+    """Print the requested part, and write it to ``out`` if given."""
     given = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
     device.prepare()
     if sys.argv[1:2] == ["worker"]:

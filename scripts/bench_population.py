@@ -1,11 +1,11 @@
-"""How much quicker is a sweep as a population than one process per run?
+"""Benchmarks a sweep as a population against one process per run.
 
-    python scripts/bench_population.py [runs=32] [timed=runs] [lanes=1,8,64] [out=FILE.md] [KEY=VALUE ...]
+    python scripts/bench_population.py [runs=32] [timed=runs] [members=1,8,64] [out=FILE.md] [KEY=VALUE ...]
 
-Trains the same ``runs`` seeds of `ganrun train KEY=VALUE ...` three ways, each from a cold start with the compilation
-cache off: as a population (`-m`), one after another in one process (`-m hydra/launcher=basic`), and one process after
-another, which is what a sweep is elsewhere. Of the last two only ``timed`` runs are made, and stand for the rest.
-With ``lanes`` it trains populations of those sizes instead, and tells runs per minute.
+Trains the same ``runs`` seeds of `ganrun train KEY=VALUE ...` in three ways, each from a cold start without the
+compilation cache: as a population (`-m`), sequentially in one process (`-m hydra/launcher=basic`), and in sequential
+processes, as with other tools. The last two train only ``timed`` runs, and their time is extrapolated. With ``members``
+it trains populations of those sizes instead, and reports runs per minute.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from ganrun import device
+from ganrun.training import device
 
 
 def seconds(words: list[str]) -> float:
@@ -47,7 +47,7 @@ def ways(runs: int, timed: int, words: list[str]) -> list[str]:
     counted = "" if timed == runs else f", from {timed} of them"
     lines = [f"| {runs} runs as | seconds | times the population |", "|---|---|---|"]
     for name, took in (
-        ("lanes of one program", population),
+        ("members of one program", population),
         (f"one after another in one process{counted}", basic),
         (f"one process after another{counted}", processes),
     ):
@@ -55,19 +55,19 @@ def ways(runs: int, timed: int, words: list[str]) -> list[str]:
     return lines
 
 
-def sizes(lanes: list[int], words: list[str]) -> list[str]:
-    """Return the table of runs per minute against lanes."""
-    lines = ["| lanes | seconds | runs per minute |", "|---|---|---|"]
-    for count in lanes:
-        took = seconds(["-m", f"seed=range(0,{count})", f"population.lanes={count}", *words])
+def sizes(members: list[int], words: list[str]) -> list[str]:
+    """Return the table of runs per minute by population size."""
+    lines = ["| members | seconds | runs per minute |", "|---|---|---|"]
+    for count in members:
+        took = seconds(["-m", f"seed=range(0,{count})", f"population.members={count}", *words])
         lines.append(f"| {count} | {took:.1f} | {60 * count / took:.1f} |")
         print(lines[-1], file=sys.stderr, flush=True)
     return lines
 
 
 def main() -> None:
-    """Print the table; write it to ``out`` too where that is given."""
-    own = ("runs", "timed", "lanes", "out")
+    """Print the table, and write it to ``out`` if given."""
+    own = ("runs", "timed", "members", "out")
     given = dict(word.split("=", 1) for word in sys.argv[1:] if word.split("=", 1)[0] in own)
     words = [word for word in sys.argv[1:] if word.split("=", 1)[0] not in own]
     runs = int(given.get("runs", 32))
@@ -75,8 +75,8 @@ def main() -> None:
     about = device.describe()
     said = " ".join(word for word in sys.argv[1:] if not word.startswith("out="))
     lines = [f"`python scripts/bench_population.py {said}`, {about['device']}, jax {about['versions']['jax']}", ""]
-    if "lanes" in given:
-        lines += sizes([int(count) for count in given["lanes"].split(",")], words)
+    if "members" in given:
+        lines += sizes([int(count) for count in given["members"].split(",")], words)
     else:
         lines += ways(runs, min(runs, int(given.get("timed", runs))), words)
     print("\n".join(lines))

@@ -1,12 +1,12 @@
-"""How much of the speed of a bare jitted loop does `ganrun train` keep, with its default logging?
+"""Benchmarks `ganrun train` with its default logging against a bare jitted training loop.
 
     python scripts/bench_train.py [repeats=3] [out=FILE.md] [KEY=VALUE ...]
 
-Each problem is run in turn as a bare loop (the same jitted update, called for 100 steps at a time, nothing written) and
-as ganrun's own loop with everything it does by default (metrics, TensorBoard, pictures, histograms, checkpoints, the
-final save), in one process with the programs compiled beforehand. The ratio is taken pair by pair. The divergence probe
-is off: its work is a fixed amount a run, logged as probe/seconds. KEY=VALUE are settings of `ganrun train` for both
-problems: data_dir=FOLDER, say, or steps=64000.
+Each problem alternates between a bare loop (the same jitted update, called for 100 steps at a time, without output) and
+ganrun's loop with all of its default output (metrics, TensorBoard, pictures, histograms, checkpoints, the final save),
+in one process, with the programs compiled beforehand. The ratio is computed per pair. The divergence probe is off: its
+work is a fixed amount per run, logged as probe/seconds. KEY=VALUE are settings of `ganrun train` for both problems,
+such as data_dir=FOLDER or steps=64000.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from typing import Any
 
 import jax
 
-from ganrun import device
-from ganrun.config import check
+from ganrun.config.hydra_bridge import compose
+from ganrun.config.schema import check
 from ganrun.errors import ConfigError
-from ganrun.game.method import Gan
-from ganrun.hydra_app import compose
-from ganrun.run import alone, build
+from ganrun.methods.gan.gan import Gan
+from ganrun.training import device
+from ganrun.training.loop import alone, build
 
 PROBLEMS = {
     "ring / mlp": ["dataset=ring", "architecture=mlp", "probe=off"],
@@ -36,7 +36,7 @@ PROBLEMS = {
 
 
 def bare(method: Gan, steps: int) -> float:
-    """Return the steps per second of the update alone."""
+    """Return the steps per second of the bare loop."""
     state = jax.block_until_ready(method.init())
     begun = time.perf_counter()
     for _ in range(0, steps, 100):
@@ -46,7 +46,7 @@ def bare(method: Gan, steps: int) -> float:
 
 
 def whole(method: Gan, config: Any) -> float:
-    """Return the steps per second of ganrun's loop, first step to last file."""
+    """Return the steps per second of ganrun's loop, from the first step to the last file written."""
     with tempfile.TemporaryDirectory() as folder:
         run = alone(method, config, Path(folder) / "run")
         jax.block_until_ready(run.state)
@@ -61,7 +61,7 @@ def measure(name: str, overrides: list[str], repeats: int) -> str:
     config = check(compose("train", overrides))
     method = build(config)
     warm = check(compose("train", [*overrides, "steps=200"]))
-    whole(Gan(warm, method.data), warm)  # compiles all that both loops need
+    whole(Gan(warm, method.data), warm)  # compiles everything for both loops
     bare(method, 200)
     pairs = [(bare(method, config.steps), whole(method, config)) for _ in range(repeats)]
     ratios = [ours / bare for bare, ours in pairs]
@@ -71,7 +71,7 @@ def measure(name: str, overrides: list[str], repeats: int) -> str:
 
 
 def main() -> None:
-    """Print the table; write it to ``out`` too where that is given."""
+    """Print the table, and write it to ``out`` if given."""
     given = dict(word.split("=", 1) for word in sys.argv[1:])
     repeats = int(given.get("repeats", 3))
     words = [word for word in sys.argv[1:] if word.split("=", 1)[0] not in ("repeats", "out")]

@@ -1,9 +1,9 @@
-"""What do losses, penalties and tricks buy? Many seeds of each, as populations, and claims about them.
+"""Benchmarks losses, penalties and tricks over several seeds, trained as populations.
 
     python scripts/bench_variants.py part=grid|ring|line|collapse|helvetica|rises|bigan [seeds=5] [out=FILE.md]
 
-Prints a table with means, 95 % intervals (Student's t) and failures; runs go into a temporary folder, or into
-``runs=FOLDER``. The expected numbers are beside the parts below.
+Prints a table with means, 95 % intervals (Student's t) and failures; runs are stored in a temporary folder, or in
+``runs=FOLDER``. The expected results are in the comments of the parts below.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from ganrun import device
 from ganrun.comparison.statistics import mean_interval
+from ganrun.training import device
 
 TAGS = ("modes/covered", "modes/kl", "modes/high_quality", "jsd/exact")
 GRID = ("dataset=grid", "architecture.generator_hidden=[96,96,96]", "architecture.discriminator_hidden=[96,96,96]")
@@ -29,19 +29,19 @@ LONG = (*GRID, "steps=30000", "batch_size=256")
 SHORT = (*GRID, "steps=10000", "batch_size=256", "architecture.slope=0.01")
 MANY = ("log.every=1", "ema.decay=0", "dataset=mixture1d")
 
-# part -> variants by name, each the words of a command.
+# part -> variants by name, each a list of command-line arguments.
 PARTS: dict[str, dict[str, tuple[str, ...]]] = {
-    # r3gan: 25 of 25 with mode KL <= .02 for at least 4 of 5 seeds. nonsaturating at a constant rate: not.
+    # r3gan: 25 of 25 modes with mode KL <= .02 for at least 4 of 5 seeds; nonsaturating at a constant rate does not.
     "grid": {
         "experiment=r3gan": ("experiment=r3gan",),
         "nonsaturating, constant rate": (*LONG, *CONSTANT),
         "nonsaturating, cosine": LONG,
     },
-    # A preset with an exact JSD of at most .09.
+    # The preset reaches an exact JSD of at most .09.
     "ring": {"experiment=ring": ("experiment=ring",), "defaults": ()},
-    # A preset with an exact JSD of at most .03; below .01 is the dream.
+    # The preset reaches an exact JSD of at most .03; the goal is below .01.
     "line": {"experiment=mixture1d": ("experiment=mixture1d",), "defaults": ("dataset=mixture1d",)},
-    # Each against the same run without, in mode KL.
+    # Each variant is compared with the baseline of the same seed in mode KL.
     "collapse": {
         "without": SHORT,
         "packing 2": (*SHORT, "inputs.packing=2"),
@@ -54,12 +54,12 @@ PARTS: dict[str, dict[str, tuple[str, ...]]] = {
         "minibatch standard deviation": (*SHORT, "architecture.minibatch=stddev"),
         "unrolled 5": (*SHORT, "generator_update.unrolled=5"),
     },
-    # Generator updates per discriminator update, 1500 of those: 7.1 to 7.6 effective modes of 8, and about 1.
+    # Generator updates per discriminator update, of which there are 1500: 7.1 to 7.6 effective modes of 8, down to 1.
     "helvetica": {
         f"{turns} to 1": ("steps=1500", f"schedule.generator_steps={turns}", *CONSTANT, "ema.decay=0")
         for turns in (1, 10, 40)
     },
-    # In which share of the steps does the exact JSD rise? 52 to 54 % with k = 1; 19 % with 100 updates and a slow G.
+    # Share of steps in which the exact JSD rises: 52 to 54 % with k = 1; 19 % with k = 100 and a slow G.
     "rises": {
         "k = 1, rate 1e-3": (*MANY, *CONSTANT, "steps=400", "log.pictures=400"),
         "k = 100, G's rate 1e-4": (
@@ -71,7 +71,7 @@ PARTS: dict[str, dict[str, tuple[str, ...]]] = {
             "optimizer.generator.learning_rate=1e-4",
         ),
     },
-    # E(G(z)) against z: MSE / var below .05.
+    # Error of E(G(z)) for z: MSE / var below .05.
     "bigan": {
         "a Gaussian of the plane": ("dataset=grid", "dataset.side=1", "dataset.std=1", "inference=bigan", "steps=8000")
     },
@@ -90,32 +90,32 @@ def trained(words: tuple[str, ...], seeds: int, folder: Path) -> tuple[list[Path
 
 
 def last(run: Path) -> dict[str, Any]:
-    """Return what a run ended with."""
+    """Return the summary of a run."""
     return json.loads((run / "summary.json").read_text(encoding="utf-8"))
 
 
 def effective_modes(run: Path) -> float:
-    """Return the exponential of the entropy of how high-quality samples are spread over the eight modes."""
+    """Return the exponential of the entropy of the distribution of high-quality samples over the eight modes."""
     return 8 * math.exp(-last(run)["metrics"]["modes/kl"])
 
 
 def share_of_rises(run: Path) -> float:
-    """Return in which share of the steps the exact divergence rises."""
+    """Return the share of steps in which the exact divergence rises."""
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return float(np.mean(np.diff([row["jsd/exact"] for row in rows]) > 0))
 
 
 def inference_error(run: Path) -> float:
-    """Return MSE / var of E(G(z)) against z on 10 000 latents, for the averaged players."""
+    """Return MSE / var of E(G(z)) for z on 10 000 latents, with the averaged networks."""
     import jax
 
-    from ganrun.game.players import draw_noise
-    from ganrun.inference import latent_error
-    from ganrun.rundir import load_config
-    from ganrun.trained import trained as learnt
+    from ganrun.evaluation.load_run import load_run as learnt
+    from ganrun.latent_space import latent_error
+    from ganrun.methods.gan.networks import draw_noise
+    from ganrun.storage.run_directory import load_config
 
     method, state = learnt(run, load_config(run))
-    z = draw_noise(method.game, jax.random.key(1), 10_000)
+    z = draw_noise(method.spec, jax.random.key(1), 10_000)
     return latent_error(np.asarray(z), np.asarray(method.encode(state.average, method.push(state.average, z))))
 
 
@@ -124,13 +124,13 @@ READ |= {"bigan": ("MSE / var of E(G(z))", inference_error)}
 
 
 def told(values: list[float]) -> str:
-    """Return the mean of ``values`` with its interval; without one where there are too few, or all are alike."""
+    """Return the mean of ``values`` as text, with its interval unless there are too few or all are equal."""
     found = mean_interval(np.array(values))
     return f"{found.value:.4g}" + ("" if np.isnan(found.low) else f" ({found.low:.3g} to {found.high:.3g})")
 
 
 def row(part: str, name: str, words: tuple[str, ...], seeds: int, folder: Path) -> tuple[str, list[float]]:
-    """Train one variant; return its line of the table, and the mode KL of its runs where they have one."""
+    """Train one variant; return its row of the table, and the mode KL of its runs if they have one."""
     runs, took = trained(words, seeds, folder)
     good = [run for run in runs if last(run)["status"] == "completed"]
     cells = [name, f"{len(good)} of {seeds}"]
@@ -149,7 +149,7 @@ def row(part: str, name: str, words: tuple[str, ...], seeds: int, folder: Path) 
 
 
 def main() -> None:
-    """Print the table; write it to ``out`` too where that is given."""
+    """Print the table, and write it to ``out`` if given."""
     given = dict(word.split("=", 1) for word in sys.argv[1:])
     part, seeds = given["part"], int(given.get("seeds", 5))
     device.prepare()

@@ -1,4 +1,4 @@
-"""Pairs of distributions whose Jensen-Shannon divergence is known: what the estimators are measured on."""
+"""Pairs of distributions with known Jensen-Shannon divergence, for benchmarks of the estimators."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def student(d: int, freedom: float, scale: float = 1.0, shift: float = 0.0) -> D
 
 
 def ring(std: float = 0.02, rotation: float = 0.0, modes: object = range(8), weights: object = None) -> Distribution:
-    """Some of the eight modes of the usual ring."""
+    """Some or all of the eight modes of ganrun's ring dataset."""
     angle = 2 * np.pi * np.asarray(list(modes)) / 8 + rotation  # type: ignore[call-overload]
     return gaussians(2.0 * np.stack([np.cos(angle), np.sin(angle)], axis=1), std, weights)
 
@@ -86,7 +86,7 @@ def segment(place: float) -> Distribution:
 
 
 def normal(d: int, shift: float = 0.0, std: float = 1.0) -> Distribution:
-    """One Gaussian, moved by ``shift`` along the first axis."""
+    """One Gaussian, shifted by ``shift`` along the first axis."""
     centre = np.zeros((1, d))
     centre[0, 0] = shift
     return gaussians(centre, std)
@@ -99,7 +99,7 @@ _FOUR_32 = 0.7 * _RANDOM.standard_normal((4, 32))
 _MOVED_32 = _FOUR_32 + 0.25 * _RANDOM.standard_normal((4, 32))
 _GRID = [[x, y] for x in range(-4, 5, 2) for y in range(-4, 5, 2)]
 
-# Examples a side for the frozen estimators: the goals are at 10 000 for d <= 2 and at 50 000 for d = 8.
+# The accuracy goals are for 10 000 examples per distribution for d <= 2 and for 50 000 for d = 8.
 TABLE = {
     "N, shift 0": (normal(1), normal(1)),
     "N, shift 1": (normal(1), normal(1, 1.0)),
@@ -135,12 +135,12 @@ def log_ratio(name: str, x: np.ndarray) -> np.ndarray:
     """Return log p(x) / q(x) of the pair ``name``."""
     p, q = PAIRS[name]
     assert p.log_density is not None and q.log_density is not None
-    parts = np.array_split(x, -(-len(x) // 20_000))  # a mixture of hundreds needs hundreds of numbers for each row
+    parts = np.array_split(x, -(-len(x) // 20_000))  # in blocks: a mixture of hundreds needs hundreds of values per row
     return np.concatenate([p.log_density(part) - q.log_density(part) for part in parts])
 
 
 def truth(name: str, n: int = 1_000_000) -> tuple[float, float]:
-    """Return the divergence of the pair ``name``, nats, and its standard error, from ``n`` samples a side of D*."""
+    """Return the divergence of the pair ``name``, nats, and its standard error, from D* on ``n`` samples of each."""
     p, q = PAIRS[name]
     if p.log_density is None:
         return LOG_2, 0.0

@@ -1,11 +1,11 @@
-"""Does bad input ever end in anything but an answer? Mutates good files and command lines, and gives them to ganrun.
+"""Fuzzes ganrun with mutated files and command lines; any outcome other than a result or a short error is a failure.
 
     python scripts/fuzz.py [n=20000] [seed=0] [part=all] [only=I] [out=FILE.md]
 
-Parts are words, yaml, idx, npz, png, checkpoints and metrics. Command lines go to ``ganrun.cli.main`` with the work
-itself left out, files to the loaders of the commands, all in this process. Every input is to be accepted, or refused in
-a line or two (exit code 2, or 1 for what is damaged). A traceback, a warning, another exit code or more than 10 s is a
-loss: it is printed, and kept in ``fuzz-losses/PART-SEED-I``; ``only`` tries number I of a part again. Exit code 1 if
+Parts are words, yaml, idx, npz, png, checkpoints and metrics. Command lines are passed to ``ganrun.cli.main`` with the
+actual work mocked, files to the loaders of the commands, all in this process. Every input must be accepted, or refused
+in one or two lines (exit code 2, or 1 for damaged files). A traceback, a warning, another exit code or more than 10 s
+is a loss: it is printed, and stored in ``fuzz-losses/PART-SEED-I``; ``only`` repeats input I of a part. Exit code 1 if
 there are losses.
 """
 
@@ -33,25 +33,25 @@ from fuzz_files import Files
 from fuzz_runs import FILES
 from fuzz_words import Words
 
-from ganrun import device
 from ganrun.errors import GanrunError, tell
-from ganrun.sealed import Damaged
+from ganrun.storage.checksums import Damaged
+from ganrun.training import device
 
-SECONDS = 10  # that an input may take
-MEMORY = 16 << 30  # bytes of addresses, beyond which an allocation fails
-WORDS = 0.1  # of the inputs are command lines, which take as long as all others together
+SECONDS = 10  # time limit per input
+MEMORY = 16 << 30  # limit of the address space, bytes
+WORDS = 0.1  # share of command lines among the inputs; they take as long as all others together
 COLUMNS = ("part", "tried", "accepted", "refused", "losses", "seconds")
 LOSSES = Path("fuzz-losses").resolve()
-FLAG = "HYDRA_FULL_ERROR"  # stands in the line for an error that nobody expected
+FLAG = "HYDRA_FULL_ERROR"  # part of the message for an unexpected exception
 
 
 class Hang(BaseException):
-    """Not caught by what catches errors."""
+    """Raised on a timeout; not caught by ``except Exception``."""
 
 
 @dataclass
 class Tally:
-    """What has become of the inputs of one part."""
+    """The outcomes of the inputs of one part."""
 
     tried: int = 0
     accepted: int = 0
@@ -71,14 +71,14 @@ class Tally:
 
 @contextlib.contextmanager
 def limited() -> Iterator[None]:
-    """A context that ends with :class:`Hang` after :data:`SECONDS`."""
+    """A context that raises :class:`Hang` after :data:`SECONDS`."""
 
     def end(*_: object) -> None:
         raise Hang(f"more than {SECONDS} s")
 
     before = signal.signal(signal.SIGALRM, end)
     signal.setitimer(signal.ITIMER_REAL, SECONDS)
-    faulthandler.dump_traceback_later(6 * SECONDS, exit=True)  # where not even a signal gets through
+    faulthandler.dump_traceback_later(6 * SECONDS, exit=True)  # if not even the signal is handled
     try:
         yield
     finally:
@@ -88,7 +88,7 @@ def limited() -> Iterator[None]:
 
 
 def refused(give: Callable[[], None]) -> bool:
-    """Return whether what ``give`` gives was refused as it should be; raise whatever else it comes to."""
+    """Return whether the input of ``give`` was refused with a proper message; raise any other exception."""
     err = io.StringIO()
     try:
         with limited(), warnings.catch_warnings():
@@ -103,7 +103,7 @@ def refused(give: Callable[[], None]) -> bool:
 
 
 def require_lines(told: str) -> None:
-    """Raise AssertionError unless ``told`` is a line or two of ganrun's that can be printed."""
+    """Raise AssertionError unless ``told`` is a printable message of ganrun's in one or two lines."""
     if not told.startswith("ganrun: ") or not 1 <= told.count("\n") <= 2 or FLAG in told or "Traceback" in told:
         raise AssertionError(f"not told in a line or two: {told!r:.2000}")
     if not told.replace("\n", "").isprintable():
@@ -111,7 +111,7 @@ def require_lines(told: str) -> None:
 
 
 def exited(code: Any, told: str) -> bool:
-    """Return whether a command line was refused, by its exit code and standard error."""
+    """Return whether a command line was refused, from its exit code and standard error."""
     if code == 0:
         if "Traceback" in told or FLAG in told:
             raise AssertionError(f"exit code 0 with {told!r:.2000}")
@@ -123,10 +123,10 @@ def exited(code: Any, told: str) -> bool:
 
 
 def tried(part: str, seed: int, numbers: range | list[int]) -> Tally:
-    """Try the inputs of ``part`` with these numbers."""
+    """Try the inputs of ``part`` with the given indices."""
     tally, begun = Tally(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="ganrun-fuzz-") as temporary, contextlib.ExitStack() as held:
-        place = Path(temporary, "a", "b", "c")  # what leads upwards still ends within
+        place = Path(temporary, "a", "b", "c")  # ../ paths stay within the temporary folder
         place.mkdir(parents=True)
         own: Words | Files = held.enter_context(Words(place, exited)) if part == "words" else FILES[part](place)
         for i in numbers:
@@ -144,7 +144,7 @@ def tried(part: str, seed: int, numbers: range | list[int]) -> Tally:
 
 
 def kept(name: str, own: Words | Files) -> str:
-    """Keep an input that is lost, with why; return the line for it."""
+    """Store an input that is a loss with its traceback; return the line for it."""
     why = traceback.format_exc()
     folder = LOSSES / name
     shutil.rmtree(folder, ignore_errors=True)
@@ -157,7 +157,7 @@ def kept(name: str, own: Words | Files) -> str:
 
 
 def prepare() -> None:
-    """Let this process take no more than :data:`MEMORY` from here on, and tell errors as `ganrun` does."""
+    """Limit the memory of this process to :data:`MEMORY`, and report errors as `ganrun` does."""
     os.environ.pop(FLAG, None)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
     device.prepare()
@@ -182,7 +182,7 @@ def table(found: dict[str, Tally]) -> list[str]:
 
 
 def main() -> int:
-    """Print the table, and write it to ``out`` too where that is given; return the exit code."""
+    """Print the table, and write it to ``out`` if given; return the exit code."""
     given = dict(word.split("=", 1) for word in sys.argv[1:])
     n, seed, part = int(given.get("n", 20_000)), int(given.get("seed", 0)), given.get("part", "all")
     prepare()

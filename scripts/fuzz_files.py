@@ -1,4 +1,4 @@
-"""The files of numbers and pictures that fuzz.py damages, and the loaders that it gives them to."""
+"""Mutated data files and images for fuzz.py, and the loaders that read them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ TOKENS = (
     *(b"true", b"1:2:3", b"2024-01-01", b".inf", b"1_000", b"O", b"|O", b"<f8", b"(1,)", b"-0", b"\\u0000"),
     *(b"\\", b'"', b"True", b"9**9"),
 )
-SHAPE = (8, 8, 1)  # of the pictures, and the others
-MOST = 1 << 22  # bytes that an idx file may unpack to
+SHAPE = (8, 8, 1)  # of the images, and the shape that the loaders expect
+MAX = 1 << 22  # maximum bytes of an unpacked idx file
 
 
 def mutated(content: bytes, rng: random.Random, times: int = 8) -> bytes:
-    """Return ``content`` with bits flipped, parts lost, repeated, exchanged, or replaced by what is nasty."""
+    """Return ``content`` with bits flipped, or parts removed, repeated, or replaced by hostile tokens."""
     data = bytearray(content)
     for _ in range(rng.choice((1, 1, 2, 3, times))):
         at, size = rng.randrange(len(data) + 1), rng.choice((1, 1, 2, 4, 16, 200))
@@ -54,7 +54,7 @@ def mutated(content: bytes, rng: random.Random, times: int = 8) -> bytes:
 
 
 def _exchange_word(data: bytearray, rng: random.Random) -> None:
-    """Put a token in the place of a word, which keeps the form of a text."""
+    """Replace a word by a token, which keeps the text's structure."""
     words = bytes(data).split(b" ")
     if len(words) > 1:
         words[rng.randrange(len(words))] = rng.choice(TOKENS)
@@ -62,7 +62,7 @@ def _exchange_word(data: bytearray, rng: random.Random) -> None:
 
 
 class Files:
-    """Bad files of one kind in ``place``: :meth:`make` writes the next, :meth:`give` has it read."""
+    """Bad files of one kind in ``place``: :meth:`make` writes the next one, :meth:`give` loads it."""
 
     names: tuple[str, ...] = ()
 
@@ -76,12 +76,12 @@ class Files:
         raise NotImplementedError
 
     def keep(self, folder: Path) -> None:
-        """Copy what was written to ``folder``."""
+        """Copy the files to ``folder``."""
         shutil.copytree(self.place, folder / "input", dirs_exist_ok=True)
 
 
 class Idx(Files):
-    """idx files, packed and plain."""
+    """idx files, compressed and plain."""
 
     def __init__(self, place: Path) -> None:
         super().__init__(place)
@@ -102,11 +102,11 @@ class Idx(Files):
     def give(self) -> None:
         from ganrun.datasets.idx import read_idx_hashed
 
-        read_idx_hashed(self.place / "images", MOST)
+        read_idx_hashed(self.place / "images", MAX)
 
 
 class Npz(Files):
-    """.npy and .npz files, as a side of a comparison and as inputs of ``sample``."""
+    """.npy and .npz files, as inputs of ``jsd`` and of ``sample``."""
 
     def __init__(self, place: Path) -> None:
         super().__init__(place)
@@ -130,19 +130,19 @@ class Npz(Files):
         self.path.write_bytes(mutated(content, rng) if rng.random() < 0.5 else content)
 
     def give(self) -> None:
-        from ganrun.divergence.sides import open_side, require_side
         from ganrun.errors import GanrunError
-        from ganrun.inference.inputs import read_inputs
+        from ganrun.evaluation.divergence.open_distribution import open_distribution, require_distribution
+        from ganrun.latent_space.inputs import read_inputs
 
         try:
             read_inputs(self.path, self.key, SHAPE)
-        except GanrunError:  # for a wrong shape, perhaps
-            require_side(str(self.path), key=self.key)
-            open_side(str(self.path), key=self.key, data_dir=None)
+        except GanrunError:  # for example, because of the shape
+            require_distribution(str(self.path), key=self.key)
+            open_distribution(str(self.path), key=self.key, data_dir=None)
 
 
 def zipped(content: bytes, rng: random.Random) -> bytes:
-    """Return ``content`` as the member of an archive, perhaps beside others."""
+    """Return an archive with ``content`` as a member, possibly with others."""
     held = io.BytesIO()
     kind = rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA))
     with zipfile.ZipFile(held, "w", kind) as archive:
@@ -152,7 +152,7 @@ def zipped(content: bytes, rng: random.Random) -> bytes:
 
 
 class Png(Files):
-    """PNG pictures; half of them with chunks whose checksums are right."""
+    """PNG images, more than half of them with correct chunk checksums."""
 
     def __init__(self, place: Path) -> None:
         super().__init__(place)
@@ -178,13 +178,13 @@ class Png(Files):
         self.shape = rng.choice((SHAPE, (8, 8, 3)))
 
     def give(self) -> None:
-        from ganrun.inference.inputs import read_inputs
+        from ganrun.latent_space.inputs import read_inputs
 
         read_inputs(self.place / "x.png", None, self.shape)
 
 
 def rechecked(content: bytes, rng: random.Random) -> bytes:
-    """Return the PNG ``content`` with some of its chunks changed, repeated or renamed, and checksums to match."""
+    """Return the PNG ``content`` with some chunks changed, repeated or renamed, and correct checksums."""
     chunks, at = [], 8
     while at < len(content):
         (size,) = struct.unpack(">I", content[at : at + 4])

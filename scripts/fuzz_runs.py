@@ -1,4 +1,4 @@
-"""The files of a run that fuzz.py damages, and the commands' ways to read them."""
+"""Mutated files of a run for fuzz.py, and the code of the commands that reads them."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ TINY = ("architecture.generator_hidden=[8]", "architecture.discriminator_hidden=
 
 
 def composed(words: tuple[str, ...]) -> Any:
-    """Return the config that ``words`` ask for."""
-    from ganrun.config import check
-    from ganrun.hydra_app import compose
+    """Return the config for the overrides ``words``."""
+    from ganrun.config.hydra_bridge import compose
+    from ganrun.config.schema import check
 
     return check(compose("train", list(words)))
 
 
 class Yaml(Files):
-    """config.yaml of a run, as every command reads it and as a resumed run goes on with it."""
+    """config.yaml of a run, as read by every command and by a resumed run."""
 
     def __init__(self, place: Path) -> None:
         super().__init__(place)
-        from ganrun.rundir import save_config
+        from ganrun.storage.run_directory import save_config
 
         self.good = []
         for words in (TINY, (*TINY, "penalty=[r1,r2]", "loss=least_squares"), ("experiment=dcgan",)):
@@ -49,38 +49,38 @@ class Yaml(Files):
         (self.place / "config.yaml").write_bytes(mutated(content, rng) if rng.random() < 0.7 else content)
 
     def give(self) -> None:
-        from ganrun.commands.train import _offered
-        from ganrun.config import check
-        from ganrun.hydra_app import compose
-        from ganrun.rundir import load_config
+        from ganrun.commands.train import _stored
+        from ganrun.config.hydra_bridge import compose
+        from ganrun.config.schema import check
+        from ganrun.storage.run_directory import load_config
 
         config = load_config(self.place)
-        if self.compares:  # Hydra must understand what was checked, and nothing else
-            again = check(compose(_offered(config), []))
+        if self.compares:  # Hydra must compose the same config that was checked
+            again = check(compose(_stored(config), []))
             if dataclasses.replace(again, resume=None) != config:
                 raise AssertionError(f"Hydra reads {again}, and not {config}")
 
 
 class CheckpointFiles(Files):
-    """A checkpoint of a tiny run, as ``sample`` reads it and as a resumed run goes back to it."""
+    """A checkpoint of a tiny run, as read by ``sample`` and by a resumed run."""
 
     def __init__(self, place: Path) -> None:
         super().__init__(place / "run")
-        from ganrun.lane import Lane
-        from ganrun.run import build
+        from ganrun.training.loop import build
+        from ganrun.training.session import RunSession
 
         self.config = composed(TINY)
         self.method = build(self.config)
         self.target = self.method.abstract()
-        lane = Lane(self.method, self.config, self.place)
+        member = RunSession(self.method, self.config, self.place)
         (self.place / "metrics.jsonl").write_text('{"step": 2, "D(x)": 0.5}\n{"step": 4, "D(x)": 0.5}\n')
-        look = self.method.snapshot(self.method.init(), lane.observer.samples, lane.observer.points)
-        row = {"step": 4, "scalars": {"D(x)": 0.5}, "look": True}
+        snapshot = self.method.snapshot(self.method.init(), member.evaluator.samples, member.evaluator.points)
+        row = {"step": 4, "scalars": {"D(x)": 0.5}, "snapshot": True}
         note = {"files": {"metrics.jsonl": 25}, "seconds": 1.5, "metrics": {"D(x)": 0.5}, "rows": [row]}
-        lane.checkpoints.save(4, self.method.init(), {**note, "diagnosis": lane.watch.plain()}, [look])
-        lane.checkpoints.wait()
-        self.form = lane._form_of_a_look()
-        lane.release()
+        member.checkpoints.save(4, self.method.init(), {**note, "diagnosis": member.watch.plain()}, [snapshot])
+        member.checkpoints.wait()
+        self.form = member._snapshot_shapes()
+        member.release()
         self.good = {path.name: path.read_bytes() for path in (self.place / "checkpoints" / "4").iterdir()}
 
     def make(self, rng: random.Random) -> None:
@@ -89,13 +89,13 @@ class CheckpointFiles(Files):
         folder.mkdir()
         files = dict(self.good)
         for _ in range(rng.choice((1, 1, 2))):
-            name = rng.choice([*self.good, "note.json", "note.json"])
+            name = rng.choice([*self.good, "metadata.json", "metadata.json"])
             files[name] = self._bad(name, rng)
         if rng.random() < 0.1:
-            files[rng.choice(("evil.pkl", "a b", "state.pickle", "note.json.tmp"))] = b""
+            files[rng.choice(("evil.pkl", "a b", "state.pickle", "metadata.json.tmp"))] = b""
         if rng.random() < 0.1:
             del files[rng.choice(list(files))]
-        if rng.random() < 0.75:  # sums that are right, so that what is behind them is reached
+        if rng.random() < 0.75:  # correct checksums, so that the files behind them are parsed
             files.pop("SHA256SUMS", None)
             sums = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items()]
             files["SHA256SUMS"] = "".join(sums).encode()
@@ -105,7 +105,7 @@ class CheckpointFiles(Files):
 
     def _bad(self, name: str, rng: random.Random) -> bytes:
         content = self.good[name]
-        if name == "note.json" and rng.random() < 0.7:
+        if name == "metadata.json" and rng.random() < 0.7:
             return json.dumps(changed(json.loads(content), rng)).encode()
         if name.endswith(".safetensors") and rng.random() < 0.7:
             (size,) = struct.unpack("<Q", content[:8])
@@ -114,21 +114,21 @@ class CheckpointFiles(Files):
         return mutated(content, rng)
 
     def give(self) -> None:
-        from ganrun.checkpoints import Checkpoints
-        from ganrun.lane import Lane
-        from ganrun.resume import go_back
+        from ganrun.storage.checkpoints import Checkpoints
+        from ganrun.training.resume import go_back
+        from ganrun.training.session import RunSession
 
         Checkpoints(self.place / "checkpoints", read_only=True).restore(self.target)
-        lane = Lane(self.method, self.config, self.place)
+        member = RunSession(self.method, self.config, self.place)
         try:
-            lane._form_of_a_look = lambda: self.form  # type: ignore[method-assign]
-            go_back([lane])
+            member._snapshot_shapes = lambda: self.form  # type: ignore[method-assign]
+            go_back([member])
         finally:
-            lane.release()
+            member.release()
 
 
 def changed(node: Any, rng: random.Random) -> Any:
-    """Return the JSON ``node`` with something in it exchanged."""
+    """Return the JSON ``node`` with a random part replaced."""
     odd = (None, True, -1, 0.5, 10**30, 10**400, "", "x", "\x1b[2J", "../x", [], {}, [[]], {"": 0}, 1e300, float("nan"))
     if isinstance(node, dict) and node and rng.random() < 0.85:
         key = rng.choice(list(node))
@@ -144,11 +144,11 @@ def changed(node: Any, rng: random.Random) -> Any:
 
 
 class Metrics(Files):
-    """metrics.jsonl and summary.json of a run, as ``compare`` reads them."""
+    """metrics.jsonl and summary.json of a run, as read by ``compare``."""
 
     def __init__(self, place: Path) -> None:
         super().__init__(place)
-        from ganrun.rundir import save_config
+        from ganrun.storage.run_directory import save_config
 
         for name in ("0", "1"):
             (place / name).mkdir()
@@ -176,8 +176,8 @@ class Metrics(Files):
         from ganrun.comparison.groups import group
         from ganrun.comparison.runs import chosen_metrics, read_runs
         from ganrun.comparison.table import as_csv, as_json, as_markdown, as_text, compare
-        from ganrun.rundir import completed
-        from ganrun.sweep import reason
+        from ganrun.storage.run_directory import completed
+        from ganrun.training.sweep_plan import reason
 
         completed(self.place / "0", 100)
         reason(self.place / "0")

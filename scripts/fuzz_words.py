@@ -1,4 +1,4 @@
-"""The command lines that fuzz.py makes, and ganrun's entry point with the work itself left out."""
+"""Random command lines for fuzz.py, and ganrun's entry point with the actual work mocked."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ minimax ring mnist digits mlp dcgan latest stranger broken good.npy bad.npy two.
 """
 VALUES = (*PLAIN.split(), " ", "  a", "a b", "\n", "\t", "\x1b[2J", 400 * "9", 5000 * "9", 300 * "x", 5000 * "x")
 VALUES += (60 * "[" + 60 * "]", 600 * "[" + 600 * "]", 300 * "{a:", f"[{200 * '8,'}8]")
-PLACES = ("out", "out2", "a/b", "${now:%Y}", "outputs/x")  # for what is made: within the folder, whatever is typed
+PLACES = ("out", "out2", "a/b", "${now:%Y}", "outputs/x")  # output paths: always within the folder
 ENDS = ("", ".png", ".npy", ".npz")
 OPTIONS = """
 -m --multirun --cfg --cfg=job -c=all --info --info=config -i --help -h --hydra-help --version --resolve -p --run -- -
@@ -60,14 +60,14 @@ BARE = {
     "list": ("losses", "loss", "datasets", "nothing", "--help"),
     "train": ("loss=minimax", "dataset=digits", "architecture=dcgan", "resume=stranger", "steps=1", "experiment=ring"),
 }
-WRITTEN = ("out", "picture", "hydra.run.dir", "hydra.sweep.dir")  # keys that name what is made
+WRITTEN = ("out", "picture", "hydra.run.dir", "hydra.sweep.dir")  # keys that name outputs
 
 
 class Words:
-    """Command lines in the folder ``place``; ``judge`` says what an exit code and standard error come to."""
+    """Command lines in the folder ``place``; ``refused`` classifies an exit code and standard error."""
 
-    def __init__(self, place: Path, judge: Callable[[Any, str], bool]) -> None:
-        self.place, self.judge = place, judge
+    def __init__(self, place: Path, refused: Callable[[Any, str], bool]) -> None:
+        self.place, self.refused = place, refused
         self._held = contextlib.ExitStack()
 
     def __enter__(self) -> Words:
@@ -89,7 +89,7 @@ class Words:
 
     def _fill(self) -> None:
         """Write runs and files for command lines to name."""
-        from ganrun.rundir import save_config
+        from ganrun.storage.run_directory import save_config
 
         for name in ("stranger", "outputs/2026-01-31/run"):
             (self.place / name).mkdir(parents=True)
@@ -131,7 +131,7 @@ class Words:
                 main(list(self.words))
         except SystemExit as leaving:
             code = leaving.code
-        return self.judge(code, err.getvalue())
+        return self.refused(code, err.getvalue())
 
     def keep(self, folder: Path) -> None:
         """Write the command line to ``folder``."""
@@ -139,7 +139,7 @@ class Words:
 
 
 def _shaken(word: str, rng: random.Random) -> str:
-    """Return ``word`` with a character lost, doubled or exchanged; a path stays as it is, and leads where it did."""
+    """Return ``word`` with a character removed, doubled or replaced; paths are unchanged, so outputs stay inside."""
     if not word or re.search(r"[/~]|dir|out|picture", word):
         return word
     at = rng.randrange(len(word))
@@ -147,7 +147,7 @@ def _shaken(word: str, rng: random.Random) -> str:
 
 
 def _without_work(hand_over: Callable[..., int]) -> Callable[..., int]:
-    """Return Hydra's part of a command with jobs that do nothing."""
+    """Return ``hand_over``, the Hydra part of a command, with jobs that do nothing."""
 
     def handed_over(name: str, config_name: str, arguments: Any, job: Any, together: Any = None, **more: Any) -> int:
         idle = None if together is None else lambda jobs, folder, **_: [0] * len(jobs)
@@ -163,7 +163,7 @@ def _no_network(name: str, *_: object, **__: object) -> None:
 
 
 def _plain(name: str) -> dict[str, Any]:
-    from ganrun.hydra_app import compose
+    from ganrun.config.hydra_bridge import compose
 
     return compose(name, [])
 

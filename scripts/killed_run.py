@@ -1,9 +1,9 @@
-"""`ganrun` that is killed, as by `kill -9`, at a chosen moment: the victim of torture.py.
+"""Runs `ganrun` and kills it, as by `kill -9`, at a given moment; used by torture.py.
 
     python scripts/killed_run.py MOMENT COUNT train KEY=VALUE ...
 
-The kill comes the COUNT-th time (from 1) that the MOMENT is there; see :data:`MOMENTS`. If it never is, the run ends as
-it would by itself.
+The process is killed at the COUNT-th occurrence (from 1) of MOMENT, one of :data:`MOMENTS`. If there are fewer
+occurrences, the command completes normally.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Any
 
 
 def die() -> None:
-    """Leave no time for anything."""
+    """Kill this process immediately."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Fuse:
-    """Says when the moment has come for the ``count``-th time."""
+    """Counts its calls, and returns True at the ``count``-th."""
 
     def __init__(self, count: int) -> None:
         self.left = count
@@ -33,7 +33,7 @@ class Fuse:
 
 
 def before(home: Any, name: str, due: Fuse, half: Callable[..., None] | None = None) -> None:
-    """Die in place of a call of ``home.name`` that is due, after having done ``half`` of it."""
+    """Die instead of the due call of ``home.name``, after calling ``half``, which does a part of its work."""
     whole = getattr(home, name)
 
     def instead(*arguments: Any, **named: Any) -> Any:
@@ -47,7 +47,7 @@ def before(home: Any, name: str, due: Fuse, half: Callable[..., None] | None = N
 
 
 def while_it_runs(home: Any, name: str, due: Fuse) -> None:
-    """Die some milliseconds after a call of ``home.name`` that is due has begun."""
+    """Die some milliseconds after the start of the due call of ``home.name``."""
     whole = getattr(home, name)
 
     def instead(*arguments: Any, **named: Any) -> Any:
@@ -61,17 +61,17 @@ def while_it_runs(home: Any, name: str, due: Fuse) -> None:
 
 
 def in_a_step(due: Fuse) -> None:
-    from ganrun.game.crew import Shards, Solo
+    from ganrun.training.executor import ShardedRuns, SingleRun
 
-    for crew in (Solo, Shards):
-        while_it_runs(crew, "advance", due)
+    for executor in (SingleRun, ShardedRuns):
+        while_it_runs(executor, "advance", due)
 
 
 def in_a_checkpoint(due: Fuse) -> None:
-    """Some bytes of a file are written, and the folder has not its name."""
-    from ganrun import sealed
+    """A file is partly written, and the folder does not have its final name yet."""
+    from ganrun.storage import checksums
 
-    before(sealed.os, "fsync", due)
+    before(checksums.os, "fsync", due)
 
 
 def before_a_checkpoint_has_its_name(due: Fuse) -> None:
@@ -81,7 +81,7 @@ def before_a_checkpoint_has_its_name(due: Fuse) -> None:
 
 
 def in_an_event(due: Fuse) -> None:
-    """Half a record is on the disk."""
+    """Half a record is on disk."""
     from tensorboard.summary.writer.record_writer import RecordWriter
 
     def half(writer: Any, data: bytes) -> None:
@@ -92,7 +92,7 @@ def in_an_event(due: Fuse) -> None:
 
 
 def in_a_row(due: Fuse) -> None:
-    """Half a line of metrics.jsonl is on the disk."""
+    """Half a line of metrics.jsonl is on disk."""
     from ganrun.writers.jsonl import JsonLines
 
     def half(writer: Any, entry: Any) -> None:
@@ -103,16 +103,16 @@ def in_a_row(due: Fuse) -> None:
 
 
 def in_the_probe(due: Fuse) -> None:
-    from ganrun.observer import Observer
+    from ganrun.evaluation.evaluator import Evaluator
 
-    while_it_runs(Observer, "read", due)
+    while_it_runs(Evaluator, "read", due)
 
 
 def going_back(due: Fuse) -> None:
-    """Files are cut back to the checkpoint, and nothing has been written since."""
-    from ganrun import lane
+    """Files are truncated to their state at the checkpoint, and nothing has been written since."""
+    from ganrun.training import session as member
 
-    before(lane, "save_config", due)
+    before(member, "save_config", due)
 
 
 MOMENTS: dict[str, Callable[[Fuse], None]] = {
@@ -127,7 +127,7 @@ MOMENTS: dict[str, Callable[[Fuse], None]] = {
 
 
 def main() -> None:
-    """Set the trap and run the command."""
+    """Install the kill and run the command."""
     moment, count, *words = sys.argv[1:]
     MOMENTS[moment](Fuse(int(count)))
     from ganrun.cli import main as ganrun

@@ -1,6 +1,6 @@
-"""Makes the pictures of the README again, with the commands that the README shows next to them.
+"""Regenerates the pictures of the README, with the commands shown there.
 
-    python scripts/make_gallery.py [FOLDER=scripts/gallery]
+    python scripts/make_gallery.py [FOLDER=docs/gallery]
 
 The screenshot of TensorBoard is taken by hand.
 """
@@ -23,8 +23,8 @@ RUNS = {
 
 
 def main() -> None:
-    """Train each run in a folder of its own and put the pictures of four of its steps side by side."""
-    out = Path(sys.argv[1] if len(sys.argv) > 1 else "scripts/gallery")
+    """Train each run in a temporary folder and concatenate its pictures at four steps."""
+    out = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/gallery")
     out.mkdir(parents=True, exist_ok=True)
     for name, (words, steps) in RUNS.items():
         with tempfile.TemporaryDirectory() as folder:
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def strip(pictures: Sequence[Image.Image]) -> Image.Image:
-    """Return ``pictures``, all of one size, side by side."""
+    """Return ``pictures``, all of the same size, side by side."""
     width, height = pictures[0].size
     sheet = Image.new("RGB", (width * len(pictures), height), "white")
     for i, picture in enumerate(pictures):

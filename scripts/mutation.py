@@ -1,14 +1,14 @@
-"""Would the tests notice a mistake? Makes small mistakes in the code, one at a time, and runs the tests that mirror it.
+"""Mutation testing: makes small changes in the code, one at a time, and checks that the tests fail.
 
-    python scripts/mutation.py [sample=200] [seed=0] [workers=2] [only=ganrun/game] [log=mutants.jsonl] [out=FILE.md]
+    python scripts/mutation.py [sample=200] [seed=0] [workers=2] [only=ganrun/comparison] [log=FILE] [out=FILE.md]
 
-The mistakes are those of Cosmic Ray (`pip install cosmic-ray`): another operator, another comparison, a number off by
-one, a condition negated, a loop never entered. ``sample`` places are drawn at random, as many from each of the game,
-the divergences, the metrics and the comparison, and one mistake is made at each. A mutant is killed when a test fails
-or hangs: first the test files that mirror or import the module, then the others of its package, the slow ones apart.
-``log`` holds one line per mutant; given again, it goes on where it stopped.
+The mutations are those of Cosmic Ray (`pip install cosmic-ray`): another operator, another comparison, a number off by
+one, a condition negated, a loop never entered. ``sample`` places are drawn at random, equally many from the GAN
+methods, the divergences, the metrics and the comparison, with one mutant at each. A mutant is killed if a test fails or
+hangs: first in the test files that mirror or import the module, then in the others of its package, without slow tests.
+``log`` has one line per mutant; an existing log is continued.
 
-Left out, because nothing that runs depends on them: annotations, docstrings and the arguments of ``@dataclass``.
+Annotations, docstrings and the arguments of ``@dataclass`` are not mutated, since they have no effect at run time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from queue import SimpleQueue
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("ganrun/game", "ganrun/divergence", "ganrun/metrics", "ganrun/comparison")
+PACKAGES = ("ganrun/methods/gan", "ganrun/evaluation/divergence", "ganrun/evaluation/metrics", "ganrun/comparison")
 SWAPS = (
     "Add_Sub",
     "Sub_Add",
@@ -57,12 +57,12 @@ OPERATORS = tuple(
         *OTHERS,
     )
 )
-PATIENCE = 600.0  # seconds that the tests of one mutant may take
+PATIENCE = 600.0  # time limit, in seconds, of the tests of one mutant
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One mistake: the ``occurrence``-th place in ``module`` that ``operator`` could change."""
+    """One mutation: the ``occurrence``-th place in ``module`` where ``operator`` applies."""
 
     module: str
     line: int
@@ -71,7 +71,7 @@ class Mutant:
 
 
 def silent(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Return the places of ``source`` on which nothing that runs depends, as (line, column) of both ends."""
+    """Return the spans of ``source`` without effect at run time, as (line, column) of both ends."""
     nodes: list[Any] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation is not None:
@@ -101,9 +101,9 @@ def mutants(module: str) -> Iterator[Mutant]:
 
 
 def drawn(modules: list[str], sample: int, seed: int) -> list[Mutant]:
-    """Return one mutant at each of ``sample`` places, a place being a line of code and a kind of mistake.
+    """Return one mutant at each of ``sample`` places, a place being a line of code and a kind of mutation.
 
-    Every package gives the same number of places, as far as it has so many.
+    Every package contributes the same number of places, if it has so many.
     """
     rng = random.Random(seed)
     packages = [[one for one in modules if one.startswith(package)] for package in PACKAGES]
@@ -120,13 +120,13 @@ def drawn(modules: list[str], sample: int, seed: int) -> list[Mutant]:
 
 
 def stages(module: str) -> list[list[str]]:
-    """Return the tests of ``module``: files that mirror or import it, those that import its package, and the others."""
+    """Return the tests of ``module`` in order: files that mirror or import it, that import its package, and others."""
     path = Path("tests") / Path(module).relative_to("ganrun")
     name = module.removesuffix(".py").replace("/", ".")
     parent, _, last = name.rpartition(".")
     importing = re.compile(rf"(from|import) {re.escape(name)}\b|from {re.escape(parent)} import .*\b{last}\b")
     near = re.compile(rf"from {re.escape(parent)} import")
-    package = ROOT / Path("tests", *Path(module).parts[1:2])
+    package = ROOT / "tests" / Path(next(one for one in PACKAGES if module.startswith(one))).relative_to("ganrun")
     parts: list[list[str]] = [[], [], []]
     for one in sorted(package.rglob("test_*.py")):
         text = one.read_text("utf-8")
@@ -136,7 +136,7 @@ def stages(module: str) -> list[list[str]]:
 
 
 def passes(folder: Path, tests: list[str], timeout: float) -> bool:
-    """Return whether ``tests`` pass in the checkout ``folder``, in time."""
+    """Return whether ``tests`` pass in the checkout ``folder`` within ``timeout`` seconds."""
     places = [str(folder), str(folder / "ganrun" / "plugins")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(places), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [
@@ -162,7 +162,7 @@ def passes(folder: Path, tests: list[str], timeout: float) -> bool:
         start_new_session=True,
     )
     try:
-        return process.wait(timeout) in (0, 5)  # 5: all of them are slow
+        return process.wait(timeout) in (0, 5)  # 5: no tests collected, since all are slow
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, 9)
         process.wait()
@@ -170,7 +170,7 @@ def passes(folder: Path, tests: list[str], timeout: float) -> bool:
 
 
 def judged(folder: Path, mutant: Mutant) -> dict[str, Any]:
-    """Return what became of ``mutant`` in the checkout ``folder``: whether it was killed, the change, and the time."""
+    """Test ``mutant`` in the checkout ``folder``; return whether it was killed, the change, and the time."""
     from cosmic_ray.mutating import mutate_code  # pyright: ignore[reportMissingImports]
     from cosmic_ray.plugins import get_operator  # pyright: ignore[reportMissingImports]
 
@@ -211,7 +211,7 @@ def page(found: list[dict[str, Any]], words: list[str]) -> str:
 
 
 def main() -> None:
-    """Print the report; write it to ``out`` too where that is given."""
+    """Print the report, and write it to ``out`` if given."""
     given = dict(word.split("=", 1) for word in sys.argv[1:])
     only = tuple(given.get("only", ",".join(PACKAGES)).split(","))
     listed = subprocess.run(["git", "ls-files", *only], cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -1,10 +1,10 @@
-"""Does a long run stay as it began? Watches the memory and the speed of one of many million steps.
+"""Monitors the memory and the speed of a run of many million steps, to detect leaks and slowdowns.
 
     python scripts/soak.py [minutes=60] [steps=10000000] [out=FILE.md] [KEY=VALUE ...]
 
-Trains tiny networks, with looks, a probe and a checkpoint every 30 seconds, and reads the process's memory once a
-second. After ``minutes`` it is told to stop. Memory and speed should be those of the second tenth of the time in all
-that follow it: the first tenth compiles.
+Trains tiny networks, with evaluations, a probe and a checkpoint every 30 seconds, and reads the process's memory once
+per second. The run is stopped after ``minutes``. Memory and speed should be constant from the second tenth of the time
+on; the first includes compilation.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STOPPED = 143  # exit code of a run that SIGTERM has stopped
 
 
 def resident(pid: int) -> float:
-    """Return the memory that the process holds, in MiB."""
+    """Return the resident memory of the process, in MiB."""
     lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
@@ -37,12 +37,12 @@ def tenths(values: np.ndarray) -> list[float]:
 
 
 def row(name: str, medians: list[float]) -> str:
-    """Return a line of the table: the tenths, and the last by the second."""
+    """Return a row of the table: the tenths, and the ratio of the last to the second."""
     return f"| {name} | {' | '.join(f'{one:.0f}' for one in medians)} | {medians[-1] / medians[1]:.3f} |"
 
 
 def main() -> None:
-    """Print the report; write it to ``out`` too where that is given."""
+    """Print the report, and write it to ``out`` if given."""
     given = dict(word.split("=", 1) for word in sys.argv[1:] if word.split("=", 1)[0] in OWN)
     words = [word for word in sys.argv[1:] if word.split("=", 1)[0] not in OWN]
     minutes, steps = float(given.get("minutes", 60)), int(given.get("steps", 10_000_000))

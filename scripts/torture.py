@@ -1,11 +1,12 @@
-"""Is nothing lost? Kills runs at every kind of moment, resumes them, and compares them with undisturbed ones.
+"""Crash-consistency test: kills runs at many points, resumes them, and compares them with uninterrupted runs.
 
     python scripts/torture.py [kills=50] [sweep_kills=10] [seed=0] [out=FILE.md]
 
-``kills`` are of single runs, of an MLP on points and of a DCGAN on images, ``sweep_kills`` of sweeps of four lanes; all
-with a moving average, a probe and an adaptive schedule. Kills come at the moments of killed_run.py and at random times,
-several in a row. Every run is resumed until it is complete; then its state, metrics, events and pictures must be those
-of the undisturbed run, bit for bit. Exit code 1 if anything differs or is lost.
+``kills`` is the number of kills of single runs (an MLP on points and a DCGAN on images), ``sweep_kills`` that of sweeps
+of four population members; all use a moving average, a probe and an adaptive schedule. Runs are killed at the moments
+of killed_run.py and at random times, several times in a row. Every run is resumed until it completes; its state,
+metrics, events and pictures must then be bit-identical to those of the uninterrupted run. Exit code 1 if anything
+differs or is lost.
 """
 
 from __future__ import annotations
@@ -36,16 +37,16 @@ RUNS = {
 }
 SWEEP = (*HARD, *NETWORKS, "steps=160", "seed=0,1", "optimizer.generator.learning_rate=1e-3,2e-3", "-m")
 TIMES = ("steps_per_second", "probe/seconds")
-IN_A_ROW = 4  # most kills of one run before it may go on to its end
-# How often each moment comes in a run, about: a kill is aimed at one of these.
+IN_A_ROW = 4  # maximum number of kills of one run before it may complete
+# Approximate number of times that each moment occurs in a run: a kill targets one of these.
 OFTEN = {"step": 15, "checkpoint": 30, "rename": 8, "event": 20, "row": 15, "probe": 3, "resume": 1}
 AT_ANY_TIME = "any time"
-LAUNCH, TRAIN = 4.0, 5.0  # seconds: a run is starting up to the first, and lasts about the second beyond it
+LAUNCH, TRAIN = 4.0, 5.0  # seconds: approximate start-up and training time of a run
 
 
 @dataclass
 class Tally:
-    """What has been tried, and what came of it."""
+    """Counts of kills and comparisons, and the faults found."""
 
     kills: Counter[str] = field(default_factory=Counter)
     compared: int = 0
@@ -54,7 +55,7 @@ class Tally:
 
 
 def ganrun(words: list[str], cwd: Path, moment: str = "", count: int = 0) -> tuple[int, str, str]:
-    """Run a command in ``cwd``, killed at a ``moment`` if that is given; return its exit code and what it printed."""
+    """Run a command in ``cwd``, killed at ``moment`` if given; return its exit code, stdout and stderr."""
     prefix = [sys.executable, "-m", "ganrun"]
     if moment in MOMENTS:
         prefix = [sys.executable, str(Path(__file__).with_name("killed_run.py")), moment, str(count)]
@@ -67,13 +68,13 @@ def ganrun(words: list[str], cwd: Path, moment: str = "", count: int = 0) -> tup
 
 
 def rows(run: Path) -> list[dict[str, object]]:
-    """Return the rows of metrics, without what no two runs share."""
+    """Return the rows of metrics without timings, which differ between runs."""
     lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     return [{tag: value for tag, value in json.loads(line).items() if tag not in TIMES} for line in lines]
 
 
 def events(run: Path) -> list[tuple[int, str, object]]:
-    """Return every scalar, picture and histogram of all event files, by step and tag; twice is twice."""
+    """Return every scalar, picture and histogram of all event files, by step and tag, including duplicates."""
     seen: list[tuple[int, str, object]] = []
     for path in sorted(run.glob("events.out.tfevents.*")):
         for event in LegacyEventFileLoader(str(path)).Load():
@@ -95,7 +96,7 @@ def steps(run: Path) -> list[int]:
 
 
 def differences(run: Path, reference: Path) -> list[str]:
-    """Return in what a run that was killed differs from an undisturbed one."""
+    """Return the names of what differs between a run that was killed and the uninterrupted ``reference``."""
     told = json.loads((run / "summary.json").read_text(encoding="utf-8"))
     wanted = json.loads((reference / "summary.json").read_text(encoding="utf-8"))
     for one in (told, wanted):
@@ -117,7 +118,7 @@ def differences(run: Path, reference: Path) -> list[str]:
 
 
 def last_row(run: Path) -> int:
-    """Return the last step in metrics.jsonl, which a kill may have left with half a line."""
+    """Return the last step in metrics.jsonl, ignoring an incomplete last line."""
     path = run / "metrics.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
     whole = [line for line in lines if line.endswith("\n")]
@@ -125,7 +126,7 @@ def last_row(run: Path) -> int:
 
 
 def lives(words: list[str], cwd: Path, kills: int, chance: random.Random, tally: Tally) -> list[Path]:
-    """Start what ``words`` say in ``cwd``, kill it ``kills`` times, and bring it to its end; return its runs."""
+    """Run the command ``words`` in ``cwd``, kill it ``kills`` times, resume it until it completes; return its runs."""
     home = cwd / "run"
     key = "hydra.sweep.dir" if "-m" in words else "hydra.run.dir"
     command = ["train", *words, f"{key}=run"]
@@ -148,7 +149,7 @@ def lives(words: list[str], cwd: Path, kills: int, chance: random.Random, tally:
             if at < max(had, default=0):
                 tally.faults.append(f"{run}: went on at {at}, and had a checkpoint of {had[-1]}")
         if code == 0 and moment and killed < kills:
-            killed = kills  # it came to its end before the moment: nothing is left to kill
+            killed = kills  # it completed before the moment: nothing is left to kill
         elif code == 0:
             break
         else:
@@ -160,12 +161,12 @@ def lives(words: list[str], cwd: Path, kills: int, chance: random.Random, tally:
 
 
 def runs_in(home: Path) -> list[Path]:
-    """Return the run directories of what is in ``home``, a run or a sweep."""
+    """Return the run directories in ``home``, a run or a sweep."""
     return [home] if (home / "config.yaml").exists() else sorted(path.parent for path in home.glob("*/config.yaml"))
 
 
 def torture(name: str, words: tuple[str, ...], kills: int, chance: random.Random, place: Path) -> Tally:
-    """Kill runs of ``words`` ``kills`` times in all, and compare each with an undisturbed one."""
+    """Kill runs of ``words`` ``kills`` times in total, and compare each with an uninterrupted one."""
     tally = Tally()
     whole = place / name / "whole"
     whole.mkdir(parents=True)
@@ -198,7 +199,7 @@ def table(tallies: dict[str, Tally]) -> list[str]:
 
 
 def run(kills: int, sweep_kills: int, seed: int) -> dict[str, Tally]:
-    """Kill single runs and sweeps this often in all; return what came of it by name."""
+    """Kill single runs and sweeps so many times in total; return the tallies by name."""
     chance, tallies = random.Random(seed), {}
     os.environ.pop("HYDRA_FULL_ERROR", None)
     with tempfile.TemporaryDirectory() as folder:
@@ -210,7 +211,7 @@ def run(kills: int, sweep_kills: int, seed: int) -> dict[str, Tally]:
 
 
 def main() -> None:
-    """Print the report; write it to ``out`` too where that is given."""
+    """Print the report, and write it to ``out`` if given."""
     given = dict(word.split("=", 1) for word in sys.argv[1:])
     begun = time.monotonic()
     tallies = run(int(given.get("kills", 50)), int(given.get("sweep_kills", 10)), int(given.get("seed", 0)))

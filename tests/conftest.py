@@ -9,12 +9,12 @@ import compiling
 import jax
 import pytest
 
-from ganrun import device
-from ganrun.config import Train, check
-from ganrun.game import lanes
-from ganrun.game.method import Gan
-from ganrun.hydra_app import compose
-from ganrun.run import build
+from ganrun.config.hydra_bridge import compose
+from ganrun.config.schema import Train, check
+from ganrun.methods.gan.gan import Gan
+from ganrun.training import device
+from ganrun.training import vmapped as members
+from ganrun.training.loop import build
 
 compiling.hurry_by_environment()
 device.prepare()
@@ -67,7 +67,7 @@ def _programs_of_the_module(request: pytest.FixtureRequest) -> Iterator[None]:
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(hurry))  # of commands that are a process of their own
     yield
     jax.clear_caches()
-    lanes._compiled.cache_clear()
+    members._compiled.cache_clear()
     if gc.get_count()[0] > CYCLES:
         gc.collect()
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ganrun.comparison.runs import Run, read_runs
-from ganrun.config import Train
-from ganrun.rundir import save_config
+from ganrun.config.schema import Train
+from ganrun.storage.run_directory import save_config
 
 
 def make_run(

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ganrun.checkpoints import Checkpoints, flatten
-from ganrun.metrics.logged import logged
-from ganrun.metrics.spec import spec_of
-from ganrun.run import build
-from ganrun.rundir import load_config
+from ganrun.evaluation.metrics.logged import logged
+from ganrun.evaluation.metrics.spec import spec_of
+from ganrun.storage.checkpoints import Checkpoints, flatten
+from ganrun.storage.run_directory import load_config
+from ganrun.training.loop import build
 
 
 def arrays(run: Path) -> dict[str, np.ndarray]:

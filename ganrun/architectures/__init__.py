@@ -1,4 +1,4 @@
-"""Generators and discriminators, side by side; importing this package registers every architecture option."""
+"""Generator and discriminator networks. Importing this package registers every architecture option."""
 
 from ganrun.architectures import dcgan, dirac, maxout, mlp, r3gan, resnet
 from ganrun.architectures.networks import Networks

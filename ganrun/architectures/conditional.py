@@ -1,4 +1,4 @@
-"""How networks take a class label ``y`` ``(n,)``, int32, into account."""
+"""Layers that condition networks on class labels ``y`` ``(n,)``, int32."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ganrun.architectures.layers import batch_norm
 
 
 class Embedding(nn.Module):
-    """A learned vector for every class; parameter ``embedding`` ``(classes, features)``.
+    """A learned vector for each class; parameter ``embedding`` ``(classes, features)``.
 
     Attributes:
-        classes: how many there are.
-        features: numbers per class.
+        classes: number of classes.
+        features: dimension of the vectors.
         init: initializer of the vectors.
     """
 
@@ -30,17 +30,17 @@ class Embedding(nn.Module):
         if y is None:
             raise ValueError(f"a network of {self.classes} classes needs labels y")
         table = self.param("embedding", self.init, (self.classes, self.features))
-        # Not a gather: on a GPU its gradient, a scatter, adds in no fixed order, and a run would not repeat.
+        # Not a gather: on a GPU its gradient, a scatter, adds in no fixed order, so a run would not be reproducible.
         return jnp.matmul(jax.nn.one_hot(y, self.classes), table, precision="highest")
 
 
 class ConditionalBatchNorm(nn.Module):
-    """Batch normalisation whose scale (from 1) and offset (from 0) are the class's own.
+    """Batch normalisation with a scale (initially 1) and an offset (initially 0) for each class.
 
     Paper: Dumoulin et al. 2017, "A learned representation for artistic style", as used by Miyato & Koyama 2018.
 
     Attributes:
-        classes: how many there are.
+        classes: number of classes.
     """
 
     classes: int
@@ -56,14 +56,14 @@ class ConditionalBatchNorm(nn.Module):
 
 
 class Projection(nn.Module):
-    """What a class adds to the logits: the inner product of its own vector with the features.
+    """The class-dependent term of a projection discriminator: the inner product of an embedding with the features.
 
     Formula: <embed(y), h>.
     Paper: Miyato & Koyama 2018, "cGANs with projection discriminator", section 3.
 
     Attributes:
-        classes: how many there are.
-        outputs: numbers per example.
+        classes: number of classes.
+        outputs: discriminator outputs per example.
     """
 
     classes: int
@@ -73,20 +73,20 @@ class Projection(nn.Module):
     def __call__(self, h: jax.Array, y: jax.Array | None) -> jax.Array:
         """Map features ``(n, f)`` and labels ``(n,)`` to ``(n, outputs)``."""
         features = h.shape[-1]
-        # With this scale an inner product starts at the size of one feature.
+        # With this scale the inner product initially has the magnitude of one feature.
         init = nn.initializers.normal(1.0 / math.sqrt(features))
         vectors = Embedding(self.classes, self.outputs * features, init)(y)
         return jnp.sum(vectors.reshape(-1, self.outputs, features) * h[:, None], axis=-1)
 
 
 def normalise(x: jax.Array, train: bool, y: jax.Array | None, classes: int) -> jax.Array:
-    """Apply batch norm inside a network, of its own for every class where there are ``classes``."""
+    """Apply batch norm, class-conditional if ``classes`` is not 0. Call inside a network."""
     return ConditionalBatchNorm(classes)(x, train, y) if classes else batch_norm(train)(x)
 
 
 def with_label(z: jax.Array, y: jax.Array | None, classes: int) -> jax.Array:
-    """Join to latents ``(n, d)`` a vector of the class, where there are ``classes``: ``(n, 2 d)``.
+    """Concatenate latents ``(n, d)`` with an embedding of their class: ``(n, 2 d)``; unchanged if ``classes`` is 0.
 
-    It is as long as the latent and starts at its scale, so that neither drowns the other.
+    The embedding has the dimension and initially the scale of the latent, so that neither dominates the other.
     """
     return jnp.concatenate([z, Embedding(classes, z.shape[-1])(y)], axis=-1) if classes else z

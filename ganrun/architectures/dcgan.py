@@ -1,4 +1,4 @@
-"""Deep convolutional networks for images (Radford et al. 2015, figure 1 and section 3), of any number of stages."""
+"""Deep convolutional networks for images (Radford et al. 2015, figure 1 and section 3), with any number of stages."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from ganrun.architectures.conditional import normalise, with_label
 from ganrun.architectures.discriminator import Discriminator, MinibatchOption
 from ganrun.architectures.layers import FORMS, StridedConv, TransposedConv, batch_norm, dcgan_init, leaky_relu
 from ganrun.architectures.networks import Networks, base_and_stages, checked_shape
-from ganrun.registry import choice, number, register
+from ganrun.config.registry import choice, number, register
 
 
 class DcganGenerator(nn.Module):
-    """A dense layer to a small map, then transposed convolutions that each double it and halve its channels.
+    """A dense layer to a small map, then transposed convolutions that each double its side and halve its channels.
 
     Attributes:
         base: side of the small map.
-        stages: how often it is doubled.
+        stages: number of doublings.
         channels: channels of an image.
         width: channels before the last stage.
         batch_norm: normalise every layer but the last.
         form: how convolutions are computed, see :class:`ganrun.architectures.layers.TransposedConv`.
-        classes: of labels; 0: none. They act through the normalisation, or beside the latent where there is none.
+        classes: number of classes, 0 for none; labels condition the batch norm, or the latent without batch norm.
         attention: side of the map with self-attention; 0: none.
     """
 
@@ -55,10 +55,10 @@ class DcganGenerator(nn.Module):
 
 
 class DcganDiscriminator(Discriminator):
-    """Strided convolutions that each halve the image and double the channels, then the logit.
+    """Strided convolutions that each halve the side and double the channels, then the logit.
 
     Attributes:
-        stages: how often the image is halved.
+        stages: number of halvings.
         width: channels after the first convolution.
         batch_norm: normalise every convolution but the first.
         form: how convolutions are computed, see :class:`ganrun.architectures.layers.StridedConv`.
@@ -73,14 +73,14 @@ class DcganDiscriminator(Discriminator):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool, y: jax.Array | None = None, z: jax.Array | None = None) -> jax.Array:
-        """Map images ``(n, side, side, channel)`` to logits ``(n,)``, by labels and with latents where given."""
-        return self.judge(_halvings(self, x, train), y, z, dcgan_init)
+        """Map images ``(n, side, side, channel)``, and labels and latents if given, to logits ``(n,)``."""
+        return self.head(_convolutions(self, x, train), y, z, dcgan_init)
 
 
 class DcganEncoder(nn.Module):
     """The discriminator's convolutions, then a dense layer to the latent.
 
-    The attributes are the discriminator's, and ``latent_dim``: numbers of a latent.
+    The attributes are the discriminator's, and ``latent_dim``, the dimension of the latent.
     """
 
     stages: int
@@ -93,10 +93,10 @@ class DcganEncoder(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Map images ``(n, side, side, channel)`` to latents ``(n, latent_dim)``."""
-        return nn.Dense(self.latent_dim)(_halvings(self, x, train).reshape(x.shape[0], -1))
+        return nn.Dense(self.latent_dim)(_convolutions(self, x, train).reshape(x.shape[0], -1))
 
 
-def _halvings(network: DcganDiscriminator | DcganEncoder, x: jax.Array, train: bool) -> jax.Array:
+def _convolutions(network: DcganDiscriminator | DcganEncoder, x: jax.Array, train: bool) -> jax.Array:
     for stage in range(network.stages):
         x = StridedConv(network.width * 2**stage, network.form)(x)
         x = leaky_relu(batch_norm(train)(x) if network.batch_norm and stage > 0 else x)
@@ -115,9 +115,10 @@ class Dcgan(MinibatchOption):
     Attributes:
         width: channels of the discriminator's first layer, doubled at each further one; the generator mirrors it.
         batch_norm: normalise all layers but the generator's last and the discriminator's first.
-        convolution: ``matmul``, ``xla``, or ``auto`` for the one that suits the backend (lanes always take ``matmul``).
+        convolution: ``matmul``, ``xla``, or ``auto`` for the faster one on the backend (population members always use
+            ``matmul``).
         attention: self-attention (Zhang et al. 2019) on one hidden map of each network.
-        attention_side: that map is the smallest one at least so wide, or else the largest.
+        attention_side: that map is the smallest one with at least this side, or the largest if there is none.
     """
 
     width: int = number(64, low=1, high=65_536)
@@ -128,14 +129,14 @@ class Dcgan(MinibatchOption):
     name: str = "dcgan"
 
     def build(self, shape: tuple[int, ...], latent_dim: int, classes: int = 0, outputs: int = 1) -> Networks:
-        """Return the networks for images of ``shape``; raise :class:`ConfigError` for a shape they cannot have."""
+        """Return the networks for images of ``shape``; raise :class:`ConfigError` for a shape that is not supported."""
         shape = checked_shape(shape, latent_dim)
         base, stages = base_and_stages(shape)
         sides = [base * 2**stage for stage in range(stages)]
         at = attended_side(sides, self.attention_side) if self.attention else 0
-        own = (self.width, self.batch_norm, self.convolution)
+        settings = (self.width, self.batch_norm, self.convolution)
         return Networks(
-            DcganGenerator(base, stages, shape[-1], *own, classes, at),
-            DcganDiscriminator(stages, *own, at, **self.ending(classes, outputs)),
-            DcganEncoder(stages, *own, latent_dim, at),
+            DcganGenerator(base, stages, shape[-1], *settings, classes, at),
+            DcganDiscriminator(stages, *settings, at, **self.head_options(classes, outputs)),
+            DcganEncoder(stages, *settings, latent_dim, at),
         )

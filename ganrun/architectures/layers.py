@@ -1,9 +1,9 @@
-"""Layers that networks are made of.
+"""Layers of the networks.
 
-Every convolution exists in two forms with the same parameters and the same results up to rounding. XLA on the
-CPU runs a convolution's weight gradient inside a loop some 200 times slower than outside (jax#12868), and a training
-chunk is a loop. The ``matmul`` form has no convolution in it, only matrix products, so it keeps its speed in
-loops, and under ``vmap`` it becomes batched products rather than a grouped convolution.
+Every convolution has two implementations with the same parameters and, up to rounding, the same results. On the CPU,
+XLA computes the weight gradient of a convolution some 200 times slower inside a loop than outside (jax#12868), and
+training runs in a loop. The ``matmul`` implementation uses only matrix products, so it is fast in loops, and ``vmap``
+turns it into batched products instead of a grouped convolution.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from flax import linen as nn
 FORMS = ("auto", "matmul", "xla")
 KERNEL = 4
 STRIDE = 2
-# Radford et al. 2015, section 4: all weights from a zero-centred normal with this standard deviation.
+# Radford et al. 2015, section 4: all weights are normal with mean 0 and this standard deviation.
 dcgan_init = nn.initializers.normal(0.02)
 
 
 class StridedConv(nn.Module):
     """A 4x4 convolution with stride 2 and one pixel of zero padding, which halves the side (Radford et al. 2015).
 
-    Parameters: ``kernel`` ``(4, 4, channels in, features)`` from N(0, .02), ``bias`` ``(features,)`` from zero.
+    Parameters: ``kernel`` ``(4, 4, input channels, features)``, normal with standard deviation 0.02, and ``bias``
+    ``(features,)``, zero.
 
     Attributes:
-        features: channels out.
-        form: ``matmul``, ``xla``, or ``auto`` for the faster one on the present backend.
+        features: output channels.
+        form: ``matmul``, ``xla``, or ``auto`` for the faster one on the current backend.
     """
 
     features: int
@@ -39,7 +40,7 @@ class StridedConv(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map ``(n, height, width, channel)``, even sides, to ``(n, height / 2, width / 2, features)``."""
         if x.shape[1] % STRIDE or x.shape[2] % STRIDE:
-            raise ValueError(f"StridedConv halves even sides; it was given {x.shape[1]} x {x.shape[2]}")
+            raise ValueError(f"StridedConv needs even height and width, not {x.shape[1]} x {x.shape[2]}")
         kernel = self.param("kernel", dcgan_init, (KERNEL, KERNEL, x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         if resolved_form(self.form) == "matmul":
@@ -50,8 +51,8 @@ class StridedConv(nn.Module):
 class TransposedConv(nn.Module):
     """A 4x4 transposed convolution with stride 2, which doubles the side (Radford et al. 2015).
 
-    It is the convolution of ``x`` spread out with a zero after each pixel, as in ``flax.linen.ConvTranspose``; the
-    parameters and the attributes are those of :class:`StridedConv`.
+    It convolves ``x`` dilated with zeros between its pixels, as ``flax.linen.ConvTranspose`` does. Parameters and
+    attributes are those of :class:`StridedConv`.
     """
 
     features: int
@@ -64,7 +65,7 @@ class TransposedConv(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         if resolved_form(self.form) == "xla":
             return _convolve(x, kernel, spread=STRIDE, padding=KERNEL - STRIDE) + bias
-        # It is the adjoint of the strided convolution whose kernel is this one, turned by half a turn.
+        # It is the adjoint of the strided convolution with this kernel rotated by 180 degrees.
         adjoint_kernel = kernel[::-1, ::-1].swapaxes(2, 3)
         n, height, width, _ = x.shape
         return _unpatch(x @ _as_matrix(adjoint_kernel).T, (n, STRIDE * height, STRIDE * width, self.features)) + bias
@@ -73,14 +74,14 @@ class TransposedConv(nn.Module):
 class Conv(nn.Module):
     """A convolution with stride 1 and zero padding, which keeps the side.
 
-    Parameters: ``kernel`` ``(size, size, channels in / groups, features)``, ``bias`` ``(features,)`` from zero.
+    Parameters: ``kernel`` ``(size, size, input channels / groups, features)``, and ``bias`` ``(features,)``, zero.
 
     Attributes:
-        features: channels out.
+        features: output channels.
         size: side of the window, odd.
-        groups: the channels are split into so many groups, each convolved by itself; it divides both numbers of them.
-        form: ``matmul``, ``xla``, or ``auto`` for the one that suits the present backend.
-        use_bias: whether there is a bias.
+        groups: number of groups of channels that are convolved separately; must divide input and output channels.
+        form: ``matmul``, ``xla``, or ``auto`` for the faster one on the current backend.
+        use_bias: whether to add a bias.
         kernel_init: initializer of the kernel.
     """
 
@@ -96,8 +97,8 @@ class Conv(nn.Module):
         """Map ``(n, height, width, channel)`` to ``(n, height, width, features)``."""
         if self.size % 2 == 0 or x.shape[-1] % self.groups or self.features % self.groups:
             raise ValueError(
-                f"Conv takes an odd size, not {self.size}, and groups that divide its channels, "
-                f"not {self.groups} for {x.shape[-1]} in and {self.features} out"
+                f"Conv needs an odd size, not {self.size}, and groups that divide its channels, "
+                f"not {self.groups} for {x.shape[-1]} input and {self.features} output channels"
             )
         shape = (self.size, self.size, x.shape[-1] // self.groups, self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
@@ -106,14 +107,14 @@ class Conv(nn.Module):
 
 
 class Maxout(nn.Module):
-    """A dense layer whose units are each the largest of several linear pieces (Goodfellow et al. 2013, equation 1).
+    """A dense layer whose units return the maximum of several linear pieces (Goodfellow et al. 2013, equation 1).
 
     Parameters: ``kernel`` ``(inputs, pieces * features)``, ``bias``; the pieces of unit j are the columns
     ``j, j + features, ...``.
 
     Attributes:
-        features: units out.
-        pieces: linear pieces a unit chooses from.
+        features: output units.
+        pieces: linear pieces per unit.
         kernel_init: initializer of the kernel.
     """
 
@@ -130,9 +131,11 @@ class Maxout(nn.Module):
 
 
 def batch_norm(train: bool, affine: bool = True) -> nn.BatchNorm:
-    """Batch normalisation over all axes but the last (Ioffe & Szegedy 2015); ``train``: by the batch's statistics.
+    """Return batch normalisation over all axes but the last (Ioffe & Szegedy 2015).
 
-    ``affine``: with a learned scale and offset.
+    Args:
+        train: use the statistics of the batch instead of running averages.
+        affine: learn a scale and an offset.
     """
     return nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5, use_scale=affine, use_bias=affine)
 
@@ -142,15 +145,15 @@ def leaky_relu(x: jax.Array) -> jax.Array:
     return nn.leaky_relu(x, negative_slope=0.2)
 
 
-def largest_divisor(n: int, most: int) -> int:
-    """Return the largest divisor of ``n`` that is at most ``most``."""
-    return max(divisor for divisor in range(1, min(n, most) + 1) if n % divisor == 0)
+def largest_divisor(n: int, maximum: int) -> int:
+    """Return the largest divisor of ``n`` that is at most ``maximum``."""
+    return max(divisor for divisor in range(1, min(n, maximum) + 1) if n % divisor == 0)
 
 
 def resolved_form(form: str) -> str:
     """Return ``matmul`` or ``xla``; ``auto`` means ``matmul`` on the CPU and ``xla`` elsewhere."""
     if form not in FORMS:
-        raise ValueError(f"unknown form '{form}' of a convolution: it is one of {', '.join(FORMS)}")
+        raise ValueError(f"unknown form '{form}' of a convolution: use one of {', '.join(FORMS)}")
     if form == "auto":
         return "matmul" if jax.default_backend() == "cpu" else "xla"
     return form
@@ -159,8 +162,8 @@ def resolved_form(form: str) -> str:
 def _patches(x: jax.Array) -> jax.Array:
     """Gather the 4x4 window of every output pixel: ``(n, h, w, c)`` to ``(n, h / 2, w / 2, 16 c)``.
 
-    Space to depth first: a window of stride 2 is then 2x2 blocks, four contiguous slices instead of sixteen strided
-    ones, whose gradient is cheap padding rather than a scatter.
+    After a space-to-depth transform, a window with stride 2 is 2x2 blocks. Gathering it takes four contiguous slices
+    instead of sixteen strided ones, and the gradient is a cheap padding instead of a scatter.
     """
     n, height, width, channels = x.shape
     rows, columns = height // 2, width // 2
@@ -171,13 +174,13 @@ def _patches(x: jax.Array) -> jax.Array:
 
 
 def _unpatch(patches: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Add windows up where they overlap: the adjoint of :func:`_patches`, to images of ``shape``."""
+    """Sum overlapping windows to images of ``shape``: the adjoint of :func:`_patches`."""
     (images,) = jax.linear_transpose(_patches, jax.ShapeDtypeStruct(shape, patches.dtype))(patches)
     return images
 
 
 def _as_matrix(kernel: jax.Array) -> jax.Array:
-    """Order a kernel ``(4, 4, c, features)`` as the windows of :func:`_patches` are: ``(16 c, features)``."""
+    """Reorder a kernel ``(4, 4, c, features)`` to match the windows of :func:`_patches`: ``(16 c, features)``."""
     channels, features = kernel.shape[2:]
     split = kernel.reshape(2, 2, 2, 2, channels, features)  # (block row, row, block column, column, ...)
     return split.transpose(0, 2, 1, 3, 4, 5).reshape(16 * channels, features)
@@ -193,10 +196,10 @@ def _same_convolution(x: jax.Array, kernel: jax.Array, groups: int, form: str) -
 
 
 def _sum_of_rows(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Convolve as one matrix product per row of the window.
+    """Convolve with one matrix product per row of the window.
 
-    Measured on a CPU, this beats one product over whole windows, which copies every pixel nine times rather than
-    three, and a product per tap.
+    Measured on a CPU, this is faster than one product over whole windows, which copies every pixel nine times instead
+    of three, and faster than one product per position in the window.
     """
     size, features = kernel.shape[0], kernel.shape[-1]
     height, width, margin = x.shape[1], x.shape[2], size // 2
@@ -211,7 +214,7 @@ def _sum_of_rows(x: jax.Array, kernel: jax.Array) -> jax.Array:
 def _convolve(
     x: jax.Array, kernel: jax.Array, *, padding: int, strides: int = 1, spread: int = 1, groups: int = 1
 ) -> jax.Array:
-    """Convolve in XLA, after putting ``spread - 1`` zeros between the pixels of ``x``."""
+    """Convolve with XLA, with ``spread - 1`` zeros between the pixels of ``x`` (input dilation)."""
     return jax.lax.conv_general_dilated(
         x,
         kernel,

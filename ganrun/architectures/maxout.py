@@ -1,8 +1,8 @@
-"""The networks of the first paper: a rectifier generator against a maxout discriminator with dropout.
+"""The networks of the first GAN paper: a ReLU generator and a maxout discriminator with dropout.
 
-Goodfellow et al. 2014 gives the kinds of layers; the sizes and ranges are those of the authors' MNIST file
-(github.com/goodfeli/adversarial, mnist.yaml). Two things differ from it: images here lie in [-1, 1], and the
-generator's output bias starts at zero rather than at the pixels' marginals, since networks do not see the data.
+Goodfellow et al. 2014 describe the kinds of layers; sizes and initial ranges are those of the authors' MNIST
+configuration (github.com/goodfeli/adversarial, mnist.yaml). There are two differences: images are in [-1, 1], and the
+generator's output bias is initialised to zero instead of the pixels' marginals, because networks do not see the data.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ganrun.architectures.conditional import with_label
 from ganrun.architectures.discriminator import Discriminator, MinibatchOption
 from ganrun.architectures.layers import Maxout
 from ganrun.architectures.networks import Networks, checked_shape, is_image
-from ganrun.registry import number, register
+from ganrun.config.registry import number, register
 
 GENERATOR_RANGE = 0.05
 DISCRIMINATOR_RANGE = 0.005
@@ -33,18 +33,18 @@ def symmetric_uniform(limit: float) -> nn.initializers.Initializer:
     return init
 
 
-# Made once: two modules compare equal only if they hold the very same function.
+# Created once: two modules compare equal only if their initializers are the same object.
 generator_init = symmetric_uniform(GENERATOR_RANGE)
 discriminator_init = symmetric_uniform(DISCRIMINATOR_RANGE)
 
 
 class MaxoutGenerator(nn.Module):
-    """Dense layers with ReLU, then a sigmoid stretched to [-1, 1] for images or a linear layer for vectors.
+    """Dense layers with ReLU, then a sigmoid scaled to [-1, 1] for images or a linear layer for vectors.
 
     Attributes:
         shape: shape of one sample.
         hidden: units of each hidden layer.
-        classes: of labels, which stand beside the latent; 0: none.
+        classes: number of classes, whose embedding is concatenated with the latent; 0: none.
     """
 
     shape: tuple[int, ...]
@@ -68,8 +68,8 @@ class MaxoutDiscriminator(Discriminator):
     Attributes:
         hidden: units of each hidden layer.
         pieces: linear pieces of each unit.
-        dropout: chance that a hidden unit is dropped while training.
-        input_dropout: chance that a number of the example is dropped while training.
+        dropout: dropout rate of the hidden units.
+        input_dropout: dropout rate of the inputs.
     """
 
     hidden: tuple[int, ...]
@@ -80,30 +80,30 @@ class MaxoutDiscriminator(Discriminator):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool, y: jax.Array | None = None, z: jax.Array | None = None) -> jax.Array:
         """Map examples ``(n, *shape)``, labels ``(n,)`` and latents ``(n, latent_dim)`` to logits ``(n,)``."""
-        # The published range suits 784 pixels; from two coordinates it would leave nothing of the signal.
+        # The published range suits 784 pixels; with two inputs the activations would be negligible.
         init = discriminator_init if is_image(x.shape[1:]) else nn.initializers.lecun_uniform()
         x = x.reshape(x.shape[0], -1)
         x = nn.Dropout(self.input_dropout, deterministic=not train)(x)
         for features in self.hidden:
             x = Maxout(features, self.pieces, init)(x)
             x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        return self.judge(x, y, z, init)
+        return self.head(x, y, z, init)
 
 
 @register("architecture", "maxout")
 @dataclass(frozen=True)
 class MaxoutNetworks(MinibatchOption):
-    """A rectifier generator against a maxout discriminator with dropout: the first paper's.
+    """A ReLU generator and a maxout discriminator with dropout, as in the first GAN paper.
 
-    Formula: a unit of the discriminator is the largest of its pieces w_i . x + b_i.
+    Formula: a unit of the discriminator is the maximum of its pieces w_i . x + b_i.
     Paper: Goodfellow et al. 2014, "Generative adversarial nets", section 5; Goodfellow et al. 2013, "Maxout networks".
 
     Attributes:
         generator_hidden: units of the generator's hidden layers.
         discriminator_hidden: units of the discriminator's maxout layers.
         pieces: linear pieces of each maxout unit.
-        dropout: chance that a hidden unit of the discriminator is dropped while training.
-        input_dropout: chance that a number of an example is dropped while training.
+        dropout: dropout rate of the discriminator's hidden units.
+        input_dropout: dropout rate of the discriminator's inputs.
     """
 
     generator_hidden: tuple[int, ...] = number((1200, 1200), low=1, high=1_000_000, most=100)
@@ -114,10 +114,10 @@ class MaxoutNetworks(MinibatchOption):
     name: str = "maxout"
 
     def build(self, shape: tuple[int, ...], latent_dim: int, classes: int = 0, outputs: int = 1) -> Networks:
-        """Return the networks for examples of ``shape``; raise :class:`ConfigError` for a shape they cannot have."""
+        """Return the networks for examples of ``shape``; raise :class:`ConfigError` if it is not supported."""
         shape = checked_shape(shape, latent_dim)
         hidden, rates = tuple(self.discriminator_hidden), (self.dropout, self.input_dropout)
         return Networks(
             MaxoutGenerator(shape, tuple(self.generator_hidden), classes),
-            MaxoutDiscriminator(hidden, self.pieces, *rates, **self.ending(classes, outputs)),
+            MaxoutDiscriminator(hidden, self.pieces, *rates, **self.head_options(classes, outputs)),
         )

@@ -1,8 +1,8 @@
-"""Layers that let a discriminator see how alike the rows of a minibatch are: one made of copies gives itself away.
+"""Minibatch features: layers that let a discriminator detect samples that are too similar to each other.
 
-Rows are compared within groups of consecutive ones. A group is the largest divisor of their number up to 128, so that
-judging 10 000 examples at once stays affordable. A row alone in its group, as where the number is a large prime, has
-nothing to be compared with.
+Rows are compared within groups of consecutive rows. The size of a group is the largest divisor of the number of rows up
+to 128, so that evaluating 10 000 examples at once stays affordable. If the number of rows is a large prime, each row is
+alone in its group and is compared with none.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from ganrun.architectures.layers import largest_divisor
 
 MINIBATCH = ("none", "stddev", "discrimination")
 GROUP = 128
-# Keeps the gradient of the root finite where rows are equal.
+# Keeps the gradient of the square root finite where rows are equal.
 EPSILON = 1e-8
 
 
 def standard_deviation(h: jax.Array) -> jax.Array:
-    """Return how much a group varies, one number ``(n, 1)`` that its rows share, for features ``(n, f)``.
+    """Return the mean standard deviation of features ``(n, f)`` in each group, ``(n, 1)``, equal for all of its rows.
 
     Formula: mean over features of sqrt(variance over the rows of the group + 1e-8).
     Paper: Karras et al. 2018, "Progressive growing of GANs for improved quality, stability, and variation", section 3.
@@ -33,13 +33,13 @@ def standard_deviation(h: jax.Array) -> jax.Array:
 class MinibatchDiscrimination(nn.Module):
     """How close each row is to the others of its group, in ``kernels`` learned projections.
 
-    Formula: o_b(x_i) = mean over j != i of exp(-||M_ib - M_jb||_1), with M_i = h_i T. The paper sums instead, over
-    j = i too, and the result would grow with the group, which need not be the same in training and when looking.
+    Formula: o_b(x_i) = mean over j != i of exp(-||M_ib - M_jb||_1), with M_i = h_i T. The paper sums over all j,
+    including j = i; that sum would grow with the group, whose size may differ between training and evaluation.
     Paper: Salimans et al. 2016, "Improved techniques for training GANs", section 3.2.
 
     Attributes:
-        kernels: projections, the paper's B.
-        row: numbers in each projection, the paper's C.
+        kernels: number of projections, B in the paper.
+        row: dimension of each projection, C in the paper.
     """
 
     kernels: int
@@ -57,13 +57,13 @@ class MinibatchDiscrimination(nn.Module):
 
 
 def with_minibatch(h: jax.Array, kind: str, kernels: int, row: int) -> jax.Array:
-    """Join to features ``(n, f)`` inside a network what ``kind`` of :data:`MINIBATCH` says of the minibatch."""
+    """Concatenate features ``(n, f)`` with the minibatch features of this ``kind``. Call inside a network."""
     if kind == "stddev":
         return jnp.concatenate([h, standard_deviation(h)], axis=-1)
     if kind == "discrimination":
         return jnp.concatenate([h, MinibatchDiscrimination(kernels, row)(h)], axis=-1)
     if kind != "none":
-        raise ValueError(f"unknown kind '{kind}' of minibatch layer: it is one of {', '.join(MINIBATCH)}")
+        raise ValueError(f"unknown kind '{kind}' of minibatch layer: use one of {', '.join(MINIBATCH)}")
     return h
 
 

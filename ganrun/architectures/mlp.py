@@ -1,4 +1,4 @@
-"""Fully connected networks: the small pair for vectors, the usual first pair for images."""
+"""Fully connected networks, for vectors and small images."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from flax import linen as nn
 from ganrun.architectures.conditional import normalise, with_label
 from ganrun.architectures.discriminator import Discriminator, MinibatchOption
 from ganrun.architectures.networks import Networks, as_data, checked_shape, is_image
-from ganrun.registry import choice, number, register
+from ganrun.config.registry import choice, number, register
 
 SLOPE = 0.2
-# Made once, since modules compare by value. With the settings of `ganrun train` LeCun's scale, half of He's variance,
-# covered more of the ring's modes: the discriminator starts flat. With R1 and R2 He's made sharper ones.
+# Created once, because modules compare initializers by identity. With the defaults of `ganrun train`, LeCun's scale
+# (half of He's variance) covered more modes of the ring, because the discriminator starts flat. With R1 and R2, He's
+# scale gave sharper modes.
 INITIALIZERS = {"lecun": nn.initializers.lecun_normal(), "he": nn.initializers.he_normal()}
 
 
@@ -27,9 +28,9 @@ class MlpGenerator(nn.Module):
         shape: shape of one sample.
         hidden: units of each hidden layer.
         batch_norm: normalise before the activation of every hidden layer but the first.
-        classes: of labels; 0: none. They act through the normalisation, or beside the latent where there is none.
-        slope: of the activation below zero.
-        initializer: scale of the hidden layers' first weights, ``lecun`` or ``he``.
+        classes: number of classes, 0 for none; labels condition the batch norm, or the latent without batch norm.
+        slope: negative slope of the leaky ReLU.
+        initializer: initializer of the hidden layers, ``lecun`` or ``he``.
     """
 
     shape: tuple[int, ...]
@@ -46,7 +47,7 @@ class MlpGenerator(nn.Module):
             z = with_label(z, y, self.classes)
         for index, features in enumerate(self.hidden):
             z = nn.Dense(features, kernel_init=INITIALIZERS[self.initializer])(z)
-            # The first layer only mixes a latent whose distribution never moves: there is nothing to normalise.
+            # The first layer is not normalised: the distribution of its input, the latent, is fixed.
             if self.batch_norm and index > 0:
                 z = normalise(z, train, y, self.classes)
             z = nn.leaky_relu(z, negative_slope=self.slope)
@@ -54,12 +55,12 @@ class MlpGenerator(nn.Module):
 
 
 class MlpDiscriminator(Discriminator):
-    """Dense layers with leaky ReLU on the flattened example, joined to the latent of a pair, then the logit.
+    """Dense layers with leaky ReLU on the flattened example, concatenated with the latent if given, then the logit.
 
     Attributes:
         hidden: units of each hidden layer.
-        slope: of the activation below zero.
-        initializer: scale of the hidden layers' first weights, ``lecun`` or ``he``.
+        slope: negative slope of the leaky ReLU.
+        initializer: initializer of the hidden layers, ``lecun`` or ``he``.
     """
 
     hidden: tuple[int, ...]
@@ -71,7 +72,7 @@ class MlpDiscriminator(Discriminator):
         """Map examples ``(n, *shape)``, labels ``(n,)`` and latents ``(n, latent_dim)`` to logits ``(n,)``."""
         x = x.reshape(x.shape[0], -1)
         x = x if z is None else jnp.concatenate([x, z], axis=-1)
-        return self.judge(_dense_layers(x, self.hidden, self.slope, self.initializer), y)
+        return self.head(_dense_layers(x, self.hidden, self.slope, self.initializer), y)
 
 
 class MlpEncoder(nn.Module):
@@ -79,9 +80,9 @@ class MlpEncoder(nn.Module):
 
     Attributes:
         hidden: units of each hidden layer.
-        latent_dim: numbers of a latent.
-        slope: of the activation below zero.
-        initializer: scale of the hidden layers' first weights, ``lecun`` or ``he``.
+        latent_dim: dimension of the latent.
+        slope: negative slope of the leaky ReLU.
+        initializer: initializer of the hidden layers, ``lecun`` or ``he``.
     """
 
     hidden: tuple[int, ...]
@@ -107,16 +108,16 @@ def _dense_layers(x: jax.Array, hidden: tuple[int, ...], slope: float, initializ
 class Mlp(MinibatchOption):
     """Fully connected networks with leaky ReLU, for vectors and for small images.
 
-    Formula: h <- leaky(W h + b) layer by layer; then W h + b, in images through tanh.
+    Formula: h <- leaky(W h + b) layer by layer; then W h + b, for images followed by tanh.
     Paper: Goodfellow et al. 2014, "Generative adversarial nets", section 3, for two multilayer perceptrons.
 
     Attributes:
         generator_hidden: units of each hidden layer; empty means 64, 64, 64 for vectors, 256, 512, 1024 for images.
         discriminator_hidden: likewise; empty means 64, 64, 64 for vectors and 512, 256 for images.
-        generator_norm: ``batch``, ``none``, or ``auto``: batch for images, none for vectors, where the statistics of a
-            batch would tie the samples of a few modes to each other.
-        slope: of the activation below zero. The smaller it is, the sharper the edges that a network can make.
-        initializer: scale of the hidden layers' first weights: ``lecun`` (variance 1 / inputs) or ``he`` (twice that).
+        generator_norm: ``batch``, ``none``, or ``auto``: batch for images, none for vectors, where batch statistics
+            would make the samples of a few modes depend on each other.
+        slope: negative slope of the leaky ReLU. The smaller it is, the sharper the edges that a network can represent.
+        initializer: initializer of the hidden layers: ``lecun`` (variance 1 / inputs) or ``he`` (twice that).
     """
 
     generator_hidden: tuple[int, ...] = number((), low=1, high=1_000_000, most=100)
@@ -127,7 +128,7 @@ class Mlp(MinibatchOption):
     name: str = "mlp"
 
     def build(self, shape: tuple[int, ...], latent_dim: int, classes: int = 0, outputs: int = 1) -> Networks:
-        """Return the networks for examples of ``shape``; raise :class:`ConfigError` for a shape they cannot have."""
+        """Return the networks for examples of ``shape``; raise :class:`ConfigError` if it is not supported."""
         shape = checked_shape(shape, latent_dim)
         image = is_image(shape)
         generator_hidden = tuple(self.generator_hidden) or ((256, 512, 1024) if image else (64, 64, 64))
@@ -135,6 +136,6 @@ class Mlp(MinibatchOption):
         normalised = image if self.generator_norm == "auto" else self.generator_norm == "batch"
         return Networks(
             MlpGenerator(shape, generator_hidden, normalised, classes, self.slope, self.initializer),
-            MlpDiscriminator(hidden, self.slope, self.initializer, **self.ending(classes, outputs)),
+            MlpDiscriminator(hidden, self.slope, self.initializer, **self.head_options(classes, outputs)),
             MlpEncoder(hidden, latent_dim, self.slope, self.initializer),
         )

@@ -1,4 +1,4 @@
-"""What an architecture hands to the rest of the program, and the shapes of data that networks take and make."""
+"""The networks that an architecture builds, and checks of the data shapes that networks support."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from flax import linen as nn
 
 from ganrun.errors import ConfigError
 
-# The side of the smallest feature map: halving any side that fits ends at exactly one of these.
+# Sides of the smallest feature map: halving any supported side ends at exactly one of these.
 BASES = (4, 5, 6, 7)
 
 
 @dataclass(frozen=True)
 class Networks:
-    """The two players. Hashable and compared by value, so a jitted function can take them as a static argument.
+    """The networks of a GAN. Hashable and compared by value, so they can be static arguments of jitted functions.
 
     Attributes:
-        generator: ``(z, train, y=None)`` with ``z`` of shape ``(n, latent_dim)`` to samples ``(n, *shape)``, float32.
-        discriminator: ``(x, train, y=None, z=None)`` with ``x`` of shape ``(n, *shape)`` to logits ``(n,)``, float32,
-            or ``(n, outputs)`` where it was built with more than one output. Its size comes from ``x``: where it
-            ``packs``, it may also be given several examples joined along the last axis.
-        encoder: ``(x, train)`` to latents ``(n, latent_dim)``, float32; None where the architecture has none.
-        packs: whether the discriminator can be given several examples at once.
+        generator: maps ``(z, train, y=None)`` with ``z`` of shape ``(n, latent_dim)`` to samples ``(n, *shape)``,
+            float32.
+        discriminator: maps ``(x, train, y=None, z=None)`` with ``x`` of shape ``(n, *shape)`` to logits ``(n,)``,
+            float32, or ``(n, outputs)`` if it was built with more than one output. Its input size is inferred from
+            ``x``: if ``packs``, ``x`` may be several examples concatenated along the last axis.
+        encoder: maps ``(x, train)`` to latents ``(n, latent_dim)``, float32; None if the architecture has none.
+        packs: whether the discriminator accepts packed examples.
 
-    ``y`` are labels ``(n,)``, int32, which networks that were built with ``classes`` need, from ``init`` on; others
-    ignore them. A discriminator that is given latents ``z`` ``(n, latent_dim)`` judges the pair (x, z); it must be
-    initialised with them.
+    ``y`` are labels ``(n,)``, int32. Networks that were built with ``classes`` require them, including in ``init``;
+    others ignore them. A discriminator that gets latents ``z`` ``(n, latent_dim)`` classifies the pair (x, z); it must
+    be initialised with latents.
 
-    With ``train=True`` all use the statistics of the batch and update the collection ``batch_stats``, and dropout
-    draws from the rng named ``dropout``; with ``train=False`` they use running averages and no dropout.
-    A discriminator applied with ``features`` mutable leaves its last hidden activations ``(n, f)`` under
-    ``features/last``.
+    With ``train=True`` the networks use batch statistics, update the collection ``batch_stats``, and draw dropout masks
+    from the rng named ``dropout``; with ``train=False`` they use running averages and no dropout. A discriminator
+    applied with the collection ``features`` mutable stores its last hidden activations ``(n, f)`` as ``features/last``.
     """
 
     generator: nn.Module
@@ -42,12 +42,12 @@ class Networks:
 
 
 def is_image(shape: tuple[int, ...]) -> bool:
-    """Tell whether ``shape`` is ``(height, width, channel)`` rather than ``(dim,)``."""
+    """Return whether ``shape`` is ``(height, width, channel)`` and not ``(dim,)``."""
     return len(shape) == 3
 
 
 def describe(shape: tuple[int, ...]) -> str:
-    """Say in words what an example of ``shape`` is, for messages."""
+    """Describe examples of ``shape`` in words, for messages."""
     if is_image(shape):
         height, width, channels = shape
         return f"{height} x {width} pixels with {channels} channel{'s' if channels > 1 else ''}"
@@ -55,7 +55,7 @@ def describe(shape: tuple[int, ...]) -> str:
 
 
 def checked_shape(shape: tuple[int, ...], latent_dim: int) -> tuple[int, ...]:
-    """Return ``shape`` as a tuple of ints; raise :class:`ConfigError` if no network can have it or the latent."""
+    """Return ``shape`` as a tuple of ints; raise :class:`ConfigError` if it or ``latent_dim`` is not supported."""
     shape = tuple(int(size) for size in shape)
     if len(shape) not in (1, 3) or min(shape) < 1:
         raise ConfigError(f"networks take vectors (dim,) or images (height, width, channel); the data is {shape}.")
@@ -67,8 +67,12 @@ def checked_shape(shape: tuple[int, ...], latent_dim: int) -> tuple[int, ...]:
 def base_and_stages(shape: tuple[int, ...], name: str = "dcgan") -> tuple[int, int]:
     """Return ``(base, n)`` with side = base * 2**n, 4 <= base <= 7 and n >= 1.
 
+    Args:
+        shape: shape of one example.
+        name: the architecture, for error messages.
+
     Raises:
-        ConfigError: the shape is not that of a square image with such a side; ``name`` is the architecture it names.
+        ConfigError: ``shape`` is not that of a square image with such a side.
     """
     if not is_image(shape):
         raise ConfigError(f"architecture={name} takes square images; the data is {describe(shape)}. Try mlp or maxout.")
@@ -84,5 +88,5 @@ def base_and_stages(shape: tuple[int, ...], name: str = "dcgan") -> tuple[int, i
 
 
 def as_data(flat: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Turn ``(n, prod(shape))`` into samples ``(n, *shape)``: tanh for images in [-1, 1], unchanged for vectors."""
+    """Reshape ``(n, prod(shape))`` to samples ``(n, *shape)``, with tanh for images in [-1, 1]."""
     return nn.tanh(flat).reshape(-1, *shape) if is_image(shape) else flat

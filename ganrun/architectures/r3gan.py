@@ -1,7 +1,7 @@
-"""Residual networks without normalisation (Huang et al. 2024), for images, and the same idea for vectors.
+"""Residual networks without normalisation (Huang et al. 2024), for images and, analogously, for vectors.
 
-Residual branches start at zero, so that networks of any depth start alike and need no normalisation to train; the
-sizes are the smaller ones of a CPU.
+Residual branches are initialised to zero, so that networks of any depth are similar at the start and train without
+normalisation. The default sizes are smaller than the paper's, to suit a CPU.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from ganrun.architectures.discriminator import Discriminator, MinibatchOption
 from ganrun.architectures.layers import FORMS, Conv, largest_divisor, leaky_relu
 from ganrun.architectures.networks import Networks, base_and_stages, checked_shape, is_image
 from ganrun.architectures.resampling import average_pool, bilinear_upsample
+from ganrun.config.registry import choice, number, register
 from ganrun.errors import ConfigError
-from ganrun.registry import choice, number, register
 
-MOST_GROUPS = 1024  # of channels, of all blocks at one size: each is a piece of the program by itself
+MAX_GROUPS = 1024  # groups of channels in all blocks at one size, each of which adds operations to the program
 
 
 def branch_init(blocks: int) -> nn.initializers.Initializer:
-    """Return the initializer of a residual branch's layers before its last, which starts at zero.
+    """Return the initializer of the layers of a residual branch, except for the last, which is zero.
 
     Formula: standard deviation sqrt(2 / inputs) * blocks^(-1/4), for ``blocks`` branches of three layers.
     Paper: Zhang et al. 2019, "Fixup initialization: residual learning without normalization", section 3.
@@ -32,12 +32,12 @@ def branch_init(blocks: int) -> nn.initializers.Initializer:
 
 
 class Bottleneck(nn.Module):
-    """x + 1x1, grouped 3x3 and 1x1 convolutions, with more channels inside than outside; at first, x.
+    """x plus a branch of 1x1, grouped 3x3 and 1x1 convolutions with more channels inside; the identity at first.
 
     Attributes:
-        blocks: of the network that it is in, by which it is scaled.
-        expansion: channels inside for each one outside.
-        group_width: most channels of a group; the largest number that divides them is taken.
+        blocks: number of blocks of the network, by which the initial weights are scaled.
+        expansion: ratio of the channels inside the block to those outside.
+        group_width: maximum channels per group; the largest divisor of the channels up to this is used.
         form: how convolutions are computed, see :class:`ganrun.architectures.layers.Conv`.
     """
 
@@ -58,11 +58,11 @@ class Bottleneck(nn.Module):
 
 
 class DenseBlock(nn.Module):
-    """x + three dense layers, wider inside than outside; at first, x.
+    """x plus a branch of three dense layers that are wider inside; the identity at first.
 
     Attributes:
-        blocks: of the network that it is in, by which it is scaled.
-        expansion: units inside for each one outside.
+        blocks: number of blocks of the network, by which the initial weights are scaled.
+        expansion: ratio of the units inside the block to those outside.
     """
 
     blocks: int
@@ -78,18 +78,18 @@ class DenseBlock(nn.Module):
 
 
 class R3ganGenerator(nn.Module):
-    """A learned small map scaled by the latent, then residual blocks and bilinear doublings, and a map to the image.
+    """A learned small map scaled by the latent, residual blocks with bilinear upsampling, and a map to the image.
 
     Attributes:
         base: side of the small map.
-        stages: how often it is doubled.
+        stages: number of doublings.
         channels: channels of an image.
-        width: channels at full size; twice as many at each halving.
+        width: channels at full size, doubled at each halving of the side.
         depth: residual blocks at each size.
-        expansion: channels inside a block for each one outside.
-        group_width: most channels of a group of the 3x3 convolutions.
+        expansion: ratio of the channels inside a block to those outside.
+        group_width: maximum channels per group of the 3x3 convolutions.
         form: how convolutions are computed.
-        classes: of labels, which stand beside the latent; 0: none.
+        classes: number of classes, whose embedding is concatenated with the latent; 0: none.
     """
 
     base: int
@@ -110,7 +110,7 @@ class R3ganGenerator(nn.Module):
         x = basis * nn.Dense(widest)(with_label(z, y, self.classes))[:, None, None]
         for stage in reversed(range(self.stages + 1)):
             if stage < self.stages:
-                # Before the doubling, with which it commutes: the small map is the cheaper one.
+                # A 1x1 convolution commutes with the upsampling and is cheaper on the smaller map.
                 x = bilinear_upsample(Conv(self.width * 2**stage, 1, 1, self.form, use_bias=False)(x))
             for _ in range(self.depth):
                 x = Bottleneck(blocks, self.expansion, self.group_width, self.form)(x)
@@ -118,7 +118,9 @@ class R3ganGenerator(nn.Module):
 
 
 class R3ganDiscriminator(Discriminator):
-    """The generator backwards: a map from the image, residual blocks and halvings, a learned weight for each position.
+    """The mirrored generator: a map from the image, residual blocks with average pooling, and a learned weighted sum.
+
+    The weights of the sum over the positions of the last map are the parameter ``basis``.
 
     The attributes are those of :class:`R3ganGenerator`.
     """
@@ -131,7 +133,7 @@ class R3ganDiscriminator(Discriminator):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool, y: jax.Array | None = None, z: jax.Array | None = None) -> jax.Array:
-        """Map images ``(n, side, side, channel)`` to logits ``(n,)``, by labels and with latents where given."""
+        """Map images ``(n, side, side, channel)``, and labels and latents if given, to logits ``(n,)``."""
         base, stages = base_and_stages(x.shape[1:], "r3gan")
         blocks = (stages + 1) * self.depth
         x = Conv(self.width, 1, 1, self.form)(x)
@@ -141,18 +143,18 @@ class R3ganDiscriminator(Discriminator):
             for _ in range(self.depth):
                 x = Bottleneck(blocks, self.expansion, self.group_width, self.form)(x)
         basis = self.param("basis", nn.initializers.normal(1.0 / base), x.shape[1:])
-        return self.judge((x * basis).sum(axis=(1, 2)), y, z)
+        return self.head((x * basis).sum(axis=(1, 2)), y, z)
 
 
 class R3ganVectorGenerator(nn.Module):
     """A dense layer, dense residual blocks, and a dense layer to the data.
 
     Attributes:
-        dim: numbers of a sample.
+        dim: dimension of a sample.
         width: units between blocks.
-        depth: residual blocks.
-        expansion: units inside a block for each one outside.
-        classes: of labels, which stand beside the latent; 0: none.
+        depth: number of residual blocks.
+        expansion: ratio of the units inside a block to those outside.
+        classes: number of classes, whose embedding is concatenated with the latent; 0: none.
     """
 
     dim: int
@@ -171,7 +173,7 @@ class R3ganVectorGenerator(nn.Module):
 
 
 class R3ganVectorDiscriminator(Discriminator):
-    """A dense layer, dense residual blocks, and the logit; the attributes are the generator's."""
+    """A dense layer, dense residual blocks, and the logit. The attributes are those of the generator."""
 
     width: int
     depth: int
@@ -183,25 +185,28 @@ class R3ganVectorDiscriminator(Discriminator):
         x = nn.Dense(self.width)(x)
         for _ in range(self.depth):
             x = DenseBlock(self.depth, self.expansion)(x)
-        return self.judge(x, y, z)
+        return self.head(x, y, z)
 
 
 @register("architecture", "r3gan")
 @dataclass(frozen=True)
 class R3gan(MinibatchOption):
-    """Residual networks without normalisation, alike on both sides, for vectors and for images with a side as in dcgan.
+    """Residual networks without normalisation, for vectors and for square images with a side as in dcgan.
 
-    Formula: block(x) = x + C1(leaky(C3(leaky(C1'(x))))), the last layer from zero, the others scaled by
+    Generator and discriminator are symmetric.
+
+    Formula: block(x) = x + C1(leaky(C3(leaky(C1'(x))))), the last layer initialised to zero, the others scaled by
     blocks^(-1/4); C3 is a grouped 3x3 convolution, the others 1x1. Dense layers for vectors.
     Paper: Huang et al. 2024, "The GAN is dead; long live the GAN! A modern GAN baseline"; here smaller, and with
     tanh at the end.
 
     Attributes:
-        width: channels at full size, doubled at each halving of the side, or units for vectors; 0: 32 and 64.
-        depth: residual blocks at each size, or in all for vectors; 0: 1 and 3.
-        expansion: channels inside a block for each one outside.
-        group_width: most channels of a group of the 3x3 convolutions.
-        convolution: ``matmul``, ``xla``, or ``auto`` for the one that suits the backend (lanes always take ``matmul``).
+        width: channels at full size, doubled at each halving of the side (images), or units (vectors); 0: 32 or 64.
+        depth: residual blocks at each size (images) or in total (vectors); 0: 1 or 3.
+        expansion: ratio of the channels inside a block to those outside.
+        group_width: maximum channels per group of the 3x3 convolutions.
+        convolution: ``matmul``, ``xla``, or ``auto`` for the faster one on the backend (population members always use
+            ``matmul``).
     """
 
     width: int = number(0, low=0, high=65_536)
@@ -212,19 +217,22 @@ class R3gan(MinibatchOption):
     name: str = "r3gan"
 
     def build(self, shape: tuple[int, ...], latent_dim: int, classes: int = 0, outputs: int = 1) -> Networks:
-        """Return the networks for examples of ``shape``; raise :class:`ConfigError` for a shape they cannot have."""
+        """Return the networks for examples of ``shape``; raise :class:`ConfigError` if it is not supported."""
         shape = checked_shape(shape, latent_dim)
-        ending = self.ending(classes, outputs)
+        head_options = self.head_options(classes, outputs)
         if not is_image(shape):
             dense = (self.width or 64, self.depth or 3, self.expansion)
-            return Networks(R3ganVectorGenerator(shape[0], *dense, classes), R3ganVectorDiscriminator(*dense, **ending))
+            return Networks(
+                R3ganVectorGenerator(shape[0], *dense, classes), R3ganVectorDiscriminator(*dense, **head_options)
+            )
         base, stages = base_and_stages(shape, self.name)
-        own = (self.width or 32, self.depth or 1, self.expansion, self.group_width, self.convolution)
-        inner = own[0] * 2**stages * self.expansion
-        groups = own[1] * (inner // largest_divisor(inner, self.group_width))
-        if groups > MOST_GROUPS:
+        settings = (self.width or 32, self.depth or 1, self.expansion, self.group_width, self.convolution)
+        inner = settings[0] * 2**stages * self.expansion
+        groups = settings[1] * (inner // largest_divisor(inner, self.group_width))
+        if groups > MAX_GROUPS:
             raise ConfigError(
-                f"architecture=r3gan may have at most {MOST_GROUPS} groups of channels at one size, not {groups}: "
+                f"architecture=r3gan may have at most {MAX_GROUPS} groups of channels at one size, not {groups}: "
                 "choose a larger group_width that divides width times expansion."
             )
-        return Networks(R3ganGenerator(base, stages, shape[-1], *own, classes), R3ganDiscriminator(*own, **ending))
+        generator = R3ganGenerator(base, stages, shape[-1], *settings, classes)
+        return Networks(generator, R3ganDiscriminator(*settings, **head_options))

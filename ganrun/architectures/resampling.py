@@ -1,4 +1,4 @@
-"""Feature maps at half and at twice the side, without parameters."""
+"""Downsampling and upsampling of feature maps, without parameters."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def nearest_upsample(x: jax.Array) -> jax.Array:
 
 
 def bilinear_upsample(x: jax.Array) -> jax.Array:
-    """Double the side: each pixel is 3/4 of the nearest and 1/4 of the next one, along either axis.
+    """Double the side: along each axis, each pixel is 3/4 of the nearest input pixel plus 1/4 of the next nearest.
 
-    The edge goes on outside as it is. ``(n, h, w, c)`` to ``(n, 2h, 2w, c)``.
+    Edge pixels are repeated outside. ``(n, h, w, c)`` to ``(n, 2h, 2w, c)``.
     """
     return _doubled(_doubled(x, axis=1), axis=2)
 

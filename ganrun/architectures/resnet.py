@@ -1,4 +1,4 @@
-"""Residual networks for images (Gulrajani et al. 2017; Miyato et al. 2018, appendix B), of any number of stages."""
+"""Residual networks for images (Gulrajani et al. 2017; Miyato et al. 2018, appendix B), with any number of stages."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from ganrun.architectures.discriminator import Discriminator, MinibatchOption
 from ganrun.architectures.layers import FORMS, Conv
 from ganrun.architectures.networks import Networks, base_and_stages, checked_shape
 from ganrun.architectures.resampling import average_pool, nearest_upsample
-from ganrun.registry import choice, number, register
+from ganrun.config.registry import choice, number, register
 
-# Glorot's, with He's gain where a ReLU follows: half of the variance is lost there.
+# Glorot's initializer, with He's gain for layers that are followed by a ReLU, which halves the variance.
 residual_init = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")
 plain_init = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
 POOLING = ("mean", "sum")
 
 
 class GeneratorBlock(nn.Module):
-    """x + two convolutions, each of a normalised and rectified map; may double the side.
+    """x plus a branch of two convolutions, each preceded by batch norm and ReLU; may double the side.
 
     Attributes:
-        features: channels out.
+        features: output channels.
         double: whether the side is doubled.
         form: how convolutions are computed, see :class:`ganrun.architectures.layers.Conv`.
-        classes: of labels, which choose the scale and offset of the normalisation; 0: none.
+        classes: number of classes, which condition the batch norm; 0: none.
     """
 
     features: int
@@ -44,19 +44,19 @@ class GeneratorBlock(nn.Module):
         h = Conv(self.features, form=self.form, kernel_init=residual_init)(h)
         h = nn.relu(normalise(h, train, y, self.classes))
         h = Conv(self.features, form=self.form, kernel_init=residual_init)(h)
-        # A 1x1 convolution and the resampling commute, and the small map is the cheaper one.
+        # A 1x1 convolution commutes with the resampling and is cheaper on the smaller map.
         x = _shortcut(x, self.features, self.double, self.form)
         return h + (nearest_upsample(x) if self.double else x)
 
 
 class DiscriminatorBlock(nn.Module):
-    """x + two convolutions of rectified maps, without normalisation; may halve the side.
+    """x plus a branch of two convolutions, each preceded by ReLU, without normalisation; may halve the side.
 
     Attributes:
-        features: channels out.
+        features: output channels.
         halve: whether the side is halved.
         form: how convolutions are computed.
-        first: the input is an image, which is not rectified.
+        first: the input is an image, so there is no ReLU before the first convolution.
     """
 
     features: int
@@ -81,16 +81,16 @@ def _shortcut(x: jax.Array, features: int, resampled: bool, form: str) -> jax.Ar
 
 
 class ResnetGenerator(nn.Module):
-    """A dense layer to a small map, then residual blocks that double it, and a convolution to the image.
+    """A dense layer to a small map, then residual blocks that double its side, and a convolution to the image.
 
     Attributes:
         base: side of the small map.
-        stages: how often it is doubled.
+        stages: number of doublings.
         channels: channels of an image.
-        width: channels at full size; twice as many at each halving.
+        width: channels at full size, doubled at each halving of the side.
         depth: blocks per stage.
         form: how convolutions are computed.
-        classes: of labels, which choose the scale and offset of the normalisation; 0: none.
+        classes: number of classes, which condition the batch norm; 0: none.
         attention: side of the map with self-attention; 0: none.
     """
 
@@ -118,12 +118,12 @@ class ResnetGenerator(nn.Module):
 
 
 class ResnetDiscriminator(Discriminator):
-    """Residual blocks that halve the image, more at its smallest, then the logit from what is left of each channel.
+    """Residual blocks that halve the side, more blocks at the smallest side, global pooling, then the logit.
 
     Attributes:
-        width: channels after the first stage; twice as many at each further one.
-        depth: blocks per stage, and after the last.
-        pooling: how a channel becomes one feature: the ``mean`` or the ``sum`` over its positions.
+        width: channels after the first stage, doubled at each further one.
+        depth: blocks per stage, and after the last stage.
+        pooling: global pooling, the ``mean`` or the ``sum`` over positions.
         form: how convolutions are computed.
         attention: side of the map with self-attention; 0: none.
     """
@@ -136,7 +136,7 @@ class ResnetDiscriminator(Discriminator):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool, y: jax.Array | None = None, z: jax.Array | None = None) -> jax.Array:
-        """Map images ``(n, side, side, channel)`` to logits ``(n,)``, by labels and with latents where given."""
+        """Map images ``(n, side, side, channel)``, and labels and latents if given, to logits ``(n,)``."""
         _, stages = base_and_stages(x.shape[1:], "resnet")
         for stage in range(stages):
             for block in range(self.depth):
@@ -146,26 +146,27 @@ class ResnetDiscriminator(Discriminator):
             x = DiscriminatorBlock(x.shape[-1], False, self.form)(x)
         x = nn.relu(x)
         pooled = x.sum(axis=(1, 2)) if self.pooling == "sum" else x.mean(axis=(1, 2))
-        return self.judge(pooled, y, z, plain_init)
+        return self.head(pooled, y, z, plain_init)
 
 
 @register("architecture", "resnet")
 @dataclass(frozen=True)
 class Resnet(MinibatchOption):
-    """Residual blocks, with batch norm in the generator only, for square images with a side as dcgan takes it.
+    """Residual networks, with batch norm in the generator only, for square images with a side as in dcgan.
 
-    Formula: block(x) = x + conv(relu(bn(conv(relu(bn(x)))))), both ways resampled; the discriminator without bn.
+    Formula: block(x) = x + conv(relu(bn(conv(relu(bn(x)))))), both paths resampled; the discriminator without bn.
     Paper: Miyato et al. 2018, "Spectral normalization for generative adversarial networks", appendix B; Gulrajani et
     al. 2017, "Improved training of Wasserstein GANs".
 
     Attributes:
         width: channels at full size, doubled at each halving of the side.
         depth: residual blocks at each size.
-        pooling: how a channel becomes one feature of the discriminator: ``mean`` (Gulrajani et al.) or ``sum`` (Miyato
-            et al., whose spectral normalisation keeps it small).
-        convolution: ``matmul``, ``xla``, or ``auto`` for the one that suits the backend (lanes always take ``matmul``).
+        pooling: global pooling in the discriminator: ``mean`` (Gulrajani et al.) or ``sum`` (Miyato et al., whose
+            spectral normalisation keeps it small).
+        convolution: ``matmul``, ``xla``, or ``auto`` for the faster one on the backend (population members always use
+            ``matmul``).
         attention: self-attention (Zhang et al. 2019) on one hidden map of each network.
-        attention_side: that map is the smallest one at least so wide, or else the largest.
+        attention_side: that map is the smallest one with at least this side, or the largest if there is none.
     """
 
     width: int = number(32, low=1, high=65_536)
@@ -177,7 +178,7 @@ class Resnet(MinibatchOption):
     name: str = "resnet"
 
     def build(self, shape: tuple[int, ...], latent_dim: int, classes: int = 0, outputs: int = 1) -> Networks:
-        """Return the networks for images of ``shape``; raise :class:`ConfigError` for a shape they cannot have."""
+        """Return the networks for images of ``shape``; raise :class:`ConfigError` if it is not supported."""
         shape = checked_shape(shape, latent_dim)
         base, stages = base_and_stages(shape, self.name)
         sides = [base * 2**stage for stage in range(stages)]
@@ -185,5 +186,5 @@ class Resnet(MinibatchOption):
         form = self.convolution
         return Networks(
             ResnetGenerator(base, stages, shape[-1], self.width, self.depth, form, classes, at),
-            ResnetDiscriminator(self.width, self.depth, self.pooling, form, at, **self.ending(classes, outputs)),
+            ResnetDiscriminator(self.width, self.depth, self.pooling, form, at, **self.head_options(classes, outputs)),
         )

@@ -1,4 +1,4 @@
-"""``ganrun compare PATH...``: a table over runs, grouped by what differs, with seeds aggregated."""
+"""``ganrun compare PATH...``: compares runs in a table, grouped by the settings that differ, with seeds aggregated."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganrun.arguments import Arguments
-from ganrun.config import check_plain, home_of
+from ganrun.config.cli_args import CliArguments
+from ganrun.config.folders import home_of
+from ganrun.config.hydra_bridge import hand_over, preflight, quoted, with_paths
+from ganrun.config.registry import choice, number
+from ganrun.config.schema import check_plain
 from ganrun.errors import ConfigError, did_you_mean, tell
-from ganrun.hydra_app import hand_over, preflight, quoted, with_paths
-from ganrun.registry import choice, number
-from ganrun.rundir import require_place
+from ganrun.storage.run_directory import require_place
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -23,7 +24,7 @@ FORMATS = ("text", "markdown", "csv", "json")
 
 @dataclasses.dataclass(frozen=True)
 class Compare:
-    """What ``ganrun compare`` may be told."""
+    """The settings of ``ganrun compare``."""
 
     paths: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
@@ -38,7 +39,7 @@ class Compare:
 
 def main(words: list[str]) -> int:
     """Run ``ganrun compare`` with ``words`` and return the exit code."""
-    arguments = Arguments(words)
+    arguments = CliArguments(words)
     if arguments.options.shell_completion:
         return hand_over("compare", "compare", arguments, _job)
     if arguments.options.multirun:
@@ -49,8 +50,8 @@ def main(words: list[str]) -> int:
     return hand_over("compare", name, arguments, _job, composed=composed)
 
 
-def _name_paths(arguments: Arguments) -> Arguments:
-    """Turn paths into ``paths=[...]``, and quote metrics: to Hydra D(x) would be a function call."""
+def _name_paths(arguments: CliArguments) -> CliArguments:
+    """Turn paths into ``paths=[...]``, and quote metrics: Hydra would parse D(x) as a function call."""
     given = [word for word in arguments.overrides if _is_path(word)]
     settings = [_quote_metrics(word) for word in arguments.overrides if not _is_path(word)]
     if given and any(word.startswith("paths=") for word in settings):
@@ -61,7 +62,7 @@ def _name_paths(arguments: Arguments) -> Arguments:
 
 
 def _is_path(word: str) -> bool:
-    """Whether ``word`` is a run and no setting: Hydra can be told to name folders lr=0.1."""
+    """Return whether ``word`` is a path and not a setting; Hydra may have named a folder lr=0.1."""
     return "=" not in word or os.path.isdir(os.path.expanduser(word))  # noqa: PTH111, PTH112 (they never raise)
 
 
@@ -77,30 +78,30 @@ def _listed(texts: list[str]) -> str:
 
 
 def _inspect(node: dict[str, Any]) -> Compare:
-    asked = check_plain(Compare, node)
-    if not asked.paths:
+    request = check_plain(Compare, node)
+    if not request.paths:
         raise ConfigError(f"compare needs runs to compare. {USAGE}")
-    for name, path in (("out", asked.out), ("picture", asked.picture)):
+    for name, path in (("out", request.out), ("picture", request.picture)):
         if path is not None:
             require_place(name, path)
-    if asked.picture is not None and Path(asked.picture).suffix.lower() != ".png":
-        suffix = Path(asked.picture).suffix
+    if request.picture is not None and Path(request.picture).suffix.lower() != ".png":
+        suffix = Path(request.picture).suffix
         raise ConfigError(f"picture must end in .png, not '{suffix}'.{did_you_mean(suffix, ('.png',))}")
-    return asked
+    return request
 
 
 def _job(node: DictConfig) -> int:
     from omegaconf import OmegaConf
 
     try:
-        asked = _inspect(OmegaConf.to_container(node, resolve=True))  # type: ignore[arg-type]
-        _compare(asked)
+        request = _inspect(OmegaConf.to_container(node, resolve=True))  # type: ignore[arg-type]
+        _compare(request)
     except Exception as error:
         return tell(error)
     return 0
 
 
-def _compare(asked: Compare) -> None:
+def _compare(request: Compare) -> None:
     from ganrun.comparison.curves import curves
     from ganrun.comparison.groups import group
     from ganrun.comparison.runs import chosen_metrics, read_runs
@@ -108,19 +109,20 @@ def _compare(asked: Compare) -> None:
     from ganrun.writers.console import Terminal
     from ganrun.writers.whole import write_whole
 
-    runs = read_runs(list(asked.paths))
-    metrics = chosen_metrics(list(asked.metrics), runs)
+    runs = read_runs(list(request.paths))
+    metrics = chosen_metrics(list(request.metrics), runs)
     if not metrics:
         raise ConfigError("no run has come far enough to be compared.")
-    groups = group(runs, metrics, asked.unfinished)
-    found = compare(groups, metrics, asked.level, asked.interval, asked.correction)
-    written = {"markdown": as_markdown, "csv": as_csv, "json": as_json}
-    if asked.picture is not None:
-        write_whole(home_of(asked.picture), curves(found.groups, metrics, asked.level, asked.interval))
-    if asked.out is not None:
-        table = written.get(asked.format, as_markdown)(found)
-        write_whole(home_of(asked.out), table.encode("utf-8", "surrogateescape"))
-    if asked.out is None:
+    groups = group(runs, metrics, request.unfinished)
+    comparison = compare(groups, metrics, request.level, request.interval, request.correction)
+    formats = {"markdown": as_markdown, "csv": as_csv, "json": as_json}
+    if request.picture is not None:
+        write_whole(home_of(request.picture), curves(comparison.groups, metrics, request.level, request.interval))
+    if request.out is not None:
+        table = formats.get(request.format, as_markdown)(comparison)
+        write_whole(home_of(request.out), table.encode("utf-8", "surrogateescape"))
+    if request.out is None:
         terminal = Terminal(markup=False, emoji=False, highlight=False, soft_wrap=True)
-        text = written[asked.format](found) if asked.format in written else as_text(found, terminal.width)
+        as_format = formats.get(request.format)
+        text = as_format(comparison) if as_format else as_text(comparison, terminal.width)
         terminal.print(text, end="")

@@ -1,7 +1,7 @@
-"""``ganrun -sc ...``: bash completion, by way of Hydra's.
+"""``ganrun -sc ...``: bash completion, based on Hydra's.
 
-Hydra's completion script calls ``ganrun -sc query=bash`` without the command that is being typed, so the command is
-taken from the line that bash passes in ``COMP_LINE``.
+Hydra's completion script calls ``ganrun -sc query=bash`` without the command being typed, so the command is taken from
+the line that bash passes in ``COMP_LINE``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ HYDRA_COMMANDS = ("train", "sample", "jsd", "compare")
 
 
 def complete(words: list[str], commands: Iterable[str]) -> int:
-    """Answer a completion query (``commands`` are what there is), or print the script that installs completion."""
+    """Answer a completion query, with ``commands`` as the known commands, or print the installation script."""
     if words[1:2] != ["query=bash"]:
         return importlib.import_module("ganrun.commands.train").main(words)
     line = os.environ.get("COMP_LINE", "")
@@ -28,13 +28,13 @@ def complete(words: list[str], commands: Iterable[str]) -> int:
         return 0
     rest = line.split(None, 2)[2] if len(typed) > 2 else ""
     if command in ("jsd", "compare"):
-        rest = _without_sides(rest)
+        rest = _without_paths(rest)
     os.environ["COMP_LINE"] = f"ganrun {rest}"
     os.environ["COMP_POINT"] = str(len(os.environ["COMP_LINE"]))
     return importlib.import_module(f"ganrun.commands.{command}").main(words)
 
 
-def _without_sides(line: str) -> str:
-    """Leave out the files that are typed already: Hydra, which completes the rest, reads settings only."""
+def _without_paths(line: str) -> str:
+    """Return ``line`` without the paths already typed: Hydra, which completes the rest, accepts settings only."""
     *done, last = line.split(" ")
     return " ".join([*(word for word in done if "=" in word or word.startswith("-")), last])

@@ -1,4 +1,4 @@
-"""``ganrun doctor``: what works on this machine, and what to do where it does not."""
+"""``ganrun doctor``: checks the installation, and says how to fix problems."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from ganrun import __version__
-from ganrun.config import home_of
+from ganrun.config.folders import home_of
 from ganrun.errors import ConfigError, GanrunError
 
 HELP = """ganrun doctor: check Python, JAX, devices, memory, the compilation cache, data folders and TensorBoard.
@@ -27,7 +27,7 @@ Exit code 0 when runs can be trained, 1 when something essential is missing.
 
 @dataclass
 class Finding:
-    """One line of the report: ``state`` is ok, note (nothing to worry about) or bad (runs will fail)."""
+    """One line of the report. ``state`` is ok, note (harmless) or bad (runs will fail)."""
 
     what: str
     state: str
@@ -46,7 +46,7 @@ def main(words: list[str]) -> int:
             raise ConfigError(f"doctor takes data_dir=FOLDER, not '{word}'.")
         data_dir = value
     if data_dir is not None:
-        home_of(data_dir)  # what is typed wrong is told before anything is looked for
+        home_of(data_dir)  # raises ConfigError for a wrong path before any check runs
     checks: dict[str, Callable[[], list[Finding]]] = {
         "Python": _python,
         "JAX": _jax,
@@ -55,15 +55,15 @@ def main(words: list[str]) -> int:
         "data": partial(_data, data_dir),
         "TensorBoard": _tensorboard,
     }
-    findings = [finding for what, check in checks.items() for finding in _found(what, check)]
+    findings = [finding for what, check in checks.items() for finding in _run_check(what, check)]
     signs = {"ok": "ok  ", "note": "note", "bad": "BAD "}
     for finding in findings:
         print(f"{signs[finding.state]}  {finding.what:12} {finding.text}")
     return int(any(finding.state == "bad" for finding in findings))
 
 
-def _found(what: str, check: Callable[[], list[Finding]]) -> list[Finding]:
-    """Return what ``check`` finds; that it failed is a finding too, and the report goes on."""
+def _run_check(what: str, check: Callable[[], list[Finding]]) -> list[Finding]:
+    """Return the findings of ``check``; if it raises, the error is a finding."""
     try:
         return check()
     except Exception as error:
@@ -78,7 +78,7 @@ def _python() -> list[Finding]:
 
 
 def _jax() -> list[Finding]:
-    from ganrun import device
+    from ganrun.training import device
 
     try:
         device.prepare()
@@ -86,45 +86,45 @@ def _jax() -> list[Finding]:
         import jax.numpy as jnp
 
         devices = jax.devices()
-        float(jnp.ones((8, 8)).sum())  # a device that is listed can still fail to compute
+        float(jnp.ones((8, 8)).sum())  # a listed device can still fail to compute
     except GanrunError as error:
         return [Finding("JAX", "bad", str(error))]
-    except Exception as error:  # whatever JAX or its plugins raise, the report goes on
+    except Exception as error:  # JAX and its plugins may raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return [Finding("JAX", "bad", f"{reason} (install again with: pip install -U jax)")]
-    found = [Finding("JAX", "ok", f"{jax.__version__}, backend {jax.default_backend()}")]
-    kinds = sorted({one.device_kind for one in devices})
-    found.append(Finding("devices", "ok", f"{len(devices)}: {', '.join(kinds)}"))
+    findings = [Finding("JAX", "ok", f"{jax.__version__}, backend {jax.default_backend()}")]
+    kinds = sorted({item.device_kind for item in devices})
+    findings.append(Finding("devices", "ok", f"{len(devices)}: {', '.join(kinds)}"))
     if jax.default_backend() == "cpu" and (shutil.which("nvidia-smi") or Path("/dev/nvidia0").exists()):
         text = "this machine has an NVIDIA GPU that JAX does not see: pip install 'ganrun[cuda]'"
-        found.append(Finding("GPU", "note", text))
-    return found
+        findings.append(Finding("GPU", "note", text))
+    return findings
 
 
 def _memory() -> list[Finding]:
-    from ganrun import device
+    from ganrun.training import device
 
-    found = []
+    findings = []
     try:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        found.append(Finding("memory", "ok", f"{_size(total)}, {os.cpu_count()} processors"))
+        findings.append(Finding("memory", "ok", f"{_size(total)}, {os.cpu_count()} processors"))
     except (ValueError, OSError, AttributeError):
-        found.append(Finding("memory", "note", "this system does not tell"))
-    with contextlib.suppress(GanrunError):  # JAX has been reported above
+        findings.append(Finding("memory", "note", "this system does not report its memory"))
+    with contextlib.suppress(GanrunError):  # the JAX check reports it
         device.require_flags()
         device.require_device()
         import jax
 
-        for one in jax.devices():
-            limit = (one.memory_stats() or {}).get("bytes_limit")
+        for accelerator in jax.devices():
+            limit = (accelerator.memory_stats() or {}).get("bytes_limit")
             if limit:
-                found.append(Finding("memory", "ok", f"{_size(limit)} on {one}"))
-    return found
+                findings.append(Finding("memory", "ok", f"{_size(limit)} on {accelerator}"))
+    return findings
 
 
 def _cache() -> list[Finding]:
-    from ganrun import device
-    from ganrun.config import cache_folder, cache_is_off, has_home
+    from ganrun.config.folders import cache_folder, cache_is_off, has_home
+    from ganrun.training import device
 
     if cache_is_off():
         return [Finding("cache", "note", "off ($GANRUN_CACHE): every run compiles again")]
@@ -132,36 +132,35 @@ def _cache() -> list[Finding]:
         why = f"{cache_folder()} cannot be written" if has_home() else "there is no home folder"
         text = f"{why}, so every run compiles again: set GANRUN_CACHE to a folder that can be written"
         return [Finding("cache", "note", text)]
-    if not (
-        folder := Path(kept)
-    ).is_dir():  # JAX makes the one that its own variable names, or it is not of this machine
+    folder = Path(kept)
+    if not folder.is_dir():  # JAX creates the folder of its own variable later, unless it is a remote one
         return [Finding("cache", "note", f"{kept} ($JAX_COMPILATION_CACHE_DIR): nothing in it yet")]
     sizes = [path.stat().st_size for path in folder.iterdir() if path.is_file()]
     return [Finding("cache", "ok", f"{folder}: {len(sizes)} compiled programs, {_size(sum(sizes))}")]
 
 
 def _data(data_dir: str | None) -> list[Finding]:
-    from ganrun.config import Train, data_folder
-    from ganrun.registry import options
+    from ganrun.config.folders import data_folder
+    from ganrun.config.registry import options
 
-    folder = data_folder(Train(data_dir=data_dir))
-    found = []
+    folder = data_folder(data_dir)
+    findings = []
     for name, option in sorted(options("dataset").items()):
         if not hasattr(option, "find"):
             continue
         try:
             files = option().find(folder)
         except GanrunError as error:
-            found.append(Finding("data", "note", f"{name}: {error}"))
+            findings.append(Finding("data", "note", f"{name}: {error}"))
             continue
         if name == "digits":
-            found.append(_import("data", "sklearn", "digits: bundled with scikit-learn", "pip install scikit-learn"))
+            findings.append(_import("data", "sklearn", "digits: bundled with scikit-learn", "pip install scikit-learn"))
         elif len(files) == 2:
-            found.append(Finding("data", "ok", f"{name}: in {next(iter(files.values())).parent}"))
+            findings.append(Finding("data", "ok", f"{name}: in {next(iter(files.values())).parent}"))
         else:
             text = f"{name}: not in {folder}; dataset={name} downloads it, or set data_dir or GANRUN_DATA"
-            found.append(Finding("data", "note", text))
-    return found
+            findings.append(Finding("data", "note", text))
+    return findings
 
 
 def _tensorboard() -> list[Finding]:

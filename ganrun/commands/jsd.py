@@ -1,4 +1,4 @@
-"""``ganrun jsd A B``: how far two distributions are apart, from samples of both."""
+"""``ganrun jsd A B``: estimates the Jensen-Shannon divergence between two distributions from samples of both."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ import os
 import tempfile
 from typing import TYPE_CHECKING, Any
 
-from ganrun.arguments import Arguments
-from ganrun.config import check_plain
+from ganrun.config.cli_args import CliArguments
+from ganrun.config.hydra_bridge import hand_over, preflight, quoted, with_paths
+from ganrun.config.registry import choice, number
+from ganrun.config.schema import check_plain
 from ganrun.errors import ConfigError, tell
-from ganrun.hydra_app import hand_over, preflight, quoted, with_paths
-from ganrun.registry import choice, number
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from ganrun.divergence.estimate import Estimate
-    from ganrun.divergence.side import Side
+    from ganrun.evaluation.divergence.distribution import Distribution
+    from ganrun.evaluation.divergence.estimate import Estimate
 
 USAGE = "usage: ganrun jsd A B [KEY=VALUE ...] (`ganrun jsd --help` says what A and B may be)."
 METHODS = ("auto", "stack", "streaming", "knn", "exact")
-DRAWN = 10_000  # samples of an endless side where the method wants a finite set
-EXACT_FEWEST = 1000  # samples for which an exact value can state its error
-SEEN = "what the classifiers see, which is less than the divergence on average"
-SAMPLING = "± is the standard error of sampling alone"
+DRAWN = 10_000  # samples drawn from a generator or a density if the method needs a finite set
+EXACT_FEWEST = 1000  # minimum number of samples for which the exact method can state its error
+DETECTED = "the part that the classifiers detect, less than the divergence on average"
+SAMPLING = "± is the standard error of sampling only"
 MEANINGS = {
-    "stack": f"{SEEN}; {SAMPLING}, not of what they miss",
-    "streaming": f"{SEEN}; {SAMPLING}, not of what they miss",
+    "stack": f"{DETECTED}; {SAMPLING}, not of what they miss",
+    "streaming": f"{DETECTED}; {SAMPLING}, not of what they miss",
     "knn": f"from nearest neighbours, neither an upper nor a lower bound; {SAMPLING}, not of the bias",
     "exact": "the divergence itself; ± is how far it may be off",
 }
 BOUND = "the divergence is at least this, with probability 0.95"
 BOUNDS = {"exact": "the divergence is at least this, as far as the error is known"}
-NO_BOUND = "none: this method bounds the divergence on neither side"
-WEAK = 32  # numbers in one example from which on the stack is known to find too little
-NEAR = 0.03  # nats from log 2 at which the estimate itself says little
+NO_BOUND = "none: this method gives no bound"
+WEAK = 32  # dimensions from which on the stack is known to underestimate
+NEAR = 0.03  # distance from log 2, in nats, within which the estimate itself is not informative
 
 
 @dataclasses.dataclass(frozen=True)
 class Jsd:
-    """What ``ganrun jsd`` may be told."""
+    """The settings of ``ganrun jsd``."""
 
     a: str | None = None
     b: str | None = None
@@ -62,25 +62,25 @@ class Jsd:
 
 def main(words: list[str]) -> int:
     """Run ``ganrun jsd`` with ``words`` and return the exit code."""
-    arguments = Arguments(words)
+    arguments = CliArguments(words)
     if arguments.options.shell_completion:
         return hand_over("jsd", "jsd", arguments, _job)
-    arguments = name_sides(arguments)
+    arguments = name_distributions(arguments)
     options = arguments.options
     name = options.config_name or "jsd"
     composed = None if arguments.only_shows else preflight(name, arguments, _inspect)
     if not options.multirun or arguments.value("hydra.sweep.dir"):
         return hand_over("jsd", name, arguments, _job, composed=composed)
-    with tempfile.TemporaryDirectory(prefix="ganrun-jsd-") as folder:  # a sweep of Hydra's always writes a file
+    with tempfile.TemporaryDirectory(prefix="ganrun-jsd-") as folder:  # Hydra always writes a file for a sweep
         arguments = arguments.replaced([*arguments.overrides, f"hydra.sweep.dir={quoted(folder)}"])
         return hand_over("jsd", name, arguments, _job)
 
 
-def name_sides(arguments: Arguments) -> Arguments:
-    """Turn the words that are paths or names into ``a=`` and ``b=``, which is how Hydra wants them.
+def name_distributions(arguments: CliArguments) -> CliArguments:
+    """Turn the words that are paths or names into ``a=`` and ``b=``, as Hydra requires.
 
-    A word with a ``=`` is a setting, unless it is the path of something and begins with no setting's name, such as the
-    directory of a sweep's run: ``3-seed=1``.
+    A word with a ``=`` is a setting, unless it is an existing path and does not begin with the name of a setting, such
+    as the directory of a sweep's run, ``3-seed=1``.
 
     Raises:
         ConfigError: there are more than two of them.
@@ -89,7 +89,7 @@ def name_sides(arguments: Arguments) -> Arguments:
     settings = [word for word in arguments.overrides if not _is_path(word)]
     free = [name for name in ("a", "b") if arguments.value(name) is None]
     if len(given) > len(free):
-        raise ConfigError(f"jsd compares two sides, but there are {len(given) + 2 - len(free)}. {USAGE}")
+        raise ConfigError(f"jsd compares two distributions, but there are {len(given) + 2 - len(free)}. {USAGE}")
     named = [f"{name}={quoted(text)}" for name, text in zip(free, given, strict=False)]
     return with_paths(arguments.replaced([*settings, *named]), ("a", "b", "data_dir"))
 
@@ -103,114 +103,116 @@ def _is_path(word: str) -> bool:
 
 
 def _inspect(node: dict[str, Any]) -> Jsd:
-    """Check what can be checked before anything is loaded or drawn."""
-    from ganrun.divergence.sides import require_side
+    """Check the settings, as far as possible before anything is loaded or drawn."""
+    from ganrun.evaluation.divergence.open_distribution import require_distribution
 
-    asked = check_plain(Jsd, node)
-    if asked.a is None or asked.b is None:
-        missing = "A and B are missing" if asked.a is None and asked.b is None else "one side is missing"
-        raise ConfigError(f"jsd compares two sides: {missing}. {USAGE}")
-    archives = [text.lower().endswith(".npz") for text in (asked.a, asked.b)]
-    if asked.key is not None and not any(archives):
-        raise ConfigError(f"key={asked.key} names an array of an .npz file, but neither A nor B is one.")
-    if asked.key_b is not None and not archives[1]:
-        raise ConfigError(f"key_b={asked.key_b} names an array of an .npz file, but B is none.")
-    _require_ranges(asked)
-    require_side(asked.a, key=asked.key)
-    require_side(asked.b, key=asked.key_b or asked.key)
-    return asked
+    request = check_plain(Jsd, node)
+    if request.a is None or request.b is None:
+        missing = "A and B are missing" if request.a is None and request.b is None else "one of them is missing"
+        raise ConfigError(f"jsd compares two distributions: {missing}. {USAGE}")
+    archives = [text.lower().endswith(".npz") for text in (request.a, request.b)]
+    if request.key is not None and not any(archives):
+        raise ConfigError(f"key={request.key} names an array of an .npz file, but neither A nor B is one.")
+    if request.key_b is not None and not archives[1]:
+        raise ConfigError(f"key_b={request.key_b} names an array of an .npz file, but B is none.")
+    _require_ranges(request)
+    require_distribution(request.a, key=request.key)
+    require_distribution(request.b, key=request.key_b or request.key)
+    return request
 
 
-def _require_ranges(asked: Jsd) -> None:
-    """Refuse a range of pixels that is none, or that no file is there for."""
-    from ganrun.divergence.array_files import SUFFIXES
-    from ganrun.divergence.pixel_range import require_range
+def _require_ranges(request: Jsd) -> None:
+    """Refuse a pixel range that is invalid, or that applies to no file."""
+    from ganrun.evaluation.divergence.array_files import SUFFIXES
+    from ganrun.evaluation.divergence.pixel_range import require_range
 
-    files = [str(text).lower().endswith(SUFFIXES) for text in (asked.a, asked.b)]
-    for name, given, used in (("range", asked.range, any(files)), ("range_b", asked.range_b, files[1])):
+    files = [str(text).lower().endswith(SUFFIXES) for text in (request.a, request.b)]
+    for name, given, used in (("range", request.range, any(files)), ("range_b", request.range_b, files[1])):
         if require_range(given, name) is not None and not used:
-            one = "neither A nor B is one" if name == "range" else "B is none"
-            raise ConfigError(f"{name} is that of the pixels in an .npy or .npz file, but {one}.")
+            reason = "neither A nor B is one" if name == "range" else "B is none"
+            raise ConfigError(f"{name} is that of the pixels in an .npy or .npz file, but {reason}.")
 
 
 def _job(node: DictConfig) -> int:
     from omegaconf import OmegaConf
 
-    from ganrun import device
+    from ganrun.training import device
 
     try:
         device.prepare()
-        asked = check_plain(Jsd, OmegaConf.to_container(node, resolve=True))  # type: ignore[arg-type]
-        _compare(asked)
+        request = check_plain(Jsd, OmegaConf.to_container(node, resolve=True))  # type: ignore[arg-type]
+        _compare(request)
     except Exception as error:
         return tell(error)
     return 0
 
 
-def _compare(asked: Jsd) -> None:
-    from ganrun.divergence import pairs, sides
-    from ganrun.divergence.memorised import memorised
-    from ganrun.divergence.pairs import without_constants
-    from ganrun.divergence.pixel_range import require_range
+def _compare(request: Jsd) -> None:
+    from ganrun.evaluation.divergence import pairs
+    from ganrun.evaluation.divergence.memorisation import memorised
+    from ganrun.evaluation.divergence.open_distribution import glimpse, open_distribution, require_ranges
+    from ganrun.evaluation.divergence.pairs import without_constants
+    from ganrun.evaluation.divergence.pixel_range import require_range
 
-    span = require_range(asked.range, "range")
-    span_b = require_range(asked.range_b, "range_b") or span
-    more: dict[str, Any] = {"data_dir": asked.data_dir, "average": asked.average}
-    a = sides.open_side(str(asked.a), key=asked.key, span=span, **more)
-    b = sides.open_side(str(asked.b), key=asked.key_b or asked.key, span=span_b, **more)
-    sides.require_ranges(a, b)
-    method = resolve(asked.method, a, b)
-    n = _samples(asked.n, method, a, b)
-    # Different seeds: A and B may draw from the same noise, and would then not be independent.
-    seen_a, seen_b = sides.glimpse(a, asked.seed), sides.glimpse(b, asked.seed + 1)
-    warnings = list(pairs.check_pair(seen_a, seen_b))
-    warnings += [told for told in (memorised(side, asked.seed) for side in (a, b)) if told]
-    if seen_a.rows is not None and seen_b.rows is not None:
-        a, b, dropped = without_constants(a, b, seen_a.rows, seen_b.rows)
+    span = require_range(request.range, "range")
+    span_b = require_range(request.range_b, "range_b") or span
+    more: dict[str, Any] = {"data_dir": request.data_dir, "average": request.average}
+    a = open_distribution(str(request.a), key=request.key, span=span, **more)
+    b = open_distribution(str(request.b), key=request.key_b or request.key, span=span_b, **more)
+    require_ranges(a, b)
+    method = resolve(request.method, a, b)
+    n = _samples(request.n, method, a, b)
+    # With the same seed, A and B could be drawn from the same noise and would not be independent.
+    sample_a, sample_b = glimpse(a, request.seed), glimpse(b, request.seed + 1)
+    warnings = list(pairs.check_pair(sample_a, sample_b))
+    warnings += [message for message in (memorised(distribution, request.seed) for distribution in (a, b)) if message]
+    if sample_a.rows is not None and sample_b.rows is not None:
+        a, b, dropped = without_constants(a, b, sample_a.rows, sample_b.rows)
         warnings += dropped
     from rich.console import Console
 
-    from ganrun.divergence import methods  # heavy, and for nothing where the sides are refused
+    from ganrun.evaluation.divergence import methods  # slow to import, and not needed if A or B is refused
 
-    work: dict[str, Any] = {"n": n, "seed": asked.seed, "budget": asked.budget}
+    work: dict[str, Any] = {"n": n, "seed": request.seed, "budget": request.budget}
     with Console(stderr=True).status(f"{method}: A against B"):
-        found = methods.estimate(a, b, method, **work)
+        result = methods.estimate(a, b, method, **work)
     floor = None
-    if asked.floor:
+    if request.floor:
         with Console(stderr=True).status(f"{method}: A against itself, for the floor"):
             floor = methods.floor(b if method == "exact" and a.density is None else a, method, **work)
-    warnings = list(dict.fromkeys([*warnings, *found.warnings, *_weaknesses(found)]))
-    _print(_as_json(found, floor, warnings) if asked.format == "json" else _as_text(a, b, found, floor, warnings))
+    warnings = list(dict.fromkeys([*warnings, *result.warnings, *_weaknesses(result)]))
+    _print(_as_json(result, floor, warnings) if request.format == "json" else _as_text(a, b, result, floor, warnings))
 
 
-def resolve(method: str, a: Side, b: Side) -> str:
-    """Return the method that ``method`` means for these sides; raise :class:`ConfigError` where it cannot be used."""
-    finite = [(name, side) for name, side in (("A", a), ("B", b)) if side.draw is None]
+def resolve(method: str, a: Distribution, b: Distribution) -> str:
+    """Return the method to use for ``a`` and ``b``; raise :class:`ConfigError` if ``method`` does not apply to them."""
+    finite = [(name, distribution) for name, distribution in (("A", a), ("B", b)) if distribution.draw is None]
     if method == "auto":
         return "stack" if finite else "streaming"
     if method == "streaming" and finite:
-        told = " and ".join(f"{name} ({side.label})" for name, side in finite)
+        listed = " and ".join(f"{name} ({distribution.label})" for name, distribution in finite)
         kind = "are finite sets" if len(finite) > 1 else "is a finite set"
-        raise ConfigError(f"method=streaming needs samples without end, but {told} {kind}: use stack or knn.")
+        raise ConfigError(f"method=streaming needs unlimited samples, but {listed} {kind}: use stack or knn.")
     if method == "exact":
         _require_exact(a, b)
     return method
 
 
-def _require_exact(a: Side, b: Side) -> None:
-    told = f"method=exact is not possible with A ({a.label}) and B ({b.label}): "
+def _require_exact(a: Distribution, b: Distribution) -> None:
+    prefix = f"method=exact is not possible with A ({a.label}) and B ({b.label}): "
     if a.density is None and b.density is None:
-        raise ConfigError(f"{told}neither has a known density (as ring, grid, gaussian and mixture1d have).")
-    for name, side in (("A", a), ("B", b)):
-        if side.density is None and side.push is None and side.draw is None:
-            raise ConfigError(f"{told}{name} is a finite set; it takes a run or another known density.")
+        raise ConfigError(f"{prefix}neither has a known density (as ring, grid, gaussian and mixture1d have).")
+    for name, distribution in (("A", a), ("B", b)):
+        if distribution.density is None and distribution.push is None and distribution.draw is None:
+            raise ConfigError(f"{prefix}{name} is a finite set; it takes a run or another known density.")
     if max(a.d, b.d) > 2:
-        raise ConfigError(f"{told}it integrates in 1 or 2 dimensions, not in {max(a.d, b.d)}.")
+        raise ConfigError(f"{prefix}it integrates in 1 or 2 dimensions, not in {max(a.d, b.d)}.")
 
 
-def _samples(n: int | None, method: str, a: Side, b: Side) -> int | None:
-    """Return how many samples a side are used: what was asked for, else by default of an endless side (None: all)."""
-    sizes = {f"{name} ({side.label})": len(side.rows) for name, side in (("A", a), ("B", b)) if side.rows is not None}
+def _samples(n: int | None, method: str, a: Distribution, b: Distribution) -> int | None:
+    """Return the number of samples per distribution: ``n`` or the default; None for the method's own choice."""
+    both = (("A", a), ("B", b))
+    sizes = {f"{name} ({x.label})": len(x.rows) for name, x in both if x.rows is not None}
     for name, size in sizes.items():
         if n is not None and n > size:
             raise ConfigError(f"n={n} is more than the {size} samples of {name}.")
@@ -221,58 +223,64 @@ def _samples(n: int | None, method: str, a: Side, b: Side) -> int | None:
     return n
 
 
-def _weaknesses(found: Estimate) -> list[str]:
-    """Where the method is known to be weak (measured: SCIENCE, section B)."""
-    from ganrun.divergence.estimate import LOG_2
+def _weaknesses(result: Estimate) -> list[str]:
+    """Return warnings where the method is known to be weak (measured: SCIENCE, section B)."""
+    from ganrun.evaluation.divergence.estimate import LOG_2
 
-    told = []
-    if found.method == "stack" and found.d >= WEAK:
-        told.append(f"weak: from {WEAK} dimensions on (here {found.d}) the stack finds less than there is.")
-    if found.method != "exact" and found.lower is not None and found.estimate >= LOG_2 - NEAR:
-        told.append("near log 2: read `lower`, the estimate itself says little there.")
-    return told
+    lines = []
+    if result.method == "stack" and result.d >= WEAK:
+        lines.append(f"weak: from {WEAK} dimensions on (here {result.d}) the stack underestimates the divergence.")
+    if result.method != "exact" and result.lower is not None and result.estimate >= LOG_2 - NEAR:
+        lines.append("near log 2: use `lower`, the estimate itself is not informative there.")
+    return lines
 
 
-def _as_json(found: Estimate, floor: float | None, warnings: list[str]) -> str:
-    numbers = {"estimate": found.estimate, "se": found.se, "lower": found.lower}
+def _as_json(result: Estimate, floor: float | None, warnings: list[str]) -> str:
+    numbers = {"estimate": result.estimate, "se": result.se, "lower": result.lower}
     content = {name: _finite(value) for name, value in numbers.items()} | {
-        "method": found.method,
-        "n": int(found.n),
-        "d": int(found.d),
+        "method": result.method,
+        "n": int(result.n),
+        "d": int(result.d),
         "floor": _finite(floor),
-        "seconds": _finite(found.seconds),
+        "seconds": _finite(result.seconds),
         "warnings": warnings,
     }
     return json.dumps(content, allow_nan=False)
 
 
 def _finite(value: float | None) -> float | None:
-    """Return ``value`` as JSON can say it: null where it is no finite number."""
+    """Return ``value`` for JSON: None (null) if it is not finite."""
     return float(value) if value is not None and math.isfinite(value) else None
 
 
-def _as_text(a: Side, b: Side, found: Estimate, floor: float | None, warnings: list[str]) -> str:
-    from ganrun.divergence.estimate import LOG_2
+def _as_text(a: Distribution, b: Distribution, result: Estimate, floor: float | None, warnings: list[str]) -> str:
+    from ganrun.evaluation.divergence.estimate import LOG_2
 
-    error = 2 * found.se if found.method == "exact" else found.se  # as training logs it: jsd/exact_error, jsd/probe_se
+    # The same errors as in the metrics jsd/exact_error and jsd/probe_se.
+    error = 2 * result.se if result.method == "exact" else result.se
     rows = [
         ("A", f"{a.label}: {a.about}"),
         ("B", f"{b.label}: {b.about}"),
-        ("estimate", f"{found.estimate:.4f} ± {error:.4f} nats (log 2 = {LOG_2:.4f})"),
-        ("meaning", MEANINGS[found.method]),
-        ("lower", NO_BOUND if found.lower is None else f"{found.lower:.4f}: {BOUNDS.get(found.method, BOUND)}"),
-        ("floor", "not asked for" if floor is None else f"{floor:.4f}: A against itself"),
-        ("method", found.method),
-        ("n", f"{found.n} samples a side of {found.d} numbers" if found.n else "no samples: densities are integrated"),
-        ("seconds", f"{found.seconds:.1f}"),
+        ("estimate", f"{result.estimate:.4f} ± {error:.4f} nats (log 2 = {LOG_2:.4f})"),
+        ("meaning", MEANINGS[result.method]),
+        ("lower", NO_BOUND if result.lower is None else f"{result.lower:.4f}: {BOUNDS.get(result.method, BOUND)}"),
+        ("floor", "not estimated (floor=false)" if floor is None else f"{floor:.4f}: A against itself"),
+        ("method", result.method),
+        (
+            "n",
+            f"{result.n} samples per distribution, {result.d} dimensions"
+            if result.n
+            else "no samples: densities are integrated",
+        ),
+        ("seconds", f"{result.seconds:.1f}"),
     ]
-    lines = [f"{name:10} {value}" for name, value in rows] + [f"warning: {told}" for told in warnings]
+    lines = [f"{name:10} {value}" for name, value in rows] + [f"warning: {warning}" for warning in warnings]
     return "\n".join(lines)
 
 
 def _print(text: str) -> None:
     from ganrun.writers.console import Terminal
 
-    # Only its patience with a reader that leaves is wanted: what a path contains is no markup.
+    # Used only because it tolerates a closed pipe: text from a path must not be parsed as markup.
     terminal = Terminal(markup=False, emoji=False, highlight=False, soft_wrap=True)
     terminal.print(text.encode(terminal.encoding, "backslashreplace").decode(terminal.encoding))

@@ -1,4 +1,4 @@
-"""``ganrun list``: the options of every group with their meaning; of the groups named also formula and paper."""
+"""``ganrun list``: lists the options of every group; for groups that are named, with formula and paper."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import re
 import textwrap
 from pathlib import Path
 
+from ganrun.config.registry import GROUP_MODULES, options
 from ganrun.errors import ConfigError, did_you_mean
-from ganrun.registry import ROOMS, options
 
 HELP = """ganrun list: the options of each group, with their meaning.
 
@@ -17,7 +17,7 @@ usage: ganrun list [GROUP ...]
 `ganrun list losses` also shows the formula and the paper of each loss, where it has them.
 """
 FIELDS = ("Formula", "Paper")
-NARROWEST = 24  # columns of text however narrow the terminal is
+NARROWEST = 24  # minimum columns of text, however narrow the terminal is
 
 
 def main(words: list[str]) -> int:
@@ -29,11 +29,11 @@ def main(words: list[str]) -> int:
         return 0
     known = _groups()
     chosen = [_find(word, known) for word in words]
-    # Lines are wrapped here and nowhere else: in a pipe they come out as on a terminal of 80 columns.
+    # Lines are wrapped here, not by rich: in a pipe they are the same as on a terminal of 80 columns.
     terminal = Terminal(markup=False, emoji=False, highlight=False, soft_wrap=True)
     for group in chosen or known:
         terminal.print(group, style="bold")
-        # A docstring costs the import of its room, and most rooms that of JAX: only a group that is asked for pays.
+        # Docstrings require importing the group's package, most of which import JAX: only for groups that are named.
         text = (
             _in_full(group, known[group], terminal.width) if words else _in_brief(group, known[group], terminal.width)
         )
@@ -50,26 +50,26 @@ def meaning(path: Path) -> str:
 
 
 def fields(docstring: str) -> dict[str, str]:
-    """Return what the lines ``Formula: `` and ``Paper: `` of a docstring say, each as one line.
+    """Return the text of the fields ``Formula: `` and ``Paper: `` of a docstring, each as one line.
 
-    Each goes on to the next of them or to a blank line.
+    A field extends to the next field or to a blank line.
     """
     ends = "|".join(rf"{name}: " for name in FIELDS)
     pattern = rf"^({'|'.join(FIELDS)}): (.*?)(?=\n(?:{ends})|\n\s*\n|\Z)"
-    found = re.findall(pattern, inspect.cleandoc(docstring), re.DOTALL | re.MULTILINE)
-    return {name: _one_line(text) for name, text in found}
+    matches = re.findall(pattern, inspect.cleandoc(docstring), re.DOTALL | re.MULTILINE)
+    return {name: _one_line(text) for name, text in matches}
 
 
 def _groups() -> dict[str, list[Path]]:
     """Return the YAML files of each group, one per option."""
-    from ganrun.hydra_app import config_folder
+    from ganrun.config.hydra_bridge import config_folder
 
-    found = {path.name: sorted(path.glob("*.yaml")) for path in sorted(config_folder().iterdir()) if path.is_dir()}
-    return {group: paths for group, paths in found.items() if paths}
+    folders = {path.name: sorted(path.glob("*.yaml")) for path in sorted(config_folder().iterdir()) if path.is_dir()}
+    return {group: paths for group, paths in folders.items() if paths}
 
 
 def _find(word: str, known: dict[str, list[Path]]) -> str:
-    """Return the group that ``word`` means: `ganrun list losses` is what one types, and the folder is called loss."""
+    """Return the group that ``word`` names, in the singular or the plural: losses for loss."""
     plurals = {plural: group for group in known for plural in (f"{group}s", f"{group}es", f"{group[:-1]}ies")}
     group = word if word in known else plurals.get(word)
     if group is None:
@@ -78,7 +78,7 @@ def _find(word: str, known: dict[str, list[Path]]) -> str:
 
 
 def _in_brief(group: str, paths: list[Path], width: int) -> str:
-    """Return one entry per option: its name, and beside it its meaning."""
+    """Return one entry per option: its name, followed by its meaning."""
     names = [f"  {group}={path.stem}  " for path in paths]
     column = max(map(len, names))
     rows = zip(names, map(meaning, paths), strict=True)
@@ -87,25 +87,25 @@ def _in_brief(group: str, paths: list[Path], width: int) -> str:
 
 def _in_full(group: str, paths: list[Path], width: int) -> str:
     """Return a paragraph per option: its name, and below it its meaning, formula and paper."""
-    classes = options(group) if group in ROOMS else {}
+    classes = options(group) if group in GROUP_MODULES else {}
     paragraphs = []
     for path in paths:
         docstring = (classes[path.stem].__doc__ or "") if path.stem in classes else ""
-        found = fields(docstring)
-        first = _one_line(docstring.partition("\n")[0]) if found else meaning(path)
-        lines = [first, *(f"{name}: {found[name]}" for name in FIELDS if name in found)]
+        details = fields(docstring)
+        first = _one_line(docstring.partition("\n")[0]) if details else meaning(path)
+        lines = [first, *(f"{name}: {details[name]}" for name in FIELDS if name in details)]
         rows = [_wrapped(line, width, "    ", " " * (4 if line is first else 6)) for line in lines]
         paragraphs.append("\n".join([f"  {group}={path.stem}", *rows]))
     return "\n\n".join(paragraphs) + "\n"
 
 
 def _one_line(text: str) -> str:
-    """Return ``text`` of a docstring on one line, without the marks of code."""
+    """Return ``text`` of a docstring on one line, without the double backquotes of code."""
     return " ".join(text.replace("``", "").split())
 
 
 def _wrapped(text: str, width: int, first: str, rest: str) -> str:
-    """Return ``text`` in lines of at most ``width`` columns, but for words that are longer, indented as said."""
+    """Return ``text`` wrapped at ``width`` columns and indented by ``first`` and ``rest``; long words are not split."""
     width = max(width, len(rest) + NARROWEST)
     return textwrap.fill(
         text, width, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False

@@ -1,1 +1,1 @@
-"""Runs beside each other: grouped by what differs, aggregated over seeds, with intervals and corrected differences."""
+"""Comparison of runs: grouped by settings, aggregated over seeds, with intervals and corrected differences."""

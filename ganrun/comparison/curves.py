@@ -1,4 +1,4 @@
-"""The comparison as a picture: each metric along training, the mean of a group with the band of its interval."""
+"""The comparison as a picture: each metric during training, as the mean of each group with its confidence band."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from matplotlib.ticker import MaxNLocator
 
 from ganrun.comparison.groups import Group
 from ganrun.comparison.statistics import intervals
-from ganrun.writers.pictures import to_png
+from ganrun.plots.pictures import to_png
 
 COLUMNS = 3
-LETTERS = 50  # of a legend beneath one panel
-DECADES = 100  # between the lowest and the highest mean: too much for a plain axis
-BAND_STEPS = 400  # at which the band of a curve is computed: a panel has no more pixels
-AT_ONCE = 100  # of them in one call: the bootstrap keeps all its resamples
-NAMED = 10  # groups that a legend can name
+LETTERS = 50  # characters of a legend's row per panel
+DECADES = 100  # minimum ratio of the largest and the smallest mean for a logarithmic axis
+BAND_STEPS = 400  # maximum number of steps at which a band is computed: a panel has no more pixels
+AT_ONCE = 100  # steps per call: the bootstrap keeps all its resamples in memory
+NAMED = 10  # maximum number of groups in a legend
 
 
 def curves(groups: list[Group], metrics: list[str], level: float = 0.95, interval: str = "student") -> bytes:
-    """Return a PNG with a panel for each of ``metrics`` and a curve for each of ``groups``, over the runs that count.
+    """Return a PNG with a panel per metric and a curve per group, over the runs that count.
 
     Args:
         groups: to be drawn, a curve each.
         metrics: tags, a panel each.
-        level: of the intervals around the means.
-        interval: how those are had: student or bootstrap.
+        level: confidence level of the bands.
+        interval: method for the bands: student or bootstrap.
     """
     columns = min(COLUMNS, len(metrics))
     rows = math.ceil(len(metrics) / columns)
     figure = Figure(figsize=(4.5 * columns, 3.2 * rows + 0.6), dpi=110, layout="constrained")
-    with rc_context({"text.parse_math": False}):  # a tag or a setting that holds a $ is no formula
+    with rc_context({"text.parse_math": False}):  # a $ in a tag or a setting starts no formula
         _draw(figure, groups, metrics, Band(level, interval), rows, columns)
     return to_png(figure)
 
 
 @dataclass(frozen=True)
 class Band:
-    """The intervals around the means of a curve."""
+    """The confidence band of a curve."""
 
     level: float
     interval: str
 
     def ends(self, samples: list[list[float]]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the lower and the upper ends of the intervals of ``samples``; NaN where there are none."""
+        """Return the lower and upper ends of the intervals of the means of ``samples``; NaN where there are none."""
         low, high = np.full((2, len(samples)), math.nan)
         for n in {len(values) for values in samples}:
             same = [i for i, values in enumerate(samples) if len(values) == n]
@@ -63,8 +63,8 @@ class Band:
 def _draw(figure: Figure, groups: list[Group], metrics: list[str], band: Band, rows: int, columns: int) -> None:
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, tag in zip(panels, metrics, strict=False):
-        for one in groups:
-            _curve(axes, one, tag, band)
+        for group in groups:
+            _curve(axes, group, tag, band)
         axes.set(xlabel="step", title=tag)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         means = np.concatenate([line.get_ydata() for line in axes.lines])  # type: ignore[arg-type]
@@ -75,18 +75,18 @@ def _draw(figure: Figure, groups: list[Group], metrics: list[str], band: Band, r
         axes.set_axis_off()
     handles, labels = panels[0].get_legend_handles_labels()
     if 1 < len(labels) <= NAMED:
-        beside = max(1, LETTERS * columns // (max(map(len, labels)) + 8))
-        figure.legend(handles, labels, loc="outside lower center", frameon=False, ncols=beside)
+        columns_of_legend = max(1, LETTERS * columns // (max(map(len, labels)) + 8))
+        figure.legend(handles, labels, loc="outside lower center", frameon=False, ncols=columns_of_legend)
 
 
-def _curve(axes: Axes, one: Group, tag: str, band: Band) -> None:
-    found: dict[int, list[float]] = {}
-    for run in one.counted:
+def _curve(axes: Axes, group: Group, tag: str, band: Band) -> None:
+    values_by_step: dict[int, list[float]] = {}
+    for run in group.counted:
         for step, value in zip(*run.curve(tag), strict=True):
             if math.isfinite(value):
-                found.setdefault(step, []).append(value)
-    steps = sorted(found)
-    (line,) = axes.plot(steps, [mean(found[step]) for step in steps], label=one.label, linewidth=1.4)
+                values_by_step.setdefault(step, []).append(value)
+    steps = sorted(values_by_step)
+    (line,) = axes.plot(steps, [mean(values_by_step[step]) for step in steps], label=group.label, linewidth=1.4)
     steps = steps[:: max(1, len(steps) // BAND_STEPS)]
-    low, high = band.ends([found[step] for step in steps])
+    low, high = band.ends([values_by_step[step] for step in steps])
     axes.fill_between(steps, low, high, color=line.get_color(), alpha=0.18, linewidth=0)

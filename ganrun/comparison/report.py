@@ -1,4 +1,4 @@
-"""What a sweep leaves when it ends: its comparison, printed and in files."""
+"""The comparison at the end of a sweep, printed and written to files."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from ganrun.comparison.curves import curves
 from ganrun.comparison.groups import group
 from ganrun.comparison.runs import chosen_metrics, read_runs
 from ganrun.comparison.table import as_markdown, as_text, compare
-from ganrun.rundir import relative, write_atomically
+from ganrun.storage.run_directory import relative, write_atomically
 
 
 def report(runs: Sequence[Path], folder: Path, metrics: Sequence[str] = ()) -> str:
     """Write ``comparison.md`` and ``comparison.png`` of ``runs`` into ``folder``; return the comparison as text.
 
-    ``metrics``: the tags to compare, the first decides the order; none: the usual ones.
+    ``metrics``: the tags to compare; the first determines the order. Default: the usual ones.
     """
-    found = read_runs([str(run) for run in runs])
-    metrics = chosen_metrics(list(metrics), found)
+    results = read_runs([str(run) for run in runs])
+    metrics = chosen_metrics(list(metrics), results)
     if not metrics:
-        return "no run has come far enough to be compared"
-    table = compare(group(found, metrics), metrics)
+        return "no run has logged any metrics to compare yet"
+    table = compare(group(results, metrics), metrics)
     write_atomically(folder / "comparison.md", as_markdown(table))
     (folder / "comparison.png").write_bytes(curves(table.groups, metrics))
     return f"{as_text(table)}also in {relative(folder)}: comparison.md, comparison.png (curves)"

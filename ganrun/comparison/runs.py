@@ -1,4 +1,4 @@
-"""Reading runs: their settings, how they ended and their last numbers."""
+"""Reads runs: their settings, status and last metrics."""
 
 from __future__ import annotations
 
@@ -6,32 +6,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ganrun.config import Train
+from ganrun.config.hparams import hyperparameters
+from ganrun.config.schema import Train
 from ganrun.errors import ConfigError, did_you_mean
-from ganrun.metrics.spec import latest
-from ganrun.rundir import (
-    MOST_SUMMARY,
-    PLAN,
-    find_run,
-    hyperparameters,
-    load_config,
-    relative,
-)
-from ganrun.sweep_folder import find_sweep, numbered_runs, runs_of
-from ganrun.untrusted import read_json
-from ganrun.writers.jsonl import numbers, rows_of
+from ganrun.evaluation.metrics.spec import latest
+from ganrun.storage.metrics_file import numbers, rows_of
+from ganrun.storage.run_directory import MAX_SUMMARY, PLAN, find_run, load_config, relative
+from ganrun.storage.safe_io import read_json
+from ganrun.storage.sweep_directory import find_sweep, numbered_runs, runs_of
 
-PROBE = ("probe.name", "probe.budget")  # by what the probe measures with; how often it looks changes no last value
+PROBE = ("probe.name", "probe.budget")  # settings that affect the probe's values; its frequency does not
 USUAL = ("jsd/exact", "jsd/probe", "modes/covered", "D(x)", "D(G(z))", "critic/real", "critic/fake")
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run as far as it has come.
+    """A run up to its latest row of metrics.
 
     Attributes:
-        settings: by dotted key, seed and all; ``penalty`` names the penalties (none, r1, r1+r2).
-        status: completed, stopped, pruned or failed; ``running`` where there is no summary.
+        settings: by dotted key, including the seed; ``penalty`` joins the penalties' names (none, r1, r1+r2).
+        status: completed, stopped, pruned or failed; ``running`` if there is no summary.
         last: the last value of each metric; infinite where JSON has null.
     """
 
@@ -46,27 +40,27 @@ class Run:
 
     @property
     def pruned(self) -> bool:
-        """Whether a search ended it early: its last numbers are not those of a whole run."""
+        """Whether a search ended it early: its last values are not those of a completed run."""
         return self.status == "pruned"
 
     @property
     def finished(self) -> bool:
-        """Whether it has come to its end, so that its last numbers are those of a whole run."""
+        """Whether it has completed all its steps."""
         return self.status == "completed"
 
     @property
     def unfinished(self) -> bool:
-        """Whether it is running or was stopped, and may still go on."""
+        """Whether it is running or was stopped, and may continue."""
         return not (self.finished or self.failed or self.pruned)
 
     def curve(self, tag: str) -> tuple[list[int], list[float]]:
-        """Return the steps at which ``tag`` was written, and its values."""
+        """Return the steps at which ``tag`` was logged, and its values."""
         rows = [row for row in rows_of(self.folder) if tag in row]
         return [int(row["step"]) for row in rows], [row[tag] for row in rows]
 
 
 def read_runs(paths: list[str]) -> list[Run]:
-    """Return the runs at ``paths``: run directories, and sweep directories for all that lie in them.
+    """Return the runs at ``paths``: run directories, and sweep directories for all runs in them.
 
     Raises:
         ConfigError: a path is neither, or a run's files cannot be read.
@@ -77,15 +71,15 @@ def read_runs(paths: list[str]) -> list[Run]:
     return [_read(folder) for folder in dict.fromkeys(folders)]
 
 
-def chosen_metrics(asked: list[str], runs: list[Run]) -> list[str]:
-    """Return the metrics to compare: those ``asked`` for, or the usual ones that some run has."""
+def chosen_metrics(requested: list[str], runs: list[Run]) -> list[str]:
+    """Return the metrics to compare: ``requested``, or by default the usual ones that some run has."""
     known = list(dict.fromkeys(tag for run in runs for tag in run.last))
-    for tag in asked:
+    for tag in requested:
         if tag not in known:
             raise ConfigError(
                 f"no run has the metric '{tag}' (they have {', '.join(known) or 'none yet'}).{did_you_mean(tag, known)}"
             )
-    return asked or [tag for tag in USUAL if tag in known] or known[:4]
+    return requested or [tag for tag in USUAL if tag in known] or known[:4]
 
 
 def _folders(path: str) -> list[Path]:
@@ -104,7 +98,7 @@ def _folders(path: str) -> list[Path]:
 def _read(folder: Path) -> Run:
     config = load_config(folder)
     try:
-        summary = read_json(folder / "summary.json", MOST_SUMMARY)
+        summary = read_json(folder / "summary.json", MAX_SUMMARY)
         status, metrics = str(summary["status"]), numbers(summary["metrics"])
     except FileNotFoundError:
         status, metrics = "running", {}
@@ -117,9 +111,9 @@ def _read(folder: Path) -> Run:
 
 
 def settings_of(config: Train) -> dict[str, Any]:
-    """Return by dotted key what the numbers of a run depend on: all that it computes and measures with."""
+    """Return the settings on which the metrics of a run depend, by dotted key: of training and of its evaluation."""
     settings = hyperparameters(config)
-    settings["penalty"] = "+".join(one.name for one in config.penalty) or "none"
+    settings["penalty"] = "+".join(penalty.name for penalty in config.penalty) or "none"
     settings["probe.name"] = config.probe.name
     if config.probe.name != "off":
         settings["probe.budget"] = config.probe.budget

@@ -1,8 +1,8 @@
-"""Means over few runs and how sure they are: intervals, differences, and the price of asking many questions at once.
+"""Means over few runs with confidence intervals, and their differences corrected for multiple comparisons.
 
-Runs without any variance are no certainty: a metric that takes few values (a count of modes) gives the same number many
-times although another run would differ. Where there is no variance there is no interval, and two groups of which
-neither has any are compared by what can be said without it, an exact permutation test.
+Zero sample variance does not mean certainty: a discrete metric (such as a count of modes) may have the same value in
+several runs although another run would differ. Without variance there is no interval, and two groups without variance
+are compared by an exact permutation test.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import numpy as np
 from scipy import special, stats
 
 RESAMPLES = 10_000
-NO_VARIANCE = "no variance"  # what stands in the place of an interval
+NO_VARIANCE = "no variance"  # shown in place of an interval
 
 
 @dataclass(frozen=True)
 class Interval:
     """A value and the ends of its confidence interval.
 
-    The ends are NaN where they are not known: of fewer than two runs, without variance, or with a value that is not
+    The ends are NaN if there is no interval: for fewer than two runs, without variance, or with a value that is not
     finite.
     """
 
@@ -41,8 +41,8 @@ def mean_interval(values: np.ndarray, level: float = 0.95, method: str = "studen
     a handful of runs.
 
     Args:
-        values: ``(n,)``, one of each run.
-        level: of confidence, above 0 and below 1.
+        values: ``(n,)``, one per run.
+        level: confidence level in (0, 1).
         method: student or bootstrap.
     """
     values = np.asarray(values, np.float64)
@@ -56,8 +56,8 @@ def intervals(table: np.ndarray, level: float = 0.95, method: str = "student") -
     """Return the ends of the confidence interval (see :func:`mean_interval`) of each column of ``table``.
 
     Args:
-        table: ``(n, columns)``, a row for each run.
-        level: of confidence.
+        table: ``(n, columns)``, one row per run.
+        level: confidence level.
         method: student or bootstrap.
 
     Returns:
@@ -81,7 +81,7 @@ def _student(table: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _bootstrap(table: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
-    found: Any = stats.bootstrap(
+    result: Any = stats.bootstrap(
         (table,),
         np.mean,
         axis=0,
@@ -90,11 +90,11 @@ def _bootstrap(table: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]
         method="BCa",
         rng=np.random.default_rng(0),
     )
-    return found.confidence_interval.low, found.confidence_interval.high
+    return result.confidence_interval.low, result.confidence_interval.high
 
 
 def _mean(values: np.ndarray) -> float:
-    """Return the mean: exact where all values are the same, or rounding would make groups of other sizes differ."""
+    """Return the mean; exact if all values are equal, so that rounding never makes groups of different sizes differ."""
     if (values == values[0]).all():
         return float(values[0])
     with np.errstate(invalid="ignore"):
@@ -103,10 +103,10 @@ def _mean(values: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Difference:
-    """The difference of two groups' means, ``p`` before and ``adjusted`` after correction; the interval is corrected.
+    """The difference of two groups' means, with its p before (``p``) and after correction (``adjusted``).
 
-    ``p`` is that of Welch's test for unequal variances (Welch 1947); where neither group has any variance, that of the
-    exact permutation test, and there is no interval.
+    ``p`` is that of Welch's test for unequal variances (Welch 1947); if neither group has any variance, it is that of
+    the exact permutation test, and there is no interval. The interval is corrected.
     """
 
     first: int
@@ -119,62 +119,62 @@ class Difference:
 def differences(
     groups: Sequence[np.ndarray], pairs: Sequence[tuple[int, int]], level: float = 0.95, correction: str = "holm"
 ) -> list[Difference]:
-    """Return mean(first) - mean(second) for ``pairs`` of ``groups``, corrected for every pair that there is.
+    """Return mean(first) - mean(second) for ``pairs`` of ``groups``, corrected for all possible pairs.
 
-    Which pairs are shown may depend on the data (those with the best group, say), so the correction counts all pairs of
-    groups that can be tested, m of them: the intervals hold all at once with probability ``level`` (Bonferroni: each at
-    1 - (1 - level) / m), and p is adjusted: ``holm`` step-down (Holm 1979), or ``bonferroni``. ``none`` leaves both. A
-    group of fewer than two runs, or with one that is not finite, cannot be tested.
+    The pairs may be selected by the data (such as all pairs with the best group), so the correction is for all m pairs
+    of groups that can be tested: the intervals have simultaneous coverage ``level`` (Bonferroni: each has level
+    1 - (1 - level) / m), and p is adjusted: ``holm`` step-down (Holm 1979), or ``bonferroni``. ``none`` changes
+    neither. A group of fewer than two runs, or with a value that is not finite, cannot be tested.
     """
-    fit = comparable(groups)
-    tested = list(itertools.combinations(fit, 2))
+    testable = comparable(groups)
+    tested = list(itertools.combinations(testable, 2))
     each = level if correction == "none" else 1.0 - (1.0 - level) / max(1, len(tested))
-    p, half = _welch([groups[i] for i in fit], each)
+    p, half = _welch([groups[i] for i in testable], each)
     known = {
-        pair: (float(one), float(reach), more)
-        for pair, one, reach, more in zip(tested, p, half, adjust(p.tolist(), correction), strict=True)
+        pair: (float(p_value), float(half_width), adjusted)
+        for pair, p_value, half_width, adjusted in zip(tested, p, half, adjust(p.tolist(), correction), strict=True)
     }
-    answers = []
+    results = []
     for i, j in pairs:
-        gap = _mean(groups[i]) - _mean(groups[j]) if len(groups[i]) and len(groups[j]) else math.nan
-        one, reach, more = known.get((min(i, j), max(i, j)), (math.nan, math.nan, math.nan))
-        answers.append(Difference(i, j, Interval(gap, gap - reach, gap + reach), one, more))
-    return answers
+        value = _mean(groups[i]) - _mean(groups[j]) if len(groups[i]) and len(groups[j]) else math.nan
+        p_value, half_width, adjusted = known.get((min(i, j), max(i, j)), (math.nan, math.nan, math.nan))
+        results.append(Difference(i, j, Interval(value, value - half_width, value + half_width), p_value, adjusted))
+    return results
 
 
 def comparable(groups: Sequence[np.ndarray]) -> list[int]:
-    """Return which of ``groups`` can be tested: those of two runs or more, all finite."""
+    """Return the indices of the ``groups`` that can be tested: those of at least two runs, all finite."""
     return [i for i, values in enumerate(groups) if len(values) > 1 and bool(np.isfinite(values).all())]
 
 
 def _welch(groups: Sequence[np.ndarray], level: float) -> tuple[np.ndarray, np.ndarray]:
     """Return p and the interval's half width for each pair of ``groups``, in the order of ``combinations``.
 
-    A group without variance adds none to the difference's, nor degrees of freedom. Where both have none the half width
-    is NaN.
+    A group without variance contributes neither variance nor degrees of freedom. If both have none, the half width is
+    NaN.
     """
     sizes = np.array([len(values) for values in groups])
     means = np.array([_mean(values) for values in groups])
-    shares = np.array([float(np.var(values, ddof=1)) / len(values) if np.ptp(values) else 0.0 for values in groups])
+    variances = np.array([float(np.var(values, ddof=1)) / len(values) if np.ptp(values) else 0.0 for values in groups])
     first, second = np.triu_indices(len(groups), 1)
-    gap, variance = means[first] - means[second], shares[first] + shares[second]
+    difference, variance = means[first] - means[second], variances[first] + variances[second]
     p, half = np.full((2, len(first)), math.nan)
     some = variance > 0
     a, b = first[some], second[some]
-    parts = [(shares[one] / variance[some]) ** 2 / (sizes[one] - 1) for one in (a, b)]
+    parts = [(variances[group] / variance[some]) ** 2 / (sizes[group] - 1) for group in (a, b)]
     freedom, error = 1.0 / (parts[0] + parts[1]), np.sqrt(variance[some])
-    p[some] = 2.0 * special.stdtr(freedom, -np.abs(gap[some]) / error)
+    p[some] = 2.0 * special.stdtr(freedom, -np.abs(difference[some]) / error)
     half[some] = special.stdtrit(freedom, 0.5 + level / 2) * error
     for k in np.flatnonzero(~some):
-        p[k] = _permutation(int(sizes[first[k]]), int(sizes[second[k]])) if gap[k] else 1.0
+        p[k] = _permutation(int(sizes[first[k]]), int(sizes[second[k]])) if difference[k] else 1.0
     return p, half
 
 
 def _permutation(n: int, m: int) -> float:
-    """Return the two-sided p of the exact permutation test between ``n`` times one value and ``m`` times another.
+    """Return the two-sided p of the exact permutation test between ``n`` equal values and ``m`` equal other values.
 
-    Of all ways to choose n of the n + m runs one gives a difference as large (Fisher 1935, "The design of
-    experiments"); twice its share, for either direction, is the smallest p that so many runs can have.
+    Only one of all ways to choose n of the n + m runs gives a difference as large (Fisher 1935, "The design of
+    experiments"); twice its probability, for either direction, is the smallest p that so many runs can have.
     """
     return 2 / math.comb(n + m, n)
 

@@ -1,4 +1,4 @@
-"""What the generator imitates: synthetic densities and images, each with a training and a held-out split."""
+"""Datasets: synthetic densities and images, each with a training and a held-out split."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Data:
     """A dataset on the device.
 
     Attributes:
-        train: what Algorithm 1 draws its minibatches from (None where nothing is trained).
+        train: the source of training minibatches; None if nothing is trained.
         held_out: the same kind of source, never trained on.
-        shape: of one example: ``(dim,)`` or ``(height, width, channel)``.
-        density: the known density, where there is one.
-        classes: how many labels its sources tell apart; 0 where they have none or none were asked for.
+        shape: shape of one example: ``(dim,)`` or ``(height, width, channel)``.
+        density: the density if it is known, otherwise None.
+        classes: number of classes of the labels; 0 if there are no labels or they were not requested.
     """
 
     train: Source | None
@@ -36,10 +36,16 @@ class Data:
 
 
 def load(option: Any, folder: Path, seed: int, labels: bool = False) -> Data:
-    """Bring the dataset ``option`` onto the device; ``folder`` holds one folder per dataset of files.
+    """Load the dataset ``option`` onto the device.
 
-    An option with a ``density`` is a known one, an option with a ``source`` has no end and no density, and any other
-    is a finite set that ``load`` reads. A finite set has its labels only where ``labels`` asks for them.
+    An option with a method ``density`` has a known density, an option with a method ``source`` has an infinite source
+    without a density, and any other is a finite set that its ``load`` reads.
+
+    Args:
+        option: the dataset's option.
+        folder: contains one folder per dataset that is read from files.
+        seed: determines the order of a finite set.
+        labels: whether to read the labels of a finite set.
 
     Raises:
         ConfigError: files are missing, damaged, or not what they claim to be.
@@ -68,13 +74,13 @@ def load(option: Any, folder: Path, seed: int, labels: bool = False) -> Data:
 
 
 def reordered(data: Data, seed: int) -> Data:
-    """Return the finite set ``data`` in the order of another ``seed``; the examples themselves are not copied.
+    """Return a finite ``data`` in the order of another ``seed``, without copying the examples.
 
-    Data without end has no order, and comes back as it is.
+    An infinite source has no order and is returned unchanged.
     """
     order = jax.random.key_data(jax.random.key(seed))
 
-    def turned(part: Source | None) -> Source | None:
-        return replace(part, order=order) if isinstance(part, Pixels) else part
+    def reorder(source: Source | None) -> Source | None:
+        return replace(source, order=order) if isinstance(source, Pixels) else source
 
-    return replace(data, train=turned(data.train), held_out=turned(data.held_out))
+    return replace(data, train=reorder(data.train), held_out=reorder(data.held_out))

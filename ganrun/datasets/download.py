@@ -1,4 +1,4 @@
-"""Fetching one file from the first mirror that has it, whole or not at all."""
+"""Downloads a file from the first mirror that serves it, completely or not at all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from ganrun.errors import ConfigError
 
-MOST = 1 << 28  # bytes that a mirror may send: 20 times the largest file that is asked for
+MAX = 1 << 28  # maximum bytes accepted from a mirror: 20 times the largest file that is downloaded
 CHUNK = 1 << 16
 
 
@@ -24,29 +24,29 @@ def fetch(
 ) -> Path:
     """Download ``<mirror>/<name>`` to ``folder/name`` from the first mirror that serves it; return its path.
 
-    The file appears under its name only once it is complete and checked, ``folder`` is created only then, and a
-    failure leaves nothing behind.
+    The file gets its final name, and ``folder`` is created, only once the file is complete and verified. A failure
+    leaves nothing behind.
 
     Args:
         name: The file's name, at the mirror and in ``folder``.
         mirrors: Base URLs (http or https), tried in order.
         folder: Where the file goes.
         md5: The md5 (hexadecimal) that the file must have, if known.
-        timeout: Seconds without an answer after which a mirror is given up.
-        verify: Called with the path of the downloaded file; a ConfigError from it moves on to the next mirror.
+        timeout: Seconds without a response after which to try the next mirror.
+        verify: Called with the path of the downloaded file; after a ConfigError the next mirror is tried.
 
     Raises:
-        ConfigError: No mirror gave the file, or ``folder`` cannot be written to.
+        ConfigError: No mirror served the file, or ``folder`` cannot be written to.
     """
     failures = []
     try:
-        with tempfile.TemporaryDirectory(prefix=".ganrun-download-", dir=_nearest_existing(folder)) as workplace:
+        with tempfile.TemporaryDirectory(prefix=".ganrun-download-", dir=_nearest_existing(folder)) as temporary:
             for mirror in mirrors:
-                reason = _attempt(mirror, Path(workplace, name), md5, timeout, verify)
+                reason = _attempt(mirror, Path(temporary, name), md5, timeout, verify)
                 if reason is None:
                     folder.mkdir(parents=True, exist_ok=True)
-                    Path(workplace, name).chmod(0o644)  # pooch makes it private, and data folders are often shared
-                    return Path(workplace, name).replace(folder / name)
+                    Path(temporary, name).chmod(0o644)  # pooch makes it private, but data folders are often shared
+                    return Path(temporary, name).replace(folder / name)
                 failures.append(f"{mirror} ({reason})")
     except OSError as error:
         raise ConfigError(f"{name} cannot be stored in {folder}: {error.strerror or error}.") from error
@@ -56,12 +56,12 @@ def fetch(
 def _attempt(
     mirror: str, path: Path, md5: str | None, timeout: float, verify: Callable[[Path], object] | None
 ) -> str | None:
-    """Download to ``path``; return None, or in a few words why this mirror did not do."""
-    # Imported here because most runs download nothing, and both take a noticeable part of the start-up.
+    """Download to ``path`` from one mirror; return None, or the reason of the failure in a few words."""
+    # Imported here because most runs download nothing, and both imports noticeably slow down the start.
     import pooch
     import requests
 
-    pooch.get_logger().setLevel("CRITICAL")  # it would advise on hashes; what goes wrong is told by the exceptions
+    pooch.get_logger().setLevel("CRITICAL")  # it would give advice on hashes; errors are reported by exceptions
     downloader: Any = functools.partial(_download, timeout)  # pooch's own annotation is wrong
     try:
         pooch.retrieve(
@@ -74,21 +74,21 @@ def _attempt(
         if verify is not None:
             verify(path)
     except ConfigError as error:
-        path.unlink(missing_ok=True)  # pooch takes a file that is there for one already downloaded
+        path.unlink(missing_ok=True)  # pooch treats an existing file as already downloaded
         return str(error).removeprefix(f"{path}: ")
     except requests.HTTPError as error:
         return f"HTTP {error.response.status_code}" if error.response is not None else "HTTP error"
     except requests.Timeout:
-        return f"no answer within {timeout:g} s"
+        return f"no response within {timeout:g} s"
     except requests.exceptions.ChunkedEncodingError:
-        return "the transfer broke off"
+        return "the transfer was interrupted"
     except requests.exceptions.SSLError:
-        return "no trusted connection"
+        return "no trusted TLS connection"
     except requests.ConnectionError:
         return "no connection"
     except requests.RequestException as error:
         return " ".join(str(error).split())
-    except ValueError:  # how pooch reports a wrong hash
+    except ValueError:  # pooch raises it for a wrong hash
         return f"its md5 is not {md5}" if md5 else "not a usable URL"
     return None
 
@@ -96,14 +96,14 @@ def _attempt(
 def _download(timeout: float, url: str, output: str, _: object) -> None:
     import requests
 
-    with requests.get(url, stream=True, timeout=timeout) as answer, Path(output).open("wb") as file:
-        answer.raise_for_status()
-        for chunk in answer.iter_content(CHUNK):
+    with requests.get(url, stream=True, timeout=timeout) as response, Path(output).open("wb") as file:
+        response.raise_for_status()
+        for chunk in response.iter_content(CHUNK):
             file.write(chunk)
-            if file.tell() > MOST:
-                raise ConfigError(f"it sends more than {MOST} bytes")
+            if file.tell() > MAX:
+                raise ConfigError(f"it sends more than {MAX} bytes")
 
 
 def _nearest_existing(folder: Path) -> Path:
-    """Return the closest ancestor that exists, on whose disk the final rename is atomic."""
+    """Return the closest existing ancestor, on the same file system as ``folder``, so that the rename is atomic."""
     return next((parent for parent in folder.parents if parent.is_dir()), folder)

@@ -1,7 +1,7 @@
-"""Reading idx files, the format of MNIST and its relatives (http://yann.lecun.com/exdb/mnist/, "file formats").
+"""Reads idx files, the format of MNIST and similar datasets (http://yann.lecun.com/exdb/mnist/, "file formats").
 
 Two zero bytes, a type byte, the number of dimensions, each dimension as a big-endian 32-bit integer, then the data.
-A file comes from the network or from a disk that may be full, so nothing in it is believed before it is checked.
+Files are untrusted, since they may be damaged or truncated: everything in them is checked before it is used.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 
 from ganrun.errors import ConfigError
-from ganrun.untrusted import open_file
+from ganrun.storage.safe_io import open_file
 
-LIMIT = 1 << 30  # bytes that a header may promise: 20 times MNIST, and still no decompression bomb
-CHUNK = 1 << 20  # bytes per read: a small file whose header promises much never costs the memory promised
+LIMIT = 1 << 30  # maximum bytes that a header may declare: 20 times MNIST, and a bound on decompression bombs
+CHUNK = 1 << 20  # bytes per read, so that a small file that declares a large array does not allocate it
 GZIP_MAGIC = b"\x1f\x8b"
 UINT8 = 0x08
 
@@ -31,7 +31,7 @@ def read_idx(path: Path) -> np.ndarray:
     """Return the uint8 array in the idx file ``path``, gzipped or plain.
 
     Raises:
-        ConfigError: The file cannot be read, or is not one complete idx file of bytes and nothing more.
+        ConfigError: The file cannot be read, or is not exactly one complete idx file of uint8 data.
     """
     return read_idx_hashed(path)[0]
 
@@ -45,7 +45,7 @@ def read_idx_hashed(path: Path, limit: int = LIMIT) -> tuple[np.ndarray, str]:
         with open_file(path) as raw:
             if os.fstat(raw.fileno()).st_size > limit + CHUNK:
                 raise ValueError(f"the file is larger than {limit} bytes")
-            # The content decides and not the name: browsers and mirrors unpack files without renaming them.
+            # Decided by content, not by name: browsers and mirrors decompress files without renaming them.
             if raw.peek(2)[:2] != GZIP_MAGIC:
                 return _parse(raw, limit)
             with gzip.GzipFile(fileobj=raw) as unpacked:
@@ -62,11 +62,11 @@ def read_idx_hashed(path: Path, limit: int = LIMIT) -> tuple[np.ndarray, str]:
 
 
 def _parse(stream: io.BufferedIOBase, limit: int) -> tuple[np.ndarray, str]:
-    """Return the array and its sha256; raise ValueError with the reason when the content is not as it should be."""
+    """Return the array and its sha256; raise ValueError with the reason if the content is invalid."""
     digest = hashlib.sha256()
     shape = _read_shape(stream, digest, limit)
     size = math.prod(shape)
-    # One byte more than promised shows trailing bytes, and makes gzip reach its end and compare the checksum.
+    # Read one byte more than declared, to detect trailing bytes and to make gzip reach the end and verify its checksum.
     content = _take(stream, size + 1, digest)
     if len(content) < size:
         raise ValueError(f"truncated: the header promises {size} bytes of data and {len(content)} are there")
@@ -96,7 +96,7 @@ def _read_shape(stream: io.BufferedIOBase, digest: Any, limit: int) -> tuple[int
 
 
 def _take(stream: io.BufferedIOBase, count: int, digest: Any) -> bytearray:
-    """Return the next ``count`` bytes, or fewer at the end of the stream, and add them to ``digest``."""
+    """Read the next ``count`` bytes, or fewer at the end of the stream, and add them to ``digest``."""
     content = bytearray()
     while len(content) < count and (chunk := stream.read(min(CHUNK, count - len(content)))):
         digest.update(chunk)

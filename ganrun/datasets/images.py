@@ -1,7 +1,7 @@
-"""Images as bytes: the digits that scikit-learn bundles, MNIST and Fashion-MNIST.
+"""Image datasets: scikit-learn's digits, MNIST and Fashion-MNIST.
 
-An option knows where its files lie, checks for them before any work begins, and loads them. Labels are read only
-where they are asked for: a generative adversarial network in its original form has no use for them.
+An option finds its files, checks them before any work begins, and loads them. Labels are read only on request, since
+an unconditional GAN does not use them.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import ClassVar
 
 import numpy as np
 
+from ganrun.config.registry import register
 from ganrun.datasets.download import fetch
 from ganrun.datasets.idx import read_idx_hashed
 from ganrun.errors import ConfigError
-from ganrun.registry import register
 
 FILES = {"train": "train-images-idx3-ubyte", "held_out": "t10k-images-idx3-ubyte"}
 LABEL_FILES = {"train_labels": "train-labels-idx1-ubyte", "held_out_labels": "t10k-labels-idx1-ubyte"}
 CLASSES = 10
-MOST = 1 << 26  # bytes of one file, unpacked: the largest has 47 million
+MAX = 1 << 26  # maximum bytes of one decompressed file: the largest has 47 million
 MNIST_MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
@@ -32,14 +32,14 @@ FASHION_MIRRORS = ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 
 @dataclasses.dataclass(frozen=True)
 class ImageArrays:
-    """A data set in memory.
+    """A dataset in memory.
 
     Attributes:
         train: uint8 ``(examples, height * width * channel)``.
-        held_out: The examples kept from training, in the same layout.
+        held_out: The held-out examples, in the same layout.
         shape: ``(height, width, channel)`` of one example.
-        train_labels: uint8 ``(examples,)``; None where labels were not asked for.
-        held_out_labels: Those of the examples kept from training.
+        train_labels: uint8 ``(examples,)``; None if labels were not requested.
+        held_out_labels: The labels of the held-out examples, likewise.
     """
 
     train: np.ndarray
@@ -68,51 +68,51 @@ class Digits:
 
     @property
     def examples(self) -> int:
-        """How many examples there are to train on."""
+        """Number of training examples."""
         return 1437
 
     @property
     def classes(self) -> int:
-        """How many classes there are."""
+        """Number of classes."""
         return CLASSES
 
     def find(self, data_dir: Path, labels: bool = False) -> dict[str, Path]:
-        """Return no files: images and labels come with scikit-learn."""
+        """Return no files: images and labels are part of scikit-learn."""
         return {}
 
     def check(self, data_dir: Path, labels: bool = False) -> None:
-        """Do nothing: there is nothing that could be missing."""
+        """Do nothing: no files are needed."""
 
     def load(self, data_dir: Path, labels: bool = False) -> ImageArrays:
-        """Return the images, 0..16 scaled to 0..255, in a split of 80 % and 20 % that is always the same."""
+        """Return the images, scaled from 0..16 to 0..255, in a fixed split of 80 % and 20 %."""
         from sklearn.datasets import load_digits  # takes a second to import
 
         values, targets = load_digits(return_X_y=True)
         flat = np.rint(np.asarray(values) * (255 / 16)).astype(np.uint8)
-        # RandomState and not a Generator: numpy promises that its numbers never change (NEP 19).
+        # RandomState and not Generator: NumPy guarantees that its stream never changes (NEP 19).
         order = np.random.RandomState(0).permutation(len(flat))
         train, held_out = np.split(order, [int(0.8 * len(flat))])
         if not labels:
             return ImageArrays(flat[train], flat[held_out], self.shape)
-        kinds = np.asarray(targets).astype(np.uint8)
-        return ImageArrays(flat[train], flat[held_out], self.shape, kinds[train], kinds[held_out])
+        all_labels = np.asarray(targets).astype(np.uint8)
+        return ImageArrays(flat[train], flat[held_out], self.shape, all_labels[train], all_labels[held_out])
 
 
 @dataclasses.dataclass(frozen=True)
 class IdxImages:
-    """28x28 grey images in two idx files, downloaded when they are missing. The base of MNIST and Fashion-MNIST.
+    """28x28 grey images in two idx files, downloaded if missing. The base class of MNIST and Fashion-MNIST.
 
-    Their labels are in two more files, which nobody needs who does not ask for labels.
+    The labels are in two more files, which are needed only if labels are requested.
     """
 
     name: str
     download: bool = True
     mirrors: tuple[str, ...] = ()
 
-    torchvision: ClassVar[str]  # the folder that torchvision gives this data set
+    torchvision: ClassVar[str]  # torchvision's folder name for this dataset
     counts: ClassVar[dict[str, int]] = {"train": 60_000, "held_out": 10_000}
-    sha256: ClassVar[dict[str, str]] = {}  # of the decompressed files, by key of FILES and LABEL_FILES, where known
-    md5: ClassVar[dict[str, str]] = {}  # of the .gz files as published, likewise
+    sha256: ClassVar[dict[str, str]] = {}  # of the decompressed files, if known, by key of FILES and LABEL_FILES
+    md5: ClassVar[dict[str, str]] = {}  # of the published .gz files, likewise
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -121,39 +121,39 @@ class IdxImages:
 
     @property
     def examples(self) -> int:
-        """How many examples there are to train on."""
+        """Number of training examples."""
         return self.counts["train"]
 
     @property
     def classes(self) -> int:
-        """How many classes there are."""
+        """Number of classes."""
         return CLASSES
 
     def find(self, data_dir: Path, labels: bool = False) -> dict[str, Path]:
-        """Return the path of each split's images (``train``, ``held_out``); a split that is not there is left out.
+        """Return the paths of the images of each split (``train``, ``held_out``), without those that are missing.
 
-        With ``labels``, those of ``train_labels`` and ``held_out_labels`` too.
+        With ``labels``, also return those of ``train_labels`` and ``held_out_labels``.
         """
-        found = {}
-        for part, stem in _wanted(labels).items():
+        files = {}
+        for part, stem in _stems(labels).items():
             # The second form is that of the original site and of many copies of it.
             stems = (stem, stem.replace("-idx", ".idx"))
-            names = [f"{one}{suffix}" for one in stems for suffix in ("", ".gz")]
+            names = [f"{form}{suffix}" for form in stems for suffix in ("", ".gz")]
             paths = [folder / name for folder in self._folders(data_dir) for name in names]
             present = [path for path in paths if _is_file(path)]
             if present:
-                found[part] = present[0]
-        return found
+                files[part] = present[0]
+        return files
 
     def check(self, data_dir: Path, labels: bool = False) -> None:
-        """See to it that the files are there, downloading what is missing into ``data_dir/<name>/``.
+        """Ensure that the files exist: download missing ones into ``data_dir/<name>/``.
 
         Raises:
             ConfigError: A file is missing and may not or cannot be downloaded.
         """
-        found = self.find(data_dir, labels)
-        for part, stem in _wanted(labels).items():
-            if part in found:
+        files = self.find(data_dir, labels)
+        for part, stem in _stems(labels).items():
+            if part in files:
                 continue
             if not self.download:
                 raise self._missing(stem, data_dir, "dataset.download is false, or the run is resumed.")
@@ -165,7 +165,7 @@ class IdxImages:
                 raise self._missing(stem, data_dir, str(error)) from error
 
     def load(self, data_dir: Path, labels: bool = False) -> ImageArrays:
-        """Return the images, with ``labels`` theirs too, after comparing the files with what was published.
+        """Return the images, and with ``labels`` also their labels, after verifying the files.
 
         Raises:
             ConfigError: A file is missing, damaged, or not the published one.
@@ -178,7 +178,7 @@ class IdxImages:
         return data_dir / self.name, data_dir / self.torchvision / "raw"
 
     def _read(self, part: str, path: Path) -> np.ndarray:
-        content, sha256 = read_idx_hashed(path, MOST)
+        content, sha256 = read_idx_hashed(path, MAX)
         of_labels = part in LABEL_FILES
         count = self.counts[part.removesuffix("_labels")]
         expected = (count,) if of_labels else (count, *self.shape[:2])
@@ -205,7 +205,7 @@ class IdxImages:
 class Mnist(IdxImages):
     """MNIST: 60 000 + 10 000 handwritten digits in 10 classes, 28x28 grey, verified by their sha256.
 
-    The hash is of the decompressed file, so that it holds however the file was compressed.
+    The hash is that of the decompressed file, so it does not depend on the compression.
 
     Paper: LeCun et al. 1998, "Gradient-based learning applied to document recognition", section III.
     """
@@ -227,9 +227,9 @@ class Mnist(IdxImages):
 class FashionMnist(IdxImages):
     """Fashion-MNIST: 60 000 + 10 000 pieces of clothing in 10 classes, 28x28 grey.
 
-    What is known of it is the md5 of the published .gz files. They are compared when this program downloads them;
-    of files that are already there only the format, the shapes, (60000, 28, 28) and (10000, 28, 28), and the range of
-    the labels are checked.
+    Only the md5 of the published .gz files is known. It is verified when this program downloads them. Of files that
+    already exist, only the format, the shapes, (60000, 28, 28) and (10000, 28, 28), and the range of the labels are
+    checked.
 
     Paper: Xiao et al. 2017, "Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms".
     """
@@ -246,13 +246,13 @@ class FashionMnist(IdxImages):
     }
 
 
-def _wanted(labels: bool) -> dict[str, str]:
-    """Return the stems of the files that are needed, by what they hold."""
+def _stems(labels: bool) -> dict[str, str]:
+    """Return the file name stems of the required files, by part of the dataset."""
     return FILES | LABEL_FILES if labels else FILES
 
 
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # a folder that may not be entered: to the user the file is not there
+    except OSError:  # for instance, the folder may not be entered: treat the file as missing
         return False

@@ -1,4 +1,4 @@
-"""Data without a density: one point, always the same."""
+"""A dataset without a density: a single point."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from ganrun.config.registry import number, register
 from ganrun.datasets.sampler import Cursor
 from ganrun.errors import ConfigError
-from ganrun.registry import number, register
 
 NO_CLASSES = "a single point has no classes"
 
 
 @struct.dataclass
 class Point:
-    """All of the mass on one number; a source that never ends and never varies.
+    """A point mass on the line; an infinite source of the same example.
 
     Attributes:
-        at: float32 ``()``, where the mass is.
+        at: position of the mass, float32 ``()``.
     """
 
     SHARED: ClassVar[tuple[str, ...]] = ()
@@ -32,7 +32,7 @@ class Point:
 
     @property
     def classes(self) -> int:
-        """How many classes there are: none."""
+        """Number of classes: 0."""
         return 0
 
     @property
@@ -41,7 +41,7 @@ class Point:
         raise ValueError(NO_CLASSES)
 
     def minibatch(self, key: jax.Array, cursor: Cursor, n: int) -> tuple[jax.Array, Cursor]:
-        """Return the point ``n`` times, ``(n, 1)``; the cursor stays where it is."""
+        """Return the point ``n`` times, ``(n, 1)``; the cursor is unchanged."""
         del key
         return jnp.full((n, 1), self.at), cursor
 
@@ -57,9 +57,9 @@ class Point:
 @register("dataset", "dirac")
 @dataclass(frozen=True)
 class Dirac:
-    """A point mass on the line: the data of the Dirac-GAN, on which the dynamics of training can be worked out.
+    """A point mass on the line: the data of the Dirac-GAN, whose training dynamics are known analytically.
 
-    It has no density: any generator that does not put mass on the very point is at the divergence log 2.
+    It has no density: the divergence of a generator with no mass at exactly this point is log 2.
 
     Formula: p = δ(x - at)
     Paper: Mescheder et al. 2018, "Which training methods for GANs do actually converge?", section 2, definition 2.1.
@@ -75,7 +75,7 @@ class Dirac:
 
     @property
     def classes(self) -> int:
-        """How many classes there are; 0 without any."""
+        """Number of classes; 0 if there are none."""
         return 0
 
     def source(self) -> Point:
@@ -83,5 +83,5 @@ class Dirac:
         return Point(at=jnp.float32(self.at))
 
     def load(self, data_dir: Path, labels: bool = False) -> NoReturn:
-        """Raise ConfigError: whoever wants a finite set of examples cannot have one."""
+        """Raise ConfigError: there is no finite set of examples."""
         raise ConfigError("dirac is a single point, without a density or a set of examples to compare with.")

@@ -1,8 +1,8 @@
-"""Minibatches as pure functions: what a step sees depends on the seed and the cursor, on nothing else.
+"""Minibatches as pure functions of the seed and a cursor.
 
-A *source* is a pytree that lives on the device. ``source.minibatch(key, cursor, n)`` returns ``n`` examples and the
-cursor of the next call. There is no iterator to lose: the cursor is two integers inside the run's state.
-For class-conditional games a source gives the same examples with their labels, and labels alone.
+A *source* is a pytree on the device. ``source.minibatch(key, cursor, n)`` returns ``n`` examples and the cursor of the
+next call. There is no iterator with hidden state: the cursor is two integers in the run's state. For class-conditional
+GANs, a source also returns the same examples with their labels, and labels alone.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-ROUNDS = 6  # rounds of the Feistel network: enough that neighbours in one epoch are unrelated in the next
+ROUNDS = 6  # rounds of the Feistel network, enough to make the orders of successive epochs unrelated
 
 
 @struct.dataclass
 class Cursor:
-    """Where the next minibatch starts: ``epoch`` and ``offset`` (examples already drawn of it), both int32."""
+    """Position of the next minibatch: ``epoch``, and ``offset`` (number of its examples already drawn), both int32."""
 
     epoch: jax.Array
     offset: jax.Array
@@ -30,10 +30,10 @@ class Cursor:
 
 
 class Source(Protocol):
-    """What Algorithm 1 draws from: ``minibatch`` returns ``(n, *shape)`` float32 and the next cursor.
+    """A source of minibatches: ``minibatch`` returns ``(n, *shape)`` float32 and the next cursor.
 
-    ``SHARED`` names the fields that the runs of a population have in common: they are on the device once.
-    ``classes`` is how many labels there are, from 0 up; without any it is 0.
+    ``SHARED`` names the fields that all members of a population share, so that they are stored on the device once.
+    ``classes`` is the number of classes, whose labels count from 0; it is 0 if there are no labels.
     """
 
     SHARED: ClassVar[tuple[str, ...]]
@@ -43,31 +43,31 @@ class Source(Protocol):
 
     @property
     def class_probabilities(self) -> np.ndarray:
-        """How frequent each class is among the examples, ``(classes,)``."""
+        """Frequency of each class among the examples, ``(classes,)``."""
         ...
 
     def minibatch(self, key: jax.Array, cursor: Cursor, n: int) -> tuple[jax.Array, Cursor]: ...
 
     def labelled(self, key: jax.Array, cursor: Cursor, n: int) -> tuple[jax.Array, jax.Array, Cursor]:
-        """Return what ``minibatch`` does, with the int32 labels ``(n,)`` of the examples in the middle."""
+        """Return the examples of ``minibatch``, their labels int32 ``(n,)``, and the next cursor."""
         ...
 
     def labels(self, key: jax.Array, n: int) -> jax.Array:
-        """Return ``n`` int32 labels drawn at random, each class as often as it is among the examples."""
+        """Return ``n`` random int32 labels with the class frequencies of the examples."""
         ...
 
 
 @struct.dataclass
 class Pixels:
-    """A finite set of images held on the device as flat bytes, shuffled anew in every epoch.
+    """A finite set of images on the device as flat bytes, reshuffled in every epoch.
 
     Attributes:
         flat: uint8 ``(examples, height * width * channel)``; flat because gathering rows of an image-shaped array
             is several times slower.
-        order: ``key_data`` of the key that all epoch orders derive from.
+        order: ``key_data`` of the key from which the orders of all epochs are derived.
         shape: ``(height, width, channel)`` of one example.
-        targets: uint8 ``(examples,)``, the label of each example; None where they were not read.
-        classes: how many labels there are; 0 where they were not read.
+        targets: labels of the examples, uint8 ``(examples,)``; None if they were not read.
+        classes: number of classes; 0 if the labels were not read.
     """
 
     SHARED: ClassVar[tuple[str, ...]] = ("flat", "targets")
@@ -80,7 +80,7 @@ class Pixels:
 
     @property
     def class_probabilities(self) -> np.ndarray:
-        """How frequent each label is, float64 ``(classes,)``.
+        """Frequency of each class, float64 ``(classes,)``.
 
         Raises:
             ValueError: the labels were not read.
@@ -89,13 +89,13 @@ class Pixels:
         return np.bincount(targets, minlength=self.classes) / len(targets)
 
     def minibatch(self, key: jax.Array, cursor: Cursor, n: int) -> tuple[jax.Array, Cursor]:
-        """Return ``(n, *shape)`` in [-1, 1]; every example comes exactly once per epoch (``n`` ≤ examples)."""
+        """Return ``(n, *shape)`` in [-1, 1]; every example occurs exactly once per epoch (``n`` ≤ examples)."""
         del key  # the order is a function of the seed and the cursor
         row, following = self._rows(cursor, n)
         return self._images(row), following
 
     def labelled(self, key: jax.Array, cursor: Cursor, n: int) -> tuple[jax.Array, jax.Array, Cursor]:
-        """Return what :meth:`minibatch` does, with the labels int32 ``(n,)`` in the middle.
+        """Return the examples of :meth:`minibatch`, their labels int32 ``(n,)``, and the next cursor.
 
         Raises:
             ValueError: the labels were not read.
@@ -105,7 +105,7 @@ class Pixels:
         return self._images(row), self._known_targets()[row].astype(jnp.int32), following
 
     def labels(self, key: jax.Array, n: int) -> jax.Array:
-        """Return the labels int32 ``(n,)`` of examples drawn at random, with replacement.
+        """Return the labels, int32 ``(n,)``, of examples drawn at random with replacement.
 
         Raises:
             ValueError: the labels were not read.
@@ -143,22 +143,22 @@ def to_bytes(images: np.ndarray) -> np.ndarray:
 
 
 def permuted(order: jax.Array, epoch: jax.Array, position: jax.Array, size: int) -> jax.Array:
-    """Return where ``position`` lies in the shuffle of ``range(size)`` that belongs to ``epoch``.
+    """Return the elements at ``position`` of the permutation of ``range(size)`` for ``epoch``.
 
-    A Feistel network on the smallest even number of bits that holds ``size``, walked until the value falls inside
-    the range (Black & Rogaway 2002, "Ciphers with arbitrary finite domains"): a bijection computed one element at a
-    time, so that a minibatch costs O(n) and not the O(size log size) of drawing a whole permutation.
+    The permutation is a Feistel network on the smallest even number of bits that can represent ``size``, iterated until
+    the value is in the range (cycle walking; Black & Rogaway 2002, "Ciphers with arbitrary finite domains"). It is
+    computed one element at a time, so a minibatch costs O(n) instead of the O(size log size) of a whole permutation.
     """
     half = max(1, ((size - 1).bit_length() + 1) // 2)
     mask = jnp.uint32((1 << half) - 1)
     seeds, epoch = order.astype(jnp.uint32), epoch.astype(jnp.uint32)
-    # Both words of the key go through the mixer: one of them is 0 for a small seed, and rounds must not repeat.
-    keys = [_mix(seeds[0] + _mix(seeds[1] + _mix(epoch * ROUNDS + turn + 1))) for turn in range(ROUNDS)]
+    # Both words of the key are mixed in: one of them is 0 for a small seed, and round keys must not repeat.
+    keys = [_mix(seeds[0] + _mix(seeds[1] + _mix(epoch * ROUNDS + i + 1))) for i in range(ROUNDS)]
 
     def encipher(value: jax.Array) -> jax.Array:
         left, right = value >> half, value & mask
-        for turn in range(ROUNDS):
-            left, right = right, left ^ (_mix(right + keys[turn]) & mask)
+        for round_key in keys:
+            left, right = right, left ^ (_mix(right + round_key) & mask)
         return (left << half) | right
 
     def walk(value: jax.Array) -> jax.Array:
@@ -170,7 +170,7 @@ def permuted(order: jax.Array, epoch: jax.Array, position: jax.Array, size: int)
 
 
 def _mix(word: jax.Array) -> jax.Array:
-    """Scramble 32 bits so that each input bit moves half of the output bits (MurmurHash3's finaliser)."""
+    """Hash 32 bits so that each input bit flips half of the output bits on average (MurmurHash3's finaliser)."""
     word = (word ^ (word >> 16)) * jnp.uint32(0x85EBCA6B)
     word = (word ^ (word >> 13)) * jnp.uint32(0xC2B2AE35)
     return word ^ (word >> 16)

@@ -1,7 +1,7 @@
-"""Datasets whose density is known: mixtures of isotropic Gaussians in one or two dimensions.
+"""Datasets with a known density: mixtures of isotropic Gaussians in one or two dimensions.
 
-Samples are drawn afresh inside every step, so there is no finite set to memorise. The held-out split is an
-independent stream of the same density.
+Every step draws fresh samples, so there is no finite set to memorise. The held-out split is an independent stream of
+samples of the same density.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from ganrun.config.registry import number, register
 from ganrun.datasets.sampler import Cursor
 from ganrun.errors import ConfigError
-from ganrun.registry import number, register
 
 
 @struct.dataclass
 class Mixture:
-    """A mixture of isotropic Gaussians; a source of endless samples and a density.
+    """A mixture of isotropic Gaussians, as a density and as an infinite source of samples.
 
     Attributes:
         means: float32 ``(modes, dim)``.
-        stds: float32 ``(modes,)``, standard deviation along each axis.
+        stds: standard deviation of each mode along each axis, float32 ``(modes,)``.
         weights: float32 ``(modes,)``, summing to 1.
 
-    The label of a sample is the component that it came from.
+    The label of a sample is the index of the component that it was drawn from.
     """
 
     SHARED: ClassVar[tuple[str, ...]] = ()
@@ -40,28 +40,28 @@ class Mixture:
 
     @property
     def classes(self) -> int:
-        """How many components there are to tell apart: 0 where there is only one."""
+        """Number of components, or 0 if there is only one."""
         return classes_of(self.means.shape[0])
 
     @property
     def class_probabilities(self) -> np.ndarray:
-        """How frequent each component is, ``(components,)``."""
+        """Frequency of each component, ``(components,)``."""
         return np.asarray(self.weights)
 
     def minibatch(self, key: jax.Array, cursor: Cursor, n: int) -> tuple[jax.Array, Cursor]:
-        """Return ``n`` fresh samples ``(n, dim)``; the cursor stays where it is."""
+        """Return ``n`` fresh samples ``(n, dim)``; the cursor is unchanged."""
         x, _, cursor = self.labelled(key, cursor, n)
         return x, cursor
 
     def labelled(self, key: jax.Array, cursor: Cursor, n: int) -> tuple[jax.Array, jax.Array, Cursor]:
-        """Return what :meth:`minibatch` does, with each sample's component, int32 ``(n,)``, in the middle."""
+        """Return the samples of :meth:`minibatch`, their components int32 ``(n,)``, and the cursor."""
         mode_key, noise_key = jax.random.split(key)
         mode = self.labels(mode_key, n)
         noise = jax.random.normal(noise_key, (n, self.means.shape[1]))
         return self.means[mode] + self.stds[mode, None] * noise, mode, cursor
 
     def labels(self, key: jax.Array, n: int) -> jax.Array:
-        """Return ``n`` components at random, each as often as it weighs, int32 ``(n,)``."""
+        """Return ``n`` random components, int32 ``(n,)``, drawn with the mixture's weights."""
         return jax.random.choice(key, self.means.shape[0], (n,), p=self.weights).astype(jnp.int32)
 
     def log_density(self, x: np.ndarray) -> np.ndarray:
@@ -85,7 +85,7 @@ def mixture(means: np.ndarray, stds: np.ndarray | float, weights: np.ndarray | N
 
 
 def classes_of(components: int) -> int:
-    """Return how many classes a mixture of so many ``components`` has: one alone is no class."""
+    """Return the number of classes of a mixture of this many ``components``; a single component has none."""
     return components if components > 1 else 0
 
 
@@ -108,11 +108,11 @@ class Gaussian:
 
     @property
     def classes(self) -> int:
-        """How many classes there are; 0 without any."""
+        """Number of classes; 0 if there are none."""
         return 0
 
     def density(self) -> Mixture:
-        """Return the density, which is the source of samples too."""
+        """Return the density, which is also the source of samples."""
         return mixture(np.array([[self.mean]]), self.std)
 
 
@@ -144,11 +144,11 @@ class Mixture1d:
 
     @property
     def classes(self) -> int:
-        """How many classes there are; 0 without any."""
+        """Number of classes; 0 if there are none."""
         return classes_of(len(self.means))
 
     def density(self) -> Mixture:
-        """Return the density, which is the source of samples too."""
+        """Return the density, which is also the source of samples."""
         return mixture(np.array(self.means)[:, None], np.array(self.stds), np.array(self.weights))
 
 
@@ -173,11 +173,11 @@ class Ring:
 
     @property
     def classes(self) -> int:
-        """How many classes there are; 0 without any."""
+        """Number of classes; 0 if there are none."""
         return classes_of(self.modes)
 
     def density(self) -> Mixture:
-        """Return the density, which is the source of samples too."""
+        """Return the density, which is also the source of samples."""
         angle = 2 * np.pi * np.arange(self.modes) / self.modes
         return mixture(self.radius * np.stack([np.cos(angle), np.sin(angle)], axis=1), self.std)
 
@@ -204,10 +204,10 @@ class Grid:
 
     @property
     def classes(self) -> int:
-        """How many classes there are; 0 without any."""
+        """Number of classes; 0 if there are none."""
         return classes_of(self.side**2)
 
     def density(self) -> Mixture:
-        """Return the density, which is the source of samples too."""
+        """Return the density, which is also the source of samples."""
         line = self.spacing * (np.arange(self.side) - (self.side - 1) / 2)
         return mixture(np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2), self.std)

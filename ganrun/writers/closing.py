@@ -1,4 +1,4 @@
-"""What is said when a run ends: its metrics and what they are, and where the time went."""
+"""The table of metrics printed at the end of a run, with their meanings."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from ganrun.metrics.spec import SPECS, spec_of
-from ganrun.stopwatch import OTHER, PARTS
+from ganrun.evaluation.metrics.spec import SPECS, spec_of
 from ganrun.writers.newest import DIVERGENCES, Newest, measured, rounded
 
-# What a run's own training says, which has no direction, beside the metrics that have one.
+# Metrics of the training itself, shown although neither direction is better.
 GAME = (
     "D(x)",
     "D(G(z))",
@@ -24,13 +23,13 @@ GAME = (
     "D(x)/calibrated",
     "D(G(z))/calibrated",
 )
-ELSEWHERE = ("jsd/probe_lower", "steps_per_second")  # its estimate, and the time, are shown
+ELSEWHERE = ("jsd/probe_lower", "steps_per_second")  # not shown: jsd/probe and the time are
 HEADINGS = ("metric", "value", "what it is")
 GAP = "  "
 
 
 def as_lines(metrics: Sequence[tuple[str, str, str]]) -> list[str]:
-    """Return ``metrics`` (tag, value and meaning of each) as plain lines whose cells begin below each other."""
+    """Return ``metrics`` (tag, value and meaning of each) as plain lines with aligned columns."""
     rows = [HEADINGS, *metrics]
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
     return [GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -45,12 +44,12 @@ def as_table(metrics: Sequence[tuple[str, str, str]]) -> Table:
 
 
 def metric_rows(values: Mapping[str, Any], newest: Newest, step: int) -> list[tuple[str, str, str]]:
-    """Return the rows of the metrics worth a line.
+    """Return the rows of the metrics to show.
 
     Args:
-        values: the last value of each metric of the run; None for infinity.
-        newest: knows the steps that they are of.
-        step: at which the run ended; a value of another step says so.
+        values: the latest value of each metric of the run; None for infinity.
+        newest: provides the steps of these values.
+        step: the step at which the run ended; the step of a value is shown if it differs.
     """
     order = {spec.name: place for place, spec in enumerate(SPECS)}
     tags = sorted(filter(_is_shown, values), key=lambda tag: order.get(tag, len(order)))
@@ -70,15 +69,3 @@ def _row(tag: str, values: Mapping[str, Any], of: int | None, step: int) -> tupl
     text += f" {spec.unit}" if spec and spec.unit else ""
     text += f" (step {of})" if of not in (None, step) else ""
     return tag, text, spec.meaning if spec else ""
-
-
-def time_line(split: Mapping[str, float], beside: float = 0.0) -> str:
-    """Return where the time went.
-
-    Args:
-        split: seconds by part, as a stopwatch returns them.
-        beside: seconds of measuring and drawing that nothing waited for.
-    """
-    parts = [f"{part} {split[part]:.1f} s" for part in (*PARTS, OTHER) if split.get(part, 0.0) >= 0.05]
-    more = f"; {beside:.1f} s more of evaluating went on beside training" if beside >= 0.05 else ""
-    return (", ".join(parts) or "less than 0.1 s") + more

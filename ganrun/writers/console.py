@@ -1,4 +1,4 @@
-"""What a person sees: a live line on a terminal, plain lines elsewhere, and the same plain lines in train.log."""
+"""Console output: a live progress line on a terminal, plain lines elsewhere, and the same plain lines in train.log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import IO, Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ganrun.writers import Entry
+from ganrun.writers.base import Entry
 from ganrun.writers.closing import as_lines, as_table
 from ganrun.writers.newest import Newest, medians
 
@@ -33,21 +33,21 @@ SHOWN = (
 
 
 class Terminal(Console):
-    """A console whose reader may leave: it falls silent, and the work goes on.
+    """A console that discards further output once its reader is gone, instead of failing.
 
-    That is ``ganrun train | head``, or a terminal that is closed while the process goes on (``& disown``).
+    This happens with ``ganrun train | head``, or if a terminal is closed while the process continues (``& disown``).
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        # FORCE_COLOR and TTY_COMPATIBLE ask for colours in a pipe, where a live line would still be lost.
+        # FORCE_COLOR and TTY_COMPATIBLE request colours in a pipe, but a live line is of no use there.
         self.is_interactive = self.is_interactive and self.file.isatty()
 
     def _check_buffer(self) -> None:
         try:
             super()._check_buffer()
         except OSError as error:
-            if error.errno != errno.EIO:  # which a terminal answers that is no longer there
+            if error.errno != errno.EIO:  # raised for a terminal that was closed
                 raise
             self.on_broken_pipe()
 
@@ -57,9 +57,9 @@ class Terminal(Console):
 
 
 class Messages:
-    """Prints lines to standard output and keeps them, with the time, in ``train.log`` of the run directory.
+    """Prints lines to standard output and logs them, with the time, to ``train.log`` in the run directory.
 
-    With a ``name`` the run is one of many: its lines go to its own log only, but for what is wrong with it.
+    With a ``name`` the run is one of many: its lines only go to its log, except for errors.
     """
 
     def __init__(self, folder: Path, name: str = "") -> None:
@@ -68,14 +68,14 @@ class Messages:
         self._log: IO[str] = (folder / "train.log").open("a", encoding="utf-8", errors="surrogateescape", buffering=1)
 
     def say(self, line: str, *, show: bool = True) -> None:
-        """Keep ``line``, and print it unless ``show`` is false."""
+        """Log ``line``, and print it unless ``show`` is false."""
         if show and not self.name:
             self.console.print(line, markup=False)
-        with suppress(OSError):  # the files that the run is about say so themselves
+        with suppress(OSError):  # a full disk is reported by the writers of the other files
             self._log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
 
     def table(self, metrics: Sequence[tuple[str, str, str]], *, show: bool = True) -> None:
-        """Keep a table of ``metrics`` in plain lines, and print it as such, or as a table on a terminal."""
+        """Log a table of ``metrics`` as plain lines, and print it likewise, or as a rich table on a terminal."""
         on_terminal = show and not self.name and self.console.is_terminal
         if on_terminal:
             self.console.print(as_table(metrics))
@@ -83,13 +83,13 @@ class Messages:
             self.say(line, show=show and not on_terminal)
 
     def warn(self, line: str) -> None:
-        """Keep ``line``; of one of many, tell it with its name on standard error."""
+        """Log ``line``; if the run is one of many, print it with its name to standard error."""
         if self.name:
             print(f"ganrun: {self.name}: {line}", file=sys.stderr, flush=True)
         self.say(line, show=False)
 
     def notice(self, line: str) -> None:
-        """Keep ``line`` and print it so that it is seen; one of many keeps it to itself."""
+        """Log ``line`` and print it highlighted; if the run is one of many, only log it."""
         if not self.name:
             self.console.print(line, markup=False, style="yellow")
         self.say(line, show=False)
@@ -100,7 +100,7 @@ class Messages:
 
 
 class Bar:
-    """A live line with the steps done; nothing where there is no terminal, or where nobody looks."""
+    """A live progress line with the steps done; disabled without an interactive terminal or with ``live=False``."""
 
     def __init__(self, console: Console, steps: int, live: bool = True) -> None:
         self.live = live and console.is_terminal and console.is_interactive
@@ -109,23 +109,23 @@ class Bar:
         self._progress = Progress(
             TextColumn("step {task.completed}/{task.total}"),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[seen]}"),
+            TextColumn("{task.fields[text]}"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
             console=console,
             transient=True,
         )
-        self._task: TaskID = self._progress.add_task("train", total=steps, seen="compiling")
+        self._task: TaskID = self._progress.add_task("train", total=steps, text="compiling")
         self._progress.start()
 
-    def update(self, step: int, seen: str | None = None) -> None:
-        """Move to ``step``, with ``seen`` beside the bar. Cheap enough for every call to the device."""
+    def update(self, step: int, text: str | None = None) -> None:
+        """Set the bar to ``step``, and the text next to it to ``text``. Cheap enough for every device call."""
         if not self.live:
             return
         self._progress.update(self._task, completed=step)
-        if seen is not None:
-            self._progress.update(self._task, seen=seen)
+        if text is not None:
+            self._progress.update(self._task, text=text)
 
     def close(self) -> None:
         if self.live:
@@ -133,7 +133,7 @@ class Bar:
 
 
 class Display(Protocol):
-    """What a person sees while a crew is at work."""
+    """Displays the progress of a run or a population."""
 
     def progress(self, step: int) -> None: ...
 
@@ -141,23 +141,23 @@ class Display(Protocol):
 
 
 class Lines:
-    """One plain line at each milestone of a run."""
+    """Displays a single run: a plain line at each milestone, and the live line."""
 
     def __init__(self, messages: Messages, steps: int, newest: Newest | None = None) -> None:
         self._messages, self._steps, self._newest = messages, steps, newest or Newest()
         self._bar = Bar(messages.console, steps, live=not messages.name)
 
     def progress(self, step: int) -> None:
-        """Move the live line, where there is one."""
+        """Update the live line, if there is one."""
         self._bar.update(step)
 
     def rows(self, step: int, rows: list[dict[str, float]]) -> None:
-        """What there is to see comes by :meth:`write`."""
+        """Do nothing: the rows of a single run are shown by :meth:`write`."""
 
     def write(self, entry: Entry) -> None:
         self._newest.see(entry.step, entry.scalars)
         divergences = self._newest.divergences(entry.step)
-        self._bar.update(entry.step, seen=_brief(entry.scalars, LIVE))
+        self._bar.update(entry.step, text=_brief(entry.scalars, LIVE))
         for finding in entry.findings:
             self._messages.notice(f"warning: {finding}")
         if entry.milestone:
@@ -170,10 +170,10 @@ class Lines:
         self._bar.close()
 
 
-class Crowd:
-    """What a person sees of many runs at once: how many go on, and the median of each number over them.
+class PopulationDisplay:
+    """Displays a population: the number of active runs, and the median of each metric over them.
 
-    ``newest`` gives the newest metrics of those that go on: divergences are measured a moment after their step.
+    ``newest`` returns the newest metrics of the active runs: divergences are evaluated some time after their step.
     """
 
     def __init__(
@@ -184,26 +184,26 @@ class Crowd:
         self._bar = Bar(messages.console, steps)
 
     def progress(self, step: int) -> None:
-        """Move the live line, where there is one."""
+        """Update the live line, if there is one."""
         self._bar.update(step)
 
     def rows(self, step: int, rows: list[dict[str, float]]) -> None:
-        """Show the runs that go on, one row of each."""
+        """Show the medians over ``rows``, one row per active run."""
         if not rows:
             return
         middle = {tag: statistics.median(row[tag] for row in rows) for tag in rows[0]}
-        seen = f"{len(rows)} runs, median:  {_brief(middle, LIVE, medians(self._newest()))}"
-        self._bar.update(step, seen=seen)
+        text = f"{len(rows)} runs, median:  {_brief(middle, LIVE, medians(self._newest()))}"
+        self._bar.update(step, text=text)
         if step % self._every == 0 or step == self._steps:
-            self._messages.say(f"step {step}/{self._steps}  {seen}", show=not self._bar.live)
+            self._messages.say(f"step {step}/{self._steps}  {text}", show=not self._bar.live)
 
     def close(self) -> None:
         self._bar.close()
 
 
 def _brief(scalars: dict[str, float], tags: tuple[str, ...], divergences: Sequence[str] = ()) -> str:
-    seen = [f"{tag} {scalars[tag]:.3g}" for tag in tags if tag in scalars]
-    seen += divergences
+    parts = [f"{tag} {scalars[tag]:.3g}" for tag in tags if tag in scalars]
+    parts += divergences
     if "steps_per_second" in scalars:
-        seen.append(f"{scalars['steps_per_second']:.0f} steps/s")
-    return "  ".join(seen)
+        parts.append(f"{scalars['steps_per_second']:.0f} steps/s")
+    return "  ".join(parts)

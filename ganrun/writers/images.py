@@ -1,14 +1,14 @@
-"""samples/: every picture of the run as a PNG named by its step."""
+"""Writes samples/: every picture of the run as a PNG named by its step."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from ganrun.writers import Entry
+from ganrun.writers.base import Entry
 
 
 class Pictures:
-    """Keeps the pictures in ``samples/`` of the run directory."""
+    """Writes the pictures to ``samples/`` in the run directory."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "samples"

@@ -1,4 +1,4 @@
-"""The newest value of each metric, and how a divergence is written: with its error, and as a bound where it is one."""
+"""The newest value of each metric, and the formatting of divergences: with their error, and with ≥ for lower bounds."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-# In the order in which they are shown.
+# In display order.
 DIVERGENCES = ("jsd/exact", "jsd/smoothed", "jsd/probe")
 ERRORS = {"jsd/exact": "jsd/exact_error", "jsd/smoothed": "jsd/smoothed_error", "jsd/probe": "jsd/probe_se"}
-BOUNDS = ("jsd/probe",)  # the truth is at least that
-DIGITS = 4  # of a number without an error, or with one that these do not show
+BOUNDS = ("jsd/probe",)  # lower bounds of the divergence
+DIGITS = 4  # significant digits of a number without an error, or with an error too small to affect them
 
 
 class Newest:
-    """The last value of each metric of a run and the step that it is of."""
+    """The newest value of each metric of a run, and its step."""
 
     def __init__(self) -> None:
         self._steps: dict[str, int] = {}
         self._values: dict[str, Any] = {}
 
     def see(self, step: int, scalars: Mapping[str, Any]) -> None:
-        """Take in what is known of ``step``."""
-        found = {tag: value for tag, value in scalars.items() if tag != "step"}
-        self._values.update(found)
-        self._steps.update(dict.fromkeys(found, step))
+        """Record the ``scalars`` of ``step``."""
+        values = {tag: value for tag, value in scalars.items() if tag != "step"}
+        self._values.update(values)
+        self._steps.update(dict.fromkeys(values, step))
 
     def restore(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Take in the rows that a run has written before."""
+        """Record the ``rows`` that a run has written before."""
         for row in rows:
             self.see(int(row["step"]), row)
 
     def value(self, tag: str) -> Any:
-        """Return the newest value of ``tag``; None where there is none."""
+        """Return the newest value of ``tag``; None if there is none."""
         return self._values.get(tag)
 
     def step(self, tag: str) -> int | None:
@@ -40,7 +40,7 @@ class Newest:
         return self._steps.get(tag)
 
     def divergences(self, step: int) -> list[str]:
-        """Return the newest divergences, a few words each, those not of ``step`` with the step that they are of."""
+        """Return the newest divergences as short texts, with their step if it is not ``step``."""
         return [
             f"{tag} {measured(tag, self._values)}" + ("" if self._steps[tag] == step else f" (step {self._steps[tag]})")
             for tag in DIVERGENCES
@@ -49,15 +49,15 @@ class Newest:
 
 
 def measured(tag: str, values: Mapping[str, Any]) -> str:
-    """Return the value of ``tag`` with its error among ``values``; a bound has its sign: ``≥ 0.273 ± 0.004``."""
+    """Return the value of ``tag`` in ``values`` with its error, and with ≥ for a lower bound: ``≥ 0.273 ± 0.004``."""
     text = rounded(values[tag], values.get(ERRORS.get(tag, "")))
     return f"≥ {text}" if tag in BOUNDS else text
 
 
 def rounded(value: float, error: float | None = None) -> str:
-    """Return ``value`` to the digit that ``error`` leaves certain, and ``error`` in one digit: ``0.273 ± 0.004``.
+    """Return ``value`` rounded to the first digit of ``error``, and ``error`` to one digit: ``0.273 ± 0.004``.
 
-    An error that the first four digits of ``value`` do not show is left out.
+    An error too small to affect the first four digits of ``value`` is left out.
     """
     if not error or not math.isfinite(error) or not math.isfinite(value):
         return f"{value:.{DIGITS}g}"
@@ -68,14 +68,14 @@ def rounded(value: float, error: float | None = None) -> str:
 
 
 def medians(runs: Iterable[Newest]) -> list[str]:
-    """Return the median over ``runs`` of each divergence, with the step that all of them have come to."""
+    """Return the median over ``runs`` of each divergence that all have, with the latest step that all have reached."""
     known = list(runs)
-    shown = []
+    texts = []
     for tag in DIVERGENCES:
-        pairs = [(one.value(tag), one.step(tag)) for one in known]
-        found = sorted(value for value, _ in pairs if value is not None)
-        if found and len(found) == len(known):
-            middle = (found[(len(found) - 1) // 2] + found[len(found) // 2]) / 2
+        pairs = [(run.value(tag), run.step(tag)) for run in known]
+        values = sorted(value for value, _ in pairs if value is not None)
+        if values and len(values) == len(known):
+            middle = (values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2
             step = min(step for _, step in pairs if step is not None)
-            shown.append(f"{tag} {'≥ ' if tag in BOUNDS else ''}{rounded(middle)} (step {step})")
-    return shown
+            texts.append(f"{tag} {'≥ ' if tag in BOUNDS else ''}{rounded(middle)} (step {step})")
+    return texts

@@ -1,20 +1,20 @@
-"""The text pages of a run in TensorBoard: its whole config, and what each tag is."""
+"""The text pages of a run in TensorBoard: its whole config, and the meaning of each tag."""
 
 from __future__ import annotations
 
 import yaml
 
-from ganrun.config import Train, to_dict
-from ganrun.metrics.spec import SPECS, MetricSpec
+from ganrun.config.schema import Train, to_dict
+from ganrun.evaluation.metrics.spec import SPECS, MetricSpec
 
 
 def pages(config: Train) -> dict[str, str]:
-    """Return the pages of the run that ``config`` describes, in Markdown, by tag."""
+    """Return the pages of the run described by ``config``, in Markdown, by tag."""
     return {"config": config_page(config), "metrics": metrics_page()}
 
 
 def config_page(config: Train) -> str:
-    """Return the settings of ``config.yaml``, indented so that Markdown takes them as they stand."""
+    """Return the settings of ``config.yaml``, indented as a Markdown code block."""
     text = yaml.safe_dump({**to_dict(config), "resume": None}, sort_keys=False)
     return "\n".join(f"    {line}" for line in text.splitlines())
 

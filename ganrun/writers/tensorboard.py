@@ -1,7 +1,7 @@
-"""TensorBoard event files, written with TensorBoard's own record writer: no TensorFlow, and tags kept as they are."""
+"""Writes TensorBoard event files with TensorBoard's own record writer: no TensorFlow, and tags are not changed."""
 
 # pyright: reportAttributeAccessIssue=false
-# (protobuf makes its classes when it is imported, where a type checker does not see them)
+# (protobuf creates its classes at import, so a type checker does not see them)
 from __future__ import annotations
 
 import os
@@ -20,15 +20,16 @@ from tensorboard.plugins.hparams import metadata as hparams
 from tensorboard.plugins.text import metadata as text
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from ganrun.hparams import FIRST
-from ganrun.writers import ABOUT, Entry
+from ganrun.config.hparams import FIRST
+from ganrun.storage.growing_files import ABOUT
+from ganrun.writers.base import Entry
 
 Value = summary_pb2.Summary.Value
 
-# Horizontal lines to read the charts against; TensorBoard draws only what is a scalar.
+# Reference values for the charts; TensorBoard can draw horizontal lines only as scalars.
 REFERENCES = {"chart/one_half": 0.5, "chart/log_2": float(np.log(2.0))}
 # The custom-scalars page finds a curve's colour by the first parenthesis in "tag (run)", and draws nothing for a tag
-# that has one of its own. So the chart shows the same numbers under plainer names; the tags themselves stay.
+# that contains one itself. So the charts show copies of these metrics under names without parentheses.
 PLAINER = {
     "D(x)": "chart/D_on_data",
     "D(G(z))": "chart/D_on_samples",
@@ -39,7 +40,7 @@ CHARTS = {
     "D(x) and D(G(z))": [*(f"^{name}$" for name in PLAINER.values()), r"^chart/one_half$"],
     "Jensen-Shannon divergence (nats)": [r"^jsd/(online|exact|smoothed|probe|probe_lower)$", r"^chart/log_2$"],
 }
-ROTATE = 1 << 26  # bytes of a file, beyond which the next one begins
+ROTATE = 1 << 26  # size in bytes beyond which the next file is started
 STATUS = {
     "completed": api_pb2.STATUS_SUCCESS,
     "pruned": api_pb2.STATUS_SUCCESS,
@@ -49,13 +50,13 @@ STATUS = {
 
 
 class TensorBoard:
-    """Writes scalars, the sample picture, histograms, the charts' layout and the hyperparameters of one run.
+    """Writes scalars, pictures, histograms, the charts' layout and the hyperparameters of one run.
 
     Args:
         folder: the run directory.
         hyperparameters: flat, by dotted key.
         pages: Markdown by tag, for the text page.
-        resumed_at: the step that the run continues from; TensorBoard drops what it has seen beyond it.
+        resumed_at: the step at which the run is resumed; TensorBoard discards the events after it.
     """
 
     def __init__(
@@ -73,9 +74,9 @@ class TensorBoard:
             self._event(resumed_at + 1, session_log=start)
 
     def _describe(self, hyperparameters: dict[str, Any], pages: dict[str, str]) -> None:
-        """Write what the run is into a file of its own, in the place of the one that an earlier sitting left.
+        """Write the description of the run to a file of its own, which replaces that of an earlier session.
 
-        Of hyperparameters TensorBoard shows the first that it finds, so a resumed run must not leave old ones.
+        TensorBoard shows the first hyperparameters that it finds, so a resumed run must not leave old ones.
         """
         before = list(self._folder.glob(f"events.out.tfevents.*{ABOUT}"))
         self._begin(ABOUT)
@@ -86,7 +87,7 @@ class TensorBoard:
             path.unlink(missing_ok=True)
 
     def _begin(self, ending: str = "") -> None:
-        """Begin a file; TensorBoard reads those of a run in the order of their names."""
+        """Start a new file; TensorBoard reads the files of a run in order of their names."""
         name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}{ending}"
         self._records, self._size = RecordWriter((self._folder / name).open("wb")), 0
         self._event(0, file_version="brain.Event:2")
@@ -141,7 +142,7 @@ def _layout() -> Any:
         layout_pb2.Chart(title=title, multiline=layout_pb2.MultilineChartContent(tag=tags))
         for title, tags in CHARTS.items()
     ]
-    layout = layout_pb2.Layout(category=[layout_pb2.Category(title="The game", chart=charts)])
+    layout = layout_pb2.Layout(category=[layout_pb2.Category(title="GAN training", chart=charts)])
     tensor = tensor_pb2.TensorProto(
         dtype=types_pb2.DT_STRING,
         tensor_shape=tensor_shape_pb2.TensorShapeProto(),
@@ -167,8 +168,8 @@ def _session_start(hyperparameters: dict[str, Any]) -> Any:
 def _column(key: str) -> str:
     """Return the name of a hyperparameter's column.
 
-    TensorBoard sorts columns by name, those that differ between runs before the others, and knows no other order. A
-    browser shows no space before a name, and a space sorts before every letter: the more of them, the earlier.
+    TensorBoard sorts columns by name, those that differ between runs first, and has no other order. Leading spaces put
+    a column earlier, since a space sorts before every letter, and a browser does not show them.
     """
     return " " * (len(FIRST) - FIRST.index(key)) + key if key in FIRST else key
 

@@ -1,4 +1,4 @@
-"""One file that a command writes: whole, or as it was before."""
+"""Writes an output file of a command atomically."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from ganrun.errors import GanrunError
 
 
 def write_whole(out: Path, content: bytes | np.ndarray | dict[str, np.ndarray]) -> None:
-    """Write ``content`` beside ``out`` and rename it, so that ``out`` is whole or as it was.
+    """Write ``content`` to a temporary file and rename it, so that ``out`` is either complete or unchanged.
 
     Args:
-        out: the file. What is there and is no file of its own, such as ``/dev/stdout``, is written to.
+        out: the file. If it exists and is not a regular file, such as ``/dev/stdout``, it is written to directly.
         content: its bytes, an array for an .npy file, or arrays by name for an .npz file.
 
     Raises:
         GanrunError: the folder of ``out`` cannot be written.
     """
     try:
-        if out.exists() and not out.is_file():  # /dev/stdout, say, whose name belongs to others
+        if out.exists() and not out.is_file():  # such as /dev/stdout, which must not be replaced
             _save(out, content)
             return
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=".ganrun-") as folder:

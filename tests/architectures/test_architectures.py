@@ -12,8 +12,8 @@ from ganrun.architectures.maxout import MaxoutNetworks
 from ganrun.architectures.mlp import Mlp
 from ganrun.architectures.r3gan import R3gan
 from ganrun.architectures.resnet import Resnet
+from ganrun.config.registry import lookup, options
 from ganrun.errors import ConfigError
-from ganrun.registry import lookup, options
 
 LATENT = 6
 SMALL_MLP = Mlp(generator_hidden=(8, 7), discriminator_hidden=(8,))

@@ -64,7 +64,7 @@ def test_projection_by_hand():
     assert found.tolist() == [[-1.5, 2.0], [5.0, 0.0]]
 
 
-class Beside(nn.Module):
+class Conditioning(nn.Module):
     @nn.compact
     def __call__(self, z, y):
         return with_label(z, y, 2)
@@ -72,7 +72,7 @@ class Beside(nn.Module):
 
 def test_a_label_stands_beside_the_latent():
     z, table = jnp.array([[7.0, 8.0]]), jnp.array([[1.0, 2.0], [3.0, 4.0]])
-    assert Beside().apply({"params": {"Embedding_0": {"embedding": table}}}, z, jnp.array([1])).tolist() == [
+    assert Conditioning().apply({"params": {"Embedding_0": {"embedding": table}}}, z, jnp.array([1])).tolist() == [
         [7, 8, 3, 4]
     ]
     assert with_label(z, jnp.array([1]), 0) is z

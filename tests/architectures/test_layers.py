@@ -147,7 +147,7 @@ def test_forms_and_sizes_are_checked():
     assert resolved_form("auto") == ("matmul" if jax.default_backend() == "cpu" else "xla")
     with pytest.raises(ValueError, match="unknown form 'fast'"):
         resolved_form("fast")
-    with pytest.raises(ValueError, match="even sides; it was given 5 x 4"):
+    with pytest.raises(ValueError, match="even height and width, not 5 x 4"):
         StridedConv(1).init(jax.random.key(0), jnp.ones((1, 5, 4, 1)))
     for wrong in (Conv(4, size=2), Conv(4, groups=3), Conv(5, groups=2)):
         with pytest.raises(ValueError, match=r"an odd size, not ., and groups that divide"):

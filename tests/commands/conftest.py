@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ganrun.divergence import stack
+from ganrun.evaluation.divergence.classifier import stack
 
 UNSET = ("HYDRA_FULL_ERROR", "GANRUN_DATA", "COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE")
 
@@ -81,8 +81,8 @@ def quick_experts_only() -> Callable[[pytest.MonkeyPatch], None]:
     """Leave only the quickest of the probe's experts, for runs inside this process whose numbers hardly matter."""
 
     def leave(patch: pytest.MonkeyPatch) -> None:
-        patch.setattr(stack, "panel", lambda d, budget: [stack.experts.quadratic])
-        patch.setattr(stack, "crowd", lambda d, updates: [])
+        patch.setattr(stack, "parametric_learners", lambda d, budget: [stack.base_learners.quadratic])
+        patch.setattr(stack, "neighbour_learners", lambda d, updates: [])
 
     return leave
 

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from ganrun.commands import compare
-from ganrun.rundir import save_config
+from ganrun.storage.run_directory import save_config
 from ganrun.writers.console import Terminal
 
 T1, T2 = 12.706205, 4.302653  # Student's t at 97.5 % with one and two degrees of freedom

@@ -9,11 +9,12 @@ from pathlib import Path
 import jax
 import pytest
 
-from ganrun import device
 from ganrun.commands import doctor
-from ganrun.config import Train, cache_folder, check, data_folder
+from ganrun.config.folders import cache_folder, data_folder
+from ganrun.config.hydra_bridge import compose
+from ganrun.config.schema import check
 from ganrun.errors import ConfigError, GanrunError
-from ganrun.hydra_app import compose
+from ganrun.training import device
 
 CACHE = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
 NAMES = ("GANRUN_CACHE", "GANRUN_DATA", "JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
@@ -58,7 +59,7 @@ def kept() -> str | None:
 def test_off_is_no_folder_and_turns_off_the_cache_of_programs_alone(off, tmp_path, monkeypatch):
     monkeypatch.setenv("GANRUN_CACHE", off)
     home = (tmp_path / "home").resolve()
-    assert data_folder(Train()) == home / ".cache" / "ganrun" / "data"
+    assert data_folder(None) == home / ".cache" / "ganrun" / "data"
     assert kept() is None
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "programs"))
     assert kept() is None
@@ -71,7 +72,7 @@ def test_programs_are_kept_where_jax_is_told_to_and_elsewhere_in_ganruns_folder(
     assert setting(CACHE[1]) == 0
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "gs://somewhere/programs")  # which no mkdir could make
     assert kept() == "gs://somewhere/programs" and not Path("gs:").exists()
-    assert data_folder(Train()) == (tmp_path / "mine" / "data").resolve()
+    assert data_folder(None) == (tmp_path / "mine" / "data").resolve()
 
 
 def test_how_long_a_program_must_have_taken_is_what_jax_was_told(tmp_path, monkeypatch):
@@ -85,7 +86,7 @@ def test_who_has_no_home_keeps_no_programs_and_has_data_in_the_temporary_folder(
     nobody(monkeypatch)
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     assert cache_folder() == tmp_path / f"ganrun-{os.getuid()}"
-    assert data_folder(Train()) == tmp_path / f"ganrun-{os.getuid()}" / "data"
+    assert data_folder(None) == tmp_path / f"ganrun-{os.getuid()}" / "data"
     assert kept() is None and list(tmp_path.iterdir()) == []
     monkeypatch.setenv("GANRUN_CACHE", str(tmp_path / "mine"))
     assert kept() == str((tmp_path / "mine" / "xla").resolve())
@@ -93,7 +94,7 @@ def test_who_has_no_home_keeps_no_programs_and_has_data_in_the_temporary_folder(
 
 def test_a_cache_in_the_home_of_nobody_is_told(monkeypatch):
     monkeypatch.setenv("GANRUN_CACHE", "~nobody-here/cache")
-    with pytest.raises(ConfigError, match="nobody called ~nobody-here"):
+    with pytest.raises(ConfigError, match="no user ~nobody-here"):
         cache_folder()
 
 
@@ -103,7 +104,7 @@ def test_an_empty_data_folder_is_none_and_not_the_working_directory(variable, tm
         monkeypatch.setenv(variable, "")
     config = check(compose("train", [] if variable else ["data_dir="]))
     assert config.data_dir is None
-    assert data_folder(config) == (tmp_path / "home").resolve() / ".cache" / "ganrun" / "data"
+    assert data_folder(config.data_dir) == (tmp_path / "home").resolve() / ".cache" / "ganrun" / "data"
 
 
 @pytest.fixture
@@ -159,7 +160,7 @@ def test_no_device_is_told_in_one_line_by_every_command(error, platforms, code, 
 def test_what_breaks_before_a_device_is_asked_for_is_told_by_its_cause(no_device, monkeypatch, inside):
     no_device(AssertionError())
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")
-    monkeypatch.setattr("ganrun.commands.jsd.name_sides", jax.devices)
+    monkeypatch.setattr("ganrun.commands.jsd.name_distributions", jax.devices)
     done = inside("jsd", "ring", "grid", cwd=Path.cwd())
     assert done.returncode == 2 and done.stderr.startswith("ganrun: JAX_PLATFORMS=cuda is set")
 
@@ -192,12 +193,12 @@ def test_a_check_of_doctors_that_fails_is_a_line_of_the_report(monkeypatch, insi
     monkeypatch.setenv("GANRUN_DATA", "~nobody-here/data")
     done = inside("doctor", cwd=Path.cwd(), env={"GANRUN_DATA": "~nobody-here/data"})
     assert done.returncode == 1 and done.stderr == ""
-    assert "BAD   data         there is nobody called ~nobody-here" in done.stdout and "TensorBoard" in done.stdout
+    assert "BAD   data         there is no user ~nobody-here" in done.stdout and "TensorBoard" in done.stdout
 
 
 def test_a_file_is_no_folder_of_data(inside, tmp_path):
     (tmp_path / "file").touch()
-    line = f"data_dir: {tmp_path / 'file'} is a file, and no folder."
+    line = f"data_dir: {tmp_path / 'file'} is a file, not a folder."
     done = inside("train", "dataset=mnist", "data_dir=file", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (2, f"ganrun: {line}\n")
     done = inside("doctor", "data_dir=file", cwd=tmp_path)

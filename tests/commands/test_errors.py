@@ -61,8 +61,8 @@ WRONG = {
         ["train", "-m", "seed=range(0,9999)", "schedule.k=range(1,99)"],
         ["979902 jobs", "100000"],
     ),
-    "the home of nobody": (["sample", "run='~nobody-here/x'"], ["there is nobody called ~nobody-here"]),
-    "a data folder of nobody": (["train", "data_dir='~nobody-here/x'"], ["there is nobody called ~nobody-here"]),
+    "the home of nobody": (["sample", "run='~nobody-here/x'"], ["there is no user ~nobody-here"]),
+    "a data folder of nobody": (["train", "data_dir='~nobody-here/x'"], ["there is no user ~nobody-here"]),
     "an unknown command": (["trian"], ["'trian'", "train, sample, list, doctor", "Did you mean 'train'?"]),
 }
 

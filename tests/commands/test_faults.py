@@ -21,11 +21,11 @@ import psutil
 import pytest
 from written import assert_same_bits, summary
 
-from ganrun.checkpoints import Checkpoints
-from ganrun.lock import Lock
-from ganrun.run import build
-from ganrun.rundir import load_config
-from ganrun.writers import positions
+from ganrun.storage.checkpoints import Checkpoints
+from ganrun.storage.growing_files import positions
+from ganrun.storage.lock import Lock
+from ganrun.storage.run_directory import load_config
+from ganrun.training.loop import build
 
 # Many checkpoints make a run slow enough to be disturbed at will after the first.
 OFTEN = ("log.every=20", "log.pictures=0", "checkpoint.steps=20", "checkpoint.keep=3")
@@ -126,7 +126,7 @@ def flip(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [flip, Path.unlink], ids=["flipped", "deleted"])
-@pytest.mark.parametrize("name", ["state.safetensors", "note.json", "SHA256SUMS"])
+@pytest.mark.parametrize("name", ["state.safetensors", "metadata.json", "SHA256SUMS"])
 def test_the_newest_checkpoint_is_damaged_and_the_one_before_is_used(
     name, damage, killed, reference, inside, rows
 ) -> None:
@@ -223,7 +223,7 @@ def test_a_run_directory_that_vanishes_between_two_files_does_so_too(inside, tin
         shutil.rmtree(folder)
         return positions(folder)
 
-    monkeypatch.setattr("ganrun.lane.positions", gone)
+    monkeypatch.setattr("ganrun.training.session.positions", gone)
     done = inside("train", *tiny, "steps=40", "hydra.run.dir=run", cwd=tmp_path)
     assert done.returncode == 1
     assert_a_line(done.stderr, "Cannot write ", "/run", "No such file or directory")

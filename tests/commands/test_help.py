@@ -13,7 +13,7 @@ import pytest
 import ganrun as package
 from ganrun.cli import COMMANDS
 from ganrun.commands.list import meaning
-from ganrun.hydra_app import config_folder
+from ganrun.config.hydra_bridge import config_folder
 
 HEAVY = ("jax", "jaxlib", "flax", "hydra", "omegaconf", "numpy", "tensorboard", "matplotlib", "rich", "orbax")
 GROUPS = sorted(path.name for path in config_folder().iterdir() if path.is_dir())

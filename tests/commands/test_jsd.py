@@ -19,12 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from ganrun.arguments import Arguments
 from ganrun.commands import jsd
-from ganrun.divergence import methods
-from ganrun.divergence.estimate import Estimate
-from ganrun.divergence.side import Side
-from ganrun.hydra_app import compose
+from ganrun.config.cli_args import CliArguments
+from ganrun.config.hydra_bridge import compose
+from ganrun.evaluation.divergence import methods
+from ganrun.evaluation.divergence.distribution import Distribution
+from ganrun.evaluation.divergence.estimate import Estimate
 
 KEYS = ["estimate", "se", "lower", "method", "n", "d", "floor", "seconds", "warnings"]
 TOLD = Estimate(estimate=0.25, se=0.01, lower=0.23, method="stack", n=300, d=2, seconds=1.5)
@@ -38,11 +38,13 @@ class Estimators:
         self.floors: list[dict[str, Any]] = []
         self.answer = TOLD
 
-    def estimate(self, a: Side, b: Side, method: str, *, n: int | None, seed: int, budget: float) -> Estimate:
+    def estimate(
+        self, a: Distribution, b: Distribution, method: str, *, n: int | None, seed: int, budget: float
+    ) -> Estimate:
         self.asked.append({"a": a, "b": b, "method": method, "n": n, "seed": seed, "budget": budget})
         return dataclasses.replace(self.answer, method=method)
 
-    def floor(self, a: Side, method: str, *, n: int | None, seed: int, budget: float) -> float:
+    def floor(self, a: Distribution, method: str, *, n: int | None, seed: int, budget: float) -> float:
         self.floors.append({"a": a, "method": method, "n": n, "seed": seed, "budget": budget})
         return 0.002
 
@@ -75,8 +77,12 @@ def test_text_says_the_estimate_its_bound_and_what_was_compared(folder, inside, 
     lines = dict(line.split(None, 1) for line in done.stdout.splitlines())
     assert lines["estimate"] == "0.2500 ± 0.0100 nats (log 2 = 0.6931)"
     assert lines["lower"].startswith("0.2300:") and lines["floor"].startswith("0.0020:")
-    assert lines["meaning"].startswith("what the classifiers see") and "sampling alone" in lines["meaning"]
-    assert lines["method"] == "stack" and lines["n"] == "300 samples a side of 2 numbers" and lines["seconds"] == "1.5"
+    assert lines["meaning"].startswith("the part that the classifiers detect") and "sampling only" in lines["meaning"]
+    assert (
+        lines["method"] == "stack"
+        and lines["n"] == "300 samples per distribution, 2 dimensions"
+        and lines["seconds"] == "1.5"
+    )
     assert lines["A"] == "real.npy: 500 samples of 2, float64" and lines["B"].startswith("fake.npy: 400 samples")
     assert listing(folder) == before
 
@@ -115,7 +121,7 @@ def test_warnings_stand_at_the_end_each_in_its_line(folder, inside, estimators):
     warnings = [line for line in done.stdout.splitlines() if line.startswith("warning: ")]
     assert done.stdout.splitlines()[-len(warnings) :] == warnings
     hints = ("bytes.npy: bytes 0 to 255", "same.npy: bytes 0 to 255", "200 rows of A", "the split was uneven", "weak:")
-    for hint, line in zip((*hints, "near log 2: read `lower`"), warnings, strict=True):
+    for hint, line in zip((*hints, "near log 2: use `lower`"), warnings, strict=True):
         assert hint in line
     told = json.loads(inside("jsd", "bytes.npy", "same.npy", "format=json", cwd=folder).stdout)
     assert [f"warning: {text}" for text in told["warnings"]] == warnings
@@ -144,13 +150,13 @@ def test_known_weaknesses_are_told(answer, hints):
     [
         ("stack", 0.23, "not of what they miss", "0.2300: the divergence is at least this, with probability 0.95"),
         ("streaming", 0.23, "not of what they miss", "0.2300: the divergence is at least this, with probability 0.95"),
-        ("knn", None, "neither an upper nor a lower bound", "none: this method bounds the divergence on neither side"),
+        ("knn", None, "neither an upper nor a lower bound", "none: this method gives no bound"),
         ("exact", 0.23, "± is how far it may be off", "0.2300: the divergence is at least this, as far as"),
     ],
 )
 def test_every_method_says_what_its_numbers_are(method, lower, meaning, bound):
     found = dataclasses.replace(TOLD, method=method, lower=lower)
-    text = jsd._as_text(Side("a", (1,)), Side("b", (1,)), found, None, [])
+    text = jsd._as_text(Distribution("a", (1,)), Distribution("b", (1,)), found, None, [])
     lines = dict(line.split(None, 1) for line in text.splitlines())
     assert meaning in lines["meaning"] and lines["lower"].startswith(bound)
     assert json.loads(jsd._as_json(found, None, []))["lower"] == lower
@@ -159,7 +165,7 @@ def test_every_method_says_what_its_numbers_are(method, lower, meaning, bound):
 
 
 def test_a_terminal_without_the_characters_gets_others(folder, environment, tmp_path):
-    text = jsd._as_text(Side("ü", (1,)), Side("b", (1,)), TOLD, None, [])
+    text = jsd._as_text(Distribution("ü", (1,)), Distribution("b", (1,)), TOLD, None, [])
     code = f"from ganrun.commands.jsd import _print; _print({text!r})"
     env = environment(PYTHONIOENCODING="ascii")
     done = subprocess.run([sys.executable, "-c", code], env=env, cwd=tmp_path, capture_output=True, text=True)
@@ -204,15 +210,15 @@ def test_a_run_is_compared_with_its_data(trained, inside, estimators, listing):
 
 
 def test_images_of_a_run_are_searched_for_memorised_ones(folder, inside, estimators, monkeypatch):
-    from ganrun.divergence import sides
-
     rows = np.random.default_rng(0).uniform(-1, 1, (400, 4)).astype(np.float32)
 
-    def fake(text: str, **options) -> Side:
+    def fake(text: str, **options) -> Distribution:
         draw = None if text == "real.npy" else lambda n, seed: np.resize(rows, (n, 4))
-        return Side(text, (4,), rows=None if draw else rows + 1, draw=draw, training=rows, held_out=rows[::-1] + 0.5)
+        return Distribution(
+            text, (4,), rows=None if draw else rows + 1, draw=draw, training=rows, held_out=rows[::-1] + 0.5
+        )
 
-    monkeypatch.setattr(sides, "open_side", fake)
+    monkeypatch.setattr("ganrun.evaluation.divergence.open_distribution.open_distribution", fake)
     done = inside("jsd", "real.npy", "fake.npy", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "warning: fake.npy may have memorised: of 1000 samples 1000 are copies" in done.stdout
@@ -306,7 +312,7 @@ def test_and_so_does_the_whole_config(text):
 
 
 def test_the_words_become_settings_and_flags_stay():
-    arguments = jsd.name_sides(Arguments(["x.npy", "--cfg", "job", "n=5000", "y'.npy"]))
+    arguments = jsd.name_distributions(CliArguments(["x.npy", "--cfg", "job", "n=5000", "y'.npy"]))
     assert arguments.overrides == ["n=5000", "a='x.npy'", "b='y\\'.npy'"] and arguments.options.cfg == "job"
 
 
@@ -331,7 +337,7 @@ def test_a_sweep_prints_one_object_a_job_and_leaves_nothing(folder, inside, esti
 
 
 def test_a_density_in_three_dimensions_cannot_be_integrated():
-    a = Side("a", (3,), density=object(), draw=lambda n, seed: np.zeros((n, 3)))  # type: ignore[arg-type]
+    a = Distribution("a", (3,), density=object(), draw=lambda n, seed: np.zeros((n, 3)))  # type: ignore[arg-type]
     with pytest.raises(jsd.ConfigError, match="in 1 or 2 dimensions, not in 3"):
         jsd.resolve("exact", a, a)
 
@@ -350,8 +356,8 @@ def test_what_an_estimator_cannot_do_is_told_with_its_own_exit_code(folder, insi
 
 PROGRAM = """
 import sys
-from ganrun.divergence import methods
-from ganrun.divergence.estimate import Estimate
+from ganrun.evaluation.divergence import methods
+from ganrun.evaluation.divergence.estimate import Estimate
 methods.estimate = lambda a, b, method, **asked: Estimate(0.1, 0.01, 0.08, method, 500, a.d)
 methods.floor = lambda a, method, **asked: 0.001
 from ganrun.cli import main

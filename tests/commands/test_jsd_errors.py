@@ -9,7 +9,7 @@ import pytest
 
 WRONG = {
     "no sides": ([], ["A and B are missing", "usage: ganrun jsd A B"]),
-    "one side": (["real.npy"], ["one side is missing", "usage: ganrun jsd A B"]),
+    "one side": (["real.npy"], ["one of them is missing", "usage: ganrun jsd A B"]),
     "three sides": (["real.npy", "fake.npy", "ring"], ["there are 3", "usage: ganrun jsd A B"]),
     "three sides, one by key": (["a=real.npy", "fake.npy", "ring"], ["there are 3"]),
     "a file that is not there": (["reel.npy", "ring"], ["'reel.npy' is not there", "Did you mean 'real.npy'?"]),
@@ -25,7 +25,7 @@ WRONG = {
     "too few samples": (["few.npy", "ring"], ["few.npy: 99 samples are too few"]),
     "nan": (["nan.npy", "ring"], ["nan.npy: 2 of 200 rows hold a NaN or Inf (the first is row 3"]),
     "inf": (["inf.npy", "ring"], ["inf.npy: 1 of 200 rows holds a NaN or Inf (the first is row 5"]),
-    "one point against itself": (["point.npy", "point.npy"], ["one and the same point"]),
+    "one point against itself": (["point.npy", "point.npy"], ["the same single point"]),
     "objects": (["objects.npy", "ring"], ["objects.npy: holds Python objects"]),
     "a truncated file": (["cut.npy", "ring"], ["cut.npy: truncated"]),
     "an archive by the wrong name": (["zip.npy", "ring"], ["name it .npz"]),

@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from ganrun.commands.list import fields, meaning
+from ganrun.config.hydra_bridge import config_folder
+from ganrun.config.registry import GROUP_MODULES, options
 from ganrun.errors import ConfigError
-from ganrun.hydra_app import config_folder
-from ganrun.registry import ROOMS, options
 
 GROUPS = sorted({path.parent.name for path in config_folder().glob("*/*.yaml")})
 
@@ -82,7 +82,8 @@ def test_the_brief_list_imports_no_jax_and_a_group_only_its_own_room(tmp_path):
     code = (
         "import sys\nfrom ganrun.commands.list import main\n"
         "main([]); print('FIRST', 'jax' in sys.modules)\n"
-        "main(['losses']); print('SECOND', 'ganrun.game.losses' in sys.modules, 'ganrun.datasets' in sys.modules)"
+        "main(['losses'])\n"
+        "print('SECOND', 'ganrun.methods.gan.losses' in sys.modules, 'ganrun.datasets' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
@@ -97,7 +98,7 @@ def test_a_pipe_that_knows_only_ascii_is_written_to(tmp_path, environment):
 
 
 def test_citations_name_a_year_and_a_title():
-    for group in ROOMS:
+    for group in GROUP_MODULES:
         for name, option in options(group).items():
             paper = fields(option.__doc__ or "").get("Paper")
             if paper is not None:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from ganrun.config import check
+from ganrun.config.hydra_bridge import compose, config_folder
+from ganrun.config.schema import check
 from ganrun.errors import ConfigError
-from ganrun.hydra_app import compose, config_folder
-from ganrun.rundir import load_config, require_place, save_config, write_atomically
+from ganrun.storage.run_directory import load_config, require_place, save_config, write_atomically
 from ganrun.writers.console import Messages
 
 
@@ -121,7 +121,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_any_work(command, inside
 @pytest.mark.parametrize("words", [("out='~nobody-here/x.md'",), ("picture='~nobody-here/x.png'",)])
 def test_a_home_of_nobody_is_told(words, inside, tmp_path):
     done = inside("compare", "latest", *words, cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (2, "ganrun: there is nobody called ~nobody-here here.\n")
+    assert (done.returncode, done.stderr) == (2, "ganrun: there is no user ~nobody-here.\n")
 
 
 STRANGE = "r\udcfcn"  # the byte 0xfc, which is no UTF-8: ü as older systems write it
@@ -143,7 +143,7 @@ def test_a_run_may_lie_in_a_folder_whose_name_is_no_text(tmp_path):
 
 def test_a_data_folder_whose_name_no_config_can_hold_is_refused():
     node = compose("train", [])
-    with pytest.raises(ConfigError, match=r"data_dir: 'r\\udcfcn' is no UTF-8, so no config can hold it"):
+    with pytest.raises(ConfigError, match=r"data_dir: 'r\\udcfcn' is not valid UTF-8, so a config cannot store it"):
         check({**node, "data_dir": STRANGE})
 
 

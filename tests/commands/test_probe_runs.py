@@ -14,7 +14,7 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from written import assert_logs_what_was_foretold
 
-from ganrun.rundir import load_config
+from ganrun.storage.run_directory import load_config
 from ganrun.writers.tensorboard import CHARTS
 
 PROBED = {"jsd/probe", "jsd/probe_lower", "jsd/probe_se"}

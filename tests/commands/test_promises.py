@@ -17,12 +17,12 @@ import pytest
 import yaml
 from board import Board
 
-from ganrun.composing import jobs
-from ganrun.diagnosis.detectors import DETECTORS
-from ganrun.hydra_app import compose
-from ganrun.metrics.logged import logged
-from ganrun.metrics.spec import SPECS, spec_of
-from ganrun.registry import options
+from ganrun.config.hydra_bridge import compose
+from ganrun.config.registry import options
+from ganrun.config.sweep_compose import jobs
+from ganrun.evaluation.metrics.logged import logged
+from ganrun.evaluation.metrics.spec import SPECS, spec_of
+from ganrun.methods.gan.diagnostics.detectors import DETECTORS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -272,11 +272,11 @@ def test_the_losses_that_the_readme_names_for_a_row_read_the_discriminator_so():
     def row(tag: str) -> str:
         return next(line for line in README.splitlines() if line.startswith(f"| `{tag}`"))
 
-    reads = {name: loss.reads for name, loss in options("loss").items()}
+    output_type = {name: loss.output_type for name, loss in options("loss").items()}
     named = set(re.findall(r"`(\w+)`", row("D(x)").split("(losses", 1)[1]))
-    assert named == {name for name, how in reads.items() if how == "probability"}
+    assert named == {name for name, how in output_type.items() if how == "probability"}
     pairs = set(re.findall(r"`(\w+)`", row("value/pair").split(" only:")[0].split(" | ", 1)[1]))
-    assert pairs == {name for name, how in reads.items() if how == "pair"}
+    assert pairs == {name for name, how in output_type.items() if how == "pair"}
 
 
 def test_the_presets_that_the_readme_names_are_those_that_there_are():
@@ -353,7 +353,7 @@ def leaves(node: dict, prefix: str) -> dict[str, object]:
     return found
 
 
-def numbers_of(path: Path) -> dict[str, object]:
+def gan_hparams(path: Path) -> dict[str, object]:
     """The numbers of an option's YAML, by the key that sets them."""
     text = path.read_text(encoding="utf-8")
     package = re.match(r"# @package (\S+)", text)
@@ -368,7 +368,7 @@ def test_every_number_of_an_option_can_be_set_on_the_command_line(group):
     paths = sorted((CONF / group).glob("*.yaml"))
     assert paths
     for path in paths:
-        numbers = numbers_of(path)
+        numbers = gan_hparams(path)
         # Twice each number, whether or not it would be allowed: here it is only set.
         words = [f"{key}={value * 2!r}" for key, value in numbers.items()]  # type: ignore[operator]
         found = leaves(compose("train", [f"{group}={path.stem}", *words]), "")

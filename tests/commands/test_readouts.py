@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ganrun.checkpoints import Checkpoints, flatten
-from ganrun.run import build
-from ganrun.rundir import load_config
-from ganrun.writers import pictures
+from ganrun.plots import pictures
+from ganrun.storage.checkpoints import Checkpoints, flatten
+from ganrun.storage.run_directory import load_config
+from ganrun.training.loop import build
 from ganrun.writers.tensorboard import CHARTS
 
 STEPS = 40

@@ -17,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from written import arrays, assert_same_bits
 
-from ganrun.rundir import load_config
+from ganrun.storage.run_directory import load_config
 
 # Many checkpoints make a run slow enough to be stopped at will after the first.
 POINTS = ("steps=500", "log.every=20", "log.pictures=4", "checkpoint.steps=20")

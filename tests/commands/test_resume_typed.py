@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from ganrun.commands import train
-from ganrun.config import check
+from ganrun.config.hydra_bridge import compose
+from ganrun.config.schema import check
 from ganrun.errors import ConfigError
-from ganrun.hydra_app import compose
-from ganrun.rundir import save_config
+from ganrun.storage.run_directory import save_config
 
 CONFIG = "defaults:\n  - train\n  - _self_\n"
 
@@ -64,7 +64,7 @@ def test_resume_in_a_config_is_refused_with_what_to_type(words, run, handed):
     with pytest.raises(ConfigError) as told:
         train.main(["--config-dir", "mine", "-cn", "again", *words])
     assert str(told.value) == (
-        "resume=latest stands in a config, where it does nothing: type resume=latest after train."
+        "resume=latest is set in a config, where it has no effect: type resume=latest after train."
     )
     assert handed == []
 
@@ -79,7 +79,7 @@ def test_resume_in_a_preset_is_refused_too(run, handed):
 
 @pytest.mark.parametrize("word", ["hydra.run.dir=elsewhere", "++hydra.run.dir=elsewhere", "hydra.sweep.dir=elsewhere"])
 def test_a_resumed_run_goes_on_where_it_lies(word, run, handed):
-    with pytest.raises(ConfigError, match=r"goes on in the folder of the run or sweep itself: leave out \+*hydra\."):
+    with pytest.raises(ConfigError, match=r"continues in the folder of the run or sweep itself: leave out \+*hydra\."):
         train.main(["resume=latest", word])
     assert handed == [] and not Path("elsewhere").exists()
 
@@ -92,7 +92,7 @@ def test_a_resume_that_reaches_the_job_unchecked_is_refused_there(run, inside):
     quiet = ("hydra/job_logging=none", "hydra/hydra_logging=none", "hydra.output_subdir=null", "hydra.run.dir=new")
     done = inside("train", "--config-path", str(Path("mine").resolve()), *quiet, cwd=Path.cwd())
     assert done.returncode == 2, done.stdout
-    assert "stands in a config" in done.stderr and not Path("new").exists()
+    assert "is set in a config" in done.stderr and not Path("new").exists()
 
 
 def test_a_run_does_not_go_on_to_fewer_steps_than_it_has_done(run, handed):

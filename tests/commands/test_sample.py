@@ -267,8 +267,8 @@ REFUSED = {
     "project=fits.npy range=[0]": "not [0]",
     "project=fits.npy key=latents": "key=latents names an array of an .npz file, and fits.npy is none",
     "project=none.png range=[0,1]": "those of a .png are bytes",
-    "out='~nobody-here/x.npy'": "nobody called ~nobody-here",
-    "project='~nobody-here/x.npy'": "nobody called ~nobody-here",
+    "out='~nobody-here/x.npy'": "no user ~nobody-here",
+    "project='~nobody-here/x.npy'": "no user ~nobody-here",
     "run=1e4": "run must be text, not the number 10000.0",
     "checkpoint=1.5": "checkpoint must be text, not the number 1.5",
     "project=none.npy": "none.npy",
@@ -313,7 +313,7 @@ def test_a_picture_shows_as_many_points_as_are_told(points, inside, monkeypatch)
         shown.append(samples)
         return b"\x89PNG"
 
-    monkeypatch.setattr("ganrun.writers.pictures.plane", plane)
+    monkeypatch.setattr("ganrun.plots.pictures.plane", plane)
     done = inside("sample", "out=many.png", "n=5e3", cwd=points)
     assert done.returncode == 0 and done.stdout.startswith("5000 samples of ring")
     assert shown[0].shape == (5000, 2) and len(np.unique(shown[0], axis=0)) == 5000

@@ -76,7 +76,7 @@ def test_the_runs_of_a_trial_differ_in_the_seed_alone_and_lie_in_the_space(found
 
 def test_a_batch_is_one_population(found) -> None:
     _, done = found
-    assert done.stdout.count("4 runs as lanes of 1 program") == 2
+    assert done.stdout.count("4 runs in 1 program") == 2
 
 
 def test_a_search_goes_on_where_it_was(found, inside, tiny) -> None:
@@ -107,7 +107,7 @@ def test_a_search_by_another_launcher_reads_its_own_runs_and_is_resumed_by_its_f
         (("hydra.sweeper.direction=down",), "hydra.sweeper.direction must be one of auto, minimize, maximize."),
         (("hydra.sweeper.metric=jsd/exakt",), "Did you mean 'jsd/exact'?"),
         (("hydra.sweeper.metric=jsd/probe",), "hydra.sweeper.metric: this run does not log 'jsd/probe': probe=off"),
-        (("dataset=mixture1d,gaussian", "hydra.sweeper.metric=modes/kl"), "dataset=gaussian is no mixture"),
+        (("dataset=mixture1d,gaussian", "hydra.sweeper.metric=modes/kl"), "dataset=gaussian is not a mixture"),
         (("hydra.sweeper.metric='D(x)'",), "add hydra.sweeper.direction=minimize or hydra.sweeper.direction=maximize."),
     ],
 )
@@ -141,7 +141,7 @@ def test_a_search_goes_where_its_metric_improves_or_where_it_is_told(metric, dir
 )
 def test_a_launcher_of_processes_runs_every_job(launcher, package, ganrun, tiny, tmp_path) -> None:
     pytest.importorskip(f"hydra_plugins.hydra_{package}_launcher")  # ray is large, so not among what tests need
-    words = (f"hydra/launcher={launcher}", "seed=0,1,2", "population.lanes_per_job=2", "hydra.sweep.dir=out")
+    words = (f"hydra/launcher={launcher}", "seed=0,1,2", "population.members_per_job=2", "hydra.sweep.dir=out")
     done = ganrun("train", "-m", *tiny, *SMALL, *words, cwd=tmp_path, timeout=240)
     assert done.returncode == 0, done.stderr
     runs = {path.parent.relative_to(tmp_path / "out") for path in (tmp_path / "out").glob("*/**/summary.json")}
@@ -152,7 +152,7 @@ def test_a_launcher_of_processes_runs_every_job(launcher, package, ganrun, tiny,
     # Whoever ran them, they are compared.
     assert "comparison.md, comparison.png" in done.stdout
     row = next(line for line in (tmp_path / "out" / "comparison.md").read_text().splitlines() if line.startswith("| 3"))
-    assert float(row.split("|")[3]) == pytest.approx(mean_of(tmp_path / "out", sorted(runs)), rel=1e-3)
+    assert float(row.split("|")[4]) == pytest.approx(mean_of(tmp_path / "out", sorted(runs)), rel=1e-3)
 
 
 def mean_of(sweep: Path, runs: list[Path]) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from written import assert_same_bits, summary
 
-from ganrun.rundir import load_config
+from ganrun.storage.run_directory import load_config
 
 GAME = ("dataset=mixture1d", "optimizer=sgd", "loss=maximum_likelihood", "log.pictures=0", "log.every=20", "steps=40")
 GENTLE = tuple(f"optimizer.{player}.learning_rate=0.01" for player in ("generator", "discriminator"))
@@ -104,7 +104,7 @@ def test_a_sweep_of_another_launcher_is_resumed_by_its_folder(one_by_one, inside
 
 
 def test_so_is_one_whose_jobs_are_of_several_runs(inside, tiny, rows, tmp_path):
-    words = ("hydra/launcher=basic", "population.lanes_per_job=2", "seed=0,1,2", "checkpoint.steps=20")
+    words = ("hydra/launcher=basic", "population.members_per_job=2", "seed=0,1,2", "checkpoint.steps=20")
     done = inside("train", "-m", *tiny, *GAME, *GENTLE, *words, "hydra.sweep.dir=whole", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     whole, cut = tmp_path / "whole", Path(shutil.copytree(tmp_path / "whole", tmp_path / "cut"))
@@ -197,7 +197,7 @@ def test_what_only_shows_the_config_does_not_need_the_name(words, inside, tmp_pa
     assert (done.returncode, done.stderr) == (0, "") and tree(tmp_path) == []
 
 
-LEFT = ("metrics.jsonl", "summary.json", "checkpoints/20/note.json", "events.out.tfevents.1.host.1", "sweep.json")
+LEFT = ("metrics.jsonl", "summary.json", "checkpoints/20/metadata.json", "events.out.tfevents.1.host.1", "sweep.json")
 
 
 @pytest.mark.parametrize("name", [*LEFT, "config.yaml"])

@@ -21,10 +21,10 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from written import assert_same_bits, summary
 
-from ganrun.game.crew import crew_of
-from ganrun.population import SHARE, build_all, memory
-from ganrun.rundir import load_config
-from ganrun.sweep import Job
+from ganrun.storage.run_directory import load_config
+from ganrun.training.executor import executor_for
+from ganrun.training.sweep import SHARE, build_all, memory
+from ganrun.training.sweep_plan import Job
 
 # Few programs for the whole file: this game has one. Nothing in it depends on the steps, and its exponential punishes
 # recklessness soon.
@@ -120,7 +120,7 @@ def test_runs_of_one_program_are_one_batch_and_the_plan_says_so(swept):
         "batches": [[0, 1, 2, 3, 4, 5]],
         "varied": ["optimizer.generator.learning_rate", "seed"],
     }
-    assert "6 runs as lanes of 1 program;" in done.stdout and "6 of 6 lanes arrived at step 40" in done.stdout
+    assert "6 runs in 1 program;" in done.stdout and "6 of 6 runs reached step 40" in done.stdout
     assert done.stderr == "" and "\x1b" not in done.stdout
 
 
@@ -185,11 +185,11 @@ def test_the_comparison_has_the_means_over_seeds_with_students_intervals(metric,
         half = 0.95 * math.sqrt(2 / (4 * 0.975 * 0.025)) * spread / math.sqrt(3)
         assert spread > 0
         row = groups[rate]
-        assert row[1:3] == ["3", "0"]
-        low, high = row[4].split(" to ")
-        seen = [float(row[3]), float(low), float(high)]
+        assert row[1:4] == ["3", "0", "3"]
+        low, high = row[5].split(" to ")
+        seen = [float(row[4]), float(low), float(high)]
         assert seen == pytest.approx([mean, mean - half, mean + half], rel=1e-3, abs=1e-4)  # shown with four digits
-        assert row[5] == (f"{min(values):.4g}" if metric == "jsd/exact" else "")
+        assert row[6] == (f"{min(values):.4g}" if metric == "jsd/exact" else "")
 
 
 def test_the_comparison_has_a_picture_too(swept):
@@ -257,7 +257,7 @@ def test_a_sweep_of_more_steps_goes_on_to_the_bits_of_one_that_was_as_long_from_
     assert inside("train", "-m", *tiny, *GAME, *SHORT, QUIET, *FOUR, cwd=grown).returncode == 0
     done = inside("train", "resume=latest", "steps=80", "checkpoint.keep=3", cwd=grown)  # the sweep of the latest run
     assert done.returncode == 0, done.stderr
-    assert "4 of 4 lanes arrived at step 80" in done.stdout
+    assert "4 of 4 runs reached step 80" in done.stdout
     assert inside("train", "-m", *tiny, *GAME, *SHORT, QUIET, *FOUR, "steps=80", cwd=long).returncode == 0
     for name in "0123":
         run, wanted = one_of(sweep_of(grown), name), one_of(sweep_of(long), name)
@@ -278,7 +278,7 @@ def test_runs_of_two_losses_are_two_batches(inside, tiny, tmp_path):
     losses = [load_config(one_of(sweep, name)).loss.name for name in "0123"]
     assert losses == ["maximum_likelihood", "minimax"] * 2
     assert batches(sweep) == [[0, 2], [1, 3]]
-    assert "4 runs as lanes of 2 programs with 2, 2 runs" in done.stdout
+    assert "4 runs in 2 programs with 2, 2 runs" in done.stdout
     assert [summary(one_of(sweep, name))["status"] for name in "0123"] == ["completed"] * 4
 
 
@@ -313,7 +313,7 @@ def test_a_lane_that_fails_is_told_and_the_others_complete(failing, rows):
     for name in "02":
         assert (summary(one_of(sweep, name))["status"], summary(one_of(sweep, name))["steps"]) == ("completed", 40)
         assert "reason" not in summary(one_of(sweep, name))
-    assert "2 of 4 lanes arrived at step 40" in done.stdout
+    assert "2 of 4 runs reached step 40" in done.stdout
     found = {row[0]: row[1:3] for row in table_of((sweep / "comparison.md").read_text(), "D(x)")}
     assert found == {"learning_rate": ["runs", "failed"], "0.01": ["2", "0"], "10": ["2", "2"]}
 
@@ -396,11 +396,11 @@ def test_a_killed_sweep_goes_on_to_the_same_bits(kill, undisturbed, inside, tiny
 
 
 def test_a_sweep_may_have_as_few_lanes_to_a_program_as_one_likes(inside, tiny, tmp_path):
-    done = inside("train", "-m", *tiny, *GAME, *SHORT, QUIET, *FOUR, "population.lanes=2", cwd=tmp_path)
+    done = inside("train", "-m", *tiny, *GAME, *SHORT, QUIET, *FOUR, "population.members=2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert batches(sweep_of(tmp_path)) == [[0, 1], [2, 3]]
     assert [summary(one_of(sweep_of(tmp_path), name))["status"] for name in "0123"] == ["completed"] * 4
-    assert done.stdout.count("2 of 2 lanes arrived at step 40") == 2
+    assert done.stdout.count("2 of 2 runs reached step 40") == 2
 
 
 def test_lanes_that_do_not_fit_the_memory_together_are_trained_in_smaller_batches(
@@ -411,9 +411,9 @@ def test_lanes_that_do_not_fit_the_memory_together_are_trained_in_smaller_batche
     words = ("-m", *tiny, *GAME, *SHORT, QUIET, *FOUR)
     assert inside("train", *words, cwd=whole).returncode == 0
     runs = [one_of(sweep_of(whole), name) for name in "0123"]
-    needed = memory(crew_of(build_all([Job(load_config(run), run) for run in runs])), load_config(runs[0]))
+    needed = memory(executor_for(build_all([Job(load_config(run), run) for run in runs])), load_config(runs[0]))
     free = int(0.6 * needed / SHARE)  # room for two and a bit
-    monkeypatch.setattr("ganrun.device.free_bytes", lambda: free)
+    monkeypatch.setattr("ganrun.training.device.free_bytes", lambda: free)
     done = inside("train", *words, cwd=split)
     assert done.returncode == 0, done.stderr
     assert "4 runs at once do not fit the memory" in done.stdout and ": 2 at a time" in done.stdout
@@ -426,7 +426,7 @@ def test_lanes_that_do_not_fit_the_memory_together_are_trained_in_smaller_batche
 
 
 def test_a_run_that_does_not_fit_the_memory_by_itself_is_refused_in_words(inside, tiny, monkeypatch, tmp_path):
-    monkeypatch.setattr("ganrun.device.free_bytes", lambda: 1)
+    monkeypatch.setattr("ganrun.training.device.free_bytes", lambda: 1)
     done = inside("train", "-m", *tiny, *GAME, *SHORT, QUIET, *FOUR, cwd=tmp_path)
     assert done.returncode == 1
     told = done.stdout + done.stderr

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ganrun.game.method import LOGITS
+from ganrun.methods.gan.gan import LOGITS
 
 
 @pytest.fixture(scope="module")
@@ -119,12 +119,12 @@ def test_the_charts_are_laid_out_and_their_patterns_find_their_tags(ask, runs):
     def shown(patterns: list[str]) -> set[str]:
         return {tag for tag in tags for pattern in patterns if re.match(pattern, tag)}
 
-    game, divergence = found.values()
-    assert shown(game) == {"chart/D_on_data", "chart/D_on_samples", "chart/one_half"}
+    spec, divergence = found.values()
+    assert shown(spec) == {"chart/D_on_data", "chart/D_on_samples", "chart/one_half"}
     assert shown(divergence) == {"jsd/online", "jsd/exact", "chart/log_2"}
     assert "nats" in list(found)[1]
     # The page draws no curve whose tag has a parenthesis.
-    assert not [tag for tag in shown(game) | shown(divergence) if "(" in tag]
+    assert not [tag for tag in shown(spec) | shown(divergence) if "(" in tag]
 
 
 def test_the_charts_are_served_with_their_numbers(ask, runs):

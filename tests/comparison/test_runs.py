@@ -12,7 +12,7 @@ import pytest
 from run_folders import make_run
 
 from ganrun.comparison.runs import Run, chosen_metrics, read_runs
-from ganrun.config import Train
+from ganrun.config.schema import Train
 from ganrun.errors import ConfigError
 
 

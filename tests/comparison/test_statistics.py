@@ -444,3 +444,11 @@ def test_holm_rejects_what_stepping_down_rejects(p, alpha):
 def test_the_order_in_which_p_values_come_does_not_matter(p):
     known = {0.001: 0.005, 0.02: 0.08, 0.3: 0.6, 0.9: 0.9}  # times 5, 4 (twice: 4 and not 3), 2, 1
     assert adjust(list(p)) == pytest.approx([known[value] for value in p])
+
+
+def test_intervals_are_of_95_percent_by_default():
+    table = np.array([[1.0], [2.0], [4.0]])
+    by_default = [ends.tolist() for ends in intervals(table)]
+    assert by_default == [ends.tolist() for ends in intervals(table, 0.95)]
+    # Mean 7/3, standard deviation 1.5275, t of 2 degrees of freedom at .975: 4.3027.
+    assert by_default[1][0] == pytest.approx(7 / 3 + 4.302653 * 1.527525 / 3**0.5, rel=1e-6)

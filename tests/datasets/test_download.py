@@ -106,11 +106,11 @@ def test_a_wrong_md5(tmp_path, server):
 
 
 def test_a_truncated_body(tmp_path, server):
-    assert f"{mirror(server, 'short')} (the transfer broke off)" in failure(tmp_path, mirror(server, "short"))
+    assert f"{mirror(server, 'short')} (the transfer was interrupted)" in failure(tmp_path, mirror(server, "short"))
 
 
 def test_a_silent_mirror(tmp_path, server):
-    assert "(no answer within 0.2 s)" in failure(tmp_path, mirror(server, "slow"), timeout=0.2)
+    assert "(no response within 0.2 s)" in failure(tmp_path, mirror(server, "slow"), timeout=0.2)
 
 
 def test_all_mirrors_down(tmp_path, server):

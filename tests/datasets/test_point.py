@@ -11,7 +11,7 @@ from ganrun import datasets
 from ganrun.datasets.point import Dirac
 from ganrun.datasets.sampler import Cursor
 from ganrun.errors import ConfigError
-from ganrun.game.lanes import stack_sources
+from ganrun.training.vmapped import stack_sources
 
 
 @pytest.mark.parametrize("at", [0.0, -2.5])

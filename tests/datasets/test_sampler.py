@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganrun.datasets.sampler import Cursor, Pixels, permuted, to_bytes, to_unit_range
-from ganrun.game.lanes import stack_sources
+from ganrun.training.vmapped import stack_sources
 
 EPOCHS = 2000
 

@@ -16,7 +16,7 @@ from PIL import Image
 from stranger import Payload, in_place_of
 
 from ganrun.errors import ConfigError
-from ganrun.inference.inputs import read_inputs
+from ganrun.latent_space.inputs import read_inputs
 
 
 def npy(header: str, data: bytes = b"") -> bytes:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from stranger import READERS, RESUME, Payload, in_place_of, seal
 
-from ganrun.checkpoints import Checkpoints
+from ganrun.storage.checkpoints import Checkpoints
 
 SAMPLE = READERS["sample"]
 BOTH = {"sample": SAMPLE, "resume": RESUME}
@@ -44,7 +44,7 @@ def test_the_payload_would_touch_a_file_if_it_were_unpickled(tmp_path):
 
 
 @pytest.mark.parametrize("command", BOTH)
-@pytest.mark.parametrize("name", ["state_safetensors", "note_json", "evil_pkl"])
+@pytest.mark.parametrize("name", ["state_safetensors", "metadata_json", "evil_pkl"])
 @pytest.mark.parametrize("kind", ["a pickle", "an array of objects", "an archive of objects"])
 def test_what_would_run_is_refused_though_its_sum_is_right(command, name, kind, checkpoint, outside, refused):
     seal(checkpoint, **{name: payload_of(kind, outside / "canary")})
@@ -105,7 +105,7 @@ def changed(**more):
 
 
 def in_rows(**more):
-    row = {"step": 4, "scalars": {"D(x)": 0.5}, "look": False}
+    row = {"step": 4, "scalars": {"D(x)": 0.5}, "snapshot": False}
     return changed(rows=[{**row, **more}])
 
 
@@ -122,7 +122,7 @@ NOTES = {
     "a half of a size": changed(files={"metrics.jsonl": 0.5}),
     "sizes in a list": changed(files=[["metrics.jsonl", 0]]),
     "no rows": changed(rows=None),
-    "a look that is not there": in_rows(look=True),
+    "a look that is not there": in_rows(snapshot=True),
     "a tag in a list": in_rows(scalars=[["D(x)", 1]]),
     "a text for a number": in_rows(scalars={"D(x)": "1"}),
     "a step that is none": in_rows(step="4"),
@@ -135,14 +135,14 @@ NOTES = {
 
 @pytest.mark.parametrize("change", NOTES.values(), ids=NOTES.keys())
 def test_a_note_that_is_none_is_refused_though_its_sum_is_right(change, checkpoint, outside, refused):
-    note = json.loads((checkpoint / "note.json").read_text())
-    seal(checkpoint, note_json=change(note).encode())
+    note = json.loads((checkpoint / "metadata.json").read_text())
+    seal(checkpoint, metadata_json=change(note).encode())
     refused(*RESUME, code=1)
 
 
 @pytest.mark.parametrize("command", BOTH)
 @pytest.mark.parametrize("kind", ["pipe", "folder", "device", "link to a file"])
-@pytest.mark.parametrize("name", ["state.safetensors", "note.json", "SHA256SUMS"])
+@pytest.mark.parametrize("name", ["state.safetensors", "metadata.json", "SHA256SUMS"])
 def test_what_is_no_file_is_refused_and_not_waited_for(command, kind, name, checkpoint, outside, refused):
     in_place_of(checkpoint / name, kind, outside)
     refused(*BOTH[command], code=1)

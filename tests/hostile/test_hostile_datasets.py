@@ -79,7 +79,7 @@ def test_a_mirror_that_never_ends_is_left(tmp_path, monkeypatch):
         def log_message(self, *_):
             pass
 
-    monkeypatch.setattr(download, "MOST", 1 << 20)
+    monkeypatch.setattr(download, "MAX", 1 << 20)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless) as serving:
         thread = threading.Thread(target=serving.serve_forever, args=(0.01,))

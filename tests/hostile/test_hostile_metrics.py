@@ -93,9 +93,9 @@ ODD = (
 def test_a_run_goes_on_after_rows_that_say_less_than_ganrun_writes(row, stranger, inside, tmp_path):
     checkpoint = stranger / "checkpoints" / "4"
     (stranger / "metrics.jsonl").write_text(200 * f"{json.dumps(row)}\n")
-    note = json.loads((checkpoint / "note.json").read_text())
+    note = json.loads((checkpoint / "metadata.json").read_text())
     note["files"]["metrics.jsonl"] = (stranger / "metrics.jsonl").stat().st_size
-    seal(checkpoint, note_json=json.dumps(note).encode())
+    seal(checkpoint, metadata_json=json.dumps(note).encode())
     done = inside(*RESUME, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
 

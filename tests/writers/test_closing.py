@@ -5,8 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from ganrun.metrics.spec import spec_of
-from ganrun.writers.closing import as_lines, metric_rows, time_line
+from ganrun.evaluation.metrics.spec import spec_of
+from ganrun.training.stopwatch import time_line
+from ganrun.writers.closing import as_lines, metric_rows
 from ganrun.writers.console import Messages
 from ganrun.writers.newest import Newest
 
@@ -83,7 +84,7 @@ def test_one_of_many_runs_keeps_its_table_to_its_log(tmp_path, capsys):
         (
             {"training": 3.0, "evaluating": 1.0},
             4.0,
-            "training 3.0 s, evaluating 1.0 s; 4.0 s more of evaluating went on beside training",
+            "training 3.0 s, evaluating 1.0 s; 4.0 s more of evaluating overlapped with training",
         ),
         ({}, -1.0, "less than 0.1 s"),
     ],

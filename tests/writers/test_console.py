@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from ganrun.writers import Entry
+from ganrun.writers.base import Entry
 from ganrun.writers.console import Lines, Messages
 
 

@@ -4,8 +4,9 @@ import pytest
 import yaml
 from board import Board
 
-from ganrun.metrics.spec import SPECS
-from ganrun.writers import Entry, is_growing, positions, rewind
+from ganrun.evaluation.metrics.spec import SPECS
+from ganrun.storage.growing_files import is_growing, positions, rewind
+from ganrun.writers.base import Entry
 from ganrun.writers.pages import metrics_page, pages
 from ganrun.writers.tensorboard import TensorBoard
 

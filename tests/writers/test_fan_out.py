@@ -9,8 +9,10 @@ import pytest
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from ganrun.errors import GanrunError
-from ganrun.writers import Entry, FanOut, positions, rewind
+from ganrun.storage.growing_files import positions, rewind
+from ganrun.writers.base import Entry
 from ganrun.writers.console import Lines, Messages
+from ganrun.writers.fan_out import FanOut
 from ganrun.writers.images import Pictures
 from ganrun.writers.jsonl import JsonLines
 from ganrun.writers.tensorboard import CHARTS, PLAINER, TensorBoard

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from ganrun.writers import Entry
-from ganrun.writers.console import Crowd, Lines, Messages
+from ganrun.writers.base import Entry
+from ganrun.writers.console import Lines, Messages, PopulationDisplay
 from ganrun.writers.newest import Newest, measured, medians, rounded
 
 
@@ -76,7 +76,7 @@ def test_of_many_runs_the_median_is_shown_once_all_have_been_measured(tmp_path, 
     runs = [Newest() for _ in range(3)]
 
     def write(messages):
-        crowd = Crowd(messages, steps=40, every=20, newest=lambda: runs)
+        crowd = PopulationDisplay(messages, steps=40, every=20, newest=lambda: runs)
         rows = [{"D(x)": 0.5}] * 3
         for run, exact in zip(runs[:2], (0.5, 0.25), strict=True):
             run.see(10, {"jsd/exact": exact, "jsd/probe": 0.125})

@@ -1,6 +1,6 @@
 """Hydra's ``hydra/launcher=population`` and ``hydra/sweeper=grid``, which `ganrun train -m` uses by default.
 
-Hydra takes launchers and sweepers only from packages below ``hydra_plugins``.
+Hydra finds launchers and sweepers only in packages below ``hydra_plugins``.
 """
 
 from hydra_plugins.ganrun_population.launcher import PopulationLauncher

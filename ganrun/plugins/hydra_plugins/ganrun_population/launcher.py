@@ -1,6 +1,6 @@
-"""Hands all jobs of a sweep to ganrun at once, which trains those of one program together."""
+"""The launcher that passes all jobs of a sweep to ganrun at once, which trains those with a common program together."""
 
-# No `from __future__ import annotations` here: Hydra reads the dataclass's types as they stand.
+# No `from __future__ import annotations` here: Hydra needs the dataclass's types unquoted.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +19,7 @@ from ganrun.errors import ConfigError, tell
 
 @dataclass
 class PopulationConf:
-    """The launcher's own settings: it has none, a population's are under ``population``."""
+    """The launcher's config. It has no settings; those of a population are under ``population``."""
 
     _target_: str = "hydra_plugins.ganrun_population.launcher.PopulationLauncher"
 
@@ -27,27 +27,29 @@ class PopulationConf:
 ConfigStore.instance().store(group="hydra/launcher", name="population", node=PopulationConf, provider="ganrun")
 
 
-# As ganrun's own judge, with jobs by their place in the launch.
-JobJudge = Callable[[int, dict[int, dict[str, float]]], dict[int, str]]
+# Like ganrun.training.loop.Pruner, with jobs by their index in the launch.
+JobPruner = Callable[[int, dict[int, dict[str, float]]], dict[int, str]]
 
 
 def _by_folder(
-    judge: JobJudge, numbers: dict[Path, int], step: int, seen: dict[Path, dict[str, float]]
+    pruner: JobPruner, numbers: dict[Path, int], step: int, metrics: dict[Path, dict[str, float]]
 ) -> dict[Path, str]:
-    ended = judge(step, {numbers[folder]: metrics for folder, metrics in seen.items()})
+    ended = pruner(step, {numbers[folder]: values for folder, values in metrics.items()})
     return {folder: ended[i] for folder, i in numbers.items() if i in ended}
 
 
 class PopulationLauncher(Launcher):
-    """One process, and one program for all jobs that can share it.
+    """Runs all jobs in one process, with one program for all that can share it.
 
-    ``judge`` may end some of them early; ``whole``: what is launched is the whole sweep, to be compared at its end;
-    ``names``: the directories of jobs by their numbers, where a sweeper has named them.
+    Attributes:
+        pruner: may end some jobs early.
+        whole: whether a launch is the whole sweep, to be compared at its end.
+        names: the directories of jobs by number, if the sweeper has named them.
     """
 
     def __init__(self) -> None:
         self.config: DictConfig | None = None
-        self.judge: JobJudge | None = None
+        self.pruner: JobPruner | None = None
         self.whole = True
         self.names: dict[int, str] = {}
 
@@ -55,21 +57,21 @@ class PopulationLauncher(Launcher):
         self.context, self.task, self.config = hydra_context, task_function, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run every job; the task's ``together`` gets their configs and folders and returns their exit codes."""
+        """Run all jobs by calling the task's ``together`` with their configs and folders."""
         assert self.config is not None
         together: Any = getattr(self.task, "together", None)
         if together is None:
-            wrong = ConfigError("hydra/launcher=population is for `ganrun train` alone: choose hydra/launcher=basic.")
-            raise SystemExit(tell(wrong))  # Hydra would print a traceback
+            error = ConfigError("hydra/launcher=population is for `ganrun train` alone: choose hydra/launcher=basic.")
+            raise SystemExit(tell(error))  # Hydra would print a traceback
         setup_globals()
         try:
             jobs = Jobs(self.context, self.config).whole(job_overrides, initial_job_idx, self.names)
         except ConfigError as error:
             raise SystemExit(tell(error)) from error
         numbers = {folder.resolve(): i for i, (_, folder) in enumerate(jobs)}
-        judge = None if self.judge is None else partial(_by_folder, self.judge, numbers)
-        codes = together(jobs, Path(str(self.config.hydra.sweep.dir)), judge=judge, whole=self.whole)
+        pruner = None if self.pruner is None else partial(_by_folder, self.pruner, numbers)
+        codes = together(jobs, Path(str(self.config.hydra.sweep.dir)), pruner=pruner, whole=self.whole)
         return [
-            JobReturn(overrides=one, working_dir=str(folder), _return_value=code, status=JobStatus.COMPLETED)
-            for one, (_, folder), code in zip(job_overrides, jobs, codes, strict=True)
+            JobReturn(overrides=overrides, working_dir=str(folder), _return_value=code, status=JobStatus.COMPLETED)
+            for overrides, (_, folder), code in zip(job_overrides, jobs, codes, strict=True)
         ]

@@ -1,0 +1,88 @@
+"""Selects the hyperparameters of a run to show in tables: those that differ from their default."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from ganrun.config.schema import Train, check, to_dict
+from ganrun.errors import ConfigError
+
+# Settings, or prefixes of settings, that do not affect what a run computes.
+FREE = ("steps", "steps_per_call", "data_dir", "resume", "log.", "checkpoint.", "probe.", "population.")
+FIRST = ("dataset", "architecture", "loss", "seed")  # shown for every run, in this order
+GROUPS = ("dataset", "architecture", "loss", "schedule")  # groups whose setting `name` is the chosen option
+
+
+def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten nested dicts into one with dotted keys."""
+    pairs: dict[str, Any] = {}
+    for key, value in tree.items():
+        pairs |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return pairs
+
+
+def hyperparameters(config: Train) -> dict[str, Any]:
+    """Return the settings that affect what a run computes, by dotted key: the columns of TensorBoard's HPARAMS tab."""
+    settings = flat(to_dict(config))
+    return {key: value for key, value in settings.items() if key == "steps" or not key.startswith(FREE)}
+
+
+def settings(config: Train) -> dict[str, Any]:
+    """Return :func:`hyperparameters` by the keys that a user types: ``loss`` instead of ``loss.name``.
+
+    ``penalty`` holds the names of all penalties, or ``none``.
+    """
+    others = hyperparameters(config)
+    options = {group: others.pop(f"{group}.name") for group in GROUPS}
+    options["penalty"] = "+".join(penalty.name for penalty in config.penalty) or "none"
+    return options | others
+
+
+def varying(configs: Iterable[Train]) -> frozenset[str]:
+    """Return the keys of :func:`settings` that have more than one value in ``configs``."""
+    previous: dict[str, Any] = {}
+    keys: set[str] = set()
+    for values in map(settings, configs):
+        keys |= {key for key in values.keys() & previous.keys() if values[key] != previous[key]}
+        previous |= values
+    return frozenset(keys)
+
+
+def chosen(config: Train, also: Collection[str] = ()) -> dict[str, Any]:
+    """Return the hyperparameters of :data:`FIRST`, followed by those that differ from their defaults.
+
+    Args:
+        config: of the run.
+        also: keys to return even if they have their default value, such as those that vary in a sweep.
+
+    Returns:
+        Values by key. The defaults are those of the chosen options: the latent dimension of 64 that ``dataset=digits``
+        sets is not returned.
+    """
+    values, defaults = settings(config), _defaults(config)
+    rest = {key for key, value in values.items() if key in also or key not in defaults or defaults[key] != value}
+    return {key: values[key] for key in (*FIRST, *(key for key in values if key in rest - set(FIRST)))}
+
+
+def _defaults(config: Train) -> dict[str, Any]:
+    """Return the settings of a run with the options of ``config`` and no other overrides; empty if unknown.
+
+    For the choice of schedule and penalties, the default is that of the dataset.
+    """
+    options = [f"{group}={getattr(config, group).name}" for group in GROUPS]
+    penalties = ",".join(penalty.name for penalty in config.penalty)
+    try:
+        defaults = _composed(*options, f"penalty=[{penalties}]" if penalties else "penalty=none")
+        of_dataset = _composed(options[0])
+    except ConfigError:  # an option without a YAML file
+        return {}
+    return defaults | {key: of_dataset[key] for key in ("schedule", "penalty")}
+
+
+@functools.cache
+def _composed(*words: str) -> dict[str, Any]:
+    from ganrun.config.hydra_bridge import compose  # imports Hydra
+
+    return settings(check(compose("train", list(words))))

@@ -1,0 +1,130 @@
+"""The registry of options: ``dataset=ring`` refers to the class registered as ``ring``.
+
+An option is a frozen dataclass whose fields are its parameters. The fields are also the schema: a configuration is
+checked against their types and the ranges given with :func:`number` and :func:`choice` (:mod:`ganrun.config.schema`).
+Nothing is ever imported or called because a file names it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from ganrun.errors import ConfigError, did_you_mean
+
+Option = TypeVar("Option", bound=type)
+
+# The package of each group: importing it registers the group's options.
+GROUP_MODULES = {
+    "dataset": "ganrun.datasets",
+    "architecture": "ganrun.architectures",
+    "loss": "ganrun.methods.gan.losses",
+    "penalty": "ganrun.methods.gan.penalties",
+    "schedule": "ganrun.methods.gan.schedules",
+    "optimizer": "ganrun.optimizers",
+    "probe": "ganrun.evaluation.divergence.probe",
+}
+_options: dict[str, dict[str, type]] = {group: {} for group in GROUP_MODULES}
+
+
+def register(group: str, name: str) -> Callable[[Option], Option]:
+    """Return a class decorator that registers a class as the option ``name`` of ``group``."""
+
+    def keep(option: Option) -> Option:
+        if name in _options[group]:
+            raise ValueError(f"{group} '{name}' is registered twice")
+        _options[group][name] = option
+        return option
+
+    return keep
+
+
+def options(group: str) -> dict[str, type]:
+    """Import the package of ``group`` and return its options by name."""
+    importlib.import_module(GROUP_MODULES[group])
+    return dict(_options[group])
+
+
+def lookup(group: str, name: str) -> type:
+    """Return the option ``name`` of ``group``; raise :class:`ConfigError` with the closest match if there is none."""
+    known = options(group)
+    if name not in known:
+        listed = ", ".join(sorted(known))
+        raise ConfigError(f"{group} has no option '{name}' (it has {listed}).{did_you_mean(name, known)}")
+    return known[name]
+
+
+def misplaced(group: str, name: str, key: str) -> str:
+    """Return the message for ``key`` if only options of ``group`` other than ``name`` have it; empty otherwise.
+
+    Args:
+        group: the group, such as ``loss``.
+        name: the chosen option, such as ``hinge``.
+        key: the whole dotted key, such as ``loss.label_smoothing``.
+    """
+    last = key.rpartition(".")[2]
+    owners = [owner for owner, option in sorted(options(group).items()) if last in option.__dataclass_fields__]
+    if not owners or last == "name" or name in owners:
+        return ""
+    listed = " and ".join(", ".join(f"{group}={owner}" for owner in owners).rsplit(", ", 1))
+    return f"'{key}' is not a setting of {group}={name}; {listed} {'have' if len(owners) > 1 else 'has'} it."
+
+
+def number(
+    default: Any,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    most: int = 1000,
+    traced: bool = False,
+) -> Any:
+    """Return a dataclass field for a number, or a list of numbers.
+
+    Args:
+        default: the default value.
+        low: inclusive lower bound.
+        high: inclusive upper bound.
+        above: exclusive lower bound.
+        below: exclusive upper bound.
+        most: maximum length of a list.
+        traced: whether an integer or a list is traced, see :func:`traced`.
+    """
+    bounds = {"low": low, "high": high, "above": above, "below": below}
+    metadata: dict[str, Any] = {key: value for key, value in bounds.items() if value is not None}
+    return _field(default, metadata | {"most": most, "traced": traced})
+
+
+def choice(default: str | None, allowed: Sequence[str]) -> Any:
+    """Return a dataclass field for a text that must be one of ``allowed``, or null if that is the default."""
+    return _field(default, {"choices": tuple(allowed)})
+
+
+def _field(default: Any, metadata: dict[str, Any]) -> Any:
+    if isinstance(default, (list, tuple)):
+        return dataclasses.field(default_factory=lambda: tuple(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def traced(option: Any) -> dict[str, Any]:
+    """Return the parameters of ``option`` that are traced: inputs of the compiled program rather than constants.
+
+    These are all floats, and the integers and lists declared with ``number(..., traced=True)``; the length of a list is
+    static. Texts, flags, sizes and other lists are static too.
+    """
+    return {
+        field.name: getattr(option, field.name)
+        for field in dataclasses.fields(option)
+        if isinstance(field.default, float) or field.metadata.get("traced")
+    }
+
+
+def static(option: Any) -> Any:
+    """Return ``option`` with its traced parameters at their defaults: equal for all runs that can share a program."""
+    defaults: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(option)}
+    values = traced(option)
+    lists = {name: tuple(range(len(value))) for name, value in values.items() if isinstance(value, tuple)}
+    return dataclasses.replace(option, **{name: lists.get(name, defaults[name]) for name in values})

@@ -1,0 +1,231 @@
+"""The configuration schema of a run: every key with its type and range, checked before any work starts.
+
+Hydra composes the YAML under ``conf/``; :func:`check` turns the result into a :class:`Train`, or raises
+:class:`~ganrun.errors.ConfigError` with one line that names the key, the value given and the values allowed. The
+options of a group (``dataset=ring``) have their own fields: see :mod:`ganrun.config.registry`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from ganrun.config.folders import absolute
+from ganrun.config.registry import choice, lookup, misplaced, number
+from ganrun.config.values import checked, is_whole
+from ganrun.errors import ConfigError, did_you_mean
+
+Plain = typing.TypeVar("Plain")
+
+EVERY, MAX_ROWS = 50, 20_000  # default number of steps between rows of metrics, and maximum number of rows by default
+MAX_STEPS = 2**31 - 1  # steps of one run, which are counted with 32 bits
+
+GROUPS = ("dataset", "architecture", "loss", "schedule", "probe")
+
+
+@dataclasses.dataclass(frozen=True)
+class Latent:
+    """The noise prior p(z)."""
+
+    dim: int = number(2, low=1, high=100_000)
+    prior: str = choice("normal", ("normal", "uniform"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """How the discriminator's inputs and labels are modified: instance noise, label flipping and packing."""
+
+    noise: float = number(0.0, low=0.0)
+    final_noise: float = number(0.0, low=0.0)
+    label_flipping: float = number(0.0, low=0.0, below=1.0)
+    packing: int = number(1, low=1, high=1024)
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneratorUpdate:
+    """How the generator's gradient is computed."""
+
+    unrolled: int = number(0, low=0, high=1000)
+    top_k: float = number(1.0, above=0.0, high=1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ema:
+    """The exponential moving average of the generator's weights, from which samples are drawn."""
+
+    decay: float = number(0.999, low=0.0, below=1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Log:
+    """What is logged, and how often."""
+
+    every: int = number(EVERY, low=1, high=MAX_STEPS)
+    pictures: int = number(10, low=0, high=10_000)
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """When the whole state is saved, besides the end of the run and when it is stopped."""
+
+    seconds: float = number(30.0, above=0.0)
+    steps: int = number(0, low=0)
+    keep: int = number(2, low=1, high=10_000)
+    best: str | None = None
+    best_is: str | None = choice(None, ("lowest", "highest"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Population:
+    """How the runs of a sweep share programs.
+
+    ``members`` is the maximum number of runs per program; 0: as many as improve throughput and fit in memory. ``jobs``
+    is set by a sweep for a job of several runs: the directory and the overrides of each run, as a JSON list.
+    """
+
+    members: int = number(0, low=0, high=100_000)
+    members_per_job: int = number(1, low=1, high=100_000)
+    jobs: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimizer:
+    """The optimizer of each network."""
+
+    generator: Any = None
+    discriminator: Any = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """The whole configuration of one run."""
+
+    seed: int = number(0, low=0, high=2**32 - 1)
+    steps: int = number(16_000, low=1, high=MAX_STEPS)
+    batch_size: int = number(512, low=1, high=2**24)
+    steps_per_call: int = number(100, low=1, high=1_000_000)
+    conditional: bool = False
+    inference: str = choice("none", ("none", "bigan"))
+    data_dir: str | None = None
+    resume: str | None = None
+    dataset: Any = None
+    architecture: Any = None
+    loss: Any = None
+    penalty: tuple[Any, ...] = ()
+    schedule: Any = None
+    probe: Any = None
+    optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
+    latent: Latent = dataclasses.field(default_factory=Latent)
+    inputs: Inputs = dataclasses.field(default_factory=Inputs)
+    generator_update: GeneratorUpdate = dataclasses.field(default_factory=GeneratorUpdate)
+    ema: Ema = dataclasses.field(default_factory=Ema)
+    log: Log = dataclasses.field(default_factory=Log)
+    population: Population = dataclasses.field(default_factory=Population)
+    checkpoint: Checkpoint = dataclasses.field(default_factory=Checkpoint)
+
+
+def check(given: Mapping[str, Any]) -> Train:
+    """Return the configuration described by ``given`` (plain dicts and scalars).
+
+    Raises:
+        ConfigError: a key is unknown, or a value has the wrong type or is out of range.
+    """
+    given = {"probe": {"name": "off"}, **given}  # runs older than the probes have none
+    groups = {name: _option(name, given.pop(name, None), name) for name in GROUPS}
+    penalties = _penalties(given.pop("penalty", None) or {})
+    optimizers = _mapping(given.pop("optimizer", None), "optimizer")
+    unknown = set(optimizers) - {"generator", "discriminator"}
+    if unknown:
+        _refuse_key("optimizer", min(map(str, unknown)), ("generator", "discriminator"))
+    optimizer = Optimizer(
+        **{
+            network: _option("optimizer", optimizers.get(network), f"optimizer.{network}")
+            for network in ("generator", "discriminator")
+        }
+    )
+    given = _spaced(given)
+    plain = _build(Train, given, "", skip=(*GROUPS, "optimizer", "penalty"))
+    # An empty data_dir, as from an empty environment variable, counts as not given and not as the working directory.
+    plain = dataclasses.replace(plain, data_dir=str(absolute(plain.data_dir)) if plain.data_dir else None)
+    return dataclasses.replace(plain, optimizer=optimizer, penalty=penalties, **groups)
+
+
+def _spaced(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``given`` with a value for ``log.every`` if it is null, such that a long run has at most MAX_ROWS rows."""
+    log, steps = given.get("log"), given.get("steps", Train.steps)
+    if not isinstance(log, Mapping) or log.get("every", EVERY) is not None:
+        return dict(given)
+    # Steps that are not a whole number, or too many, are refused later, by their own key.
+    count = min(int(steps), MAX_STEPS) if is_whole(steps) else 1
+    times = max(1, math.ceil(count / (EVERY * MAX_ROWS)))
+    return {**given, "log": {**log, "every": EVERY * times}}
+
+
+def check_plain(schema: type[Plain], given: Mapping[str, Any]) -> Plain:
+    """Return ``given`` as ``schema``, a dataclass without groups; raise :class:`ConfigError` if it is invalid."""
+    return _build(schema, given, "")
+
+
+def to_dict(config: Train) -> dict[str, Any]:
+    """Return ``config`` as plain dicts, lists and scalars: the content of config.yaml, the inverse of :func:`check`."""
+    plain = _plain(config)
+    plain["penalty"] = {penalty.pop("name"): penalty for penalty in map(_plain, config.penalty)}
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _option(group: str, node: Any, path: str) -> Any:
+    """Return the option ``node['name']`` with the other keys as its fields."""
+    node = _mapping(node, path)
+    if "name" not in node:
+        raise ConfigError(f"{path}.name is missing: choose one with {group}=NAME.")
+    schema, name = lookup(group, str(node["name"])), str(node["name"])
+    stray = next((str(key) for key in node if key not in schema.__dataclass_fields__), None)
+    if stray is not None and (line := misplaced(group, name, f"{path}.{stray}")):
+        raise ConfigError(line)
+    return _build(schema, node, path)
+
+
+def _penalties(node: Any) -> tuple[Any, ...]:
+    """Return the penalties of ``node``, a mapping from names to settings, sorted by name."""
+    given = _mapping(node, "penalty")
+    named = {
+        str(name): _mapping({} if settings is None else settings, f"penalty.{name}") for name, settings in given.items()
+    }
+    return tuple(_option("penalty", {**named[name], "name": name}, f"penalty.{name}") for name in sorted(named))
+
+
+def _mapping(node: Any, path: str) -> dict[str, Any]:
+    if not isinstance(node, Mapping):
+        raise ConfigError(f"{path} must be a group of settings, not {node!r}.")
+    return dict(node)
+
+
+def _build(schema: type, node: Mapping[str, Any], path: str, skip: tuple[str, ...] = ()) -> Any:
+    fields = {field.name: field for field in dataclasses.fields(schema) if field.name not in skip}
+    kinds = typing.get_type_hints(schema)
+    values = {}
+    for key, value in node.items():
+        if key not in fields:
+            _refuse_key(path, str(key), fields)
+        where = f"{path}.{key}" if path else str(key)
+        kind = kinds[key]
+        if dataclasses.is_dataclass(kind):
+            values[key] = _build(typing.cast(type, kind), _mapping(value, where), where)
+        else:
+            values[key] = checked(kind, value, where, fields[key].metadata)
+    return schema(**values)
+
+
+def _refuse_key(path: str, key: str, allowed: Any) -> None:
+    where = f"{path}.{key}" if path else key
+    home = path or "the configuration"
+    raise ConfigError(f"{where} is not a setting: {home} has {', '.join(sorted(allowed))}.{did_you_mean(key, allowed)}")

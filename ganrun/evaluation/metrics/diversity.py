@@ -1,0 +1,49 @@
+"""Distances between samples, and from samples to the training set, relative to those of held-out examples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from ganrun.datasets.sampler import Cursor, Pixels
+from ganrun.evaluation.metrics.neighbours import nearest, spread, to_float
+from ganrun.keys import key_for
+
+COMPARED = 256  # maximum number of samples, and of examples
+TRACE = 1e-6  # a spread below this counts as that of a single point
+
+
+class Diversity:
+    """Compares samples with the examples of ``train`` and ``held_out``, the sources of a run's data."""
+
+    def __init__(self, train: Any, held_out: Any) -> None:
+        examples = COMPARED
+        if isinstance(held_out, Pixels):
+            examples = min(examples, len(held_out.flat))
+        key = key_for(jax.random.key(0), "examples")  # the same examples for every run
+        drawn, _ = held_out.minibatch(key, Cursor.start(), examples)
+        self._held_out = np.asarray(drawn, np.float32).reshape(examples, -1)
+        self._spread = spread(self._held_out) if examples > 1 else 0.0
+        self._training = np.asarray(train.flat) if isinstance(train, Pixels) else None
+        self._usual = 0.0
+        if self._training is not None:
+            self._usual = float(np.median(nearest(self._held_out, self._training)[0]))
+
+    def of(self, samples: np.ndarray) -> dict[str, float]:
+        """Return ``samples/diversity`` and, for a finite training set, ``samples/nearest_training``.
+
+        Both are ratios to the same quantity of held-out examples, so 1 is ideal: the mean distance between two samples,
+        and the median distance from a sample to its nearest training example.
+
+        Args:
+            samples: ``(n, *shape)``, n at least 2.
+        """
+        rows = to_float(np.asarray(samples[:COMPARED], np.float32)).reshape(min(len(samples), COMPARED), -1)
+        metrics = {}
+        if self._spread > TRACE:
+            metrics["samples/diversity"] = spread(rows) / self._spread
+        if self._training is not None and self._usual > TRACE:
+            metrics["samples/nearest_training"] = float(np.median(nearest(rows, self._training)[0])) / self._usual
+        return metrics

@@ -1,0 +1,43 @@
+"""Nearest training examples and their distances."""
+
+from __future__ import annotations
+
+import numpy as np
+
+BLOCK = 8192  # training rows per block
+
+
+def nearest(rows: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each row the Euclidean distance to its nearest training row, and their maximum absolute difference.
+
+    Args:
+        rows: float ``(n, dim)``.
+        training: float ``(examples, dim)``, or uint8, whose 0...255 represent [-1, 1].
+    """
+    best = np.full(len(rows), np.inf, np.float32)
+    index = np.zeros(len(rows), np.int64)
+    for start in range(0, len(training), BLOCK):
+        block = to_float(training[start : start + BLOCK])
+        # |x - t|^2 - |x|^2; the second term is the same for every t.
+        square = (block * block).sum(axis=1) - 2 * rows @ block.T
+        closest = square.argmin(axis=1)
+        value = square[np.arange(len(rows)), closest]
+        closer = value < best
+        best[closer], index[closer] = value[closer], start + closest[closer]
+    # The expansion suffers from cancellation for close pairs: recompute the distance once the neighbour is known.
+    difference = np.abs(rows - to_float(training[index]))
+    return np.sqrt((difference.astype(np.float64) ** 2).sum(axis=1)), difference.max(axis=1)
+
+
+def spread(rows: np.ndarray) -> float:
+    """Return the mean Euclidean distance between two different ``rows`` ``(n, dim)``."""
+    rows = np.asarray(rows, np.float64)
+    square = (rows * rows).sum(axis=1)
+    distance = np.sqrt(np.maximum(square[:, None] + square - 2 * rows @ rows.T, 0.0))
+    np.fill_diagonal(distance, 0.0)  # rounding errors of the diagonal
+    return float(distance.sum() / (len(rows) * (len(rows) - 1)))
+
+
+def to_float(rows: np.ndarray) -> np.ndarray:
+    """Return ``rows``, with bytes mapped from 0...255 to [-1, 1]."""
+    return rows.astype(np.float32) / 127.5 - 1 if rows.dtype == np.uint8 else rows

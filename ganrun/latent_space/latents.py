@@ -1,0 +1,141 @@
+"""Latents: draws from the prior, truncation, interpolation, and walks.
+
+Latents are drawn on the device, and interpolated on the host in double precision. The prior is ``normal`` (standard
+normal) or ``uniform`` (on [-1, 1]), as in ``latent.prior``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from ganrun.keys import key_for
+from ganrun.methods.gan.gan import Gan, sample_noise
+from ganrun.methods.gan.state import GanSpec
+
+BATCH = 512  # latents per batch, for draws and for calls of a network
+STRAIGHT = 1e-4  # sine of the angle below which slerp is linear: parallel or antiparallel latents
+EDGE = (
+    1e-6  # quantiles of a uniform prior are clipped to [EDGE, 1 - EDGE]: the normal quantiles of 0 and 1 are infinite
+)
+
+
+def block_key(seed: int, start: int) -> jax.Array:
+    """Return the random key of samples ``start`` to ``start + BATCH`` of those drawn with ``seed``."""
+    return key_for(jax.random.key(np.uint32(seed)), "samples", start)
+
+
+def draw(spec: GanSpec, seed: int, n: int, truncation: float | None = None) -> np.ndarray:
+    """Return ``(n, latent_dim)`` latents from the prior; latent i depends only on the seed and i.
+
+    They are the latents of the samples of ``ganrun sample`` with the same seed. ``truncation`` is the bound of
+    :func:`truncate`.
+    """
+    blocks = []
+    for start in range(0, n, BATCH):
+        key = block_key(seed, start)
+        block = sample_noise(spec, key, BATCH)
+        if truncation is not None:
+            block = truncate(block, key_for(key, "truncation"), spec.prior, truncation)
+        blocks.append(np.asarray(block))
+    return np.concatenate(blocks)[:n]
+
+
+def truncate(latents: jax.Array, key: jax.Array, prior: str, bound: float) -> jax.Array:
+    """Apply the truncation trick to ``latents`` of the ``prior``: samples become more typical and less diverse.
+
+    For a normal prior, values beyond ``bound`` are resampled from the truncated prior, which is equivalent to rejection
+    sampling; the others are unchanged. For a uniform prior, all values are multiplied by ``bound``.
+
+    Paper: Brock et al. 2019, "Large scale GAN training for high fidelity natural image synthesis", section 3.1.
+    """
+    if prior == "uniform":
+        return latents * bound
+    inside = jax.random.truncated_normal(key, -bound, bound, latents.shape)
+    return jnp.where(jnp.abs(latents) <= bound, latents, inside)
+
+
+def slerp(start: np.ndarray, end: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """Return the spherical interpolation ``(..., dim)`` from ``start`` to ``end`` at ``t`` ``(...)`` in [0, 1].
+
+    Between two latents of equal norm, the norm is constant. For parallel and antiparallel latents (where the shortest
+    arc is not unique or does not exist), the interpolation is linear.
+
+    Formula: (sin((1 - t) a) start + sin(t a) end) / sin(a), where a is the angle between start and end
+
+    Paper: Shoemake 1985, "Animating rotation with quaternion curves"; for latents, White 2016, "Sampling generative
+    networks".
+    """
+    norms = np.linalg.norm(start, axis=-1) * np.linalg.norm(end, axis=-1)
+    cosine = np.sum(start * end, axis=-1) / np.maximum(norms, np.finfo(np.float64).tiny)
+    angle = np.arccos(np.clip(cosine, -1.0, 1.0))
+    straight = np.sin(angle) < STRAIGHT
+    sine = np.where(straight, 1.0, np.sin(angle))
+    left = np.where(straight, 1.0 - t, np.sin((1.0 - t) * angle) / sine)
+    right = np.where(straight, t, np.sin(t * angle) / sine)
+    return left[..., None] * start + right[..., None] * end
+
+
+def interpolate(starts: np.ndarray, ends: np.ndarray, prior: str, steps: int) -> np.ndarray:
+    """Return ``(n, steps, dim)`` latents from each of ``starts`` ``(n, dim)`` to its end in ``ends``, both included.
+
+    The interpolation is spherical for a normal prior, whose mass lies near a sphere, and linear for a uniform one.
+    """
+    start, end = (np.asarray(part, np.float64)[:, None, :] for part in (starts, ends))
+    t = np.linspace(0.0, 1.0, steps)[None, :]
+    if prior == "normal":
+        return slerp(start, end, t)
+    return (1.0 - t)[..., None] * start + t[..., None] * end
+
+
+def walk(points: np.ndarray, prior: str, steps: int) -> np.ndarray:
+    """Return a closed smooth walk ``(n, steps, dim)`` through ``points``; row i leads from point i to the next.
+
+    If the ``points`` ``(n, dim)`` are independent draws from the prior, every latent of the walk has the prior's
+    distribution: a weighted sum of independent standard normal latents is standard normal if the squared weights sum to
+    1. The weights are those of a cubic spline, normalised accordingly. Latents of a uniform prior are mapped to normal
+    ones by their quantiles.
+    """
+    points = np.asarray(points, np.float64)
+    if prior == "uniform":
+        quantiles = np.clip((points + 1.0) / 2.0, EDGE, 1.0 - EDGE)
+        return 2.0 * ndtr(walk(ndtri(quantiles), "normal", steps)) - 1.0
+    n = len(points)
+    weights = _spline(np.arange(steps) / steps)
+    # With fewer than four points, the four terms of a latent are not all independent: account for repeated ones.
+    places = np.arange(4)
+    same = (places[:, None] - places[None, :]) % n == 0
+    weights /= np.sqrt(np.einsum("tk,kl,tl->t", weights, same, weights))[:, None]
+    around = np.stack([np.roll(points, 1 - k, axis=0) for k in places])
+    return np.einsum("tk,knd->ntd", weights, around)
+
+
+def _spline(t: np.ndarray) -> np.ndarray:
+    """Return the Catmull-Rom weights ``(steps, 4)`` of points -1, 0, 1 and 2 at the fractions ``t`` between 0 and 1."""
+    before = (-(t**3) + 2 * t**2 - t) / 2
+    at = (3 * t**3 - 5 * t**2 + 2) / 2
+    after = (-3 * t**3 + 4 * t**2 + t) / 2
+    beyond = (t**3 - t**2) / 2
+    return np.stack([before, at, after, beyond], axis=1)
+
+
+def pushing(method: Gan, label: int | None) -> Callable[[Any, jax.Array], jax.Array]:
+    """Return ``push(variables, latents)``, the generator of ``method``, for class ``label`` if it is conditional."""
+    if label is None:
+        return method.push
+    apply = partial(method.spec.generator.apply, train=False)
+    return jax.jit(lambda variables, latents: apply(variables, latents, y=jnp.full(len(latents), label, jnp.int32)))
+
+
+def through(network: Callable[[jax.Array], jax.Array], x: np.ndarray) -> np.ndarray:
+    """Return ``network`` applied to the rows of ``x`` ``(n, ...)`` in padded batches: compiled once for any n."""
+    padded = np.zeros((-(-len(x) // BATCH) * BATCH, *x.shape[1:]), np.float32)
+    padded[: len(x)] = x
+    outputs = [np.asarray(network(jnp.asarray(padded[i : i + BATCH]))) for i in range(0, len(padded), BATCH)]
+    return np.concatenate(outputs)[: len(x)]

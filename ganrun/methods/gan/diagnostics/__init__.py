@@ -1,0 +1,1 @@
+"""Detects training failures of a GAN from its logged metrics and reports them during training."""

@@ -1,0 +1,181 @@
+"""Detectors of training failures. Each is a pure function of the most recent rows of metrics.
+
+A detector gets the last rows, at most :data:`MEMORY`, newest last, and returns its evidence or None. It must not report
+anything on a healthy run, even at the start of training: warnings that are often wrong are not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ganrun.methods.gan.diagnostics.suggestions import (
+    Suggestion,
+    falling,
+    followed,
+    longer,
+    loss,
+    noise,
+    paired,
+    penalty,
+    shorter,
+    slower,
+)
+
+Row = dict[str, Any]
+
+MEMORY = 96  # rows that detectors get
+PATIENCE = 10  # consecutive rows that must show a failure
+EXTREME = 0.98  # probability of D above which it counts as certain
+FADED = 0.05  # fraction of its maximum below which the generator's gradient norm has vanished
+YOUNG = 0.2  # fraction of the run during which low diversity is normal
+SETTLED = 0.5  # fraction of the run after which missing modes are not expected to appear
+ASTRAY = 0.1  # fraction of samples near a mode, below which coverage of modes is meaningless
+COVERED = 0.7  # fraction of the modes, below which a run has collapsed
+LOST = 0.3  # fraction of the modes covered before, whose loss counts as a collapse
+DIVERSE = 0.4  # fraction of the data's diversity, below which samples are too similar
+GROWING = 1.1  # ratio of successive diversities above which diversity is still growing
+COPIED = 0.3  # fraction of the held-out data's distance to the training set, below which samples are copies
+CYCLES = 3  # cycles that the rows must contain to report an oscillation
+REPEATS = 0.5  # autocorrelation required at a lag of one cycle, and its negative at half a cycle
+SWING, LEAST_SWING = 0.1, 0.02  # minimum standard deviation of an oscillation: relative to the mean size, and absolute
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """Facts about a run that detectors need.
+
+    Attributes:
+        steps: total number of steps.
+        modes: number of modes of the data; 0 if unknown.
+        lag: steps by which the averaged generator, from which samples are drawn, lags behind.
+    """
+
+    steps: int
+    modes: int = 0
+    lag: float = 0.0
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A kind of failure: its name, a function that returns evidence of it, and settings to try."""
+
+    name: str
+    evidence: Callable[[Sequence[Row], RunFacts], str | None]
+    suggestions: tuple[Suggestion, ...]
+
+
+def saturated(rows: Sequence[Row], facts: RunFacts) -> str | None:
+    """D classifies data and samples with near certainty (Goodfellow et al. 2014, section 3)."""
+    recent = [row for row in rows if "D(x)" in row and "D(G(z))" in row][-PATIENCE:]
+    if len(recent) < PATIENCE or not all(row["D(x)"] > EXTREME and row["D(G(z))"] < 1 - EXTREME for row in recent):
+        return None
+    last = recent[-1]
+    return (
+        f"D(x) is {last['D(x)']:.3g} and D(G(z)) {last['D(G(z))']:.2g}, for {PATIENCE} rows: "
+        "D separates data and samples almost perfectly"
+    )
+
+
+def vanished(rows: Sequence[Row], facts: RunFacts) -> str | None:
+    """D rejects the samples and the gradient of G has vanished (Arjovsky & Bottou 2017, theorem 2.4)."""
+    known = [row for row in rows if "grad_norm/generator" in row and "D(G(z))" in row]
+    if len(known) < 2 * PATIENCE or not all(row["D(G(z))"] < 1 - EXTREME for row in known[-PATIENCE:]):
+        return None
+    norms = [row["grad_norm/generator"] for row in known]
+    now, maximum = float(np.median(norms[-PATIENCE:])), float(np.max(norms))
+    if now > FADED * maximum:
+        return None
+    low = known[-1]["D(G(z))"]
+    return f"grad_norm/generator is {now:.2g}, and was {maximum:.2g}, while D(G(z)) is only {low:.2g}: G learns nothing"
+
+
+def astray(rows: Sequence[Row], facts: RunFacts) -> str | None:
+    """G has not found the data, or has lost it: too few samples are near a mode to count the modes covered."""
+    last = rows[-1]
+    if facts.modes < 2 or last["step"] < SETTLED * facts.steps or last.get("modes/high_quality", 1.0) >= ASTRAY:
+        return None
+    return f"{last['modes/high_quality']:.1%} of the samples lie near one of the {facts.modes} modes"
+
+
+def collapsed(rows: Sequence[Row], facts: RunFacts) -> str | None:
+    """Samples cover few modes or lack diversity (Goodfellow 2016, NIPS tutorial, section 5.1.1: Helvetica scenario)."""
+    step = rows[-1]["step"]
+    covered = [row["modes/covered"] for row in rows if "modes/covered" in row]
+    if facts.modes > 1 and covered and "modes/covered" in rows[-1]:
+        now, best, near = covered[-1], max(covered), rows[-1].get("modes/high_quality", 0.0)
+        evidence = f"samples cover {now:.0f} of {facts.modes} modes ({near:.0%} of them lie near one)"
+        if step >= SETTLED * facts.steps and now < COVERED * facts.modes and near >= ASTRAY:
+            return evidence
+        if now <= (1 - LOST) * best and best - now >= 2:
+            return f"{evidence}, and covered {best:.0f} before"
+    diverse = [row["samples/diversity"] for row in rows if "samples/diversity" in row]
+    if step < max(YOUNG * facts.steps, facts.lag) or "samples/diversity" not in rows[-1] or len(diverse) < 2:
+        return None
+    if max(diverse[-2:]) >= DIVERSE or diverse[-1] > GROWING * diverse[-2]:
+        return None
+    return f"samples are {diverse[-1]:.0%} as far from each other as examples are"
+
+
+def oscillating(rows: Sequence[Row], facts: RunFacts) -> str | None:
+    """The networks cycle around an equilibrium instead of converging to it (Mescheder et al. 2018, section 2)."""
+    for tag in ("D(G(z))", "critic/fake", "loss/generator"):
+        values = np.array([row[tag] for row in rows if tag in row], np.float64)
+        if len(values) < MEMORY // 2 or not np.isfinite(values).all():
+            continue
+        cycle = period(values)
+        if cycle is not None:
+            every = int(rows[-1]["step"] - rows[-2]["step"])
+            low, high = values[-cycle:].min(), values[-cycle:].max()
+            return f"{tag} swings between {low:.3g} and {high:.3g} about every {cycle * every} steps"
+    return None
+
+
+def period(values: np.ndarray) -> int | None:
+    """Return the period of ``values`` in rows; None if they do not oscillate, or only with a small amplitude.
+
+    The autocorrelation of an oscillation is high at a lag of one cycle and negative at half a cycle. That of noise is
+    not, and a linear trend is removed first.
+    """
+    n = len(values)
+    flat = values - np.polyval(np.polyfit(np.arange(n), values, 1), np.arange(n))
+    if flat.std() < max(SWING * np.abs(values).mean(), LEAST_SWING):
+        return None
+    correlation = np.correlate(flat, flat, "full")[n - 1 : n + n // 2]
+    correlation /= flat.var() * np.arange(n, n - len(correlation), -1)  # normalised by the number of pairs at each lag
+    for lag in range(3, n // CYCLES + 1):
+        here = correlation[lag]
+        peak = here >= correlation[lag - 1] and here >= correlation[min(lag + 1, len(correlation) - 1)]
+        if peak and here > REPEATS and correlation[lag // 2 : (lag + 1) // 2 + 1].min() < -REPEATS:
+            return lag
+    return None
+
+
+def copied(rows: Sequence[Row], facts: RunFacts) -> str | None:
+    """G reproduces its training set (Theis et al. 2016, section 3.3, on nearest neighbours)."""
+    near = [row["samples/nearest_training"] for row in rows if "samples/nearest_training" in row]
+    if "samples/nearest_training" not in rows[-1] or len(near) < 2 or max(near[-2:]) >= COPIED:
+        return None
+    return f"samples lie {near[-1]:.0%} as far from the training set as held-out examples do"
+
+
+def unknown(rows: Sequence[Row], facts: RunFacts) -> str | None:
+    """The exact divergence is left out, because its error may exceed its value: no decision should be based on it."""
+    last = rows[-1]
+    if "jsd/exact_error" not in last or "jsd/exact" in last:
+        return None
+    return f"jsd/exact is left out: its error may be {last['jsd/exact_error']:.2g} nats, which is more than its value"
+
+
+DETECTORS = (
+    Detector("discriminator saturated", saturated, (penalty("r1"), slower("discriminator"), noise)),
+    Detector("vanishing generator gradient", vanished, (loss("nonsaturating"), penalty("r1"), slower("discriminator"))),
+    Detector("samples off the data", astray, (falling, paired, longer)),
+    Detector("mode collapse", collapsed, (paired, slower("generator"), slower("discriminator"))),
+    Detector("oscillation", oscillating, (penalty("r1"), falling, slower("generator"), slower("discriminator"))),
+    Detector("memorisation", copied, (penalty("r1"), shorter, noise)),
+    Detector("divergence not known", unknown, (followed, longer)),
+)

@@ -1,0 +1,158 @@
+"""Penalties on the norm of the discriminator's gradient with respect to its input, and on its output.
+
+The square root of a squared norm has no derivative at 0, so ``FLAT`` is added to its argument, which changes a norm of
+1 by 5e-9.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from ganrun.config.registry import choice, number, register
+from ganrun.keys import key_for
+from ganrun.methods.gan.penalties.base import Hparams, Penalty, PenaltyInputs, squared_gradient_norms
+
+FLAT = 1e-8
+DECAYS = ("constant", "cosine", "linear")
+
+
+@dataclass(frozen=True)
+class Lazy(Penalty):
+    """Base class of gradient penalties, which may be computed only once per ``every`` discriminator updates."""
+
+    by_example: ClassVar[bool] = True
+
+    every: int = number(1, low=1, high=10_000)
+
+
+@dataclass(frozen=True)
+class ZeroCentred(Lazy):
+    """A gradient penalty whose weight γ goes from ``weight`` to ``final_weight`` unless ``decay`` is constant."""
+
+    weight: float = number(0.1, low=0.0)
+    final_weight: float = number(0.0, low=0.0)
+    decay: str = choice("constant", DECAYS)
+
+    def gamma(self, done: jax.Array, hparams: Hparams) -> jax.Array:
+        """Return γ when a fraction ``done`` of the run is done."""
+        start, end = hparams["weight"], hparams["final_weight"]
+        if self.decay == "cosine":
+            return end + (start - end) * 0.5 * (1.0 + jnp.cos(jnp.pi * done))
+        if self.decay == "linear":
+            return end + (start - end) * (1.0 - done)
+        return start
+
+
+@register("penalty", "r1")
+@dataclass(frozen=True)
+class R1(ZeroCentred):
+    """Penalises the squared gradient norm of the discriminator on data.
+
+    Formula: γ/2 E_data ||∇D(x)||²
+    Paper: Mescheder et al. 2018, "Which training methods for GANs do actually converge?", section 4.1.
+    """
+
+    name: str = "r1"
+
+    def term(self, inputs: PenaltyInputs, hparams: Hparams) -> jax.Array:
+        weight = 0.5 * self.gamma(inputs.done, hparams)
+        return weight * jnp.mean(squared_gradient_norms(inputs, inputs.real, inputs.real_conditioning))
+
+
+@register("penalty", "r2")
+@dataclass(frozen=True)
+class R2(ZeroCentred):
+    """Penalises the squared gradient norm of the discriminator on samples.
+
+    Formula: γ/2 E_samples ||∇D(x)||²
+    Paper: Mescheder et al. 2018, "Which training methods for GANs do actually converge?", section 4.1.
+    """
+
+    name: str = "r2"
+
+    def term(self, inputs: PenaltyInputs, hparams: Hparams) -> jax.Array:
+        weight = 0.5 * self.gamma(inputs.done, hparams)
+        return weight * jnp.mean(squared_gradient_norms(inputs, inputs.fake, inputs.fake_conditioning))
+
+
+@dataclass(frozen=True)
+class GradientNormTarget(Lazy):
+    """Base class of penalties on the gradient norm's deviation from ``target``; ``one_sided``: only if it is larger."""
+
+    weight: float = number(10.0, low=0.0)
+    target: float = number(1.0, low=0.0)
+    one_sided: bool = False
+
+    def weighted_deviation(self, squares: jax.Array, hparams: Hparams) -> jax.Array:
+        """Return the weighted mean squared deviation from the target, given the squared gradient norms ``squares``."""
+        deviation = jnp.sqrt(squares + FLAT) - hparams["target"]
+        deviation = jnp.maximum(deviation, 0.0) if self.one_sided else deviation
+        return hparams["weight"] * jnp.mean(deviation**2)
+
+
+@register("penalty", "gradient_penalty")
+@dataclass(frozen=True)
+class GradientPenalty(GradientNormTarget):
+    """Penalises the gradient norm's deviation from 1 at random points between data and samples.
+
+    An optimal Wasserstein critic has gradient norm 1 there.
+
+    Formula: λ E (||∇D(αx + (1-α)G(z))|| - 1)², α uniform on [0, 1]
+    Paper: Gulrajani et al. 2017, "Improved training of Wasserstein GANs", eq. 3; one-sided: Petzka et al. 2018.
+    """
+
+    name: str = "gradient_penalty"
+
+    def term(self, inputs: PenaltyInputs, hparams: Hparams) -> jax.Array:
+        share = jax.random.uniform(key_for(inputs.key, "shares"), (len(inputs.real),))
+
+        def interpolate(real: jax.Array, fake: jax.Array) -> jax.Array:
+            if not jnp.issubdtype(real.dtype, jnp.floating):
+                return real  # data and samples have the same labels
+            alpha = share.reshape(-1, *[1] * (real.ndim - 1))
+            return alpha * real + (1.0 - alpha) * fake
+
+        conditioning = {
+            name: interpolate(value, inputs.fake_conditioning[name]) for name, value in inputs.real_conditioning.items()
+        }
+        between = interpolate(inputs.real, inputs.fake)
+        return self.weighted_deviation(squared_gradient_norms(inputs, between, conditioning), hparams)
+
+
+@register("penalty", "dragan")
+@dataclass(frozen=True)
+class Dragan(GradientNormTarget):
+    """Penalises the gradient norm's deviation from 1 around data, which prevents sharp peaks at the examples.
+
+    Formula: λ E (||∇D(x + α c std(x) u)|| - 1)², α and every number of u uniform on [0, 1]
+    Paper: Kodali et al. 2017, "On convergence and stability of GANs", section 2.4 and the code that came with it.
+    """
+
+    name: str = "dragan"
+    spread: float = number(0.5, low=0.0)
+
+    def term(self, inputs: PenaltyInputs, hparams: Hparams) -> jax.Array:
+        share = jax.random.uniform(key_for(inputs.key, "shares"), (len(inputs.real), *[1] * (inputs.real.ndim - 1)))
+        noise = jax.random.uniform(key_for(inputs.key, "noise"), inputs.real.shape)
+        near = inputs.real + share * hparams["spread"] * jnp.std(inputs.real) * noise
+        return self.weighted_deviation(squared_gradient_norms(inputs, near, inputs.real_conditioning), hparams)
+
+
+@register("penalty", "drift")
+@dataclass(frozen=True)
+class Drift(Penalty):
+    """Penalises the squared output on data, so that a critic whose offset is arbitrary does not drift away from zero.
+
+    Formula: ε E D(x)²
+    Paper: Karras et al. 2018, "Progressive growing of GANs", appendix A.1.
+    """
+
+    name: str = "drift"
+    weight: float = number(1e-3, low=0.0)
+
+    def term(self, inputs: PenaltyInputs, hparams: Hparams) -> jax.Array:
+        return hparams["weight"] * jnp.mean(inputs.real_scores**2)

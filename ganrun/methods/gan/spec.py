@@ -1,0 +1,178 @@
+"""Builds a GAN's spec and hyperparameters from a configuration, and checks that its parts are compatible."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from ganrun.architectures import Networks
+from ganrun.config.registry import static, traced
+from ganrun.config.schema import Train
+from ganrun.datasets.sampler import Source
+from ganrun.errors import ConfigError
+from ganrun.methods.gan.penalties.constraints import STATE
+from ganrun.methods.gan.state import GanSpec
+
+if TYPE_CHECKING:
+    from ganrun.methods.gan.gan import Gan
+
+SYMMETRIC = ("probability", "pair")  # outputs whose sign flips when data and samples swap, as an encoder's loss needs
+
+
+class Bidirectional(nn.Module):
+    """A generator and an encoder, trained as one network (BiGAN).
+
+    Attributes:
+        generator: latents to samples.
+        encoder: examples to latents ``(n, latent_dim)``.
+    """
+
+    generator: nn.Module
+    encoder: nn.Module
+
+    def __call__(self, z: jax.Array, train: bool) -> jax.Array:
+        """Map latents ``(n, latent_dim)`` to samples."""
+        x = self.generator(z, train=train)  # type: ignore[operator]
+        if self.is_initializing():
+            self.encode(x, train=train)
+        return x
+
+    def encode(self, x: jax.Array, train: bool) -> jax.Array:
+        """Map examples ``(n, *shape)`` to latents ``(n, latent_dim)``."""
+        return self.encoder(x, train=train)  # type: ignore[operator]
+
+
+def gan_spec(config: Train, shape: tuple[int, ...]) -> GanSpec:
+    """Return the static part of the run that ``config`` describes, for examples of ``shape``.
+
+    Runs with equal specs share their compiled programs.
+
+    Raises:
+        ConfigError: parts of the configuration are incompatible.
+    """
+    _check(config)
+    classes = config.dataset.classes if config.conditional else 0
+    networks: Networks = config.architecture.build(shape, config.latent.dim, classes, config.loss.outputs)
+    generator, discriminator = networks.generator, networks.discriminator
+    has_encoder = config.inference == "bigan"
+    if has_encoder:
+        if networks.encoder is None:
+            name = config.architecture.name
+            raise ConfigError(
+                f"inference=bigan needs an encoder, and architecture={name} has none. Use architecture=mlp or dcgan."
+            )
+        generator = Bidirectional(generator, networks.encoder)
+    if config.inputs.packing > 1 and not networks.packs:
+        raise ConfigError(
+            f"inputs.packing must be 1 with architecture={config.architecture.name}, whose discriminator takes one "
+            "example at a time."
+        )
+    for penalty in config.penalty:
+        discriminator = penalty.bind(discriminator)
+    return GanSpec(
+        generator=generator,
+        discriminator=discriminator,
+        loss=static(config.loss),
+        schedule=static(config.schedule),
+        generator_optimizer=static(config.optimizer.generator),
+        discriminator_optimizer=static(config.optimizer.discriminator),
+        prior=config.latent.prior,
+        latent_dim=config.latent.dim,
+        batch_size=config.batch_size,
+        penalties=tuple(map(static, config.penalty)),
+        packing=config.inputs.packing,
+        noisy=max(config.inputs.noise, config.inputs.final_noise) > 0,
+        flipping=config.inputs.label_flipping > 0,
+        unrolled=config.generator_update.unrolled,
+        top_k=config.generator_update.top_k < 1,
+        classes=classes,
+        has_encoder=has_encoder,
+    )
+
+
+def _check(config: Train) -> None:
+    """Raise :class:`ConfigError` for settings that are valid by themselves but not in combination."""
+    loss, packing = config.loss, config.inputs.packing
+    if config.batch_size % packing:
+        raise ConfigError(
+            f"batch_size must be a multiple of inputs.packing, but {config.batch_size} is not a multiple of {packing}."
+        )
+    if packing > 1 and config.conditional:
+        raise ConfigError(
+            "inputs.packing > 1 cannot be combined with conditional=true: packed examples may differ in class."
+        )
+    if packing > 1 and config.inference != "none":
+        raise ConfigError("inputs.packing > 1 cannot be combined with inference=bigan.")
+    if config.conditional and config.inference != "none":
+        raise ConfigError("conditional=true cannot be combined with inference=bigan.")
+    if config.conditional and not getattr(config.dataset, "classes", 0):
+        raise ConfigError(f"conditional=true needs a dataset with classes, and {config.dataset.name} has none.")
+    if config.generator_update.top_k < 1 and (loss.uses_features or loss.outputs > 1):
+        raise ConfigError(
+            f"generator_update.top_k ranks samples by their logits and cannot be combined with loss={loss.name}, "
+            "whose generator does not use one logit per sample."
+        )
+    if config.inference != "none" and (loss.output_type not in SYMMETRIC or loss.uses_features):
+        raise ConfigError(
+            f"inference=bigan cannot be combined with loss={loss.name}. Use loss=nonsaturating, for instance."
+        )
+
+
+def cautions(method: Gan) -> list[str]:
+    """Return a line for each combination of settings that is allowed but defeats the purpose of one of them."""
+    spec = method.spec
+    named = [penalty.name for penalty in spec.penalties if penalty.by_example]
+    if not named or not set(method.abstract().discriminator.stats) - {STATE}:
+        return []
+    return [
+        f"penalty={named[0]} assumes that D's output on an example depends on that example alone, but batch norm in D "
+        "mixes the examples of a batch (Gulrajani et al. 2017, section 4). Set architecture.batch_norm=false, or use "
+        "architecture=resnet, whose discriminator has no batch norm."
+    ]
+
+
+def gan_hparams(config: Train, train: Source | None = None) -> dict[str, Any]:
+    """Return the traced hyperparameters of the run that ``config`` describes, by part and name.
+
+    ``train`` is the training data, from which the class frequencies are computed; None if it has not been loaded.
+    """
+
+    def array(value: Any) -> jax.Array:
+        items = value if isinstance(value, tuple) else (value,)
+        whole = all(isinstance(item, int) for item in items)
+        return jnp.asarray(value, jnp.int32 if whole else jnp.float32)
+
+    hparams: dict[str, Any] = {
+        "run": {"steps": float(config.steps), "log_every": config.log.every},
+        "loss": traced(config.loss),
+        "schedule": traced(config.schedule),
+        "optimizer": {
+            "generator": traced(config.optimizer.generator),
+            "discriminator": traced(config.optimizer.discriminator),
+        },
+        "ema": traced(config.ema),
+    }
+    # Hyperparameters that the GAN does not use are left out of its state.
+    if config.penalty:
+        hparams["penalty"] = {penalty.name: traced(penalty) for penalty in config.penalty}
+    if any(traced(config.inputs).values()):
+        hparams["inputs"] = traced(config.inputs)
+    if config.generator_update.top_k < 1:
+        hparams["generator_update"] = traced(config.generator_update)
+    if config.conditional:
+        hparams["class_probabilities"] = class_probabilities(config, train)
+    return jax.tree.map(array, hparams, is_leaf=lambda value: isinstance(value, tuple))
+
+
+def class_probabilities(config: Train, train: Source | None) -> tuple[float, ...]:
+    """Return the frequency of each class in the data of a class-conditional GAN; they sum to 1.
+
+    Without data the frequencies are uniform: a restored run has the true ones in its state.
+    """
+    source = config.dataset.density() if hasattr(config.dataset, "density") else train
+    if source is None:
+        return (1.0 / config.dataset.classes,) * config.dataset.classes
+    return tuple(float(share) for share in source.class_probabilities)

@@ -1,0 +1,154 @@
+"""The state of a run as one pytree: a run restored from it continues bit for bit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from ganrun.datasets.sampler import Cursor
+
+Tree = Any
+
+# Metrics of the discriminator's output, by the meaning of that output (see :class:`ganrun.methods.gan.losses.Loss`).
+OUTPUT_METRICS = {
+    "probability": ("D(x)", "D(G(z))", "value", "jsd/online"),
+    "critic": ("critic/real", "critic/fake"),
+    "pair": ("critic/real", "critic/fake", "value/pair"),
+}
+UPDATE_METRICS = (
+    "loss/discriminator",
+    "loss/generator",
+    "grad_norm/discriminator",
+    "grad_norm/generator",
+    "schedule/k",
+)
+
+
+def tags(output_type: str) -> tuple[str, ...]:
+    """Return the tags of the metrics of a step, for a loss of this ``output_type``.
+
+    metrics.jsonl and TensorBoard hold their means over a logging interval under these tags.
+    """
+    return OUTPUT_METRICS[output_type] + UPDATE_METRICS
+
+
+@dataclass(frozen=True)
+class GanSpec:
+    """The static part of a run, which determines the compiled program. Runs with equal specs share one program.
+
+    Attributes:
+        generator: a linen module that maps latents to samples; with an encoder it also has a method ``encode``.
+        discriminator: a linen module, or a wrapper of one by a penalty, with the same ``init`` and ``apply``.
+        loss: the loss of both networks.
+        schedule: how many updates of each network a step makes.
+        generator_optimizer: the generator's optimizer.
+        discriminator_optimizer: the discriminator's optimizer.
+        prior: distribution of the latents, ``normal`` or ``uniform``.
+        latent_dim: dimension of the latents.
+        batch_size: examples per minibatch.
+        penalties: penalties on the discriminator's loss and constraints of its weights, in order.
+        packing: examples per discriminator input (PacGAN).
+        noisy: noise is added to the discriminator's inputs (instance noise).
+        flipping: the labels "data" and "sample" of some rows are swapped in the discriminator's loss.
+        unrolled: discriminator updates that the generator's gradient is taken through (unrolled GAN).
+        top_k: the generator learns from its highest-scored samples only.
+        classes: number of classes that both networks are conditioned on; 0 if the GAN is not class-conditional.
+        has_encoder: the discriminator classifies pairs of an example and a latent (BiGAN).
+    """
+
+    generator: Any
+    discriminator: Any
+    loss: Any
+    schedule: Any
+    generator_optimizer: Any
+    discriminator_optimizer: Any
+    prior: str
+    latent_dim: int
+    batch_size: int
+    penalties: tuple[Any, ...] = ()
+    packing: int = 1
+    noisy: bool = False
+    flipping: bool = False
+    unrolled: int = 0
+    top_k: bool = False
+    classes: int = 0
+    has_encoder: bool = False
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Tags of the metrics of a step, in order."""
+        penalties = tuple(f"penalty/{penalty.name}" for penalty in self.penalties if penalty.reports)
+        return tags(self.loss.output_type) + penalties
+
+
+@struct.dataclass
+class Player:
+    """One network in training: the generator or the discriminator.
+
+    Attributes:
+        params: parameters.
+        stats: batch statistics; may be empty.
+        optimizer: optimizer state.
+        updates: number of updates so far, int32.
+    """
+
+    params: Tree
+    stats: Tree
+    optimizer: Tree
+    updates: jax.Array
+
+    @property
+    def variables(self) -> Tree:
+        """The variable collections to pass to a linen module's ``apply``."""
+        return {"params": self.params, "batch_stats": self.stats}
+
+
+@struct.dataclass
+class MetricAccumulator:
+    """Sums of the metrics since the last logging boundary, and the first metric that was not finite.
+
+    Attributes:
+        sums: float32 ``(len(spec.tags),)``.
+        count: number of steps summed, int32.
+        bad_step: first step (counted from 1) with a NaN or Inf; 0 if there was none.
+        bad_tag: index into ``spec.tags`` of the first such metric.
+    """
+
+    sums: jax.Array
+    count: jax.Array
+    bad_step: jax.Array
+    bad_tag: jax.Array
+
+    @classmethod
+    def empty(cls, size: int) -> MetricAccumulator:
+        zero = jnp.zeros((), jnp.int32)
+        return cls(sums=jnp.zeros((size,), jnp.float32), count=zero, bad_step=zero, bad_tag=zero)
+
+
+@struct.dataclass
+class State:
+    """The complete state of a run.
+
+    Attributes:
+        step: number of steps so far, int32.
+        key: the random key from which all others of the run are derived.
+        hparams: the traced hyperparameters, by part and name.
+        generator: the generator.
+        discriminator: the discriminator.
+        average: the variables of the generator's exponential moving average.
+        cursor: position in the training data.
+        accumulator: accumulated metrics.
+    """
+
+    step: jax.Array
+    key: jax.Array
+    hparams: Tree
+    generator: Player
+    discriminator: Player
+    average: Tree
+    cursor: Cursor
+    accumulator: MetricAccumulator

@@ -1,0 +1,223 @@
+"""Run directories: finding them, and reading and writing their small files."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import stat
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ganrun.config.folders import home_of
+from ganrun.config.hparams import FREE, flat
+from ganrun.config.schema import Train, check, to_dict
+from ganrun.errors import ConfigError, did_you_mean
+from ganrun.storage.safe_io import read_json, read_yaml
+
+STORAGE = "storage"  # cause of a failure after which the run can be resumed once its directory is writable again
+PLAN = "sweep.json"  # the plan in a sweep's directory: its runs, and which of them train together
+# Maximum bytes of a config and of a summary, which have a few thousand, and of a plan, here for 100 000 runs.
+MAX_CONFIG, MAX_SUMMARY, MAX_PLAN = 1 << 18, 1 << 20, 1 << 24
+
+# The names of the folders and files that ganrun writes into the directory of a run or a sweep.
+FOLDERS = ("samples", "checkpoints")
+FILES = re.compile(
+    r"(config\.yaml|summary\.json|sweep\.json|comparison\.md)(\.tmp)?|metrics\.jsonl|train\.log|\.lock"
+    r"|comparison\.png|events\.out\.tfevents\..*|multirun\.yaml|study\.db.*"
+)
+
+# Those of them that show that there was a run, even if its config has been deleted.
+REMAINS = re.compile(r"metrics\.jsonl|summary\.json|events\.out\.tfevents\..*|checkpoints/[0-9]+")
+
+# The defaults list of a saved config, which loads only ganrun's Hydra settings. Any other list is refused.
+DEFAULTS = ["settings", "_self_", {"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
+
+
+def find_run(name: str, outputs: Path = Path("outputs")) -> Path:
+    """Return the run directory ``name``; ``latest`` is the newest one under ``outputs``.
+
+    Raises:
+        ConfigError: there is no such run.
+    """
+    if name == "latest":
+        configs = list(outputs.glob("**/config.yaml"))
+        if not configs:
+            raise ConfigError(f"run 'latest': there is no run under {outputs.resolve()} yet.")
+        return max(configs, key=lambda path: path.stat().st_mtime).parent.resolve()
+    folder = named_folder(name)
+    if (folder / "config.yaml").is_file():
+        return folder.resolve()
+    if folder.is_dir():
+        raise ConfigError(f"{name} is not a run directory: it has no config.yaml.")
+    siblings = [str(path) for path in folder.parent.glob("*")] if folder.parent.is_dir() else []
+    raise ConfigError(f"there is no run directory {name}.{did_you_mean(str(folder), siblings)}")
+
+
+def named_folder(name: str) -> Path:
+    """Return the path ``name``; raise :class:`ConfigError` if it is not a valid file name."""
+    folder = home_of(name)
+    try:
+        (folder / "config.yaml").exists()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigError(f"'{name:.40}...' cannot be a folder: {reason}.") from error
+    return folder
+
+
+def require_writable(name: str) -> None:
+    """Raise :class:`ConfigError` unless the folder ``name`` is writable or can be created."""
+    folder = named_folder(name).absolute()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir():
+        raise ConfigError(f"runs go to {folder}, but {existing} is a file.")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ConfigError(f"runs go to {folder}, but {existing} cannot be written: set hydra.run.dir=FOLDER.")
+
+
+def require_place(setting: str, name: str) -> Path:
+    """Return the path ``name``, the output file that ``setting`` names.
+
+    Raises:
+        ConfigError: its folder does not exist, or is not writable.
+    """
+    path = home_of(name)
+    folder = path.resolve().parent
+    if not os.path.isdir(folder):  # noqa: PTH112 (pathlib raises on a name too long)
+        raise ConfigError(f"{setting}: there is no folder {folder}.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(f"{setting}: {folder} cannot be written.")
+    return path
+
+
+def require_free(folder: Path) -> None:
+    """Raise :class:`ConfigError` if ``folder`` holds a run, a sweep, or remains of one.
+
+    A new run there would append to the same files and mix its metrics with the old ones.
+    """
+    where = relative(folder)
+    resume = shlex.quote(f"resume={where}")
+    if (folder / "config.yaml").exists():
+        raise ConfigError(f"{where} holds a run already: continue it with {resume}, or choose another folder.")
+    if (folder / PLAN).exists():
+        raise ConfigError(f"{where} holds a sweep already: continue it with {resume}, or choose another folder.")
+    names = (path.relative_to(folder) for path in (*_inside(folder), *_inside(folder / "checkpoints")))
+    left = next((name for name in names if REMAINS.fullmatch(str(name))), None)
+    if left is not None:
+        raise ConfigError(f"{where} holds {left} of another run: delete what is left of it, or choose another folder.")
+    require_outside(folder)
+
+
+def require_outside(folder: Path) -> None:
+    """Raise :class:`ConfigError` if ``folder`` is inside a run directory."""
+    for above in folder.absolute().parents:
+        if (above / "config.yaml").exists() and (above / "metrics.jsonl").exists():
+            raise ConfigError(f"{relative(folder)} lies in the run {relative(above)}: choose another folder.")
+
+
+def require_own(folder: Path, linked: bool = True) -> None:
+    """Raise :class:`ConfigError` if a file or folder that ganrun writes in ``folder`` is a link or of another kind.
+
+    An untrusted run could contain links, through which resuming it would write anywhere. ``folder`` itself may be a
+    link only if ``linked``: if the user named it, and not if it is part of a sweep.
+    """
+    if not linked and folder.is_symlink():
+        raise ConfigError(f"{folder} is a link, and ganrun does not write through links: put a copy in its place.")
+    inside = [path for path in _inside(folder) if path.name in FOLDERS or FILES.fullmatch(path.name)]
+    folders = [path for path in inside if path.name in FOLDERS and path.is_dir() and not path.is_symlink()]
+    for path in (*inside, *(child for subfolder in folders for child in _inside(subfolder))):
+        place = f"{relative(folder)}: {path.relative_to(folder)}"
+        try:
+            mode = path.lstat().st_mode
+        except FileNotFoundError:  # another process has deleted it since
+            continue
+        if stat.S_ISLNK(mode):
+            raise ConfigError(f"{place} is a link, and ganrun does not write through links: put a copy in its place.")
+        is_folder = stat.S_ISDIR(mode)
+        if (path in inside and is_folder != (path.name in FOLDERS)) or not (is_folder or stat.S_ISREG(mode)):
+            raise ConfigError(f"{place} is not the {'folder' if path.name in FOLDERS else 'file'} that it should be.")
+
+
+def _inside(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir()) if folder.exists() else []
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be read: {error.strerror}.") from error
+
+
+def load_config(folder: Path) -> Train:
+    """Return the validated config of the run in ``folder``, which may be untrusted.
+
+    Raises:
+        ConfigError: the file is missing, is not plain YAML, or is not a valid config of a run.
+    """
+    path = folder / "config.yaml"
+    try:
+        node = read_yaml(path, MAX_CONFIG)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+    if not isinstance(node, dict):
+        raise ConfigError(f"{path} is not a run's config.")
+    if node.pop("defaults", DEFAULTS) != DEFAULTS:
+        raise ConfigError(f"{path} has a defaults list that ganrun did not write; a run's config stands for itself.")
+    config = check(node)
+    if config.resume is not None or config.population.jobs:
+        raise ConfigError(f"{path} names other runs (resume, population.jobs); a run's config stands for itself.")
+    return config
+
+
+def changed_settings(before: Train, now: Train) -> list[tuple[str, Any, Any]]:
+    """Return ``(key, before, now)`` for every changed setting that must not change when a run is resumed.
+
+    Those that may change are the length of the run and what is logged, nothing that affects the computation.
+    """
+    old, new = flat(to_dict(before)), flat(to_dict(now))
+    keys = [key for key in old | new if not key.startswith(FREE)]
+    return [(key, old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)]
+
+
+def completed(folder: Path, steps: int) -> bool:
+    """Return whether the run in ``folder`` has completed ``steps`` steps or more."""
+    try:
+        summary = read_json(folder / "summary.json", MAX_SUMMARY)
+        return summary["status"] == "completed" and summary["steps"] >= steps
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def steps_done(folder: Path) -> int:
+    """Return the step of the newest checkpoint of the run in ``folder``; 0 if there is none."""
+    names = [path.name for path in _inside(folder / "checkpoints")]
+    return max((int(name) for name in names if name.isascii() and name.isdecimal()), default=0)
+
+
+def save_config(config: Train, folder: Path) -> None:
+    """Write ``config.yaml``: the whole resolved config, with which ganrun can repeat the run."""
+    content: dict[str, Any] = {"defaults": DEFAULTS, **to_dict(config), "resume": None}
+    text = "# Repeats this run: ganrun train --config-dir <this folder> --config-name config\n"
+    write_atomically(folder / "config.yaml", text + yaml.safe_dump(content, sort_keys=False))
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` so that a kill or a power cut leaves either the old file or the new one."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        # A file name in the text that is not UTF-8 keeps its bytes.
+        with temporary.open("w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def relative(path: Path) -> str:
+    """Return ``path`` relative to the working directory if it is inside, else as it is."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return os.fspath(path)

@@ -1,0 +1,147 @@
+"""Sets up JAX, with little logging and a persistent compilation cache, and describes its devices."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import os
+import platform
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ganrun.config.folders import cache_folder, cache_is_off, has_home
+from ganrun.errors import ConfigError, GanrunError, shown
+
+# Makes XLA parse its flags, which aborts the process if they are invalid; needs no device and only part of JAX.
+READ_FLAGS = "from jaxlib.xla_client import CompileOptions; CompileOptions()"
+M_ARENA_MAX, ARENAS = -8, 2  # glibc's constant for the mallopt parameter, and its value here
+
+
+def prepare() -> None:
+    """Check that JAX can compute, and enable its compilation cache; call before the first JAX computation.
+
+    Every program is cached, however quickly it compiled: a GAN has several small ones, and compiling them takes most
+    of a short run's time. JAX's own environment variables for the cache take precedence.
+
+    Raises:
+        GanrunError: JAX has no device, or XLA rejects its flags.
+    """
+    _limit_arenas()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    require_flags()
+    require_device()
+    import jax
+
+    folder = programs_folder()
+    jax.config.update("jax_compilation_cache_dir", folder)
+    for name, value in (("min_compile_time_secs", 0), ("min_entry_size_bytes", -1)):
+        if folder is not None and f"JAX_PERSISTENT_CACHE_{name.upper()}" not in os.environ:
+            jax.config.update(f"jax_persistent_cache_{name}", value)
+
+
+def programs_folder() -> str | None:
+    """Return the compilation cache folder: ``$JAX_COMPILATION_CACHE_DIR``, else ``xla`` in ganrun's cache folder.
+
+    None if there is no cache: with ``GANRUN_CACHE=off``, or if the user has no writable folder of their own.
+    """
+    if cache_is_off():
+        return None
+    if chosen := os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        return chosen
+    if not (has_home() or os.environ.get("GANRUN_CACHE")):  # in a shared folder, another user could plant a program
+        return None
+    folder = cache_folder() / "xla"
+    with contextlib.suppress(OSError):  # a read-only home does not prevent training
+        folder.mkdir(parents=True, exist_ok=True)
+    return str(folder) if os.access(folder, os.W_OK) else None
+
+
+def require_device() -> None:
+    """Raise a one-line :class:`GanrunError` if JAX finds no device to compute on."""
+    import jax
+
+    try:
+        jax.devices()
+    except Exception as error:  # JAX and its plugins raise anything, even an AssertionError without a message
+        reason = shown(str(error).partition("\n")[0].partition(" (set JAX_PLATFORMS")[0].strip().rstrip("."))
+        details = f" ({reason})" if reason else ""
+        if platforms := os.environ.get("JAX_PLATFORMS"):
+            raise ConfigError(
+                f"JAX_PLATFORMS={shown(platforms)} is set, and JAX has no such device here{details}: "
+                "unset it, or set JAX_PLATFORMS=cpu."
+            ) from error
+        raise GanrunError(
+            f"JAX has no device to compute on{details}: install it again with pip install -U jax."
+        ) from error
+
+
+def require_flags() -> None:
+    """Raise :class:`ConfigError` if XLA rejects ``$XLA_FLAGS``: it would abort the process."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    if flags.strip() and (reason := _refused(flags)):
+        raise ConfigError(f"XLA does not take XLA_FLAGS={shown(flags)}: {shown(reason)}.")
+
+
+@functools.cache
+def _refused(flags: str) -> str:
+    """Return XLA's complaint about ``flags``, which a child process parses; an empty string if they are valid."""
+    words = [sys.executable, "-P", "-c", READ_FLAGS]
+    try:
+        child = subprocess.run(
+            words, env=os.environ | {"XLA_FLAGS": flags}, capture_output=True, errors="replace", timeout=60, check=False
+        )
+    except (OSError, subprocess.SubprocessError):  # then XLA itself reports it later
+        return ""
+    complaint = re.search(r"^[EF]\d+ .*?\] (.+)", child.stderr, re.MULTILINE)
+    return complaint[1].strip().rstrip(".") if child.returncode and complaint else ""
+
+
+def _limit_arenas() -> None:
+    """Limit the number of malloc arenas, if the C library supports it.
+
+    glibc's default is eight arenas per core. Snapshots are evaluated in several threads, and the freed memory that each
+    arena retains made a long run look as if it leaked.
+    """
+    if "MALLOC_ARENA_MAX" in os.environ:
+        return
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another system, or another C library
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)
+
+
+def free_bytes() -> int:
+    """Return the free memory in bytes: that of the accelerator, or of the machine if JAX computes on the CPU."""
+    import jax
+
+    stats = jax.devices()[0].memory_stats() or {}
+    if "bytes_limit" in stats:
+        return int(stats["bytes_limit"] - stats.get("bytes_in_use", 0))
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def describe() -> dict[str, Any]:
+    """Return ``device``, a description of the devices, and the ``versions`` of the packages that results depend on."""
+    import jax
+
+    devices = jax.devices()
+    packages = ("ganrun", "jax", "jaxlib", "flax", "optax", "numpy")
+    versions = {"python": platform.python_version()} | {name: _version(name) for name in packages}
+    kind = devices[0].device_kind
+    if kind == "cpu":
+        kind = f"cpu, {os.cpu_count()} cores"
+    return {"device": f"{len(devices)} x {kind}" if len(devices) > 1 else kind, "versions": versions}
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"

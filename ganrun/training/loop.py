@@ -1,0 +1,352 @@
+"""The training loop: builds a run, advances it, logs metrics, saves checkpoints and writes the summary."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from ganrun import datasets
+from ganrun.config.folders import data_folder
+from ganrun.config.schema import Train
+from ganrun.errors import cannot_write
+from ganrun.evaluation.evaluator import Snapshot
+from ganrun.methods.gan.gan import Gan, Report
+from ganrun.storage.checkpoints import flatten, not_finite
+from ganrun.storage.run_directory import completed, relative, require_free
+from ganrun.storage.sweep_directory import sweep_of, varied_in
+from ganrun.training.executor import Executor, Population, SingleRun, fewer
+from ganrun.training.resume import go_back
+from ganrun.training.session import RunSession
+from ganrun.training.signals import StopRequest
+from ganrun.training.stopwatch import Stopwatch
+from ganrun.training.summary import announce, tell_end
+from ganrun.writers.console import Display, Lines, Messages
+
+CALL_SECONDS = 0.25  # target duration of one device call, so that Ctrl-C and the progress bar respond quickly
+# Maps a step and the latest metrics of every active run, by folder, to the runs to end early and the reasons.
+Pruner = Callable[[int, dict[Path, dict[str, float]]], dict[Path, str]]
+MAX_WAITING_SNAPSHOTS = 1  # unevaluated snapshots that a run may have when the next one is taken
+PATIENCE = 2.0  # seconds that a run waits for pending evaluation and writing after a request to stop
+SAVING = 0.05  # maximum fraction of the time spent on periodic checkpoints
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a run shares with the other runs of its sweep.
+
+    Attributes:
+        varied: hyperparameters to show even if they have their default value.
+        member: whether the run is one of several; such a run prints no closing report of its own.
+        stopwatch: measures how the run's time is divided.
+    """
+
+    varied: Collection[str] = ()
+    member: bool = False
+    stopwatch: Stopwatch = dataclasses.field(default_factory=Stopwatch)
+
+
+def build(config: Train) -> Gan:
+    """Return the method described by ``config``, with its data loaded. Writes nothing."""
+    return Gan(config, datasets.load(config.dataset, data_folder(config.data_dir), config.seed, config.conditional))
+
+
+def train(
+    config: Train,
+    folder: Path,
+    *,
+    resume: bool = False,
+    pruner: Pruner | None = None,
+    sweep: Sweep | None = None,
+) -> int:
+    """Train in the run directory ``folder`` until ``config.steps``, or until ``pruner`` ends the run.
+
+    Args:
+        config: of the run.
+        folder: the run directory.
+        resume: whether to continue from the latest checkpoint in ``folder``.
+        pruner: may end the run early.
+        sweep: what the run shares with the other runs of its sweep, if it belongs to one.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        ConfigError: the settings are incompatible. Nothing has been written.
+        GanrunError: the run failed; ``summary.json`` records the reason.
+    """
+    if not resume:
+        require_free(folder)
+    if resume and completed(folder, config.steps):
+        print(f"{relative(folder)} is complete at step {config.steps}; give a larger steps=N to go on.")
+        return 0
+    sweep = sweep or Sweep()
+    sweep_folder = sweep_of(folder)
+    varied = set(sweep.varied) | (varied_in(sweep_folder) if sweep_folder is not None else set())
+    with sweep.stopwatch.timing("loading"):
+        method = build(config)
+    run = alone(method, config, folder, resume, pruner, dataclasses.replace(sweep, varied=varied))
+    code = run.go()
+    if (error := run.sessions[0].error) is not None:
+        raise error
+    return code
+
+
+def alone(
+    method: Gan,
+    config: Train,
+    folder: Path,
+    resume: bool = False,
+    pruner: Pruner | None = None,
+    sweep: Sweep | None = None,
+) -> Run:
+    """Return a single run of ``method`` in ``folder``, ready to be started with :meth:`Run.go`."""
+    sweep = sweep or Sweep()
+    session = RunSession(method, config, folder, varied=sweep.varied, stopwatch=sweep.stopwatch)
+    try:
+        with sweep.stopwatch.timing("loading"):
+            states = go_back([session]) if resume else None
+            messages = Messages(folder)
+            lines = Lines(messages, config.steps, session.newest)
+            session.open(messages, [lines])
+    except BaseException as error:
+        session.release()
+        if isinstance(error, OSError):
+            raise cannot_write(error, folder) from error
+        raise
+    with sweep.stopwatch.timing("compiling"):
+        state = states[0] if states else method.init()
+    return Run(SingleRun(method), [session], state, session.step, lines, pruner, sweep.member)
+
+
+@dataclass
+class Call:
+    """A call of ``advance`` that is running on the device."""
+
+    step: int
+    n: int
+    begun: float
+    report: Report
+    snapshots: list[Snapshot] | None
+
+
+class Run:
+    """Advances one run, or the members of a population in lockstep, until they complete or a stop is requested.
+
+    All members share the settings that determine when something happens: steps, rows, snapshots and checkpoints. At
+    every snapshot ``pruner`` is given the metrics of the previous one. ``member``: the run is one of a sweep and prints
+    no closing report.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        sessions: Sequence[RunSession],
+        state: Any,
+        step: int,
+        display: Display,
+        pruner: Pruner | None = None,
+        member: bool = False,
+    ) -> None:
+        self.executor, self.sessions, self.state, self.step, self.display = executor, sessions, state, step, display
+        self.pruner, self.evaluated, self.member = pruner, 0, member
+        self.stopwatch = sessions[0].stopwatch
+        self.compiled: set[str] = set()  # programs that have been called on the device
+        self.config = sessions[0].config
+        self.saved, self.cost = time.monotonic(), 0.0
+        self.pace: deque[tuple[int, float]] = deque(maxlen=10)  # rows arrive in bursts: average speed over several
+        self.calls, self.done, self.per_step = 0, self.saved, CALL_SECONDS
+        self.stop = StopRequest()
+
+    @property
+    def going(self) -> list[RunSession]:
+        """The runs that have neither failed nor been pruned."""
+        return [session for session in self.sessions if session.going]
+
+    def go(self) -> int:
+        """Train, write the summaries even if training fails, and return the exit code."""
+        for session in self.going:
+            announce(session, f" continues at step {self.step}" if self.step else "")
+        status = "failed"
+        with self.stop:
+            try:
+                with self.stopwatch.timing("training"):
+                    self._loop()
+                self._save()
+                with self.stopwatch.timing("writing"):
+                    for session in self.going:
+                        with session.failing():
+                            session.checkpoints.wait()
+                status = "stopped" if self.step < self.config.steps else "completed"
+            finally:
+                self._close(self.sessions, status)
+        # A signal received while a run was closing also ends the rest of the sweep.
+        return self.stop.exit_code or int(all(session.error is not None for session in self.sessions))
+
+    def _loop(self) -> None:
+        """Keep the device one call ahead of the host: while it computes, the previous call is read and logged."""
+        if self.step == 0:
+            self._put(0, None, self._snapshot(), 0.0)
+        waiting: Call | None = None
+        while self.step < self.config.steps and self.stop.signal is None and self.going:
+            n, begun = self._call_size(), time.monotonic()
+            with self._on_device("advance", "training"):
+                self.state, report = self.executor.advance(self.state, n)
+            self.step += n
+            snapshots = self._snapshot()
+            if waiting is not None:
+                self._collect(waiting)
+            waiting = Call(self.step, n, begun, report, snapshots)
+            with self.stopwatch.timing("evaluating"):
+                to_prune = self._to_prune() if snapshots is not None else {}
+            if to_prune or self._save_due():
+                self._collect(waiting)
+                waiting = None
+                if to_prune:
+                    self._prune(to_prune)
+                if self._save_due():
+                    self._save()
+        if waiting is not None:
+            self._collect(waiting)
+
+    def _on_device(self, program: str, part: str) -> AbstractContextManager[None]:
+        """Return a context for dispatching ``program``; its first call compiles it and is timed as compiling."""
+        first = program not in self.compiled
+        self.compiled.add(program)
+        return self.stopwatch.timing("compiling" if first else part)
+
+    def _call_size(self) -> int:
+        """Return the steps of the next call: at most ``steps_per_call``, to the next row, fewer if steps are slow."""
+        every = self.config.log.every
+        limit = min(every - self.step % every, self.config.steps - self.step, self.config.steps_per_call)
+        if self.config.checkpoint.steps:
+            limit = min(limit, self.config.checkpoint.steps - self.step % self.config.checkpoint.steps)
+        return max(1, min(limit, int(CALL_SECONDS / self.per_step)))
+
+    def _collect(self, call: Call) -> None:
+        """Wait for ``call``, end the runs that have a NaN or Inf, and pass rows that are due to the writers."""
+        bad_steps = np.atleast_1d(np.asarray(call.report.bad_step))  # blocks until the call is done
+        now = time.monotonic()
+        if self.calls:  # the first call includes compilation
+            self.per_step = max((now - max(self.done, call.begun)) / call.n, 1e-7)
+        if self.calls <= 1:  # speed is measured from the second call on, if there is one
+            self.pace.clear()
+            self.pace.append((call.step - call.n, call.begun))
+        self.calls, self.done = self.calls + 1, now
+        bad_tags = np.atleast_1d(np.asarray(call.report.bad_tag))
+        diverged = any(step and session.going for session, step in zip(self.sessions, bad_steps.tolist(), strict=True))
+        states = self.executor.apart(self.state) if diverged else []  # a run takes no step after its first bad one
+        for i, (session, bad_step) in enumerate(zip(self.sessions, bad_steps.tolist(), strict=True)):
+            if bad_step and session.going:
+                session.step = bad_step
+                session.fail(
+                    session.failure(bad_step, session.method.spec.tags[bad_tags[i]], not_finite(flatten(states[i])))
+                )
+            elif session.going:
+                session.step = call.step
+        self.display.progress(call.step)
+        if call.step % self.config.log.every and call.step != self.config.steps:
+            return
+        self.pace.append((call.step, now))
+        first_step, first_time = self.pace[0]
+        self._put(call.step, call.report, call.snapshots, (call.step - first_step) / max(now - first_time, 1e-9))
+
+    def _put(self, step: int, report: Report | None, snapshots: list[Snapshot] | None, rate: float) -> None:
+        rows: list[dict[str, float]] = [{} for _ in self.sessions]
+        if report is not None:
+            tags, means = self.sessions[0].method.spec.tags, np.atleast_2d(np.asarray(report.means)).tolist()
+            rows = [dict(zip((*tags, "steps_per_second"), (*mean, rate), strict=True)) for mean in means]
+            self.display.rows(step, [row for session, row in zip(self.sessions, rows, strict=True) if session.going])
+        for i, session in enumerate(self.sessions):
+            if session.going and (rows[i] or snapshots):
+                with session.failing():
+                    session.put(step, rows[i], snapshots[i] if snapshots else None)
+
+    def _snapshot(self) -> list[Snapshot] | None:
+        first = self.sessions[0].evaluator
+        if not first.due(self.step):
+            return None
+        with self.stopwatch.timing("evaluating"):
+            while (
+                any(session.snapshots_waiting > MAX_WAITING_SNAPSHOTS for session in self.going)
+                and self.stop.signal is None
+            ):
+                time.sleep(0.002)
+        points = [session.evaluator.points for session in self.sessions]
+        with self._on_device("snapshot", "evaluating"):
+            return [Snapshot(self.step, fetch) for fetch in self.executor.snapshot(self.state, first.samples, points)]
+
+    def _to_prune(self) -> dict[Path, str]:
+        """Return the runs to end early and the reasons, decided from the metrics logged so far."""
+        step, self.evaluated = self.evaluated, self.step
+        if self.pruner is None or step == 0 or self.step >= self.config.steps:
+            return {}
+        metrics: dict[Path, dict[str, float]] = {}
+        for session in self.going:
+            with session.failing():
+                metrics[session.folder] = session.written()
+        return self.pruner(step, metrics)
+
+    def _prune(self, to_prune: dict[Path, str]) -> None:
+        """End these runs; once at least half of the members are idle, continue the others in a smaller program."""
+        for session in self.going:
+            if session.folder in to_prune:
+                session.prune(to_prune[session.folder])
+        kept = [i for i, session in enumerate(self.sessions) if session.going]
+        if kept and 2 * len(kept) <= len(self.sessions):
+            with self.stopwatch.timing("compiling"):
+                self.executor, self.state = fewer(cast(Population, self.executor), self.state, kept)
+            self.compiled.clear()
+            ended, self.sessions = (
+                [session for session in self.sessions if not session.going],
+                [self.sessions[i] for i in kept],
+            )
+            self._close(ended, "failed")
+
+    def _hurried(self) -> bool:
+        return self.stop.signal is not None and time.monotonic() - self.stop.received_at > PATIENCE
+
+    def _save_due(self) -> bool:
+        by_steps = self.config.checkpoint.steps and self.step % self.config.checkpoint.steps == 0
+        best = self.config.checkpoint.best and self.sessions[0].evaluator.due(self.step)
+        wait = max(self.config.checkpoint.seconds, self.cost / SAVING)
+        return bool(by_steps or best) or time.monotonic() - self.saved >= wait
+
+    def _save(self) -> None:
+        """Save every active run. All finish one save before any begins the next, so they have a step in common."""
+        with self.stopwatch.timing("evaluating"):
+            for session in self.going:
+                session.settle(self._hurried)
+        begun = time.monotonic()
+        with self.stopwatch.timing("writing"):
+            for session in self.going:
+                with session.failing():
+                    session.checkpoints.wait()
+            states = self.executor.apart(self.state)
+            for session, state in zip(self.sessions, states, strict=True):
+                if session.going:
+                    with session.failing():
+                        session.save(self.step, state, self._hurried)
+        self.saved = time.monotonic()
+        self.cost = self.saved - begun if len(self.sessions) > 1 else 0.0
+
+    def _close(self, sessions: Sequence[RunSession], status: str) -> None:
+        with self.stopwatch.timing("evaluating"):
+            for session in sessions:
+                session.settle(self._hurried)
+        for session in sessions:
+            if not session.opened:  # it had failed before this session
+                continue
+            try:
+                with self.stopwatch.timing("writing"), session.failing():
+                    session.close(status, self._hurried)
+            finally:
+                tell_end(session, self.member)
+                session.messages.close()

@@ -1,0 +1,336 @@
+"""A run and its directory: logging, checkpoints, resuming and the summary. The computation is elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from ganrun.config.hparams import chosen
+from ganrun.config.schema import Train
+from ganrun.errors import ConfigError, GanrunError, StorageError, cannot_write
+from ganrun.evaluation.evaluator import Evaluator, NotFinite, Snapshot
+from ganrun.evaluation.metrics.spec import latest, rating
+from ganrun.methods.gan.annealing import jumps
+from ganrun.methods.gan.gan import Gan
+from ganrun.methods.gan.spec import cautions
+from ganrun.methods.gan.state import State
+from ganrun.storage.checkpoint_metadata import is_metadata
+from ganrun.storage.checkpoints import Checkpoints, Saved
+from ganrun.storage.checksums import Damaged
+from ganrun.storage.growing_files import positions, rewind
+from ganrun.storage.lock import taken
+from ganrun.storage.metrics_file import plain, rows_of
+from ganrun.storage.run_directory import load_config, relative, save_config, write_atomically
+from ganrun.training.monitor import Monitor
+from ganrun.training.stopwatch import Stopwatch, added
+from ganrun.training.summary import summary
+from ganrun.writers.base import Entry, Writer
+from ganrun.writers.console import Messages
+from ganrun.writers.fan_out import FanOut, Worker
+from ganrun.writers.images import Pictures
+from ganrun.writers.jsonl import JsonLines
+from ganrun.writers.newest import Newest
+from ganrun.writers.pages import pages
+from ganrun.writers.tensorboard import TensorBoard
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of metrics queued for the writers."""
+
+    step: int
+    scalars: dict[str, float]
+    snapshot: Snapshot | None
+
+
+class RunSession:
+    """One session of a run, since it was started or resumed: the run directory and everything written to it.
+
+    Args:
+        method: the method that the run trains.
+        config: of the run.
+        folder: the run directory.
+        at_least: minimum number of newest checkpoints to keep.
+        varied: hyperparameters to show even if they have their default value: those that vary in the sweep.
+        stopwatch: measures the session; shared by all runs of a program.
+
+    Attributes:
+        step: steps of Algorithm 1 done.
+        opened: whether its files are being written.
+        stopped: whether it was closed before all steps were done and written.
+        error: why the run failed; None if it has not.
+        pruned: why the run was ended early by a pruner; empty if it was not.
+        newest: the latest value of each metric, with its step.
+        evaluating: seconds spent evaluating snapshots and drawing pictures in this session.
+    """
+
+    def __init__(
+        self,
+        method: Gan,
+        config: Train,
+        folder: Path,
+        at_least: int = 1,
+        varied: Collection[str] = (),
+        stopwatch: Stopwatch | None = None,
+    ) -> None:
+        self.varied, self.stopwatch = varied, stopwatch or Stopwatch()
+        self.method, self.config, self.folder = method, config, folder
+        self.evaluator = Evaluator(method, config)  # raises ConfigError before anything is written
+        self.lock = taken(folder)
+        self.checkpoints = Checkpoints(folder / "checkpoints", max(config.checkpoint.keep, at_least))
+        self.step, self.last = 0, {}
+        self.seconds, self.split_before, self.evaluating = 0.0, dict[str, float](), 0.0
+        self.newest = Newest()
+        self.watch = Monitor(config, modes(method.data.density))
+        self.lost: list[str] = []
+        self._rows: deque[Row] = deque()  # queued, and not yet known to be written
+        self._written = 0  # number of rows
+        self.error: GanrunError | None = None
+        self.opened, self.stopped, self.pruned = False, False, ""
+        every = config.log.every
+        self._milestone_every = max(1, round(config.steps / 10 / every)) * every
+
+    @property
+    def going(self) -> bool:
+        """Whether the run has neither failed nor been pruned."""
+        return self.error is None and not self.pruned
+
+    def read(self, step: int) -> Saved:
+        """Return the checkpoint of ``step``. Changes nothing.
+
+        Raises:
+            Damaged: the checkpoint cannot be read.
+        """
+        saved = self.checkpoints.read(self.method.abstract(), step, self._snapshot_shapes)
+        if not is_metadata(saved.metadata, len(saved.snapshots)):
+            raise Damaged("its note is not as ganrun writes it")
+        return saved
+
+    def _snapshot_shapes(self) -> Any:
+        snapshot = partial(self.method.snapshot, n=self.evaluator.samples, points=self.evaluator.points)
+        return jax.eval_shape(snapshot, self.method.abstract())
+
+    def restore(self, saved: Saved) -> State:
+        """Restore the session from ``saved``, truncate the growing files to match, and return the state."""
+        metadata, snapshots = saved.metadata, iter(saved.snapshots)
+        self.checkpoints.forget_after(saved.step)
+        self.lost = rewind(self.folder, metadata["files"])
+        self._remember(metadata["diagnosis"])
+        self.step, self.last = saved.step, dict(metadata["metrics"])
+        self.seconds, self.split_before = float(metadata["seconds"]), dict(metadata.get("split", {}))
+        for row in metadata["rows"]:
+            snapshot = _again(row["step"], next(snapshots)) if row["snapshot"] else None
+            self._rows.append(Row(row["step"], row["scalars"], snapshot))
+        return replace(saved.state, hparams=self.method.hparams)
+
+    def _remember(self, diagnosis: dict[str, Any]) -> None:
+        """Restore the newest metrics, the checkpoint ratings and the monitor from the rows in metrics.jsonl."""
+        rows: list[dict[str, float]] = []
+        try:
+            rows = rows_of(self.folder)
+        except ConfigError as error:  # a damaged metrics file does not prevent resuming
+            self.lost.append(str(error))
+        self.newest.restore(rows)
+        for row in rows:
+            self._rate(int(row["step"]), row)
+        self.watch.restore(diagnosis, rows)
+
+    def start(self) -> None:
+        """Start at step 0, and delete what a run killed before its first checkpoint has left."""
+        self.checkpoints.forget_after(0)
+        rewind(self.folder, {})
+
+    def open(self, messages: Messages, shown: list[Writer], worker: Worker | None = None) -> None:
+        """Start writing to the run's files and to the displays ``shown``, from ``step`` on."""
+        warnings = [*cautions(self.method), *self._jumps(), *self.checkpoints.damaged, *self.lost]
+        save_config(self.config, self.folder)  # a resumed run may have changed settings; only once it can continue
+        (self.folder / "summary.json").unlink(missing_ok=True)
+        self.messages, self.opened = messages, True
+        columns = chosen(self.config, self.varied)
+        board = TensorBoard(self.folder, columns, pages(self.config), self.step or None)
+        self._fan = FanOut(
+            [self.watch, JsonLines(self.folder), board, Pictures(self.folder), *shown], worker, self.folder
+        )
+        for line in warnings:
+            messages.notice(f"warning: {line}")
+        for row in self._rows:  # rows that the previous session had not written when it stopped
+            self._fan.put(partial(self._entry, row))
+
+    def _jumps(self) -> list[str]:
+        """Return a warning if a schedule jumps because the run is resumed with a different number of steps."""
+        if not self.step:
+            return []
+        try:
+            line = jumps(load_config(self.folder), self.config, self.step)
+        except ConfigError:  # a damaged config is about to be rewritten
+            return []
+        return [] if line is None else [line]
+
+    def put(self, step: int, scalars: dict[str, float], snapshot: Snapshot | None) -> None:
+        """Queue a row of metrics: ``scalars``, the means over its steps, and those evaluated from ``snapshot``."""
+        self._forget_written()
+        row = Row(step, scalars, snapshot)
+        self._rows.append(row)
+        self._fan.put(partial(self._entry, row))
+
+    @property
+    def snapshots_waiting(self) -> int:
+        """Number of snapshots that have not been evaluated and written yet."""
+        self._forget_written()
+        return sum(row.snapshot is not None for row in self._rows)
+
+    def _forget_written(self) -> None:
+        """Drop the rows that have been written, which frees their snapshots."""
+        while self._written < self._fan.written:
+            self._rows.popleft()
+            self._written += 1
+
+    def _entry(self, row: Row) -> Entry:
+        """Return the entry of ``row``. Called in the writers' thread.
+
+        A snapshot shows the state after ``step``, which no step has checked yet: it may be the first to show a NaN.
+        """
+        step = row.step
+        milestone = step % self._milestone_every == 0 or step == self.config.steps
+        entry = Entry(step=step, scalars=row.scalars, milestone=milestone and step > 0)
+        if row.snapshot is not None:
+            begun = time.monotonic()
+            try:
+                result = self.evaluator.read(row.snapshot)
+            except NotFinite as error:
+                raise self.failure(step, str(error)) from error
+            finally:
+                self.evaluating += time.monotonic() - begun
+            entry.scalars = row.scalars | result.scalars
+            entry.histograms, entry.pictures = result.histograms, result.pictures
+            self._rate(step, entry.scalars)
+        return entry
+
+    def _rate(self, step: int, scalars: dict[str, Any]) -> None:
+        """Rate the checkpoint of ``step`` by the metric ``checkpoint.best``, if one is set."""
+        settings = self.config.checkpoint
+        if settings.best is None:
+            return
+        value = scalars.get(settings.best)
+        if value is None:
+            self.checkpoints.ratings.pop(step, None)
+        else:
+            self.checkpoints.ratings[step] = rating(settings.best, value, settings.best_is)
+
+    def save(self, step: int, state: State, hurried: Callable[[], bool] = lambda: False) -> None:
+        """Save the state after ``step``, with the current sizes of the growing files.
+
+        Queued rows are written first. Once ``hurried()`` is true, rows that are still queued go into the checkpoint
+        instead, and are written when the run is resumed.
+        """
+        self._fan.wait(hurried)
+        with self._fan.still():
+            self._forget_written()
+            if self.config.checkpoint.best and any(row.step == step and row.snapshot for row in self._rows):
+                self.checkpoints.ratings.setdefault(step, None)
+            metadata = {"files": positions(self.folder), "seconds": self.elapsed(), "metrics": self.metrics()}
+            metadata |= {"diagnosis": self.watch.plain(), "split": self.split()}
+        waiting = list(self._rows)
+        rows = [{"step": row.step, "scalars": row.scalars, "snapshot": row.snapshot is not None} for row in waiting]
+        snapshots = [row.snapshot.fetch() for row in waiting if row.snapshot is not None]
+        self.checkpoints.save(step, state, {**metadata, "rows": rows}, snapshots)
+
+    def failure(self, step: int, tag: str, arrays: Sequence[str] = ()) -> GanrunError:
+        """Return the error for a metric ``tag`` that is not finite at ``step``.
+
+        ``arrays`` are the arrays of the state that are not finite either.
+        """
+        self.checkpoints.wait()
+        good = self.checkpoints.latest()
+        where = "no checkpoint was saved before"
+        if good is not None:
+            where = f"the last good checkpoint is {relative(self.folder / 'checkpoints' / str(good))}"
+        first = f" {len(arrays)} arrays of the state have NaN or Inf too, the first is {arrays[0]}." if arrays else ""
+        return GanrunError(f"step {step}: {tag} is NaN or Inf, so the run stops; {where}.{first}")
+
+    @contextmanager
+    def failing(self) -> Iterator[None]:
+        """Return a context in which a :class:`GanrunError` or an ``OSError`` ends this run and not the others."""
+        try:
+            yield
+        except GanrunError as error:
+            self.fail(error)
+        except OSError as error:
+            self.fail(cannot_write(error, self.folder))
+
+    def fail(self, error: GanrunError) -> None:
+        """Mark the run as failed because of ``error``; only the first error counts."""
+        if self.error is None:
+            self.error = error
+            self.messages.warn(str(error))
+
+    def prune(self, why: str) -> None:
+        """End the run early, for the reason ``why``."""
+        self.pruned = why
+        self.messages.say(why)
+
+    def written(self) -> dict[str, float]:
+        """Write everything queued, and return the latest value of each metric."""
+        self._fan.flush()
+        return latest(self.last, self._fan.last)
+
+    def close(self, status: str, hurried: Callable[[], bool] = lambda: False) -> None:
+        """Write what is queued and the summary, with the status failed or pruned if it is one, else ``status``.
+
+        Rows that are not written once ``hurried()`` is true remain in the checkpoint, and the status is stopped.
+        """
+        try:
+            self._fan.close(status, hurried)
+        except StorageError as error:
+            self.fail(error)
+        finally:
+            self.checkpoints.close()
+            self._forget_written()
+            unfinished = status == "stopped" or (status == "completed" and bool(self._rows))
+            self.stopped = self.going and unfinished
+            status = "stopped" if self.stopped else status
+            status = "failed" if self.error is not None else "pruned" if self.pruned else status
+            try:
+                write_atomically(self.folder / "summary.json", summary(self, status))
+            except OSError as error:
+                self.fail(cannot_write(error, self.folder))
+            self.messages.say(f"{status} at step {self.step}/{self.config.steps} after {self.elapsed():.1f} s")
+            self.release()
+
+    def release(self) -> None:
+        """Release the lock on the run directory."""
+        self.lock.release()
+
+    def elapsed(self) -> float:
+        """Return the seconds that the run has taken, over all its sessions."""
+        return self.seconds + self.stopwatch.total()
+
+    def split(self) -> dict[str, float]:
+        """Return these seconds by part, see :mod:`~ganrun.training.stopwatch`."""
+        return added(self.split_before, self.stopwatch.split())
+
+    def settle(self, hurried: Callable[[], bool]) -> None:
+        """Wait until everything queued so far is written, or ``hurried()`` is true."""
+        if self.opened:
+            self._fan.wait(hurried)
+
+    def metrics(self) -> dict[str, float | None]:
+        """Return the latest value of each metric; None for infinity."""
+        return plain(latest(self.last, self._fan.last))
+
+
+def modes(density: Any) -> int:
+    """Return the number of modes of the data; 0 if it is not known."""
+    return 0 if density is None else len(density.means)
+
+
+def _again(step: int, arrays: Any) -> Snapshot:
+    return Snapshot(step, lambda: arrays)

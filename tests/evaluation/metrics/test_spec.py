@@ -1,0 +1,48 @@
+"""What is known of a metric: its direction, and its last value."""
+
+from ganrun.evaluation.metrics.spec import SPECS, better, latest, spec_of
+
+
+def test_a_value_that_is_withheld_has_no_last_value():
+    before = {"jsd/exact": 0.1, "jsd/exact_error": 0.01, "loss/generator": 1.0}
+    assert latest(before, {"jsd/exact_error": 0.3}) == {"jsd/exact_error": 0.3, "loss/generator": 1.0}
+
+
+def test_a_row_without_a_look_keeps_what_the_last_look_found():
+    before = {"jsd/exact": 0.1, "jsd/exact_error": 0.01}
+    assert latest(before, {"loss/generator": 1.0}) == before | {"loss/generator": 1.0}
+    assert latest(before, {"jsd/exact": 0.05, "jsd/exact_error": 0.02}) == {"jsd/exact": 0.05, "jsd/exact_error": 0.02}
+    assert before == {"jsd/exact": 0.1, "jsd/exact_error": 0.01}
+
+
+def test_an_exact_name_comes_before_a_family():
+    assert spec_of("value") is not None and spec_of("no such tag") is None
+    for tag, name in {
+        "D(x)": "D(x)",
+        "D(x)/class_3": "D(x)/*",
+        "penalty/r1": "penalty/*",
+        "critic/real": "critic/real",
+        "critic/real/class_0": "critic/real/*",
+    }.items():
+        found = spec_of(tag)
+        assert found is not None and found.name == name
+
+
+def test_directions_are_those_of_the_field():
+    lower = {"jsd/exact", "jsd/smoothed", "jsd/probe", "jsd/probe_lower", "kl/forward", "kl/reverse", "w1"}
+    lower |= {"data_missed", "modes/kl"}
+    higher = {"modes/covered", "modes/high_quality", "steps_per_second"}
+    for spec in SPECS:
+        expected = "lower" if spec.name in lower else "higher" if spec.name in higher else None
+        assert better(spec.name) == expected, spec.name
+    assert better("jsd/nothing") is None
+    assert len({spec.name for spec in SPECS}) == len(SPECS)
+
+
+def test_divergences_and_losses_have_their_units():
+    for tag, unit in {"jsd/exact": "nats", "kl/forward": "nats", "modes/kl": "nats", "value": "nats"}.items():
+        found = spec_of(tag)
+        assert found is not None and found.unit == unit
+    for tag, unit in {"probe/seconds": "s", "steps_per_second": "steps/s", "modes/covered": "", "D(x)": ""}.items():
+        found = spec_of(tag)
+        assert found is not None and found.unit == unit

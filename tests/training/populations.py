@@ -1,0 +1,145 @@
+"""Populations whose runs differ in every number, and the comparison of their lanes with the same runs by themselves.
+
+Lanes and solo runs are different programs, so their sums round differently. Parameters are compared under plain
+descent, which hands on a rounding error at its own size. Adam divides a gradient by its own size: where one is nearly
+zero, its rounding noise becomes a move as large as any, so with Adam only what the first step reports is compared.
+"""
+
+import dataclasses
+import re
+from collections import Counter
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ganrun import datasets
+from ganrun.config import registry
+from ganrun.methods.gan.gan import Gan, _advance
+from ganrun.storage.checkpoints import flatten
+from ganrun.training import vmapped
+from ganrun.training.executor import SingleRun
+
+STEPS = 3
+SMALL = ("batch_size=16", "probe=off", "log.every=50", "steps=100")
+DIGITS = ("dataset=digits", "latent.dim=4", "optimizer=sgd")
+POINT = ("dataset=dirac", "optimizer=sgd")
+
+
+def shaken(option, i):
+    """``option`` with every number that a program takes as a value moved, to another place for every lane ``i``."""
+    hparams = {name: value for name, value in registry.traced(option).items() if isinstance(value, float)}
+    return dataclasses.replace(option, **{name: 0.05 * i + value * (1 - 0.1 * i) for name, value in hparams.items()})
+
+
+def with_k(schedule, k):
+    """``schedule`` with another k, of all of its pieces where it has some."""
+    return dataclasses.replace(schedule, k=(k,) * len(schedule.k) if isinstance(schedule.k, tuple) else k)
+
+
+def variants(config, n):
+    """``n`` configs of one program: other seeds, other numbers in every part, another k."""
+    members = []
+    for i in range(n):
+        sides = {player: shaken(getattr(config.optimizer, player), i) for player in ("generator", "discriminator")}
+        members.append(
+            dataclasses.replace(
+                config,
+                seed=config.seed + 17 * i + 3,
+                loss=shaken(config.loss, i),
+                penalty=tuple(shaken(one, i) for one in config.penalty),
+                schedule=with_k(config.schedule, 1 + i % 3),
+                optimizer=dataclasses.replace(config.optimizer, **sides),
+                ema=shaken(config.ema, i),
+            )
+        )
+    return members
+
+
+def gans_of(configs):
+    """As a sweep builds them: what is finite is on the device once."""
+    data = [datasets.load(config.dataset, Path("unused"), config.seed) for config in configs]
+    if data[0].density is None:
+        data = [datasets.reordered(data[0], config.seed) for config in configs]
+    return [Gan(config, one) for config, one in zip(configs, data, strict=True)]
+
+
+def begun(gan):
+    """The run's state before its first step, computed operation by operation: spares compiling a start for each game.
+
+    Only for the networks of two layers: others have so many operations that one program is compiled sooner.
+    """
+    with jax.disable_jit():
+        state = gan.init()
+    return jax.tree.map(jnp.copy, state)  # without a program, what is equal may be one array, which is consumed once
+
+
+def begun_alone(population):
+    """The state of ``population`` put together from runs by themselves."""
+    return population.together([begun(gan) for gan in population.gans])
+
+
+def played(one, steps, start=None):
+    """The states of every run of a crew after ``steps`` steps, and the crew's report."""
+    state, report = one.advance(one.init() if start is None else start, steps)
+    return [flatten(member) for member in one.apart(state)], report
+
+
+def assert_close(member, alone, rtol=2e-4, atol=2e-5):
+    assert member.keys() == alone.keys() and len(member) > 20
+    for name, array in member.items():
+        assert array.dtype == alone[name].dtype and array.shape == alone[name].shape, name
+        if array.dtype.kind == "f":
+            np.testing.assert_allclose(array, alone[name], rtol, atol, err_msg=name)
+        else:  # keys, counters and cursors are exact
+            np.testing.assert_array_equal(array, alone[name], err_msg=name)
+
+
+def assert_lanes_equal_solo_runs(population, steps=STEPS, start=None):
+    """Lanes and runs by themselves take ``steps`` steps that agree, all of them finite; return the lanes' arrays.
+
+    Without a ``start`` each begins with its own, so that these must agree as well.
+    """
+    begins = [None] * len(population.gans)
+    if start is not None:
+        begins = [jax.tree.map(jnp.asarray, one) for one in population.apart(start)]
+    members, report = played(population, steps, start)
+    for i, (gan, begin) in enumerate(zip(population.gans, begins, strict=True)):
+        (alone,), own = played(SingleRun(gan), steps, begin)
+        assert_close(members[i], alone)
+        np.testing.assert_allclose(report.means[i], own.means, 2e-4, 2e-5)
+        assert (int(report.bad_step[i]), int(own.bad_step)) == (0, 0)
+        assert np.all(np.isfinite(own.means))
+        assert int(members[i]["step"]) == int(alone["step"]) == steps
+    return members
+
+
+def branches(gan):
+    """How often the run's program, of which ``vmap`` makes that of lanes, branches or loops."""
+    program = _advance.trace(gan.spec, gan.abstract(), gan.data.train, gan.data.held_out, jnp.int32(1))
+    return Counter(re.findall(r"= (cond|while|scan)\[", str(program.jaxpr)))
+
+
+def assert_traces_as_lanes(population):
+    """The program of lanes can be traced, has a run's shapes for each of them, and nothing that ``vmap`` changes.
+
+    ``vmap`` computes for each lane what the run computes by itself, but for calls that leave the program, and branches,
+    of which lanes take both (see :func:`branches`). A convolution it would make a slow one.
+    """
+    first, start, n = population.gans[0], jax.eval_shape(population.init), jnp.int32(1)
+    owns, sources = (population._train_own, population._held_out_own), (population._train, population._held_out)
+    traced = vmapped._advance.trace(population._spec, *owns, start, *sources, n)
+    stacked = jax.tree.map(lambda leaf: ((len(population.gans), *leaf.shape), leaf.dtype), first.abstract())
+    for state in (start, traced.out_info[0]):
+        assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), state) == stacked
+    assert not re.search("callback|conv_general_dilated", str(traced.jaxpr))
+
+
+def assert_all_differ(members, part):
+    """The comparison of lanes with runs means little if all lanes are the same."""
+    kernels = [
+        member[name] for member in members for name in member if name.startswith(part) and name.endswith("kernel")
+    ]
+    assert len(kernels) >= len(members)
+    assert len({kernel.tobytes() for kernel in kernels}) == len(kernels)

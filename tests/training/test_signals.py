@@ -1,0 +1,93 @@
+"""Signals as requests to stop, in small processes of their own without JAX."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+WAIT = """
+import signal, sys, time
+from ganrun.training.signals import StopRequest
+if "ignored" in sys.argv:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+with StopRequest() as stop:
+    print("ready", flush=True)
+    for _ in range(1000):
+        time.sleep(0.01)
+        if stop.signal is not None:
+            break
+    if "busy" in sys.argv:
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            time.sleep(0.01)
+print(stop.signal, flush=True)
+sys.exit(stop.exit_code)
+"""
+
+
+def started(*words):
+    process = subprocess.Popen([sys.executable, "-c", WAIT, *words], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGHUP, 143), (signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=lambda one: str(one)
+)
+def test_a_signal_asks_to_stop_and_the_work_ends_in_order(number, code):
+    process = started()
+    process.send_signal(number)
+    told, _ = process.communicate(timeout=30)
+    assert (process.returncode, told) == (code, f"{int(number)}\n")
+
+
+def test_a_second_hangup_does_not_leave_at_once_and_ctrl_c_does():
+    process = started("busy")
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGHUP)  # as a shell and the system each send one
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=0.5)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=5) == 130
+    process.communicate()
+
+
+def test_under_nohup_a_hangup_stays_ignored():
+    process = started("ignored")
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=0.5)
+    process.send_signal(signal.SIGTERM)
+    told, _ = process.communicate(timeout=30)
+    assert (process.returncode, told) == (143, f"{int(signal.SIGTERM)}\n")
+
+
+PRINTS = """
+import fcntl, sys, termios, time
+from pathlib import Path
+from ganrun.training.signals import StopRequest
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+with StopRequest() as stop:
+    print("ready", flush=True)
+    while stop.signal is None:
+        time.sleep(0.01)
+    print("to a terminal that is gone", flush=True)
+    print("and there", file=sys.stderr, flush=True)
+    Path(sys.argv[1]).write_text("saved")
+"""
+
+
+def test_what_is_printed_after_the_terminal_is_gone_fails_nothing(tmp_path):
+    terminal, its = pty.openpty()
+    command = [sys.executable, "-c", PRINTS, str(tmp_path / "done")]
+    process = subprocess.Popen(command, stdin=its, stdout=its, stderr=its, start_new_session=True)
+    os.close(its)
+    assert b"ready" in os.read(terminal, 100)
+    os.close(terminal)  # the system sends SIGHUP
+    assert process.wait(timeout=30) == 0
+    assert (tmp_path / "done").read_text() == "saved"
