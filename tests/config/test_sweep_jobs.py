@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 
 import hydra
 import pytest
@@ -137,6 +138,17 @@ def test_the_same_words_in_another_order_may_mean_another_thing_and_do_so_in_a_s
     assert compose("train", one) == first and compose("train", other) == second
 
 
+@pytest.fixture
+def terse() -> Iterator[None]:
+    """Hydra logs no details: for them it would compose again, and a test with hydra.verbose=true leaves it so."""
+    logger = logging.getLogger("hydra")
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    yield
+    logger.setLevel(before)
+
+
+@pytest.mark.usefixtures("terse")
 def test_a_single_job_is_composed_once_and_is_what_hydra_composes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own").mkdir()
@@ -164,6 +176,7 @@ def test_a_single_job_is_composed_once_and_is_what_hydra_composes(tmp_path, monk
     assert (inspected[0]["steps"], inspected[0]["loss"]["name"]) == (70, "minimax")
 
 
+@pytest.mark.usefixtures("terse")
 def test_what_was_composed_is_not_composed_again_and_another_command_line_is(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     steps = []
