@@ -43,7 +43,7 @@ def find_run(name: str, outputs: Path = Path("outputs")) -> Path:
         ConfigError: there is no such run.
     """
     if name == "latest":
-        configs = list(outputs.glob("**/config.yaml"))
+        configs = [path for path in outputs.glob("**/config.yaml") if path.is_file()]  # not a link in a circle
         if not configs:
             raise ConfigError(f"run 'latest': there is no run under {outputs.resolve()} yet.")
         return max(configs, key=lambda path: path.stat().st_mtime).parent.resolve()

@@ -179,7 +179,7 @@ def runs_of(folder: Path) -> list[Path]:
 
 def numbered_runs(folder: Path) -> list[Path]:
     """Return all run directories in ``folder`` in numerical order: ``2-seed=1`` before ``10-seed=0``."""
-    runs = {config.parent for config in folder.glob("**/config.yaml")}
+    runs = {config.parent for config in folder.glob("**/config.yaml") if config.is_file()}
     return sorted(runs, key=lambda run: in_order(run.parts))
 
 
