@@ -1,4 +1,4 @@
-"""Sealed folders: whole or not at all, and refused once a byte of them has changed."""
+"""Folders with checksums: whole or not at all, and refused once a byte of them has changed."""
 
 from __future__ import annotations
 
