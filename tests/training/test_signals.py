@@ -12,8 +12,8 @@ import pytest
 WAIT = """
 import signal, sys, time
 from ganrun.training.signals import StopRequest
-if "ignored" in sys.argv:
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+# Tests that are started with nohup hand on a hangup that is ignored.
+signal.signal(signal.SIGHUP, signal.SIG_IGN if "ignored" in sys.argv else signal.SIG_DFL)
 with StopRequest() as stop:
     print("ready", flush=True)
     for _ in range(1000):
@@ -68,9 +68,10 @@ def test_under_nohup_a_hangup_stays_ignored():
 
 
 PRINTS = """
-import fcntl, sys, termios, time
+import fcntl, signal, sys, termios, time
 from pathlib import Path
 from ganrun.training.signals import StopRequest
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 with StopRequest() as stop:
     print("ready", flush=True)
