@@ -26,7 +26,7 @@ import divergence_pairs as known
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ganrun.evaluation.divergence import methods
+from ganrun.evaluation.divergence import estimators
 from ganrun.evaluation.divergence.classifier import stack
 from ganrun.evaluation.divergence.distribution import Distribution
 from ganrun.evaluation.divergence.estimate import scores
@@ -50,7 +50,7 @@ def measure(name: str, method: str, seed: int) -> dict[str, Any]:
         else Distribution(name, (d,), rows=one.draw(rng, n))
         for one in (p, q)
     )
-    found = methods.estimate(a, b, method, seed=seed)
+    found = estimators.estimate(a, b, method, seed=seed)
     seconds = time.perf_counter() - begun
     peak = peak_mib()
     return {"estimate": found.estimate, "se": found.se, "lower": found.lower, "seconds": seconds, "mib": peak}
@@ -89,7 +89,7 @@ def table(given: dict[str, str], seeds: int) -> list[str]:
         true, _ = known.truth(name)
         d = known.PAIRS[name][0].draw(np.random.default_rng(0), 2).shape[1]
         for method in given.get("methods", "stack,streaming,knn" if d <= SEARCHED else "stack,streaming").split(","):
-            found = [apart(f"pair={name}", f"method={method}", f"seed={seed}") for seed in range(seeds)]
+            found = [apart(f"pair={name}", f"estimator={method}", f"seed={seed}") for seed in range(seeds)]
             error = [one["estimate"] - true for one in found]
             column = {key: float(np.mean([one[key] for one in found])) for key in ("se", "seconds", "mib")}
             bounds = [one["lower"] for one in found]
@@ -115,7 +115,7 @@ def cover(shift: float, seed: int) -> dict[str, Any]:
     real, fake = rng.standard_normal((SIDE, 1)), rng.standard_normal((SIDE, 1)) + shift
     scored = stack.cross_fit(real, fake, seed, 0.1, workers=os.cpu_count() or 1)
     limit = float(np.log(SIDE)) + 1.0
-    found = stack.summarise(scored.real, scored.fake, limit, method="stack", d=1)
+    found = stack.summarise(scored.real, scored.fake, limit, estimator="stack", d=1)
     fresh = rng.standard_normal((FRESH, 1))
     value = []
     for classify in scored.classifiers:
@@ -191,7 +191,7 @@ def main() -> None:
     given = dict(word.split("=", 1) for word in sys.argv[1:] if "=" in word)
     device.prepare()
     if sys.argv[1:2] == ["worker"]:
-        print(json.dumps(measure(given["pair"], given["method"], int(given["seed"]))))
+        print(json.dumps(measure(given["pair"], given["estimator"], int(given["seed"]))))
         return
     seeds, part = int(given.get("seeds", 3)), given.get("part", "table")
     about = device.describe()

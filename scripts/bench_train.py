@@ -25,7 +25,7 @@ import jax
 from ganrun.config.hydra_bridge import compose
 from ganrun.config.schema import check
 from ganrun.errors import ConfigError
-from ganrun.methods.gan.gan import Gan
+from ganrun.methods.experiment import Experiment
 from ganrun.training import device
 from ganrun.training.loop import alone, build
 
@@ -35,20 +35,20 @@ PROBLEMS = {
 }
 
 
-def bare(method: Gan, steps: int) -> float:
+def bare(experiment: Experiment, steps: int) -> float:
     """Return the steps per second of the bare loop."""
-    state = jax.block_until_ready(method.init())
+    state = jax.block_until_ready(experiment.init())
     begun = time.perf_counter()
     for _ in range(0, steps, 100):
-        state, _ = method.advance(state, 100)
+        state, _ = experiment.advance(state, 100)
     jax.block_until_ready(state)
     return steps / (time.perf_counter() - begun)
 
 
-def whole(method: Gan, config: Any) -> float:
+def whole(experiment: Experiment, config: Any) -> float:
     """Return the steps per second of ganrun's loop, from the first step to the last file written."""
     with tempfile.TemporaryDirectory() as folder:
-        run = alone(method, config, Path(folder) / "run")
+        run = alone(experiment, config, Path(folder) / "run")
         jax.block_until_ready(run.state)
         begun = time.perf_counter()
         with contextlib.redirect_stdout(io.StringIO()):
@@ -59,11 +59,11 @@ def whole(method: Gan, config: Any) -> float:
 def measure(name: str, overrides: list[str], repeats: int) -> str:
     """Return one row of the table."""
     config = check(compose("train", overrides))
-    method = build(config)
+    experiment = build(config)
     warm = check(compose("train", [*overrides, "steps=200"]))
-    whole(Gan(warm, method.data), warm)  # compiles everything for both loops
-    bare(method, 200)
-    pairs = [(bare(method, config.steps), whole(method, config)) for _ in range(repeats)]
+    whole(Experiment(warm, experiment.data), warm)  # compiles everything for both loops
+    bare(experiment, 200)
+    pairs = [(bare(experiment, config.steps), whole(experiment, config)) for _ in range(repeats)]
     ratios = [ours / bare for bare, ours in pairs]
     medians = [statistics.median(column) for column in zip(*pairs, strict=True)]
     spread = f"{statistics.median(ratios):.3g} ({min(ratios):.3g} to {max(ratios):.3g})"

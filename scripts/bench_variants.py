@@ -111,12 +111,13 @@ def inference_error(run: Path) -> float:
 
     from ganrun.evaluation.load_run import load_run as learnt
     from ganrun.latent_space import latent_error
-    from ganrun.methods.gan.networks import draw_noise
     from ganrun.storage.run_directory import load_config
 
-    method, state = learnt(run, load_config(run))
-    z = draw_noise(method.spec, jax.random.key(1), 10_000)
-    return latent_error(np.asarray(z), np.asarray(method.encode(state.average, method.push(state.average, z))))
+    experiment, state = learnt(run, load_config(run))
+    prior, variables = experiment.method.prior, experiment.variables(state)
+    assert prior is not None
+    z = prior.draw(jax.random.key(1), 10_000)
+    return latent_error(np.asarray(z), np.asarray(experiment.encode(variables, experiment.decode(variables, z))))
 
 
 READ = {"helvetica": ("effective modes", effective_modes), "rises": ("share of rises", share_of_rises)}

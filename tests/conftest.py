@@ -11,7 +11,7 @@ import pytest
 
 from ganrun.config.hydra_bridge import compose
 from ganrun.config.schema import Train, check
-from ganrun.methods.gan.gan import Gan
+from ganrun.methods.experiment import Experiment
 from ganrun.training import device
 from ganrun.training import vmapped as members
 from ganrun.training.loop import build
@@ -52,7 +52,7 @@ def tiny_config(compose_config) -> Train:
 
 
 @pytest.fixture(scope="session")
-def tiny_ring(tiny_config) -> Gan:
+def tiny_ring(tiny_config) -> Experiment:
     return build(tiny_config)
 
 

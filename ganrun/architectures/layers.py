@@ -8,8 +8,10 @@ turns it into batched products instead of a grouped convolution.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import operator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -224,3 +226,20 @@ def _convolve(
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=groups,
     )
+
+
+def with_matmul_convolutions(network: Any) -> Any:
+    """Return ``network`` with every convolution of form ``auto`` computed as a matrix product, also inside wrappers.
+
+    Under ``vmap``, XLA's own become grouped convolutions, which are slow on every device.
+    """
+    changes = {
+        field.name: with_matmul_convolutions(getattr(network, field.name))
+        for field in dataclasses.fields(network)
+        if field.name in ("generator", "encoder", "decoder", "module")
+    }
+    if getattr(network, "form", None) == "auto":
+        changes["form"] = "matmul"
+    if not changes:
+        return network
+    return network.clone(**changes) if hasattr(network, "clone") else dataclasses.replace(network, **changes)

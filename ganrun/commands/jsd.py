@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from ganrun.evaluation.divergence.estimate import Estimate
 
 USAGE = "usage: ganrun jsd A B [KEY=VALUE ...] (`ganrun jsd --help` says what A and B may be)."
-METHODS = ("auto", "stack", "streaming", "knn", "exact")
-DRAWN = 10_000  # samples drawn from a generator or a density if the method needs a finite set
-EXACT_FEWEST = 1000  # minimum number of samples for which the exact method can state its error
+ESTIMATORS = ("auto", "stack", "streaming", "knn", "exact")
+DRAWN = 10_000  # samples drawn from a generator or a density if the estimator needs a finite set
+EXACT_FEWEST = 1000  # minimum number of samples for which the exact estimator can state its error
 DETECTED = "the part that the classifiers detect, less than the divergence on average"
 SAMPLING = "± is the standard error of sampling only"
 MEANINGS = {
@@ -35,7 +35,7 @@ MEANINGS = {
 }
 BOUND = "the divergence is at least this, with probability 0.95"
 BOUNDS = {"exact": "the divergence is at least this, as far as the error is known"}
-NO_BOUND = "none: this method gives no bound"
+NO_BOUND = "none: this estimator gives no bound"
 WEAK = 32  # dimensions from which on the stack is known to underestimate
 NEAR = 0.03  # distance from log 2, in nats, within which the estimate itself is not informative
 
@@ -46,7 +46,7 @@ class Jsd:
 
     a: str | None = None
     b: str | None = None
-    method: str = choice("auto", METHODS)
+    estimator: str = choice("auto", ESTIMATORS)
     key: str | None = None
     key_b: str | None = None
     range: tuple[float, ...] | None = None
@@ -160,8 +160,8 @@ def _compare(request: Jsd) -> None:
     a = open_distribution(str(request.a), key=request.key, span=span, **more)
     b = open_distribution(str(request.b), key=request.key_b or request.key, span=span_b, **more)
     require_ranges(a, b)
-    method = resolve(request.method, a, b)
-    n = _samples(request.n, method, a, b)
+    estimator = resolve(request.estimator, a, b)
+    n = _samples(request.n, estimator, a, b)
     # With the same seed, A and B could be drawn from the same noise and would not be independent.
     sample_a, sample_b = glimpse(a, request.seed), glimpse(b, request.seed + 1)
     warnings = list(pairs.check_pair(sample_a, sample_b))
@@ -171,35 +171,35 @@ def _compare(request: Jsd) -> None:
         warnings += dropped
     from rich.console import Console
 
-    from ganrun.evaluation.divergence import methods  # slow to import, and not needed if A or B is refused
+    from ganrun.evaluation.divergence import estimators  # slow to import, and not needed if A or B is refused
 
     work: dict[str, Any] = {"n": n, "seed": request.seed, "budget": request.budget}
-    with Console(stderr=True).status(f"{method}: A against B"):
-        result = methods.estimate(a, b, method, **work)
+    with Console(stderr=True).status(f"{estimator}: A against B"):
+        result = estimators.estimate(a, b, estimator, **work)
     floor = None
     if request.floor:
-        with Console(stderr=True).status(f"{method}: A against itself, for the floor"):
-            floor = methods.floor(b if method == "exact" and a.density is None else a, method, **work)
+        with Console(stderr=True).status(f"{estimator}: A against itself, for the floor"):
+            floor = estimators.floor(b if estimator == "exact" and a.density is None else a, estimator, **work)
     warnings = list(dict.fromkeys([*warnings, *result.warnings, *_weaknesses(result)]))
     _print(_as_json(result, floor, warnings) if request.format == "json" else _as_text(a, b, result, floor, warnings))
 
 
-def resolve(method: str, a: Distribution, b: Distribution) -> str:
-    """Return the method to use for ``a`` and ``b``; raise :class:`ConfigError` if ``method`` does not apply to them."""
+def resolve(estimator: str, a: Distribution, b: Distribution) -> str:
+    """Return the estimator to use for ``a`` and ``b``; raise :class:`ConfigError` if it does not apply to them."""
     finite = [(name, distribution) for name, distribution in (("A", a), ("B", b)) if distribution.draw is None]
-    if method == "auto":
+    if estimator == "auto":
         return "stack" if finite else "streaming"
-    if method == "streaming" and finite:
+    if estimator == "streaming" and finite:
         listed = " and ".join(f"{name} ({distribution.label})" for name, distribution in finite)
         kind = "are finite sets" if len(finite) > 1 else "is a finite set"
-        raise ConfigError(f"method=streaming needs unlimited samples, but {listed} {kind}: use stack or knn.")
-    if method == "exact":
+        raise ConfigError(f"estimator=streaming needs unlimited samples, but {listed} {kind}: use stack or knn.")
+    if estimator == "exact":
         _require_exact(a, b)
-    return method
+    return estimator
 
 
 def _require_exact(a: Distribution, b: Distribution) -> None:
-    prefix = f"method=exact is not possible with A ({a.label}) and B ({b.label}): "
+    prefix = f"estimator=exact is not possible with A ({a.label}) and B ({b.label}): "
     if a.density is None and b.density is None:
         raise ConfigError(f"{prefix}neither has a known density (as ring, grid, gaussian and mixture1d have).")
     for name, distribution in (("A", a), ("B", b)):
@@ -209,28 +209,30 @@ def _require_exact(a: Distribution, b: Distribution) -> None:
         raise ConfigError(f"{prefix}it integrates in 1 or 2 dimensions, not in {max(a.d, b.d)}.")
 
 
-def _samples(n: int | None, method: str, a: Distribution, b: Distribution) -> int | None:
-    """Return the number of samples per distribution: ``n`` or the default; None for the method's own choice."""
+def _samples(n: int | None, estimator: str, a: Distribution, b: Distribution) -> int | None:
+    """Return the number of samples per distribution: ``n`` or the default; None for the estimator's own choice."""
     both = (("A", a), ("B", b))
     sizes = {f"{name} ({x.label})": len(x.rows) for name, x in both if x.rows is not None}
     for name, size in sizes.items():
         if n is not None and n > size:
             raise ConfigError(f"n={n} is more than the {size} samples of {name}.")
-    if n is not None and method == "exact" and n < EXACT_FEWEST:
-        raise ConfigError(f"n={n} is too few for method=exact, which counts samples in cells: {EXACT_FEWEST} at least.")
-    if n is None and method in ("stack", "knn") and len(sizes) < 2:
+    if n is not None and estimator == "exact" and n < EXACT_FEWEST:
+        raise ConfigError(
+            f"n={n} is too few for estimator=exact, which counts samples in cells: {EXACT_FEWEST} at least."
+        )
+    if n is None and estimator in ("stack", "knn") and len(sizes) < 2:
         return min([DRAWN, *sizes.values()])
     return n
 
 
 def _weaknesses(result: Estimate) -> list[str]:
-    """Return warnings where the method is known to be weak (measured: SCIENCE, section B)."""
+    """Return warnings where the estimator is known to be weak."""
     from ganrun.evaluation.divergence.estimate import LOG_2
 
     lines = []
-    if result.method == "stack" and result.d >= WEAK:
+    if result.estimator == "stack" and result.d >= WEAK:
         lines.append(f"weak: from {WEAK} dimensions on (here {result.d}) the stack underestimates the divergence.")
-    if result.method != "exact" and result.lower is not None and result.estimate >= LOG_2 - NEAR:
+    if result.estimator != "exact" and result.lower is not None and result.estimate >= LOG_2 - NEAR:
         lines.append("near log 2: use `lower`, the estimate itself is not informative there.")
     return lines
 
@@ -238,7 +240,7 @@ def _weaknesses(result: Estimate) -> list[str]:
 def _as_json(result: Estimate, floor: float | None, warnings: list[str]) -> str:
     numbers = {"estimate": result.estimate, "se": result.se, "lower": result.lower}
     content = {name: _finite(value) for name, value in numbers.items()} | {
-        "method": result.method,
+        "estimator": result.estimator,
         "n": int(result.n),
         "d": int(result.d),
         "floor": _finite(floor),
@@ -257,15 +259,15 @@ def _as_text(a: Distribution, b: Distribution, result: Estimate, floor: float | 
     from ganrun.evaluation.divergence.estimate import LOG_2
 
     # The same errors as in the metrics jsd/exact_error and jsd/probe_se.
-    error = 2 * result.se if result.method == "exact" else result.se
+    error = 2 * result.se if result.estimator == "exact" else result.se
     rows = [
         ("A", f"{a.label}: {a.about}"),
         ("B", f"{b.label}: {b.about}"),
         ("estimate", f"{result.estimate:.4f} ± {error:.4f} nats (log 2 = {LOG_2:.4f})"),
-        ("meaning", MEANINGS[result.method]),
-        ("lower", NO_BOUND if result.lower is None else f"{result.lower:.4f}: {BOUNDS.get(result.method, BOUND)}"),
+        ("meaning", MEANINGS[result.estimator]),
+        ("lower", NO_BOUND if result.lower is None else f"{result.lower:.4f}: {BOUNDS.get(result.estimator, BOUND)}"),
         ("floor", "not estimated (floor=false)" if floor is None else f"{floor:.4f}: A against itself"),
-        ("method", result.method),
+        ("estimator", result.estimator),
         (
             "n",
             f"{result.n} samples per distribution, {result.d} dimensions"

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     from omegaconf import DictConfig
 
-    from ganrun.methods.gan.gan import Gan
+    from ganrun.methods.experiment import Experiment
+    from ganrun.priors import Prior
 
 MODES = ("random", "interpolate", "walk", "truncate")
 FORMATS = (".png", ".npy", ".npz")
@@ -181,14 +182,15 @@ def _work(request: Sample, run: Path) -> None:
         raise ConfigError("truncation must be at most 1 with latent.prior=uniform, whose latents it multiplies.")
     from ganrun.evaluation.load_run import load_run
 
-    method, state = load_run(run, config, request.checkpoint, density)
-    variables = state.average if request.average else state.generator.variables
-    _require_label(request, method)
+    experiment, state = load_run(run, config, request.checkpoint, density)
+    variables = experiment.variables(state, request.average)
+    _require_latents(request, experiment)
+    _require_label(request, experiment)
     description = f"of {config.dataset.name}, step {int(state.step)}, in {request.target}"
     if has_inputs:
-        _write_pairs(request, method, variables, inputs, description)
+        _write_pairs(request, experiment, variables, inputs, description)
     else:
-        _write_samples(request, method, variables, f"{run.name}, step {int(state.step)}", description)
+        _write_samples(request, experiment, variables, f"{run.name}, step {int(state.step)}", description)
 
 
 def _require_room(count: int, shape: tuple[int, ...]) -> None:
@@ -198,9 +200,23 @@ def _require_room(count: int, shape: tuple[int, ...]) -> None:
         raise ConfigError(f"{count} images in one picture are too many, {maximum} at most: write out=samples.npz.")
 
 
-def _require_label(request: Sample, method: Gan) -> None:
+def _require_latents(request: Sample, experiment: Experiment) -> None:
+    """Refuse tasks that vary or find latents for a method that has none."""
+    if request.task != "mode=random" and "decode" not in experiment.method.capabilities:
+        raise ConfigError(
+            f"{request.as_typed} needs a method whose samples are a function of latents; this run's is not."
+        )
+
+
+def _prior(experiment: Experiment) -> Prior:
+    prior = experiment.method.prior
+    assert prior is not None  # _require_latents
+    return prior
+
+
+def _require_label(request: Sample, experiment: Experiment) -> None:
     """Refuse a label that the run does not have, and a missing label for tasks whose latents must share a class."""
-    classes = method.spec.classes
+    classes = experiment.method.classes
     if request.label is not None and not classes:
         raise ConfigError("label belongs to class-conditional runs; this one has no classes.")
     if request.label is None and classes and request.task != "mode=random":
@@ -209,23 +225,23 @@ def _require_label(request: Sample, method: Gan) -> None:
         raise ConfigError(f"label must be at most {classes - 1}, not {request.label}.")
 
 
-def _write_samples(request: Sample, method: Gan, variables: Any, title: str, description: str) -> None:
+def _write_samples(request: Sample, experiment: Experiment, variables: Any, title: str, description: str) -> None:
     import numpy as np
 
     from ganrun.plots import pairs as rows
     from ganrun.plots import pictures
     from ganrun.writers.whole import write_whole
 
-    samples, latents = _draw(request, method, variables)
-    shape = tuple(method.data.shape)
+    samples, latents = _draw(request, experiment, variables)
+    shape = tuple(experiment.data.shape)
     suffix = request.target.suffix.lower()
     if suffix == ".gif":
-        content = rows.animation(samples.reshape(-1, *shape), method.data.density)
+        content = rows.animation(samples.reshape(-1, *shape), experiment.data.density)
     elif suffix == ".png" and request.steps and len(shape) == 3:
         content = pictures.table(samples)
     elif suffix == ".png":
         rows_of = samples.reshape(-1, *shape)
-        content = pictures.draw(rows_of, method.data.density, np.zeros(0), title, maximum=len(rows_of))
+        content = pictures.draw(rows_of, experiment.data.density, np.zeros(0), title, maximum=len(rows_of))
     elif suffix == ".npy":
         content = samples
     else:
@@ -235,58 +251,59 @@ def _write_samples(request: Sample, method: Gan, variables: Any, title: str, des
     print(f"{count} samples {description}")
 
 
-def _draw(request: Sample, method: Gan, variables: Any) -> tuple[np.ndarray, np.ndarray | None]:
+def _draw(request: Sample, experiment: Experiment, variables: Any) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the samples, and their latents unless these are plain draws from the prior."""
     import numpy as np
 
+    from ganrun.evaluation.samples import draw_samples
     from ganrun.latent_space import latents
 
-    n, spec = request.n or 0, method.spec
+    n = request.n or 0
     if request.mode == "random" and request.label is None:
-        # The same program and batch size for every n: memory is bounded, and sample i depends only on the seed and i.
-        keys = [latents.block_key(request.seed, start) for start in range(0, n, latents.BATCH)]
-        return np.concatenate([np.asarray(method.sample(variables, key, latents.BATCH)) for key in keys])[:n], None
+        return draw_samples(experiment, variables, n, request.seed), None
+    prior = _prior(experiment)
     if request.mode in ("random", "truncate"):
-        z = latents.draw(spec, request.seed, n, request.truncation)
+        z = latents.draw(prior, request.seed, n, request.truncation)
     elif request.mode == "walk":
-        z = latents.walk(latents.draw(spec, request.seed, n), spec.prior, request.steps or 0)
+        z = latents.walk(latents.draw(prior, request.seed, n), prior.name, request.steps or 0)
     else:
-        ends = latents.draw(spec, request.seed, 2 * n)
-        z = latents.interpolate(ends[::2], ends[1::2], spec.prior, request.steps or 0)
+        ends = latents.draw(prior, request.seed, 2 * n)
+        z = latents.interpolate(ends[::2], ends[1::2], prior.name, request.steps or 0)
     z = z.astype(np.float32)
-    push = latents.pushing(method, request.label)
-    samples = latents.through(partial(push, variables), z.reshape(-1, spec.latent_dim))
+    push = latents.pushing(experiment, request.label)
+    samples = latents.through(partial(push, variables), z.reshape(-1, prior.dim))
     return samples.reshape(*z.shape[:-1], *samples.shape[1:]), z
 
 
-def _write_pairs(request: Sample, method: Gan, variables: Any, inputs: np.ndarray, description: str) -> None:
+def _write_pairs(request: Sample, experiment: Experiment, variables: Any, inputs: np.ndarray, description: str) -> None:
+    from ganrun.evaluation.samples import BATCH
     from ganrun.latent_space import latents
     from ganrun.latent_space.agreement import in_words, latent_error
     from ganrun.latent_space.projection import project
     from ganrun.plots import pairs as pictures
     from ganrun.writers.whole import write_whole
 
-    spec, push = method.spec, latents.pushing(method, request.label)
+    prior, push = _prior(experiment), latents.pushing(experiment, request.label)
     if request.task == "reconstruct":
-        encode = _encoder(method, variables)
+        encode = _encoder(experiment, variables)
         z = latents.through(encode, inputs)
     else:
         starts = request.starts or 0
-        begins = latents.draw(spec, request.seed, len(inputs) * starts).reshape(len(inputs), starts, -1)
-        z = project(push, variables, inputs, begins, spec.prior, request.iterations or 0)
+        begins = latents.draw(prior, request.seed, len(inputs) * starts).reshape(len(inputs), starts, -1)
+        z = project(push, variables, inputs, begins, prior.name, request.iterations or 0)
     outputs = latents.through(partial(push, variables), z)
     content = {"inputs": inputs, "latents": z, "reconstructions": outputs}
     write_whole(request.target, pictures.pairs(inputs, outputs) if request.target.suffix.lower() == ".png" else content)
     print(f"{len(inputs)} examples and their reconstructions {description}")
     print(in_words(inputs, outputs))
-    print(f"latents: mean square {(z**2).mean():.3g} (of the prior {1 if spec.prior == 'normal' else 1 / 3:.3g})")
+    print(f"latents: mean square {(z**2).mean():.3g} (of the prior {1 if prior.name == 'normal' else 1 / 3:.3g})")
     if request.task == "reconstruct":
-        drawn = latents.draw(spec, request.seed, latents.BATCH)
+        drawn = latents.draw(prior, request.seed, BATCH)
         back = latents.through(encode, latents.through(partial(push, variables), drawn))
         print(f"E(G(z)) against z: mean squared error over variance {latent_error(drawn, back):.3g}")
 
 
-def _encoder(method: Gan, variables: Any) -> Callable[[Any], Any]:
-    if not method.spec.has_encoder:
+def _encoder(experiment: Experiment, variables: Any) -> Callable[[Any], Any]:
+    if "encode" not in experiment.method.capabilities:
         raise ConfigError("this run has no encoder: train with inference=bigan, or use project=FILE.")
-    return partial(method.encode, variables)
+    return partial(experiment.encode, variables)

@@ -103,11 +103,10 @@ def _inspect(node: dict[str, Any], allow: Allow = None, fetch: bool = True) -> T
     Raises:
         ConfigError: a check failed.
     """
-    config = check(node)
+    config = _resolved(check(node))
     from ganrun.evaluation.metrics.logged import require_best
-    from ganrun.methods.gan.spec import gan_spec
 
-    gan_spec(config, config.dataset.shape)
+    config.method.build(config, config.dataset.shape)
     config.probe.check(config.dataset)
     require_best(config)
     if hasattr(config.dataset, "examples") and config.batch_size > config.dataset.examples:
@@ -121,6 +120,13 @@ def _inspect(node: dict[str, Any], allow: Allow = None, fetch: bool = True) -> T
     if allow is not None and config.resume is not None:
         _refuse_changes(config, allow)
     return config
+
+
+def _resolved(config: Train) -> Train:
+    """Return ``config`` with the settings of its dataset that are only known once its files are open."""
+    from ganrun import datasets
+
+    return dataclasses.replace(config, dataset=datasets.resolved(config.dataset, data_folder(config.data_dir)))
 
 
 def _continue(arguments: CliArguments, resumed: str) -> CliArguments:
@@ -268,7 +274,7 @@ def _job(node: DictConfig) -> int:
         device.prepare()
         from ganrun.training.loop import Sweep, train  # imports JAX, so only after the device is prepared
 
-        config = check(OmegaConf.to_container(node, resolve=True))  # type: ignore[arg-type]
+        config = _resolved(check(OmegaConf.to_container(node, resolve=True)))  # type: ignore[arg-type]
         if config.population.jobs:
             return _several(config.population.jobs, folder)
         if config.resume is not None and Path(config.resume).resolve() != folder.resolve():

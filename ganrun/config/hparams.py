@@ -6,13 +6,13 @@ import functools
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from ganrun.config.schema import Train, check, to_dict
+from ganrun.config.schema import SECTIONS, Train, check, to_dict
 from ganrun.errors import ConfigError
 
 # Settings, or prefixes of settings, that do not affect what a run computes.
-FREE = ("steps", "steps_per_call", "data_dir", "resume", "log.", "checkpoint.", "probe.", "population.")
-FIRST = ("dataset", "architecture", "loss", "seed")  # shown for every run, in this order
-GROUPS = ("dataset", "architecture", "loss", "schedule")  # groups whose setting `name` is the chosen option
+FREE = ("steps", "steps_per_call", "data_dir", "resume", "log.", "checkpoint.", "probe.", "metric.", "population.")
+FIRST = ("dataset", "architecture", "method", "loss", "seed")  # shown for every run that has them, in this order
+GROUPS = ("dataset", "architecture", "method", "loss", "schedule")  # groups whose setting `name` is the chosen option
 
 
 def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -34,9 +34,10 @@ def settings(config: Train) -> dict[str, Any]:
 
     ``penalty`` holds the names of all penalties, or ``none``.
     """
-    others = hyperparameters(config)
-    options = {group: others.pop(f"{group}.name") for group in GROUPS}
-    options["penalty"] = "+".join(penalty.name for penalty in config.penalty) or "none"
+    others = {key: value for key, value in hyperparameters(config).items() if value is not None or key not in SECTIONS}
+    options = {group: others.pop(f"{group}.name") for group in GROUPS if f"{group}.name" in others}
+    if "penalty" in config.method.SECTIONS:
+        options["penalty"] = "+".join(penalty.name for penalty in config.penalty) or "none"
     return options | others
 
 
@@ -63,7 +64,8 @@ def chosen(config: Train, also: Collection[str] = ()) -> dict[str, Any]:
     """
     values, defaults = settings(config), _defaults(config)
     rest = {key for key, value in values.items() if key in also or key not in defaults or defaults[key] != value}
-    return {key: values[key] for key in (*FIRST, *(key for key in values if key in rest - set(FIRST)))}
+    first = [key for key in FIRST if key in values]
+    return {key: values[key] for key in (*first, *(key for key in values if key in rest - set(FIRST)))}
 
 
 def _defaults(config: Train) -> dict[str, Any]:
@@ -71,14 +73,17 @@ def _defaults(config: Train) -> dict[str, Any]:
 
     For the choice of schedule and penalties, the default is that of the dataset.
     """
-    options = [f"{group}={getattr(config, group).name}" for group in GROUPS]
-    penalties = ",".join(penalty.name for penalty in config.penalty)
+    chosen_options = {group: getattr(config, group) for group in GROUPS}
+    options = [f"{group}={option.name}" for group, option in chosen_options.items() if option is not None]
+    if "penalty" in config.method.SECTIONS:
+        penalties = ",".join(penalty.name for penalty in config.penalty)
+        options.append(f"penalty=[{penalties}]" if penalties else "penalty=none")
     try:
-        defaults = _composed(*options, f"penalty=[{penalties}]" if penalties else "penalty=none")
-        of_dataset = _composed(options[0])
+        defaults = _composed(*options)
+        of_dataset = _composed(f"dataset={config.dataset.name}", f"method={config.method.name}")
     except ConfigError:  # an option without a YAML file
         return {}
-    return defaults | {key: of_dataset[key] for key in ("schedule", "penalty")}
+    return defaults | {key: of_dataset[key] for key in ("schedule", "penalty") if key in of_dataset}
 
 
 @functools.cache

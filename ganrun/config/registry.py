@@ -20,11 +20,13 @@ Option = TypeVar("Option", bound=type)
 GROUP_MODULES = {
     "dataset": "ganrun.datasets",
     "architecture": "ganrun.architectures",
+    "method": "ganrun.methods.options",
     "loss": "ganrun.methods.gan.losses",
     "penalty": "ganrun.methods.gan.penalties",
     "schedule": "ganrun.methods.gan.schedules",
     "optimizer": "ganrun.optimizers",
     "probe": "ganrun.evaluation.divergence.probe",
+    "metric": "ganrun.evaluation.metrics.options",
 }
 _options: dict[str, dict[str, type]] = {group: {} for group in GROUP_MODULES}
 

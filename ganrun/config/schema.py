@@ -23,7 +23,11 @@ Plain = typing.TypeVar("Plain")
 EVERY, MAX_ROWS = 50, 20_000  # default number of steps between rows of metrics, and maximum number of rows by default
 MAX_STEPS = 2**31 - 1  # steps of one run, which are counted with 32 bits
 
-GROUPS = ("dataset", "architecture", "loss", "schedule", "probe")
+GROUPS = ("dataset", "architecture", "method", "loss", "schedule", "probe")  # groups of which one option is chosen
+NAMED = ("penalty", "metric")  # groups of which any number of options is chosen, each with its settings by name
+# Parts of a config that only some methods have (:class:`ganrun.methods.base.MethodOption`); null for the others.
+SECTIONS = ("loss", "penalty", "schedule", "inputs", "generator_update", "optimizer.discriminator")
+METRICS: dict[str, Any] = {"exact": {}, "modes": {}, "diversity": {}, "log_density": {}}  # the default of train.yaml
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,14 +117,16 @@ class Train:
     resume: str | None = None
     dataset: Any = None
     architecture: Any = None
+    method: Any = None
     loss: Any = None
     penalty: tuple[Any, ...] = ()
     schedule: Any = None
     probe: Any = None
+    metric: tuple[Any, ...] = ()
     optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
     latent: Latent = dataclasses.field(default_factory=Latent)
-    inputs: Inputs = dataclasses.field(default_factory=Inputs)
-    generator_update: GeneratorUpdate = dataclasses.field(default_factory=GeneratorUpdate)
+    inputs: Any = dataclasses.field(default_factory=Inputs)
+    generator_update: Any = dataclasses.field(default_factory=GeneratorUpdate)
     ema: Ema = dataclasses.field(default_factory=Ema)
     log: Log = dataclasses.field(default_factory=Log)
     population: Population = dataclasses.field(default_factory=Population)
@@ -133,24 +139,56 @@ def check(given: Mapping[str, Any]) -> Train:
     Raises:
         ConfigError: a key is unknown, or a value has the wrong type or is out of range.
     """
-    given = {"probe": {"name": "off"}, **given}  # runs older than the probes have none
-    groups = {name: _option(name, given.pop(name, None), name) for name in GROUPS}
-    penalties = _penalties(given.pop("penalty", None) or {})
-    optimizers = _mapping(given.pop("optimizer", None), "optimizer")
-    unknown = set(optimizers) - {"generator", "discriminator"}
-    if unknown:
-        _refuse_key("optimizer", min(map(str, unknown)), ("generator", "discriminator"))
-    optimizer = Optimizer(
-        **{
-            network: _option("optimizer", optimizers.get(network), f"optimizer.{network}")
-            for network in ("generator", "discriminator")
-        }
-    )
+    # Runs older than these groups have none of them.
+    given = {"probe": {"name": "off"}, "method": {"name": "gan"}, "metric": METRICS, **given}
+    method = _option("method", given.pop("method"), "method")
+    _refuse_sections(given, method)
+    parts: dict[str, Any] = {"method": method}
+    for name in GROUPS:
+        if name in SECTIONS and name not in method.SECTIONS:
+            parts[name] = given.pop(name, None)
+        elif name != "method":
+            parts[name] = _option(name, given.pop(name, None), name)
+    parts |= {name: _by_name(name, given.pop(name, None) or {}) for name in NAMED}
+    parts["optimizer"] = _optimizers(given.pop("optimizer", None), method)
+    for name, schema in PLAIN_SECTIONS.items():
+        node = given.pop(name, {})
+        parts[name] = _build(schema, _mapping(node, name), name) if name in method.SECTIONS else None
     given = _spaced(given)
-    plain = _build(Train, given, "", skip=(*GROUPS, "optimizer", "penalty"))
+    plain = _build(Train, given, "", skip=tuple(parts))
     # An empty data_dir, as from an empty environment variable, counts as not given and not as the working directory.
     plain = dataclasses.replace(plain, data_dir=str(absolute(plain.data_dir)) if plain.data_dir else None)
-    return dataclasses.replace(plain, optimizer=optimizer, penalty=penalties, **groups)
+    return dataclasses.replace(plain, **parts)
+
+
+PLAIN_SECTIONS = {"inputs": Inputs, "generator_update": GeneratorUpdate}  # sections that are no groups
+
+
+def _refuse_sections(given: Mapping[str, Any], method: Any) -> None:
+    """Raise :class:`ConfigError` if ``given`` has a part that ``method`` does not have."""
+    for section in SECTIONS:
+        node: Any = given
+        for part in section.split("."):
+            node = node.get(part) if isinstance(node, Mapping) else None
+        if node and section not in method.SECTIONS:
+            raise ConfigError(f"{section} is not a part of method={method.name}: leave it out, or set {section}=null.")
+
+
+def _optimizers(node: Any, method: Any) -> Optimizer:
+    """Return the optimizer of each network; None for a network that ``method`` does not have."""
+    given = _mapping(node, "optimizer")
+    unknown = set(given) - {"generator", "discriminator"}
+    if unknown:
+        _refuse_key("optimizer", min(map(str, unknown)), ("generator", "discriminator"))
+    networks = [
+        name for name in ("generator", "discriminator") if name == "generator" or name_of(name) in method.SECTIONS
+    ]
+    return Optimizer(**{name: _option("optimizer", given.get(name), name_of(name)) for name in networks})
+
+
+def name_of(network: str) -> str:
+    """Return the key of the optimizer of ``network``."""
+    return f"optimizer.{network}"
 
 
 def _spaced(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,7 +210,8 @@ def check_plain(schema: type[Plain], given: Mapping[str, Any]) -> Plain:
 def to_dict(config: Train) -> dict[str, Any]:
     """Return ``config`` as plain dicts, lists and scalars: the content of config.yaml, the inverse of :func:`check`."""
     plain = _plain(config)
-    plain["penalty"] = {penalty.pop("name"): penalty for penalty in map(_plain, config.penalty)}
+    for group in NAMED:
+        plain[group] = {option.pop("name"): option for option in map(_plain, getattr(config, group))}
     return plain
 
 
@@ -194,13 +233,13 @@ def _option(group: str, node: Any, path: str) -> Any:
     return _build(schema, node, path)
 
 
-def _penalties(node: Any) -> tuple[Any, ...]:
-    """Return the penalties of ``node``, a mapping from names to settings, sorted by name."""
-    given = _mapping(node, "penalty")
+def _by_name(group: str, node: Any) -> tuple[Any, ...]:
+    """Return the options of ``node``, a mapping from names of options of ``group`` to settings, sorted by name."""
+    given = _mapping(node, group)
     named = {
-        str(name): _mapping({} if settings is None else settings, f"penalty.{name}") for name, settings in given.items()
+        str(name): _mapping({} if settings is None else settings, f"{group}.{name}") for name, settings in given.items()
     }
-    return tuple(_option("penalty", {**named[name], "name": name}, f"penalty.{name}") for name in sorted(named))
+    return tuple(_option(group, {**named[name], "name": name}, f"{group}.{name}") for name in sorted(named))
 
 
 def _mapping(node: Any, path: str) -> dict[str, Any]:

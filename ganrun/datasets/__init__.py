@@ -11,32 +11,45 @@ import jax.numpy as jnp
 import numpy as np
 
 from ganrun.datasets import images, point, synthetic
+from ganrun.datasets.feed import HostPixels
 from ganrun.datasets.sampler import Pixels, Source
 
-__all__ = ["Data", "images", "load", "point", "reordered", "synthetic"]
+__all__ = ["Data", "images", "load", "point", "reordered", "resolved", "synthetic"]
 
 
 @dataclass(frozen=True)
 class Data:
-    """A dataset on the device.
+    """A dataset.
 
     Attributes:
-        train: the source of training minibatches; None if nothing is trained.
+        train: the source of training minibatches, on the device or on the host; None if nothing is trained.
         held_out: the same kind of source, never trained on.
         shape: shape of one example: ``(dim,)`` or ``(height, width, channel)``.
         density: the density if it is known, otherwise None.
         classes: number of classes of the labels; 0 if there are no labels or they were not requested.
     """
 
-    train: Source | None
+    train: Source | HostPixels | None
     held_out: Source | None
     shape: tuple[int, ...]
     density: synthetic.Mixture | None
     classes: int = 0
 
 
-def load(option: Any, folder: Path, seed: int, labels: bool = False) -> Data:
-    """Load the dataset ``option`` onto the device.
+def resolved(option: Any, folder: Path) -> Any:
+    """Return ``option`` with the settings that are only known once its files are open, such as ``shape``.
+
+    An option that needs this has a method ``resolve(folder)``, which returns a copy of it with these settings filled
+    in. They are then part of the run's config, so that a run can be sampled without its data.
+
+    Raises:
+        ConfigError: files are missing or damaged.
+    """
+    return option.resolve(folder) if hasattr(option, "resolve") else option
+
+
+def load(option: Any, folder: Path, seed: int, labels: bool = False, resident: bool = True) -> Data:
+    """Load the dataset ``option``.
 
     An option with a method ``density`` has a known density, an option with a method ``source`` has an infinite source
     without a density, and any other is a finite set that its ``load`` reads.
@@ -46,6 +59,7 @@ def load(option: Any, folder: Path, seed: int, labels: bool = False) -> Data:
         folder: contains one folder per dataset that is read from files.
         seed: determines the order of a finite set.
         labels: whether to read the labels of a finite set.
+        resident: whether the training examples of a finite set are copied to the device, and not left on the host.
 
     Raises:
         ConfigError: files are missing, damaged, or not what they claim to be.
@@ -64,8 +78,9 @@ def load(option: Any, folder: Path, seed: int, labels: bool = False) -> Data:
         on_device = None if targets is None else jnp.asarray(targets)
         return Pixels(jnp.asarray(flat), order, arrays.shape, on_device, classes)
 
+    on_host = HostPixels(arrays.train, order, arrays.shape, arrays.train_labels, classes)
     return Data(
-        train=pixels(arrays.train, arrays.train_labels),
+        train=pixels(arrays.train, arrays.train_labels) if resident else on_host,
         held_out=pixels(arrays.held_out, arrays.held_out_labels),
         shape=arrays.shape,
         density=None,
@@ -80,7 +95,7 @@ def reordered(data: Data, seed: int) -> Data:
     """
     order = jax.random.key_data(jax.random.key(seed))
 
-    def reorder(source: Source | None) -> Source | None:
-        return replace(source, order=order) if isinstance(source, Pixels) else source
+    def reorder(source: Any) -> Any:
+        return replace(source, order=order) if isinstance(source, (Pixels, HostPixels)) else source
 
     return replace(data, train=reorder(data.train), held_out=reorder(data.held_out))

@@ -10,15 +10,17 @@ from ganrun import datasets
 from ganrun.config.schema import Train
 from ganrun.errors import GanrunError
 from ganrun.evaluation.metrics.spec import rating
-from ganrun.methods.gan.gan import Gan
-from ganrun.methods.gan.state import State
+from ganrun.methods.experiment import Experiment
+from ganrun.methods.run_state import RunState
 from ganrun.storage.checkpoints import Checkpoints
 from ganrun.storage.metrics_file import rows_of
 from ganrun.storage.run_directory import relative
 
 
-def load_run(folder: Path, config: Train, checkpoint: str = "latest", density: Any = None) -> tuple[Gan, State]:
-    """Return the method of the run in ``folder``, without its data, and its state at ``checkpoint``.
+def load_run(
+    folder: Path, config: Train, checkpoint: str = "latest", density: Any = None
+) -> tuple[Experiment, RunState]:
+    """Return the experiment of the run in ``folder``, without its data, and its state at ``checkpoint``.
 
     Damaged checkpoints that are skipped are reported on standard error.
 
@@ -26,20 +28,22 @@ def load_run(folder: Path, config: Train, checkpoint: str = "latest", density: A
         folder: the run directory.
         config: of the run.
         checkpoint: a step, ``latest`` (the latest readable one), or ``best`` (if the run keeps its best).
-        density: of the data, if known; a generator needs nothing else of the data but their shape.
+        density: of the data, if known; a model needs nothing else of the data but their shape.
 
     Raises:
         GanrunError: there is no such checkpoint, or it cannot be read.
     """
-    method = Gan(config, datasets.Data(train=None, held_out=None, shape=config.dataset.shape, density=density))
+    experiment = Experiment(
+        config, datasets.Data(train=None, held_out=None, shape=config.dataset.shape, density=density)
+    )
     if not (folder / "checkpoints").is_dir():
         raise GanrunError(f"{relative(folder)} has no checkpoint yet.")
     checkpoints = Checkpoints(folder / "checkpoints", read_only=True)
-    state, _ = checkpoints.restore(method.abstract(), _step(folder, config, checkpoints, checkpoint))
-    method.hparams = state.hparams  # includes values derived from the data, such as class frequencies
+    state, _ = checkpoints.restore(experiment.abstract(), _step(folder, config, checkpoints, checkpoint))
+    experiment.hparams = state.hparams  # includes values derived from the data, such as class frequencies
     for line in checkpoints.damaged:
         print(f"ganrun: {line} Using the one before.", file=sys.stderr)
-    return method, state
+    return experiment, state
 
 
 def _step(folder: Path, config: Train, checkpoints: Checkpoints, checkpoint: str) -> int | None:

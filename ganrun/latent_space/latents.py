@@ -7,7 +7,6 @@ normal) or ``uniform`` (on [-1, 1]), as in ``latent.prior``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -15,24 +14,19 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from ganrun.evaluation.samples import BATCH, block_key
 from ganrun.keys import key_for
-from ganrun.methods.gan.gan import Gan, sample_noise
-from ganrun.methods.gan.state import GanSpec
+from ganrun.methods.experiment import Experiment
+from ganrun.priors import Prior
 
-BATCH = 512  # latents per batch, for draws and for calls of a network
 STRAIGHT = 1e-4  # sine of the angle below which slerp is linear: parallel or antiparallel latents
 EDGE = (
     1e-6  # quantiles of a uniform prior are clipped to [EDGE, 1 - EDGE]: the normal quantiles of 0 and 1 are infinite
 )
 
 
-def block_key(seed: int, start: int) -> jax.Array:
-    """Return the random key of samples ``start`` to ``start + BATCH`` of those drawn with ``seed``."""
-    return key_for(jax.random.key(np.uint32(seed)), "samples", start)
-
-
-def draw(spec: GanSpec, seed: int, n: int, truncation: float | None = None) -> np.ndarray:
-    """Return ``(n, latent_dim)`` latents from the prior; latent i depends only on the seed and i.
+def draw(prior: Prior, seed: int, n: int, truncation: float | None = None) -> np.ndarray:
+    """Return ``(n, prior.dim)`` latents from ``prior``; latent i depends only on the seed and i.
 
     They are the latents of the samples of ``ganrun sample`` with the same seed. ``truncation`` is the bound of
     :func:`truncate`.
@@ -40,9 +34,9 @@ def draw(spec: GanSpec, seed: int, n: int, truncation: float | None = None) -> n
     blocks = []
     for start in range(0, n, BATCH):
         key = block_key(seed, start)
-        block = sample_noise(spec, key, BATCH)
+        block = prior.draw(key_for(key, "noise"), BATCH)
         if truncation is not None:
-            block = truncate(block, key_for(key, "truncation"), spec.prior, truncation)
+            block = truncate(block, key_for(key, "truncation"), prior.name, truncation)
         blocks.append(np.asarray(block))
     return np.concatenate(blocks)[:n]
 
@@ -125,12 +119,12 @@ def _spline(t: np.ndarray) -> np.ndarray:
     return np.stack([before, at, after, beyond], axis=1)
 
 
-def pushing(method: Gan, label: int | None) -> Callable[[Any, jax.Array], jax.Array]:
-    """Return ``push(variables, latents)``, the generator of ``method``, for class ``label`` if it is conditional."""
+def pushing(experiment: Experiment, label: int | None) -> Callable[[Any, jax.Array], jax.Array]:
+    """Return ``push(variables, latents)``: the samples of latents, of class ``label`` if the run has classes."""
     if label is None:
-        return method.push
-    apply = partial(method.spec.generator.apply, train=False)
-    return jax.jit(lambda variables, latents: apply(variables, latents, y=jnp.full(len(latents), label, jnp.int32)))
+        return experiment.decode
+    decode = experiment.method.decode
+    return jax.jit(lambda variables, latents: decode(variables, latents, jnp.full(len(latents), label, jnp.int32)))
 
 
 def through(network: Callable[[jax.Array], jax.Array], x: np.ndarray) -> np.ndarray:

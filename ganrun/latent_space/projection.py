@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ganrun.latent_space.latents import BATCH
+from ganrun.evaluation.samples import BATCH
 
 Push = Callable[[Any, jax.Array], jax.Array]
 RATE = 0.1  # Adam's initial learning rate, with cosine decay to 0

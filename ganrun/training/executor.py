@@ -11,13 +11,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ganrun.methods.gan.gan import Gan, Report
-from ganrun.methods.gan.state import State
+from ganrun.methods.experiment import Experiment
+from ganrun.methods.run_state import Report, RunState
 from ganrun.training.vmapped import Fetch, VmappedRuns
 
 
 class Executor(Protocol):
-    """Initialises and advances one run or many. The form of ``state`` is private to the executor."""
+    """Initialises and advances one run or many. The form of ``state`` is private to the executor.
+
+    ``most_steps`` is the maximum number of steps of one call; None if it is unlimited.
+    """
+
+    @property
+    def most_steps(self) -> int | None: ...
 
     def init(self) -> Any: ...
 
@@ -25,17 +31,17 @@ class Executor(Protocol):
 
     def snapshot(self, state: Any, n: int, points: Sequence[np.ndarray]) -> list[Fetch]: ...
 
-    def apart(self, state: Any) -> list[State]: ...
+    def apart(self, state: Any) -> list[RunState]: ...
 
 
 class Population(Executor, Protocol):
     """An executor of several runs, its members."""
 
-    gans: Sequence[Gan]
+    experiments: Sequence[Experiment]
 
     def memory(self, n: int, points: Sequence[np.ndarray]) -> int: ...
 
-    def together(self, states: list[State]) -> Any: ...
+    def together(self, states: list[RunState]) -> Any: ...
 
     def freeze(self, state: Any, frozen: Sequence[bool]) -> Any: ...
 
@@ -43,20 +49,24 @@ class Population(Executor, Protocol):
 class SingleRun:
     """The executor of a single run."""
 
-    def __init__(self, gan: Gan) -> None:
-        self.gans = [gan]
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiments = [experiment]
 
-    def init(self) -> State:
-        return self.gans[0].init()
+    @property
+    def most_steps(self) -> int | None:
+        return self.experiments[0].most_steps
 
-    def advance(self, state: State, n: int) -> tuple[State, Report]:
-        return self.gans[0].advance(state, n)
+    def init(self) -> RunState:
+        return self.experiments[0].init()
 
-    def snapshot(self, state: State, n: int, points: Sequence[np.ndarray]) -> list[Fetch]:
-        snapshot = self.gans[0].snapshot(state, n, points[0])
+    def advance(self, state: RunState, n: int) -> tuple[RunState, Report]:
+        return self.experiments[0].advance(state, n)
+
+    def snapshot(self, state: RunState, n: int, points: Sequence[np.ndarray]) -> list[Fetch]:
+        snapshot = self.experiments[0].snapshot(state, n, points[0])
         return [lambda: snapshot]
 
-    def apart(self, state: State) -> list[State]:
+    def apart(self, state: RunState) -> list[RunState]:
         return [state]
 
 
@@ -67,45 +77,49 @@ class ShardedRuns:
     divided evenly, the last one is repeated as padding, which is removed from all results.
     """
 
-    def __init__(self, gans: Sequence[Gan], parts: int) -> None:
-        self.gans = gans
-        size = -(-len(gans) // parts)
+    def __init__(self, experiments: Sequence[Experiment], parts: int) -> None:
+        self.experiments = experiments
+        size = -(-len(experiments) // parts)
         # One thread per shard, and no threads within it.
         options = (("xla_cpu_multi_thread_eigen", False),)
-        self._size, self._spare = size, -len(gans) % size
-        self._parts = [VmappedRuns(share, options) for share in self._share(gans)]
+        self._size, self._spare = size, -len(experiments) % size
+        self._parts = [VmappedRuns(share, options) for share in self._share(experiments)]
         # XLA runs computations dispatched from the same thread one after another.
         self._threads = [ThreadPoolExecutor(1, thread_name_prefix="ganrun-shards") for _ in self._parts]
 
-    def init(self) -> list[State]:
+    @property
+    def most_steps(self) -> int | None:
+        return self.experiments[0].most_steps
+
+    def init(self) -> list[RunState]:
         return [part.init() for part in self._parts]
 
     def memory(self, n: int, points: Sequence[np.ndarray]) -> int:
         return sum(part.memory(n, share) for part, share in zip(self._parts, self._share(points), strict=True))
 
-    def advance(self, state: list[State], n: int) -> tuple[list[State], Report]:
+    def advance(self, state: list[RunState], n: int) -> tuple[list[RunState], Report]:
         for part in self._parts:
             part.compile()  # not in two threads at once
         calls = zip(self._threads, self._parts, state, strict=True)
         futures = [thread.submit(part.advance, shard, n) for thread, part, shard in calls]
         states, reports = zip(*(future.result() for future in futures), strict=True)
-        return list(states), jax.tree.map(lambda *parts: jnp.concatenate(parts)[: len(self.gans)], *reports)
+        return list(states), jax.tree.map(lambda *parts: jnp.concatenate(parts)[: len(self.experiments)], *reports)
 
-    def snapshot(self, state: list[State], n: int, points: Sequence[np.ndarray]) -> list[Fetch]:
+    def snapshot(self, state: list[RunState], n: int, points: Sequence[np.ndarray]) -> list[Fetch]:
         shares = self._share(points)
         snapshots = [
             part.snapshot(shard, n, share) for part, shard, share in zip(self._parts, state, shares, strict=True)
         ]
-        return [fetch for part in snapshots for fetch in part][: len(self.gans)]
+        return [fetch for part in snapshots for fetch in part][: len(self.experiments)]
 
-    def apart(self, state: list[State]) -> list[State]:
+    def apart(self, state: list[RunState]) -> list[RunState]:
         members = [member for part, shard in zip(self._parts, state, strict=True) for member in part.apart(shard)]
-        return members[: len(self.gans)]
+        return members[: len(self.experiments)]
 
-    def together(self, states: list[State]) -> list[State]:
+    def together(self, states: list[RunState]) -> list[RunState]:
         return [part.together(share) for part, share in zip(self._parts, self._share(states), strict=True)]
 
-    def freeze(self, state: list[State], frozen: Sequence[bool]) -> list[State]:
+    def freeze(self, state: list[RunState], frozen: Sequence[bool]) -> list[RunState]:
         parts = zip(self._parts, state, self._share(frozen), strict=True)
         return [part.freeze(shard, flags) for part, shard, flags in parts]
 
@@ -115,11 +129,13 @@ class ShardedRuns:
         return [padded[start : start + self._size] for start in range(0, len(padded), self._size)]
 
 
-def executor_for(gans: Sequence[Gan]) -> Population:
-    """Return the population executor for ``gans`` that makes best use of this machine."""
+def executor_for(experiments: Sequence[Experiment]) -> Population:
+    """Return the population executor for ``experiments`` that makes best use of this machine."""
     cores = os.cpu_count() or 1
     return (
-        ShardedRuns(gans, min(cores, len(gans))) if jax.default_backend() == "cpu" and cores > 1 else VmappedRuns(gans)
+        ShardedRuns(experiments, min(cores, len(experiments)))
+        if jax.default_backend() == "cpu" and cores > 1
+        else VmappedRuns(experiments)
     )
 
 
@@ -132,5 +148,5 @@ def fewer(executor: Population, state: Any, members: Sequence[int]) -> tuple[Pop
         members: the indices of the members to keep.
     """
     states = executor.apart(state)
-    kept = executor_for([executor.gans[i] for i in members])
+    kept = executor_for([executor.experiments[i] for i in members])
     return kept, kept.together([states[i] for i in members])

@@ -18,7 +18,8 @@ from ganrun.config.folders import data_folder
 from ganrun.config.schema import Train
 from ganrun.errors import cannot_write
 from ganrun.evaluation.evaluator import Snapshot
-from ganrun.methods.gan.gan import Gan, Report
+from ganrun.methods.experiment import Experiment
+from ganrun.methods.run_state import Report
 from ganrun.storage.checkpoints import flatten, not_finite
 from ganrun.storage.run_directory import completed, relative, require_free
 from ganrun.storage.sweep_directory import sweep_of, varied_in
@@ -53,9 +54,11 @@ class Sweep:
     stopwatch: Stopwatch = dataclasses.field(default_factory=Stopwatch)
 
 
-def build(config: Train) -> Gan:
-    """Return the method described by ``config``, with its data loaded. Writes nothing."""
-    return Gan(config, datasets.load(config.dataset, data_folder(config.data_dir), config.seed, config.conditional))
+def build(config: Train) -> Experiment:
+    """Return the experiment described by ``config``, with its data loaded. Writes nothing."""
+    return Experiment(
+        config, datasets.load(config.dataset, data_folder(config.data_dir), config.seed, config.conditional)
+    )
 
 
 def train(
@@ -91,8 +94,8 @@ def train(
     sweep_folder = sweep_of(folder)
     varied = set(sweep.varied) | (varied_in(sweep_folder) if sweep_folder is not None else set())
     with sweep.stopwatch.timing("loading"):
-        method = build(config)
-    run = alone(method, config, folder, resume, pruner, dataclasses.replace(sweep, varied=varied))
+        experiment = build(config)
+    run = alone(experiment, config, folder, resume, pruner, dataclasses.replace(sweep, varied=varied))
     code = run.go()
     if (error := run.sessions[0].error) is not None:
         raise error
@@ -100,16 +103,16 @@ def train(
 
 
 def alone(
-    method: Gan,
+    experiment: Experiment,
     config: Train,
     folder: Path,
     resume: bool = False,
     pruner: Pruner | None = None,
     sweep: Sweep | None = None,
 ) -> Run:
-    """Return a single run of ``method`` in ``folder``, ready to be started with :meth:`Run.go`."""
+    """Return a single run of ``experiment`` in ``folder``, ready to be started with :meth:`Run.go`."""
     sweep = sweep or Sweep()
-    session = RunSession(method, config, folder, varied=sweep.varied, stopwatch=sweep.stopwatch)
+    session = RunSession(experiment, config, folder, varied=sweep.varied, stopwatch=sweep.stopwatch)
     try:
         with sweep.stopwatch.timing("loading"):
             states = go_back([session]) if resume else None
@@ -122,8 +125,8 @@ def alone(
             raise cannot_write(error, folder) from error
         raise
     with sweep.stopwatch.timing("compiling"):
-        state = states[0] if states else method.init()
-    return Run(SingleRun(method), [session], state, session.step, lines, pruner, sweep.member)
+        state = states[0] if states else experiment.init()
+    return Run(SingleRun(experiment), [session], state, session.step, lines, pruner, sweep.member)
 
 
 @dataclass
@@ -226,6 +229,7 @@ class Run:
         """Return the steps of the next call: at most ``steps_per_call``, to the next row, fewer if steps are slow."""
         every = self.config.log.every
         limit = min(every - self.step % every, self.config.steps - self.step, self.config.steps_per_call)
+        limit = min(limit, self.executor.most_steps or limit)
         if self.config.checkpoint.steps:
             limit = min(limit, self.config.checkpoint.steps - self.step % self.config.checkpoint.steps)
         return max(1, min(limit, int(CALL_SECONDS / self.per_step)))
@@ -247,7 +251,9 @@ class Run:
             if bad_step and session.going:
                 session.step = bad_step
                 session.fail(
-                    session.failure(bad_step, session.method.spec.tags[bad_tags[i]], not_finite(flatten(states[i])))
+                    session.failure(
+                        bad_step, session.experiment.method.tags[bad_tags[i]], not_finite(flatten(states[i]))
+                    )
                 )
             elif session.going:
                 session.step = call.step
@@ -261,7 +267,7 @@ class Run:
     def _put(self, step: int, report: Report | None, snapshots: list[Snapshot] | None, rate: float) -> None:
         rows: list[dict[str, float]] = [{} for _ in self.sessions]
         if report is not None:
-            tags, means = self.sessions[0].method.spec.tags, np.atleast_2d(np.asarray(report.means)).tolist()
+            tags, means = self.sessions[0].experiment.method.tags, np.atleast_2d(np.asarray(report.means)).tolist()
             rows = [dict(zip((*tags, "steps_per_second"), (*mean, rate), strict=True)) for mean in means]
             self.display.rows(step, [row for session, row in zip(self.sessions, rows, strict=True) if session.going])
         for i, session in enumerate(self.sessions):

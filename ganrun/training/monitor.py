@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ganrun.config.schema import Train
-from ganrun.methods.gan.diagnostics.detectors import DETECTORS, MEMORY, RunFacts
-from ganrun.methods.gan.diagnostics.finding import Finding
-from ganrun.methods.gan.diagnostics.suggestions import chosen
+from ganrun.methods.detection import MEMORY, RunFacts, chosen
+from ganrun.methods.finding import Finding
 from ganrun.writers.base import Entry
 
 MAX = 50  # findings reported per run; one that keeps coming and going is no news
@@ -29,6 +28,7 @@ class Monitor:
     def __init__(self, config: Train, modes: int = 0) -> None:
         self.findings: list[Finding] = []
         self._config, self._facts = config, facts_of(config, modes)
+        self._detectors = config.method.detectors()
         self._rows: deque[dict[str, Any]] = deque(maxlen=MEMORY)
         self._seen: dict[str, int] = {}  # rows since each detector last fired, by name
 
@@ -56,7 +56,7 @@ class Monitor:
         """Add a row; return its findings that are new, or that return after more than ``MEMORY`` rows."""
         self._rows.append({"step": step, **scalars})
         new = []
-        for detector in DETECTORS:
+        for detector in self._detectors:
             evidence = detector.evidence(tuple(self._rows), self._facts)
             since = self._seen.get(detector.name, MEMORY) + 1
             if evidence is not None:
@@ -72,5 +72,4 @@ class Monitor:
 
 def facts_of(config: Train, modes: int) -> RunFacts:
     """Return the properties of the run of ``config`` that the detectors need."""
-    # The moving average is updated once per step, however many generator updates a step has.
-    return RunFacts(config.steps, modes, 1 / (1 - config.ema.decay))
+    return RunFacts(config.steps, modes, config.method.lag(config))

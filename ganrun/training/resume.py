@@ -10,12 +10,12 @@ from ganrun.storage.checksums import Damaged
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ganrun.methods.gan.state import State
+    from ganrun.methods.run_state import RunState
     from ganrun.storage.checkpoints import Saved
     from ganrun.training.session import RunSession
 
 
-def go_back(sessions: Sequence[RunSession]) -> list[State] | None:
+def go_back(sessions: Sequence[RunSession]) -> list[RunState] | None:
     """Restore ``sessions`` to the newest step for which all have a readable checkpoint; return their states.
 
     Without a common checkpoint the sessions start at step 0, and None is returned.

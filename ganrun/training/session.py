@@ -18,10 +18,8 @@ from ganrun.config.schema import Train
 from ganrun.errors import ConfigError, GanrunError, StorageError, cannot_write
 from ganrun.evaluation.evaluator import Evaluator, NotFinite, Snapshot
 from ganrun.evaluation.metrics.spec import latest, rating
-from ganrun.methods.gan.annealing import jumps
-from ganrun.methods.gan.gan import Gan
-from ganrun.methods.gan.spec import cautions
-from ganrun.methods.gan.state import State
+from ganrun.methods.experiment import Experiment
+from ganrun.methods.run_state import RunState
 from ganrun.storage.checkpoint_metadata import is_metadata
 from ganrun.storage.checkpoints import Checkpoints, Saved
 from ganrun.storage.checksums import Damaged
@@ -55,7 +53,7 @@ class RunSession:
     """One session of a run, since it was started or resumed: the run directory and everything written to it.
 
     Args:
-        method: the method that the run trains.
+        experiment: the method, hyperparameters and data of the run.
         config: of the run.
         folder: the run directory.
         at_least: minimum number of newest checkpoints to keep.
@@ -63,7 +61,7 @@ class RunSession:
         stopwatch: measures the session; shared by all runs of a program.
 
     Attributes:
-        step: steps of Algorithm 1 done.
+        step: steps done.
         opened: whether its files are being written.
         stopped: whether it was closed before all steps were done and written.
         error: why the run failed; None if it has not.
@@ -74,7 +72,7 @@ class RunSession:
 
     def __init__(
         self,
-        method: Gan,
+        experiment: Experiment,
         config: Train,
         folder: Path,
         at_least: int = 1,
@@ -82,14 +80,14 @@ class RunSession:
         stopwatch: Stopwatch | None = None,
     ) -> None:
         self.varied, self.stopwatch = varied, stopwatch or Stopwatch()
-        self.method, self.config, self.folder = method, config, folder
-        self.evaluator = Evaluator(method, config)  # raises ConfigError before anything is written
+        self.experiment, self.config, self.folder = experiment, config, folder
+        self.evaluator = Evaluator(experiment, config)  # raises ConfigError before anything is written
         self.lock = taken(folder)
         self.checkpoints = Checkpoints(folder / "checkpoints", max(config.checkpoint.keep, at_least))
         self.step, self.last = 0, {}
         self.seconds, self.split_before, self.evaluating = 0.0, dict[str, float](), 0.0
         self.newest = Newest()
-        self.watch = Monitor(config, modes(method.data.density))
+        self.watch = Monitor(config, modes(experiment.data.density))
         self.lost: list[str] = []
         self._rows: deque[Row] = deque()  # queued, and not yet known to be written
         self._written = 0  # number of rows
@@ -109,16 +107,16 @@ class RunSession:
         Raises:
             Damaged: the checkpoint cannot be read.
         """
-        saved = self.checkpoints.read(self.method.abstract(), step, self._snapshot_shapes)
+        saved = self.checkpoints.read(self.experiment.abstract(), step, self._snapshot_shapes)
         if not is_metadata(saved.metadata, len(saved.snapshots)):
             raise Damaged("its note is not as ganrun writes it")
         return saved
 
     def _snapshot_shapes(self) -> Any:
-        snapshot = partial(self.method.snapshot, n=self.evaluator.samples, points=self.evaluator.points)
-        return jax.eval_shape(snapshot, self.method.abstract())
+        snapshot = partial(self.experiment.snapshot, n=self.evaluator.samples, points=self.evaluator.points)
+        return jax.eval_shape(snapshot, self.experiment.abstract())
 
-    def restore(self, saved: Saved) -> State:
+    def restore(self, saved: Saved) -> RunState:
         """Restore the session from ``saved``, truncate the growing files to match, and return the state."""
         metadata, snapshots = saved.metadata, iter(saved.snapshots)
         self.checkpoints.forget_after(saved.step)
@@ -129,7 +127,7 @@ class RunSession:
         for row in metadata["rows"]:
             snapshot = _again(row["step"], next(snapshots)) if row["snapshot"] else None
             self._rows.append(Row(row["step"], row["scalars"], snapshot))
-        return replace(saved.state, hparams=self.method.hparams)
+        return replace(saved.state, hparams=self.experiment.hparams)
 
     def _remember(self, diagnosis: dict[str, Any]) -> None:
         """Restore the newest metrics, the checkpoint ratings and the monitor from the rows in metrics.jsonl."""
@@ -150,12 +148,17 @@ class RunSession:
 
     def open(self, messages: Messages, shown: list[Writer], worker: Worker | None = None) -> None:
         """Start writing to the run's files and to the displays ``shown``, from ``step`` on."""
-        warnings = [*cautions(self.method), *self._jumps(), *self.checkpoints.damaged, *self.lost]
+        warnings = [
+            *self.config.method.cautions(self.experiment),
+            *self._jumps(),
+            *self.checkpoints.damaged,
+            *self.lost,
+        ]
         save_config(self.config, self.folder)  # a resumed run may have changed settings; only once it can continue
         (self.folder / "summary.json").unlink(missing_ok=True)
         self.messages, self.opened = messages, True
         columns = chosen(self.config, self.varied)
-        board = TensorBoard(self.folder, columns, pages(self.config), self.step or None)
+        board = TensorBoard(self.folder, columns, pages(self.config), self.step or None, self.config.method.CHARTS)
         self._fan = FanOut(
             [self.watch, JsonLines(self.folder), board, Pictures(self.folder), *shown], worker, self.folder
         )
@@ -169,7 +172,7 @@ class RunSession:
         if not self.step:
             return []
         try:
-            line = jumps(load_config(self.folder), self.config, self.step)
+            line = self.config.method.jumps(load_config(self.folder), self.config, self.step)
         except ConfigError:  # a damaged config is about to be rewritten
             return []
         return [] if line is None else [line]
@@ -225,7 +228,7 @@ class RunSession:
         else:
             self.checkpoints.ratings[step] = rating(settings.best, value, settings.best_is)
 
-    def save(self, step: int, state: State, hurried: Callable[[], bool] = lambda: False) -> None:
+    def save(self, step: int, state: RunState, hurried: Callable[[], bool] = lambda: False) -> None:
         """Save the state after ``step``, with the current sizes of the growing files.
 
         Queued rows are written first. Once ``hurried()`` is true, rows that are still queued go into the checkpoint

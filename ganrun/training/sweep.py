@@ -18,8 +18,8 @@ from ganrun.config.hparams import varying
 from ganrun.config.schema import Train
 from ganrun.errors import GanrunError, cannot_write, tell
 from ganrun.evaluation.evaluator import pictures_in, samples_shown
-from ganrun.methods.gan.gan import Gan
-from ganrun.methods.gan.state import State
+from ganrun.methods.experiment import Experiment
+from ganrun.methods.run_state import RunState
 from ganrun.plots.pictures import points
 from ganrun.storage.lock import Lock
 from ganrun.storage.run_directory import PLAN, relative, save_config
@@ -147,9 +147,9 @@ def _fit(jobs: list[Job], stopwatch: Stopwatch) -> tuple[int, Population | None]
     if len(jobs) == 1:
         return 1, None
     with stopwatch.timing("loading"):
-        gans = build_all(jobs)
+        experiments = build_all(jobs)
     with stopwatch.timing("compiling"):
-        executor = executor_for(gans)
+        executor = executor_for(experiments)
         needed, free = memory(executor, jobs[0].config), SHARE * device.free_bytes()
     return (len(jobs), executor) if needed <= free else (int(len(jobs) * free / needed), None)
 
@@ -158,7 +158,8 @@ def memory(executor: Population, config: Train) -> int:
     """Compile ``executor``; return the bytes that training and, if ``config`` enables them, snapshots need."""
     snapshots = config.log.pictures or config.probe.name != "off"
     return executor.memory(
-        samples_shown(executor.gans[0]) if snapshots else 0, [points(gan.data.density) for gan in executor.gans]
+        samples_shown(executor.experiments[0]) if snapshots else 0,
+        [points(experiment.data.density) for experiment in executor.experiments],
     )
 
 
@@ -172,17 +173,17 @@ def _tell_too_large(messages: Messages, sessions: int, fitting: int) -> None:
         )
 
 
-def build_all(jobs: Sequence[Job]) -> list[Gan]:
-    """Return the methods of ``jobs``, which share a program; a finite dataset is loaded once."""
+def build_all(jobs: Sequence[Job]) -> list[Experiment]:
+    """Return the experiments of ``jobs``, which share a program; a finite dataset is loaded once."""
     first = jobs[0].config
     data = datasets.load(first.dataset, data_folder(first.data_dir), first.seed, first.conditional)
-    gans = []
+    experiments = []
     for config in (job.config for job in jobs):
         if data.density is None:
-            gans.append(Gan(config, datasets.reordered(data, config.seed)))
+            experiments.append(Experiment(config, datasets.reordered(data, config.seed)))
         else:
-            gans.append(build(config))
-    return gans
+            experiments.append(build(config))
+    return experiments
 
 
 def _train_batch(
@@ -200,8 +201,8 @@ def _together(
     """Train ``jobs`` as the members of ``executor``; return their exit codes."""
     with ExitStack() as held:
         sessions = []
-        for gan, job in zip(executor.gans, jobs, strict=True):
-            sessions.append(RunSession(gan, job.config, job.folder, KEEP, sweep.varied, sweep.stopwatch))
+        for experiment, job in zip(executor.experiments, jobs, strict=True):
+            sessions.append(RunSession(experiment, job.config, job.folder, KEEP, sweep.varied, sweep.stopwatch))
             held.callback(sessions[-1].release)
             if (why := reason(job.folder)) is not None:
                 sessions[-1].error = GanrunError(why)
@@ -245,13 +246,13 @@ def _open_run(
     return Run(executor, sessions, state, going[0].step, display, pruner)
 
 
-def _start(executor: Population, sessions: list[RunSession], states: dict[int, State]) -> Any:
+def _start(executor: Population, sessions: list[RunSession], states: dict[int, RunState]) -> Any:
     """Return the state of all members.
 
     ``states`` holds the restored states by the ``id`` of their session. Members that failed before are frozen.
     """
     if states:
-        state = executor.together([states.get(id(session)) or session.method.init() for session in sessions])
+        state = executor.together([states.get(id(session)) or session.experiment.init() for session in sessions])
     else:
         state = executor.init()
     return jax.block_until_ready(executor.freeze(state, [not session.going for session in sessions]))

@@ -12,7 +12,6 @@ import jax
 
 from ganrun.config.schema import Train
 from ganrun.errors import ConfigError, shown
-from ganrun.methods.gan.spec import gan_spec
 from ganrun.storage.run_directory import MAX_SUMMARY, PLAN, STORAGE, completed
 from ganrun.storage.safe_io import read_json
 from ganrun.storage.sweep_directory import Contents, read_contents, write_contents
@@ -96,7 +95,7 @@ def program(config: Train) -> Hashable:
         density = dataset.density()
         dataset = (type(dataset), *(part.shape for part in (density.means, density.stds, density.weights)))
     loop = (config.steps, config.steps_per_call, config.log, config.checkpoint, config.probe)
-    return gan_spec(config, config.dataset.shape), dataset, config.data_dir, loop
+    return config.method.build(config, config.dataset.shape), dataset, config.data_dir, loop
 
 
 def cut(group: list[int], limit: int) -> list[list[int]]:

@@ -1,7 +1,7 @@
-"""Many runs of one spec as one vmapped program.
+"""Many runs of one method as one vmapped program.
 
 Each member of the population keeps its own state, seed, traced hyperparameters and data order. These are stacked along
-a leading member axis, and Algorithm 1 is ``vmap``-ed over it.
+a leading member axis, and the method's step is ``vmap``-ed over it.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ganrun.datasets.sampler import Source
-from ganrun.methods.gan.algorithm import create, update
-from ganrun.methods.gan.gan import Gan, Report, SnapshotArrays, report_of, take_snapshot
-from ganrun.methods.gan.state import GanSpec, State, Tree
+from ganrun.datasets.sampler import Cursor, Source
+from ganrun.methods.base import Method, Tree
+from ganrun.methods.experiment import Experiment, SnapshotArrays, take_snapshot
+from ganrun.methods.run_state import Report, RunState, create, update
 
-# Copies one member's snapshot and the variables of its averaged generator to the host.
+# Copies one member's snapshot and the variables that its samples are drawn from to the host.
 Fetch = Callable[[], tuple[SnapshotArrays, Tree]]
 Own = tuple[str, ...]  # the fields of a source that have a member axis; the others are shared by all members
 Options = tuple[tuple[str, Any], ...]  # XLA compiler options: pairs of name and value
@@ -32,27 +32,43 @@ class VmappedRuns:
     """A population of runs in one vmapped program. A member that fails keeps its state from that step on.
 
     Args:
-        gans: the runs, all with the same spec.
+        experiments: the runs, all with the same method.
         options: XLA compiler options.
 
     Raises:
-        ValueError: the specs differ.
+        ValueError: the methods differ.
     """
 
-    def __init__(self, gans: Sequence[Gan], options: Options = ()) -> None:
-        if any(gan.spec != gans[0].spec for gan in gans):
-            raise ValueError("only runs with the same spec can share a program")
-        self.gans, self._spec = gans, with_matmul_convolutions(gans[0].spec)
-        self._train, self._train_own = stack_sources([gan.data.train for gan in gans])
-        self._held_out, self._held_out_own = stack_sources([gan.data.held_out for gan in gans])
+    def __init__(self, experiments: Sequence[Experiment], options: Options = ()) -> None:
+        if any(experiment.method != experiments[0].method for experiment in experiments):
+            raise ValueError("only runs with the same method can share a program")
+        self.experiments, self._method = experiments, experiments[0].method.for_population()
+        self._train, self._train_own = stack_sources(self._windows([Cursor.start()] * len(experiments), 0))
+        self._held_out, self._held_out_own = stack_sources([experiment.data.held_out for experiment in experiments])
         self._options = options
         self._programs: dict[Any, Any] = {}
 
-    def init(self) -> State:
+    @property
+    def most_steps(self) -> int | None:
+        return self.experiments[0].most_steps
+
+    def _windows(self, cursors: Sequence[Cursor], n: int) -> list[Source]:
+        """Return the training data of the next ``n`` steps of each member."""
+        return [experiment.window(cursor, n) for experiment, cursor in zip(self.experiments, cursors, strict=True)]
+
+    def _window(self, state: RunState, n: int) -> Source:
+        """Return the training data of the next ``n`` steps of all members, with their own member axis."""
+        if not self.experiments[0].streams:
+            return self._train
+        cursors = jax.device_get(state.cursor)
+        members = [Cursor(cursors.epoch[i], cursors.offset[i]) for i in range(len(self.experiments))]
+        return stack_sources(self._windows(members, n))[0]
+
+    def init(self) -> RunState:
         """Return the stacked states before the first step."""
-        hparams = _stack([gan.hparams for gan in self.gans])
-        seeds = jnp.asarray([gan.seed for gan in self.gans], jnp.uint32)
-        return _create(self._spec, hparams, seeds, jnp.zeros((1, *self.gans[0].data.shape)))
+        hparams = _stack([experiment.hparams for experiment in self.experiments])
+        seeds = jnp.asarray([experiment.seed for experiment in self.experiments], jnp.uint32)
+        return _create(self._method, hparams, seeds, jnp.zeros((1, *self.experiments[0].data.shape)))
 
     def memory(self, n: int, points: Sequence[np.ndarray]) -> int:
         """Return the bytes that training and snapshots of ``n`` samples need at once; 0 if unknown.
@@ -80,7 +96,7 @@ class VmappedRuns:
         if "training" not in self._programs:
             state = jax.eval_shape(self.init)
             arguments = (state, self._train, self._held_out, jax.ShapeDtypeStruct((), jnp.int32))
-            static = (self._spec, self._train_own, self._held_out_own)
+            static = (self._method, self._train_own, self._held_out_own)
             self._programs["training"] = compiled(_advance, static, arguments, self._options)
         return self._programs["training"]
 
@@ -89,37 +105,37 @@ class VmappedRuns:
             stacked = jax.ShapeDtypeStruct((len(points), *points[0].shape), jnp.float32)
             arguments = (jax.eval_shape(self.init), self._held_out, stacked)
             self._programs[n, points[0].shape] = compiled(
-                _snapshot_members, (self._spec, n, self._held_out_own), arguments
+                _snapshot_members, (self._method, n, self._held_out_own), arguments
             )
         return self._programs[n, points[0].shape]
 
-    def advance(self, state: State, n: int) -> tuple[State, Report]:
+    def advance(self, state: RunState, n: int) -> tuple[RunState, Report]:
         """Run ``n`` iterations of every member; ``state`` is donated. The report has a leading member axis."""
-        return self._training()(state, self._train, self._held_out, jnp.int32(n))
+        return self._training()(state, self._window(state, n), self._held_out, jnp.int32(n))
 
     def compile(self) -> None:
         """Compile the training program if it has not been compiled yet."""
         self._training()
 
-    def snapshot(self, state: State, n: int, points: Sequence[np.ndarray]) -> list[Fetch]:
-        """Take a snapshot of every member, as :meth:`Gan.snapshot` does; copied to the host at the first fetch only."""
+    def snapshot(self, state: RunState, n: int, points: Sequence[np.ndarray]) -> list[Fetch]:
+        """Take a snapshot of every member, like :meth:`Experiment.snapshot`; copied to the host at the first fetch."""
         stacked = jnp.asarray(np.stack(points), jnp.float32)
         snapshots = self._snapshot_program(n, points)(state, self._held_out, stacked)
         fetch = functools.cache(lambda: jax.device_get(snapshots))
-        return [partial(_member, fetch, i) for i in range(len(self.gans))]
+        return [partial(_member, fetch, i) for i in range(len(self.experiments))]
 
-    def apart(self, state: State) -> list[State]:
+    def apart(self, state: RunState) -> list[RunState]:
         """Return the state of each member, on the host."""
         key = jax.random.key_impl(state.key)
         host = jax.device_get(dataclasses.replace(state, key=jax.random.key_data(state.key)))
-        members = [jax.tree.map(lambda leaf, i=i: leaf[i], host) for i in range(len(self.gans))]
+        members = [jax.tree.map(lambda leaf, i=i: leaf[i], host) for i in range(len(self.experiments))]
         return [dataclasses.replace(member, key=jax.random.wrap_key_data(member.key, impl=key)) for member in members]
 
-    def together(self, states: list[State]) -> State:
+    def together(self, states: list[RunState]) -> RunState:
         """Stack the states of the members, the inverse of :meth:`apart`."""
         return _stack(states)
 
-    def freeze(self, state: State, frozen: Sequence[bool]) -> State:
+    def freeze(self, state: RunState, frozen: Sequence[bool]) -> RunState:
         """Return ``state`` with the ``frozen`` members marked as failed: they take no further step."""
         bad_step = jnp.where(
             jnp.asarray(frozen), jnp.maximum(state.accumulator.bad_step, 1), state.accumulator.bad_step
@@ -155,31 +171,8 @@ def stack_sources(sources: Sequence[Any]) -> tuple[Source, Own]:
     """
     first = sources[0]
     own = tuple(name for name in _arrays(first) if name not in first.SHARED)
-    stacked = {name: jnp.stack([getattr(source, name) for source in sources]) for name in own}
+    stacked = {name: _stack([getattr(source, name) for source in sources]) for name in own}
     return dataclasses.replace(first, **stacked), own
-
-
-def with_matmul_convolutions(spec: GanSpec) -> GanSpec:
-    """Return ``spec`` with every convolution of form ``auto`` computed as a matrix product.
-
-    Under ``vmap``, XLA's own become grouped convolutions, which are slow on every device.
-    """
-    networks = {name: _as_products(getattr(spec, name)) for name in ("generator", "discriminator")}
-    return dataclasses.replace(spec, **networks)
-
-
-def _as_products(network: Any) -> Any:
-    """Return ``network`` with that form, also inside wrappers."""
-    changes = {
-        field.name: _as_products(getattr(network, field.name))
-        for field in dataclasses.fields(network)
-        if field.name in ("generator", "encoder", "module")
-    }
-    if getattr(network, "form", None) == "auto":
-        changes["form"] = "matmul"
-    if not changes:
-        return network
-    return network.clone(**changes) if hasattr(network, "clone") else dataclasses.replace(network, **changes)
 
 
 def _distinct(source: Any, other: Any) -> list[jax.Array]:
@@ -197,34 +190,34 @@ def _arrays(source: Any) -> list[str]:
 
 
 @partial(jax.jit, static_argnums=0)
-def _create(spec: GanSpec, hparams: Tree, seeds: jax.Array, example: jax.Array) -> State:
-    return jax.vmap(lambda member, seed: create(spec, member, seed, example))(hparams, seeds)
+def _create(method: Method, hparams: Tree, seeds: jax.Array, example: jax.Array) -> RunState:
+    return jax.vmap(lambda member, seed: create(method, member, seed, example))(hparams, seeds)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=3)
 def _advance(
-    spec: GanSpec, own: Own, held_out_own: Own, state: State, source: Source, held_out: Source, n: jax.Array
-) -> tuple[State, Report]:
+    method: Method, own: Own, held_out_own: Own, state: RunState, source: Source, held_out: Source, n: jax.Array
+) -> tuple[RunState, Report]:
     axes = (0, _axes(source, own), _axes(held_out, held_out_own))
-    step = jax.vmap(partial(_unless_failed, spec), in_axes=axes)
+    step = jax.vmap(partial(_unless_failed, method), in_axes=axes)
     state = jax.lax.fori_loop(0, n, lambda _, now: step(now, source, held_out), state)
-    return state, jax.vmap(report_of)(state.accumulator)
+    return state, jax.vmap(Report.of)(state.accumulator)
 
 
-def _unless_failed(spec: GanSpec, state: State, source: Source, held_out: Source) -> State:
-    after = update(spec, state, source, held_out)
+def _unless_failed(method: Method, state: RunState, source: Source, held_out: Source) -> RunState:
+    after = update(method, state, source, held_out)
     going = state.accumulator.bad_step == 0
     kept = jax.tree.map(lambda new, old: jnp.where(going, new, old), _without_key(after), _without_key(state))
     return dataclasses.replace(kept, key=state.key)
 
 
-def _without_key(state: State) -> State:
+def _without_key(state: RunState) -> RunState:
     return dataclasses.replace(state, key=jnp.zeros(()))
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def _snapshot_members(spec: GanSpec, n: int, own: Own, state: State, held_out: Source, points: jax.Array) -> Any:
-    def snapshot(state: State, held_out: Source, points: jax.Array) -> Any:
-        return take_snapshot(spec, state, held_out, points, n)
+def _snapshot_members(method: Method, n: int, own: Own, state: RunState, held_out: Source, points: jax.Array) -> Any:
+    def snapshot(state: RunState, held_out: Source, points: jax.Array) -> Any:
+        return take_snapshot(method, state, held_out, points, n)
 
     return jax.vmap(snapshot, in_axes=(0, _axes(held_out, own), 0))(state, held_out, points)

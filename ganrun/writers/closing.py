@@ -9,20 +9,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from ganrun.evaluation.metrics.spec import SPECS, spec_of
+from ganrun.evaluation.metrics.spec import spec_of, specs
 from ganrun.writers.newest import DIVERGENCES, Newest, measured, rounded
 
-# Metrics of the training itself, shown although neither direction is better.
-GAME = (
-    "D(x)",
-    "D(G(z))",
-    "value",
-    "critic/real",
-    "critic/fake",
-    "value/pair",
-    "D(x)/calibrated",
-    "D(G(z))/calibrated",
-)
 ELSEWHERE = ("jsd/probe_lower", "steps_per_second")  # not shown: jsd/probe and the time are
 HEADINGS = ("metric", "value", "what it is")
 GAP = "  "
@@ -51,15 +40,15 @@ def metric_rows(values: Mapping[str, Any], newest: Newest, step: int) -> list[tu
         newest: provides the steps of these values.
         step: the step at which the run ended; the step of a value is shown if it differs.
     """
-    order = {spec.name: place for place, spec in enumerate(SPECS)}
-    tags = sorted(filter(_is_shown, values), key=lambda tag: order.get(tag, len(order)))
+    order = {spec.name: place for place, spec in enumerate(specs())}
+    tags = sorted(filter(_is_shown, values), key=lambda tag: (tag not in DIVERGENCES, order.get(tag, len(order))))
     return [_row(tag, values, newest.step(tag), step) for tag in tags]
 
 
 def _is_shown(tag: str) -> bool:
     spec = spec_of(tag)
-    has_direction = spec is not None and spec.better is not None and tag not in ELSEWHERE
-    return tag in GAME or tag in DIVERGENCES or has_direction
+    listed = spec is not None and ("table" in spec.shown or spec.better is not None)
+    return tag in DIVERGENCES or (listed and tag not in ELSEWHERE)
 
 
 def _row(tag: str, values: Mapping[str, Any], of: int | None, step: int) -> tuple[str, str, str]:

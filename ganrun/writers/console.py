@@ -15,21 +15,10 @@ from typing import IO, Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from ganrun.evaluation.metrics.spec import shown_at
 from ganrun.writers.base import Entry
 from ganrun.writers.closing import as_lines, as_table
 from ganrun.writers.newest import Newest, medians
-
-LIVE = ("D(x)", "D(G(z))", "value", "critic/real", "critic/fake", "value/pair")
-SHOWN = (
-    *LIVE,
-    "D(x)/calibrated",
-    "D(G(z))/calibrated",
-    "loss/discriminator",
-    "loss/generator",
-    "modes/covered",
-    "modes/kl",
-    "modes/high_quality",
-)
 
 
 class Terminal(Console):
@@ -145,6 +134,7 @@ class Lines:
 
     def __init__(self, messages: Messages, steps: int, newest: Newest | None = None) -> None:
         self._messages, self._steps, self._newest = messages, steps, newest or Newest()
+        self._on_bar, self._on_line = shown_at("bar"), shown_at("line")
         self._bar = Bar(messages.console, steps, live=not messages.name)
 
     def progress(self, step: int) -> None:
@@ -157,11 +147,11 @@ class Lines:
     def write(self, entry: Entry) -> None:
         self._newest.see(entry.step, entry.scalars)
         divergences = self._newest.divergences(entry.step)
-        self._bar.update(entry.step, text=_brief(entry.scalars, LIVE))
+        self._bar.update(entry.step, text=_brief(entry.scalars, self._on_bar))
         for finding in entry.findings:
             self._messages.notice(f"warning: {finding}")
         if entry.milestone:
-            self._messages.say(f"step {entry.step}/{self._steps}  {_brief(entry.scalars, SHOWN, divergences)}")
+            self._messages.say(f"step {entry.step}/{self._steps}  {_brief(entry.scalars, self._on_line, divergences)}")
 
     def flush(self) -> None:
         pass
@@ -181,6 +171,7 @@ class PopulationDisplay:
     ) -> None:
         self._messages, self._steps, self._newest = messages, steps, newest
         self._every = max(1, round(steps / 10 / every)) * every
+        self._on_bar = shown_at("bar")
         self._bar = Bar(messages.console, steps)
 
     def progress(self, step: int) -> None:
@@ -192,7 +183,7 @@ class PopulationDisplay:
         if not rows:
             return
         middle = {tag: statistics.median(row[tag] for row in rows) for tag in rows[0]}
-        text = f"{len(rows)} runs, median:  {_brief(middle, LIVE, medians(self._newest()))}"
+        text = f"{len(rows)} runs, median:  {_brief(middle, self._on_bar, medians(self._newest()))}"
         self._bar.update(step, text=text)
         if step % self._every == 0 or step == self._steps:
             self._messages.say(f"step {step}/{self._steps}  {text}", show=not self._bar.live)
@@ -201,9 +192,17 @@ class PopulationDisplay:
         self._bar.close()
 
 
-def _brief(scalars: dict[str, float], tags: tuple[str, ...], divergences: Sequence[str] = ()) -> str:
-    parts = [f"{tag} {scalars[tag]:.3g}" for tag in tags if tag in scalars]
+def _brief(scalars: dict[str, float], names: tuple[str, ...], divergences: Sequence[str] = ()) -> str:
+    """Return the ``scalars`` of these names in one line; a name that ends with ``*`` stands for a family."""
+    tags = [tag for name in names for tag in _matching(name, scalars)]
+    parts = [f"{tag} {scalars[tag]:.3g}" for tag in tags]
     parts += divergences
     if "steps_per_second" in scalars:
         parts.append(f"{scalars['steps_per_second']:.0f} steps/s")
     return "  ".join(parts)
+
+
+def _matching(name: str, scalars: dict[str, float]) -> list[str]:
+    if not name.endswith("*"):
+        return [name] if name in scalars else []
+    return [tag for tag in scalars if tag.startswith(name[:-1])]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import yaml
 
 from ganrun.config.schema import Train, to_dict
-from ganrun.evaluation.metrics.spec import SPECS, MetricSpec
+from ganrun.evaluation.metrics.spec import specs
+from ganrun.methods.metric_spec import MetricSpec
 
 
 def pages(config: Train) -> dict[str, str]:
@@ -21,7 +22,7 @@ def config_page(config: Train) -> str:
 
 def metrics_page() -> str:
     """Return a table of all metrics: tag, meaning, unit, and which direction is better."""
-    return "\n".join(["| tag | what it is | unit | better |", "|---|---|---|---|", *map(_row, SPECS)])
+    return "\n".join(["| tag | what it is | unit | better |", "|---|---|---|---|", *map(_row, specs())])
 
 
 def _row(spec: MetricSpec) -> str:

@@ -8,6 +8,7 @@ import os
 import socket
 import struct
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +22,14 @@ from tensorboard.plugins.text import metadata as text
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from ganrun.config.hparams import FIRST
+from ganrun.methods.metric_spec import Chart
 from ganrun.storage.growing_files import ABOUT
 from ganrun.writers.base import Entry
 
 Value = summary_pb2.Summary.Value
 
-# Reference values for the charts; TensorBoard can draw horizontal lines only as scalars.
-REFERENCES = {"chart/one_half": 0.5, "chart/log_2": float(np.log(2.0))}
-# The custom-scalars page finds a curve's colour by the first parenthesis in "tag (run)", and draws nothing for a tag
-# that contains one itself. So the charts show copies of these metrics under names without parentheses.
-PLAINER = {
-    "D(x)": "chart/D_on_data",
-    "D(G(z))": "chart/D_on_samples",
-    "D(x)/calibrated": "chart/D_on_data_calibrated",
-    "D(G(z))/calibrated": "chart/D_on_samples_calibrated",
-}
-CHARTS = {
-    "D(x) and D(G(z))": [*(f"^{name}$" for name in PLAINER.values()), r"^chart/one_half$"],
-    "Jensen-Shannon divergence (nats)": [r"^jsd/(online|exact|smoothed|probe|probe_lower)$", r"^chart/log_2$"],
-}
+DIVERGENCES = Chart("Jensen-Shannon divergence (nats)", reference=("log_2", float(np.log(2.0))))
+OF_DIVERGENCES = r"^jsd/(online|exact|smoothed|probe|probe_lower)$"
 ROTATE = 1 << 26  # size in bytes beyond which the next file is started
 STATUS = {
     "completed": api_pb2.STATUS_SUCCESS,
@@ -57,6 +47,7 @@ class TensorBoard:
         hyperparameters: flat, by dotted key.
         pages: Markdown by tag, for the text page.
         resumed_at: the step at which the run is resumed; TensorBoard discards the events after it.
+        charts: of the method's metrics, besides that of the divergences.
     """
 
     def __init__(
@@ -65,8 +56,13 @@ class TensorBoard:
         hyperparameters: dict[str, Any],
         pages: dict[str, str] | None = None,
         resumed_at: int | None = None,
+        charts: Sequence[Chart] = (),
     ) -> None:
-        self._folder = folder
+        self._folder, self._charts = folder, (*charts, DIVERGENCES)
+        self._copied = {tag: f"chart/{name}" for chart in charts for tag, name in chart.curves.items()}
+        # TensorBoard can draw horizontal lines only as scalars.
+        lines = [chart.reference for chart in self._charts if chart.reference is not None]
+        self._references = {f"chart/{name}": value for name, value in lines}
         self._describe(hyperparameters, pages or {})
         self._begin()
         if resumed_at is not None:
@@ -81,7 +77,7 @@ class TensorBoard:
         before = list(self._folder.glob(f"events.out.tfevents.*{ABOUT}"))
         self._begin(ABOUT)
         texts = [_text(tag, words) for tag, words in pages.items()]
-        self._summary(0, [_layout(), _session_start(hyperparameters), *texts])
+        self._summary(0, [_layout(self._charts), _session_start(hyperparameters), *texts])
         self._records.close()
         for path in before:
             path.unlink(missing_ok=True)
@@ -96,8 +92,8 @@ class TensorBoard:
         if self._size > ROTATE:
             self._records.close()
             self._begin()
-        plainer = {PLAINER[tag]: value for tag, value in entry.scalars.items() if tag in PLAINER}
-        scalars = entry.scalars | plainer | REFERENCES
+        copies = {self._copied[tag]: value for tag, value in entry.scalars.items() if tag in self._copied}
+        scalars = entry.scalars | copies | self._references
         values = [Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
         values += [_histogram(tag, data) for tag, data in entry.histograms.items()]
         values += [_image(tag, png) for tag, png in entry.pictures.items()]
@@ -137,18 +133,24 @@ def _text(tag: str, words: str) -> Any:
     return Value(tag=tag, metadata=text.create_summary_metadata(None, None), tensor=tensor)
 
 
-def _layout() -> Any:
-    charts = [
-        layout_pb2.Chart(title=title, multiline=layout_pb2.MultilineChartContent(tag=tags))
-        for title, tags in CHARTS.items()
+def _layout(charts: Sequence[Chart]) -> Any:
+    drawn = [
+        layout_pb2.Chart(title=chart.title, multiline=layout_pb2.MultilineChartContent(tag=_patterns(chart)))
+        for chart in charts
     ]
-    layout = layout_pb2.Layout(category=[layout_pb2.Category(title="GAN training", chart=charts)])
+    layout = layout_pb2.Layout(category=[layout_pb2.Category(title="training", chart=drawn)])
     tensor = tensor_pb2.TensorProto(
         dtype=types_pb2.DT_STRING,
         tensor_shape=tensor_shape_pb2.TensorShapeProto(),
         string_val=[layout.SerializeToString()],
     )
     return Value(tag=custom_scalar.CONFIG_SUMMARY_TAG, metadata=custom_scalar.create_summary_metadata(), tensor=tensor)
+
+
+def _patterns(chart: Chart) -> list[str]:
+    """Return regular expressions of the tags of ``chart``."""
+    names = [*chart.curves.values(), *([chart.reference[0]] if chart.reference else [])]
+    return [*([OF_DIVERGENCES] if chart is DIVERGENCES else []), *(f"^chart/{name}$" for name in names)]
 
 
 def _session_start(hyperparameters: dict[str, Any]) -> Any:

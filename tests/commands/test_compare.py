@@ -235,7 +235,7 @@ def test_cfg_and_help_run_nothing(results, inside):
 def test_completion_offers_the_settings_also_after_the_paths(results, inside, monkeypatch):
     for line in ("ganrun compare me", "ganrun compare runs me"):
         monkeypatch.setenv("COMP_LINE", line)
-        assert [word.rstrip("=.") for word in inside("-sc", "query=bash", cwd=results).stdout.split()] == ["metrics"]
+        assert "metrics" in [word.rstrip("=.") for word in inside("-sc", "query=bash", cwd=results).stdout.split()]
 
 
 # Files

@@ -22,12 +22,12 @@ from omegaconf import OmegaConf
 from ganrun.commands import jsd
 from ganrun.config.cli_args import CliArguments
 from ganrun.config.hydra_bridge import compose
-from ganrun.evaluation.divergence import methods
+from ganrun.evaluation.divergence import estimators as module
 from ganrun.evaluation.divergence.distribution import Distribution
 from ganrun.evaluation.divergence.estimate import Estimate
 
-KEYS = ["estimate", "se", "lower", "method", "n", "d", "floor", "seconds", "warnings"]
-TOLD = Estimate(estimate=0.25, se=0.01, lower=0.23, method="stack", n=300, d=2, seconds=1.5)
+KEYS = ["estimate", "se", "lower", "estimator", "n", "d", "floor", "seconds", "warnings"]
+TOLD = Estimate(estimate=0.25, se=0.01, lower=0.23, estimator="stack", n=300, d=2, seconds=1.5)
 
 
 class Estimators:
@@ -41,11 +41,11 @@ class Estimators:
     def estimate(
         self, a: Distribution, b: Distribution, method: str, *, n: int | None, seed: int, budget: float
     ) -> Estimate:
-        self.asked.append({"a": a, "b": b, "method": method, "n": n, "seed": seed, "budget": budget})
-        return dataclasses.replace(self.answer, method=method)
+        self.asked.append({"a": a, "b": b, "estimator": method, "n": n, "seed": seed, "budget": budget})
+        return dataclasses.replace(self.answer, estimator=method)
 
     def floor(self, a: Distribution, method: str, *, n: int | None, seed: int, budget: float) -> float:
-        self.floors.append({"a": a, "method": method, "n": n, "seed": seed, "budget": budget})
+        self.floors.append({"a": a, "estimator": method, "n": n, "seed": seed, "budget": budget})
         return 0.002
 
 
@@ -53,8 +53,8 @@ class Estimators:
 def estimators(monkeypatch) -> Estimators:
     """Replace the estimators: what they find is not what is tested here."""
     fake = Estimators()
-    monkeypatch.setattr(methods, "estimate", fake.estimate)
-    monkeypatch.setattr(methods, "floor", fake.floor)
+    monkeypatch.setattr(module, "estimate", fake.estimate)
+    monkeypatch.setattr(module, "floor", fake.floor)
     return fake
 
 
@@ -79,7 +79,7 @@ def test_text_says_the_estimate_its_bound_and_what_was_compared(folder, inside, 
     assert lines["lower"].startswith("0.2300:") and lines["floor"].startswith("0.0020:")
     assert lines["meaning"].startswith("the part that the classifiers detect") and "sampling only" in lines["meaning"]
     assert (
-        lines["method"] == "stack"
+        lines["estimator"] == "stack"
         and lines["n"] == "300 samples per distribution, 2 dimensions"
         and lines["seconds"] == "1.5"
     )
@@ -95,7 +95,7 @@ def test_json_is_one_object_and_nothing_else(folder, inside, estimators):
         "estimate": 0.25,
         "se": 0.01,
         "lower": 0.23,
-        "method": "stack",
+        "estimator": "stack",
         "n": 300,
         "d": 2,
         "floor": 0.002,
@@ -132,11 +132,11 @@ def test_warnings_stand_at_the_end_each_in_its_line(folder, inside, estimators):
     [
         ({"d": 31}, []),
         ({"d": 32}, ["weak"]),
-        ({"method": "streaming", "d": 99}, []),
+        ({"estimator": "streaming", "d": 99}, []),
         ({"estimate": 0.66}, []),
         ({"estimate": 0.664}, ["near log 2"]),
         ({"estimate": 0.7}, ["near log 2"]),
-        ({"estimate": 0.6931, "method": "exact"}, []),
+        ({"estimate": 0.6931, "estimator": "exact"}, []),
     ],
 )
 def test_known_weaknesses_are_told(answer, hints):
@@ -150,12 +150,12 @@ def test_known_weaknesses_are_told(answer, hints):
     [
         ("stack", 0.23, "not of what they miss", "0.2300: the divergence is at least this, with probability 0.95"),
         ("streaming", 0.23, "not of what they miss", "0.2300: the divergence is at least this, with probability 0.95"),
-        ("knn", None, "neither an upper nor a lower bound", "none: this method gives no bound"),
+        ("knn", None, "neither an upper nor a lower bound", "none: this estimator gives no bound"),
         ("exact", 0.23, "± is how far it may be off", "0.2300: the divergence is at least this, as far as"),
     ],
 )
 def test_every_method_says_what_its_numbers_are(method, lower, meaning, bound):
-    found = dataclasses.replace(TOLD, method=method, lower=lower)
+    found = dataclasses.replace(TOLD, estimator=method, lower=lower)
     text = jsd._as_text(Distribution("a", (1,)), Distribution("b", (1,)), found, None, [])
     lines = dict(line.split(None, 1) for line in text.splitlines())
     assert meaning in lines["meaning"] and lines["lower"].startswith(bound)
@@ -179,12 +179,12 @@ def test_a_terminal_without_the_characters_gets_others(folder, environment, tmp_
     ("words", "method", "n"),
     [
         (["real.npy", "fake.npy"], "stack", None),
-        (["real.npy", "fake.npy", "method=knn", "n=100"], "knn", 100),
+        (["real.npy", "fake.npy", "estimator=knn", "n=100"], "knn", 100),
         (["real.npy", "ring"], "stack", 500),
         (["ring", "ring"], "streaming", None),
-        (["ring", "grid", "method=stack"], "stack", 10_000),
-        (["ring", "grid", "method=knn", "n=20000"], "knn", 20_000),
-        (["gaussian", "mixture1d", "method=exact"], "exact", None),
+        (["ring", "grid", "estimator=stack"], "stack", 10_000),
+        (["ring", "grid", "estimator=knn", "n=20000"], "knn", 20_000),
+        (["gaussian", "mixture1d", "estimator=exact"], "exact", None),
         (["line.npy", "gaussian", "n=200", "seed=7", "budget=0.5"], "stack", 200),
     ],
 )
@@ -192,7 +192,7 @@ def test_the_method_and_the_number_of_samples_follow_from_the_sides(words, metho
     done = inside("jsd", *words, cwd=folder)
     assert done.returncode == 0, done.stderr
     (asked,), (floor,) = estimators.asked, estimators.floors
-    assert (asked["method"], asked["n"]) == (floor["method"], floor["n"]) == (method, n)
+    assert (asked["estimator"], asked["n"]) == (floor["estimator"], floor["n"]) == (method, n)
     assert (asked["a"].label, asked["b"].label) == (words[0], words[1])
     settings = dict(word.split("=") for word in words[2:])
     assert asked["seed"] == int(settings.get("seed", 0)) and asked["budget"] == float(settings.get("budget", 1))
@@ -200,10 +200,10 @@ def test_the_method_and_the_number_of_samples_follow_from_the_sides(words, metho
 
 def test_a_run_is_compared_with_its_data(trained, inside, estimators, listing):
     before = listing(trained)
-    for words, method in ((["ring", "latest"], "streaming"), (["latest", "ring", "method=exact"], "exact")):
+    for words, method in ((["ring", "latest"], "streaming"), (["latest", "ring", "estimator=exact"], "exact")):
         done = inside("jsd", *words, cwd=trained)
         assert done.returncode == 0 and done.stderr == "", done.stderr
-        assert estimators.asked[-1]["method"] == method
+        assert estimators.asked[-1]["estimator"] == method
         assert "step 20, averaged generator" in done.stdout
         assert estimators.floors[-1]["a"].label == "ring"  # the exact floor needs a density
     assert listing(trained) == before
@@ -346,8 +346,8 @@ def test_what_an_estimator_cannot_do_is_told_with_its_own_exit_code(folder, insi
     def fail(*args, **options):
         raise jsd.ConfigError("not with these.")
 
-    monkeypatch.setattr(estimators, "estimate", fail)
-    monkeypatch.setattr(methods, "estimate", fail)
+    monkeypatch.setattr(module, "estimate", fail)
+    monkeypatch.setattr(module, "estimate", fail)
     done = inside("jsd", "real.npy", "fake.npy", cwd=folder)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "ganrun: not with these.\n")
 
@@ -356,10 +356,10 @@ def test_what_an_estimator_cannot_do_is_told_with_its_own_exit_code(folder, insi
 
 PROGRAM = """
 import sys
-from ganrun.evaluation.divergence import methods
+from ganrun.evaluation.divergence import estimators
 from ganrun.evaluation.divergence.estimate import Estimate
-methods.estimate = lambda a, b, method, **asked: Estimate(0.1, 0.01, 0.08, method, 500, a.d)
-methods.floor = lambda a, method, **asked: 0.001
+estimators.estimate = lambda a, b, method, **asked: Estimate(0.1, 0.01, 0.08, method, 500, a.d)
+estimators.floor = lambda a, method, **asked: 0.001
 from ganrun.cli import main
 main(sys.argv[1:])
 """
@@ -394,8 +394,8 @@ def test_completion_offers_the_settings_also_after_the_files(inside, tmp_path, m
         return set(inside("-sc", "query=bash", cwd=tmp_path).stdout.split())
 
     assert offered("ganrun js") == {"jsd"}
-    assert {"a=", "b=", "method=", "n=", "key="} <= offered("ganrun jsd ")
-    assert {"method="} == offered("ganrun jsd x.npy y.npy me")
+    assert {"a=", "b=", "estimator=", "n=", "key="} <= offered("ganrun jsd ")
+    assert {"estimator="} == offered("ganrun jsd x.npy y.npy est")
     assert {"seed=", "floor="} <= offered("ganrun jsd x.npy y'.npy n=5 ")
 
 

@@ -62,7 +62,7 @@ def test_a_ganrun_command_of_the_readme_runs(command: str, workplace: Path, ganr
     trains = words[1] == "train" and "--help" not in words and "--cfg" not in words
     if trains and "resume=latest" not in words:
         words += [*SHORT, *narrow(words, compose_config)]
-    if words[1] == "jsd" and "method=exact" not in words:
+    if words[1] == "jsd" and "estimator=exact" not in words:
         words += LITTLE
     run = ganrun if command == GANRUN[0] else inside
     done = run(*words[1:], cwd=workplace, env={"GANRUN_DATA": str(data_folder())} if data_folder() else {})

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from ganrun.methods.gan.option import GanOption
 from ganrun.plots import pictures
 from ganrun.storage.checkpoints import Checkpoints, flatten
 from ganrun.storage.run_directory import load_config
 from ganrun.training.loop import build
-from ganrun.writers.tensorboard import CHARTS
+from ganrun.writers.tensorboard import _patterns
 
 STEPS = 40
 LOGGED = (f"steps={STEPS}", "log.every=10", "log.pictures=2", "checkpoint.steps=20")  # after tiny: the last word counts
@@ -104,7 +105,7 @@ def arrays(run: Path) -> dict[str, np.ndarray]:
 def test_the_chart_of_d_draws_the_calibrated_readings(run, rows):
     events = EventAccumulator(str(run), size_guidance={"scalars": 0}).Reload()
     tags = events.Tags()["scalars"]
-    drawn = {tag for tag in tags for pattern in CHARTS["D(x) and D(G(z))"] if re.match(pattern, tag)}
+    drawn = {tag for tag in tags for pattern in _patterns(GanOption.CHARTS[0]) if re.match(pattern, tag)}
     assert drawn == {"chart/D_on_data_calibrated", "chart/D_on_samples_calibrated", "chart/one_half"}
     wanted = [(row["step"], row["D(x)/calibrated"]) for row in rows(run) if "D(x)/calibrated" in row]
     seen = [(entry.step, entry.value) for entry in events.Scalars("chart/D_on_data_calibrated")]

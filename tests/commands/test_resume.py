@@ -152,7 +152,7 @@ def test_a_killed_convolutional_run_goes_on_to_the_same_bits(stop, images, ganru
     assert done.returncode == 0, done.stderr
     assert_same_run(run, images, rows)
     names = arrays(run)
-    assert any(name.startswith("average/") for name in names)
+    assert any(name.startswith("model/average/") for name in names)
     assert any("stats" in name or "mean" in name for name in names)  # batch norm's
     draw = ("seed=3", "n=5", "out=x.npy")
     drawn = []

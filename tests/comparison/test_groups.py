@@ -159,7 +159,8 @@ def test_a_group_by_itself_needs_no_files():
 
 # Whatever can be swept
 
-GROUPS = sorted(path.name for path in config_folder().iterdir() if path.is_dir())
+# What is measured does not change what a run computes.
+GROUPS = sorted(path.name for path in config_folder().iterdir() if path.is_dir() and path.name != "metric")
 
 
 @pytest.mark.parametrize("name", GROUPS)

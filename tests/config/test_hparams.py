@@ -1,4 +1,4 @@
-"""Which hyperparameters of a run are shown: the four that say what it is, and what was chosen."""
+"""Which hyperparameters of a run are shown: the five that say what it is, and what was chosen."""
 
 import pytest
 
@@ -20,15 +20,15 @@ from ganrun.config.hparams import FIRST, chosen, varying
         (["log.every=10", "checkpoint.keep=5", "probe=off"], {}),  # nothing that a run computes with
     ],
 )
-def test_what_differs_from_the_defaults_is_shown_after_the_four_that_always_are(compose_config, words, rest):
+def test_what_differs_from_the_defaults_is_shown_after_the_five_that_always_are(compose_config, words, rest):
     found = chosen(compose_config(words))
-    assert list(found)[:4] == ["dataset", "architecture", "loss", "seed"] == list(FIRST)
+    assert list(found)[:5] == ["dataset", "architecture", "method", "loss", "seed"] == list(FIRST)
     assert {key: value for key, value in found.items() if key not in FIRST} == rest
 
 
-def test_the_four_say_what_was_chosen_by_name(compose_config):
+def test_the_five_say_what_was_chosen_by_name(compose_config):
     found = chosen(compose_config(["dataset=grid", "architecture=mlp", "loss=hinge", "seed=7"]))
-    assert found == {"dataset": "grid", "architecture": "mlp", "loss": "hinge", "seed": 7}
+    assert found == {"dataset": "grid", "architecture": "mlp", "method": "gan", "loss": "hinge", "seed": 7}
 
 
 def test_what_a_preset_chooses_is_shown(compose_config):
@@ -44,6 +44,7 @@ def test_what_varies_in_a_sweep_is_shown_of_the_run_that_has_the_default_too(com
     assert chosen(configs[0], varying(configs)) == {
         "dataset": "ring",
         "architecture": "mlp",
+        "method": "gan",
         "loss": "nonsaturating",
         "seed": 0,
         "schedule.k": 1,

@@ -13,7 +13,7 @@ from ganrun.config import registry
 from ganrun.config.folders import cache_folder, data_folder
 from ganrun.config.hparams import flat
 from ganrun.config.hydra_bridge import compose, config_folder
-from ganrun.config.schema import Latent, Train, check, check_plain, to_dict
+from ganrun.config.schema import NAMED, Latent, Train, check, check_plain, to_dict
 from ganrun.errors import ConfigError, did_you_mean
 
 CONF = config_folder()
@@ -317,8 +317,8 @@ def test_every_yaml_has_its_option_and_its_name(path):
     group, name = path.parent.name, path.stem
     if group in registry.GROUP_MODULES and group != "optimizer":
         node = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if group == "penalty":  # any number of them: each stands under its name
-            placed = f"# @package penalty.{name}" == path.read_text(encoding="utf-8").splitlines()[0]
+        if group in NAMED:  # any number of them: each stands under its name
+            placed = f"# @package {group}.{name}" == path.read_text(encoding="utf-8").splitlines()[0]
             assert node is None if name == "none" else placed
             return
         assert node.get(group, node)["name"] == name
@@ -339,7 +339,7 @@ def test_every_yaml_composes_and_survives_a_round_trip(choice, compose_config):
 def test_the_defaults_of_train_are_those_of_the_schema(compose_config, monkeypatch):
     monkeypatch.delenv("GANRUN_DATA", raising=False)
     found = to_dict(compose_config([]))
-    groups = ("dataset", "architecture", "loss", "schedule", "optimizer", "probe")
+    groups = ("dataset", "architecture", "method", "loss", "schedule", "optimizer", "probe", "metric")
     assert {key: value for key, value in found.items() if key not in groups} == {
         key: value for key, value in to_dict(Train()).items() if key not in groups
     }
@@ -353,8 +353,8 @@ def test_the_values_of_a_yaml_are_the_defaults_of_its_option(choice, compose_con
     config, default = compose_config([choice]), registry.lookup(group, name)()
     if group == "optimizer":
         assert (config.optimizer.generator, config.optimizer.discriminator) == (default, default)
-    elif group == "penalty":
-        assert config.penalty == (default,)
+    elif group in NAMED:
+        assert getattr(config, group) == (default,)
     else:
         assert getattr(config, group) == default
 
@@ -364,7 +364,7 @@ def test_the_yaml_of_an_option_lists_all_of_its_fields():
         for name, option in registry.options(group).items():
             node = yaml.safe_load((CONF / group / f"{name}.yaml").read_text(encoding="utf-8"))
             sides = [node["generator"], node["discriminator"]] if group == "optimizer" else [node.get(group, node)]
-            fields = {field.name for field in dataclasses.fields(option)} - ({"name"} if group == "penalty" else set())
+            fields = {field.name for field in dataclasses.fields(option)} - ({"name"} if group in NAMED else set())
             assert all(set(side) == fields for side in sides), f"{group}/{name}.yaml"
 
 

@@ -10,8 +10,8 @@ import pytest
 from ganrun.config.schema import Log, Train
 from ganrun.evaluation.divergence.estimate import Estimate
 from ganrun.evaluation.divergence.probe import Measuring, Off, Probe, Stack, Streaming
-from ganrun.evaluation.divergence.run_distribution import rank_of
-from ganrun.evaluation.evaluator import Evaluator, NotFinite, values
+from ganrun.evaluation.evaluator import Evaluator, NotFinite
+from ganrun.evaluation.metrics.exact import values
 from ganrun.training.loop import build
 
 SLOPE = 0.2  # of the leaky ReLU below zero
@@ -49,14 +49,18 @@ def affine(state, scale, shift):
 
     The hidden units are z and -z, and leaky(z) - leaky(-z) = 1.2 z.
     """
-    first, last = state.average["params"]["Dense_0"], state.average["params"]["Dense_1"]
+    first, last = state.model.average["params"]["Dense_0"], state.model.average["params"]["Dense_1"]
     assert first["kernel"].shape == (1, 2) and last["kernel"].shape == (2, 1)
     weight = scale / (1 + SLOPE)
     params = {
         "Dense_0": {"kernel": jnp.array([[1.0, -1.0]]), "bias": jnp.zeros(2)},
         "Dense_1": {"kernel": jnp.array([[weight], [-weight]]), "bias": jnp.array([shift])},
     }
-    return state.replace(average={**state.average, "params": params})
+    return with_average(state, {**state.model.average, "params": params})
+
+
+def with_average(state, average):
+    return state.replace(model=state.model.replace(average=average))
 
 
 def spoilt(tree):
@@ -100,7 +104,7 @@ def test_before_the_first_step_there_is_a_picture_and_no_probe(evaluator):
     spy = Spy(times=2)
     evaluator = evaluator("dataset=gaussian", "steps=20", "log.every=10", "log.pictures=1", probe=spy)
     assert due(evaluator, 20) == [0, 10, 20]
-    state = evaluator.method.init()
+    state = evaluator.experiment.init()
     first = evaluator.read(evaluator.snapshot(state, 0))
     assert set(first.pictures) == {"samples"} and not spy.result
     assert "jsd/exact" in first.scalars and "jsd/probe" not in first.scalars
@@ -112,7 +116,7 @@ def test_before_the_first_step_there_is_a_picture_and_no_probe(evaluator):
 
 def test_without_a_probe_the_exact_numbers_remain(evaluator):
     evaluator = evaluator("dataset=gaussian", "steps=20", "log.every=10")
-    result = evaluator.read(evaluator.snapshot(evaluator.method.init(), 20))
+    result = evaluator.read(evaluator.snapshot(evaluator.experiment.init(), 20))
     exact = {"jsd/exact", "jsd/exact_error", "kl/forward", "kl/reverse", "w1"}
     assert exact | {"samples/diversity"} == set(result.scalars)
     assert set(result.pictures) == {"samples"} and set(result.histograms) == {"logits/real", "logits/fake"}
@@ -124,7 +128,7 @@ def test_without_a_probe_the_exact_numbers_remain(evaluator):
 @pytest.mark.parametrize(("scale", "shift"), [(1.0, 0.0), (1.0, 1.0), (0.5, -0.5), (2.0, 0.25)])
 def test_a_generator_on_the_line_is_measured_as_by_hand(scale, shift, evaluator):
     evaluator = evaluator("dataset=gaussian", "steps=20", "log.pictures=0")
-    result = evaluator.read(evaluator.snapshot(affine(evaluator.method.init(), scale, shift), 20)).scalars
+    result = evaluator.read(evaluator.snapshot(affine(evaluator.experiment.init(), scale, shift), 20)).scalars
     # KL of N(0, 1) and N(shift, scale^2), in closed form.
     forward = np.log(scale) + (1 + shift**2) / (2 * scale**2) - 0.5
     reverse = -np.log(scale) + (scale**2 + shift**2) / 2 - 0.5
@@ -144,7 +148,7 @@ def test_a_generator_on_the_line_is_measured_as_by_hand(scale, shift, evaluator)
 
 def test_a_generator_that_makes_one_point_leaves_out_the_data(evaluator):
     evaluator = evaluator("dataset=mixture1d", "steps=20", "log.pictures=1", probe=Spy(times=1))
-    result = evaluator.read(evaluator.snapshot(affine(evaluator.method.init(), 0.0, 2.0), 20))
+    result = evaluator.read(evaluator.snapshot(affine(evaluator.experiment.init(), 0.0, 2.0), 20))
     assert result.scalars["jsd/exact"] == pytest.approx(np.log(2), abs=1e-6)
     assert result.scalars["kl/forward"] == np.inf
     assert (result.scalars["modes/covered"], result.scalars["modes/high_quality"]) == (1.0, 1.0)
@@ -153,10 +157,10 @@ def test_a_generator_that_makes_one_point_leaves_out_the_data(evaluator):
 
 def test_in_the_plane_one_point_shares_nothing_with_the_data(evaluator):
     evaluator = evaluator("dataset=ring", "dataset.modes=1", "dataset.std=1", "steps=20")
-    state = evaluator.method.init()
-    average = jax.tree.map(jnp.zeros_like, state.average)
+    state = evaluator.experiment.init()
+    average = jax.tree.map(jnp.zeros_like, state.model.average)
     average["params"]["Dense_1"]["bias"] = jnp.array([2.0, 0.0])  # all on the centre of the only mode
-    result = evaluator.read(evaluator.snapshot(state.replace(average=average), 10)).scalars
+    result = evaluator.read(evaluator.snapshot(with_average(state, average), 10)).scalars
     assert result["jsd/exact"] == pytest.approx(np.log(2), abs=0.02)
     assert {tag for tag in result if tag.startswith("modes/") or tag == "w1"} == set()
 
@@ -173,12 +177,12 @@ def test_in_the_plane_one_point_shares_nothing_with_the_data(evaluator):
     ],
 )
 def test_a_generator_fills_no_more_dimensions_than_it_has_latents_or_units(words, rank, evaluator):
-    assert rank_of(evaluator("dataset=ring", "steps=20", *words).method) == rank
+    assert evaluator("dataset=ring", "steps=20", *words).experiment.method.rank == rank
 
 
 def test_a_generator_that_fills_no_area_is_as_far_as_can_be(evaluator):
     evaluator = evaluator("dataset=ring", "steps=20", "log.pictures=0", "latent.dim=1", "inference=bigan")
-    result = evaluator.read(evaluator.snapshot(evaluator.method.init(), 20)).scalars
+    result = evaluator.read(evaluator.snapshot(evaluator.experiment.init(), 20)).scalars
     assert (result["jsd/exact"], result["jsd/exact_error"]) == (np.log(2), 0.0)
     assert (result["kl/forward"], result["kl/reverse"], result["data_missed"]) == (np.inf, np.inf, 1.0)
     assert 0.5 < result["jsd/smoothed"] <= np.log(2) and 0 < result["jsd/smoothed_error"] < 0.05
@@ -194,12 +198,12 @@ def test_a_value_whose_error_is_larger_is_left_out(value, error, told):
 
 def test_a_plane_has_its_own_kl_and_no_data_are_missed_for_want_of_latents(evaluator):
     evaluator = evaluator("dataset=ring", "dataset.modes=1", "dataset.radius=1e-9", "dataset.std=1", "steps=20")
-    state = evaluator.method.init()
-    average = jax.tree.map(jnp.zeros_like, state.average)
+    state = evaluator.experiment.init()
+    average = jax.tree.map(jnp.zeros_like, state.model.average)
     # Both hidden units are above zero as far as any data need it, so z goes to z / 2.
     average["params"]["Dense_0"] = {"kernel": jnp.eye(2), "bias": jnp.full(2, 1000.0)}
     average["params"]["Dense_1"] = {"kernel": jnp.eye(2) / 2, "bias": jnp.full(2, -500.0)}
-    result = evaluator.read(evaluator.snapshot(state.replace(average=average), 20)).scalars
+    result = evaluator.read(evaluator.snapshot(with_average(state, average), 20)).scalars
     assert result["data_missed"] == 0
     assert result["kl/forward"] == pytest.approx(3 - np.log(4), abs=2e-3)
 
@@ -209,7 +213,7 @@ def test_a_plane_has_its_own_kl_and_no_data_are_missed_for_want_of_latents(evalu
 )
 def test_what_cannot_be_followed_is_measured_by_fresh_samples_of_every_step(words, evaluator):
     evaluator = evaluator(*words, "steps=20", "log.pictures=0")
-    state = evaluator.method.init()
+    state = evaluator.experiment.init()
     one, again, other = (evaluator.read(evaluator.snapshot(state, step)).scalars for step in (10, 10, 20))
     assert one == again
     assert one["jsd/exact"] != other["jsd/exact"]
@@ -223,7 +227,7 @@ def test_the_randomness_is_that_of_the_seed_and_the_step_alone(evaluator):
         made = evaluator("dataset=gaussian", "steps=30", "log.every=10", "log.pictures=0", f"seed={seed}", probe=spy)
         assert due(made, 30) == [30]
         made.probe_every = 10
-        snapshot = {step: made.snapshot(made.method.init(), step) for step in (10, 20)}
+        snapshot = {step: made.snapshot(made.experiment.init(), step) for step in (10, 20)}
         for step in (10, 20, 10):
             made.read(snapshot[step])
         asked = [number for *_, number in spy.result]
@@ -235,7 +239,7 @@ def test_the_randomness_is_that_of_the_seed_and_the_step_alone(evaluator):
 def test_the_probe_is_shown_the_data_and_the_averaged_generator(evaluator):
     spy = Spy(times=1)
     evaluator = evaluator("dataset=gaussian", "dataset.mean=5", "steps=20", probe=spy)
-    state = affine(evaluator.method.init(), 0.5, -3.0)
+    state = affine(evaluator.experiment.init(), 0.5, -3.0)
     evaluator.read(evaluator.snapshot(state, 20))
     ((data, model, _),) = spy.result
     real, fake = (side.draw(20_000, 1) for side in (data, model))
@@ -248,7 +252,7 @@ def test_images_are_seen_as_a_grid_with_nothing_exact(compose_config):
     words = ("dataset=digits", "architecture=dcgan", "architecture.width=2", "latent.dim=4", "batch_size=16")
     config = dataclasses.replace(compose_config([*words, "steps=20"]), probe=spy)
     evaluator = Evaluator(build(config), config)
-    result = evaluator.read(evaluator.snapshot(evaluator.method.init(), 20))
+    result = evaluator.read(evaluator.snapshot(evaluator.experiment.init(), 20))
     probed = {"jsd/probe", "jsd/probe_lower", "jsd/probe_se", "probe/seconds"}
     assert set(result.scalars) == probed | {"samples/diversity", "samples/nearest_training"}
     assert set(result.pictures) == {"samples"}
@@ -257,20 +261,20 @@ def test_images_are_seen_as_a_grid_with_nothing_exact(compose_config):
 
 
 def test_whatever_judges_the_run_sees_held_out_data(compose_config, monkeypatch):
-    from ganrun.evaluation import evaluator as module
-    from ganrun.methods.gan import gan as spec
+    from ganrun.evaluation.metrics import diversity
+    from ganrun.methods import experiment as module
 
     config = compose_config(["dataset=digits", "architecture=mlp", "steps=20", "probe=off"])
     evaluator = Evaluator(build(config), config)
-    data, given = evaluator.method.data, {}
+    data, given = evaluator.experiment.data, {}
     held_out = np.asarray(data.held_out.flat)
     assert held_out.shape != np.asarray(data.train.flat).shape
-    monkeypatch.setattr(spec, "_snapshot", lambda *words: given.update(snapshot=words) or (None, None))
-    monkeypatch.setattr(module, "Diversity", lambda *words: given.update(likeness=words))
+    monkeypatch.setattr(module, "_snapshot", lambda *words: given.update(snapshot=words) or (None, None))
+    monkeypatch.setattr(diversity, "Diversity", lambda *words: given.update(diversity=words))
     evaluator.snapshot(None, 10)
-    evaluator._diversity()
+    diversity.SampleDiversity().prepare(evaluator.experiment)
     assert given["snapshot"][2] is data.held_out
-    assert given["likeness"] == (data.train, data.held_out)
+    assert given["diversity"] == (data.train, data.held_out)
     np.testing.assert_allclose(evaluator.data.rows, held_out / 127.5 - 1, atol=1e-6)
 
 
@@ -281,12 +285,12 @@ def test_a_look_shows_the_players_as_they_were_when_the_state_is_long_gone(evalu
     evaluator = evaluator(
         "dataset=gaussian", "steps=20", "log.every=10", "log.pictures=2", "ema.decay=0", probe=Spy(times=2)
     )
-    wanted = evaluator.read(evaluator.snapshot(evaluator.method.init(), 10))
-    state = evaluator.method.init()
-    held = jax.tree.leaves((state.average, state.discriminator.variables))
+    wanted = evaluator.read(evaluator.snapshot(evaluator.experiment.init(), 10))
+    state = evaluator.experiment.init()
+    held = jax.tree.leaves((state.model.average, state.model.discriminator.variables))
     snapshot = evaluator.snapshot(state, 10)
-    after, _ = evaluator.method.advance(state, 10)
-    after, _ = evaluator.method.advance(after, 10)
+    after, _ = evaluator.experiment.advance(state, 10)
+    after, _ = evaluator.experiment.advance(after, 10)
     jax.block_until_ready(after)
     assert all(leaf.is_deleted() for leaf in held)  # or this test would show nothing
     result = evaluator.read(snapshot)
@@ -305,7 +309,7 @@ def untimed(scalars):
 
 def test_a_look_changes_nothing_in_the_state(evaluator):
     evaluator = evaluator("dataset=gaussian", "steps=20")
-    state = evaluator.method.init()
+    state = evaluator.experiment.init()
     before = jax.tree.map(np.asarray, state.replace(key=jax.random.key_data(state.key)))
     evaluator.read(evaluator.snapshot(state, 20))
     after = jax.tree.map(np.asarray, state.replace(key=jax.random.key_data(state.key)))
@@ -317,18 +321,18 @@ def test_a_look_changes_nothing_in_the_state(evaluator):
 
 def test_a_discriminator_that_is_lost_is_told(evaluator):
     evaluator = evaluator("dataset=gaussian", "steps=20", probe=Spy(times=1))
-    state = evaluator.method.init()
-    lost = state.discriminator.replace(params=spoilt(state.discriminator.params))
+    state = evaluator.experiment.init()
+    lost = state.model.discriminator.replace(params=spoilt(state.model.discriminator.params))
     with pytest.raises(NotFinite, match=r"^logits/real$"):
-        evaluator.read(evaluator.snapshot(state.replace(discriminator=lost), 20))
+        evaluator.read(evaluator.snapshot(state.replace(model=state.model.replace(discriminator=lost)), 20))
 
 
 def test_a_generator_that_is_lost_is_told(evaluator):
     spy = Spy(times=1)
     evaluator = evaluator("dataset=ring", "steps=20", probe=spy)
-    state = evaluator.method.init()
+    state = evaluator.experiment.init()
     with pytest.raises(NotFinite, match=r"^logits/fake$"):
-        evaluator.read(evaluator.snapshot(state.replace(average=spoilt(state.average)), 20))
+        evaluator.read(evaluator.snapshot(with_average(state, spoilt(state.model.average)), 20))
     assert not spy.result
 
 
@@ -338,16 +342,17 @@ def test_a_generator_that_is_lost_is_told(evaluator):
 @pytest.mark.parametrize("loss", ["hinge", "relativistic"])
 def test_a_critic_is_calibrated_first(loss, evaluator, monkeypatch):
     from ganrun.evaluation import evaluator as module
+    from ganrun.methods.gan.calibration import calibrate
 
     fields = []
     monkeypatch.setattr(
         module, "densities", lambda samples, density, field, title, label: fields.append((field, label))
     )
     evaluator = evaluator("dataset=gaussian", f"loss={loss}", "steps=20", probe=Spy(times=1))
-    snapshot = evaluator.snapshot(evaluator.method.init(), 20)
+    snapshot = evaluator.snapshot(evaluator.experiment.init(), 20)
     result = evaluator.read(snapshot)
     assert {"D(x)/calibrated", "D(G(z))/calibrated", "jsd/probe", "jsd/exact"} <= set(result.scalars)
     ((field, label),) = fields
     assert label == "D(x), calibrated"
-    scale, offset = module.calibrate(result.histograms["logits/real"], result.histograms["logits/fake"])
-    assert field == pytest.approx(scale * np.asarray(snapshot.fetch()[0].field, np.float64) + offset)
+    scale, offset = calibrate(result.histograms["logits/real"], result.histograms["logits/fake"])
+    assert field == pytest.approx(scale * np.asarray(snapshot.fetch()[0].inspected["field"], np.float64) + offset)

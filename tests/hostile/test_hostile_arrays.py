@@ -89,7 +89,7 @@ def test_names_in_an_archive_that_lead_out_of_it_are_names(tmp_path, inside):
     (deep / "x.npz").write_bytes(archive(held.getvalue(), names[0], names[1:]))
     done = inside("jsd", "x.npz", "ring", cwd=deep)
     assert done.returncode == 2 and "key=NAME" in done.stderr and "\x1b" not in done.stderr
-    done = inside("jsd", "x.npz", "ring", "key=../../evil", "method=knn", "floor=false", cwd=deep)
+    done = inside("jsd", "x.npz", "ring", "key=../../evil", "estimator=knn", "floor=false", cwd=deep)
     assert done.returncode == 0, done.stderr
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["x.npz"]
 

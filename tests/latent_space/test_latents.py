@@ -140,22 +140,22 @@ def test_uniform_latents_are_drawn_towards_the_middle():
 
 
 def test_latents_depend_on_the_seed_and_their_place_alone(tiny_ring):
-    few, many = draw(tiny_ring.spec, 3, 5), draw(tiny_ring.spec, 3, 600)
+    few, many = draw(tiny_ring.method.prior, 3, 5), draw(tiny_ring.method.prior, 3, 600)
     assert many.shape == (600, 2) and len(np.unique(many, axis=0)) == 600
     np.testing.assert_array_equal(many[:5], few)
-    assert (draw(tiny_ring.spec, 4, 5) != few).all()
+    assert (draw(tiny_ring.method.prior, 4, 5) != few).all()
 
 
 def test_latents_are_drawn_from_the_prior(tiny_ring):
-    normal = draw(tiny_ring.spec, 0, 4000)
-    uniform = draw(dataclasses.replace(tiny_ring.spec, prior="uniform"), 0, 4000)
+    normal = draw(tiny_ring.method.prior, 0, 4000)
+    uniform = draw(dataclasses.replace(tiny_ring.method.prior, name="uniform"), 0, 4000)
     assert abs(normal.var() - 1) < 0.08 and np.abs(normal).max() > 2  # 5 standard errors
     assert abs(uniform.var() - 1 / 3) < 0.02 and np.abs(uniform).max() <= 1
 
 
 def test_a_wide_truncation_leaves_the_draws_as_they_are_and_a_tight_one_binds(tiny_ring):
-    np.testing.assert_array_equal(draw(tiny_ring.spec, 0, 20, 50.0), draw(tiny_ring.spec, 0, 20))
-    assert np.abs(draw(tiny_ring.spec, 0, 700, 0.25)).max() <= 0.25
+    np.testing.assert_array_equal(draw(tiny_ring.method.prior, 0, 20, 50.0), draw(tiny_ring.method.prior, 0, 20))
+    assert np.abs(draw(tiny_ring.method.prior, 0, 700, 0.25)).max() <= 0.25
 
 
 @pytest.mark.parametrize("n", [1, 512, 513])
@@ -172,20 +172,19 @@ def test_rows_go_through_a_network_in_blocks_and_come_back_in_order(n):
 
 
 class Shifting:
-    """A class-conditional generator that adds the label to the latents."""
+    """A class-conditional method that adds the label to the latents."""
 
-    def apply(self, variables, latents, train, y=None):
-        assert not train and y is not None and y.dtype == jnp.int32
-        return variables * latents + y[:, None]
+    def decode(self, variables, latents, labels=None):
+        assert labels is not None and labels.dtype == jnp.int32
+        return variables * latents + labels[:, None]
 
 
 def test_a_class_conditional_generator_is_told_the_label_of_every_latent():
-    method = SimpleNamespace(spec=SimpleNamespace(generator=Shifting()))
-    made = pushing(method, 3)(jnp.float32(2.0), jnp.array([[0.0, 1.0], [0.5, -1.0]]))  # type: ignore[arg-type]
+    made = pushing(SimpleNamespace(method=Shifting()), 3)(jnp.float32(2.0), jnp.array([[0.0, 1.0], [0.5, -1.0]]))  # type: ignore[arg-type]
     np.testing.assert_array_equal(made, [[3.0, 5.0], [4.0, 1.0]])
 
 
 def test_a_generator_without_classes_is_the_methods_own(tiny_ring):
-    variables, latents = tiny_ring.init().average, jnp.ones((2, 2))
+    variables, latents = tiny_ring.init().model.average, jnp.ones((2, 2))
     made = pushing(tiny_ring, None)(variables, latents)
-    np.testing.assert_array_equal(made, tiny_ring.push(variables, latents))
+    np.testing.assert_array_equal(made, tiny_ring.decode(variables, latents))

@@ -70,13 +70,13 @@ def test_an_input_is_projected_alike_alone_and_among_many():
 
 
 def test_a_generators_own_samples_are_found_again(tiny_ring):
-    variables = tiny_ring.init().average
-    latents = draw(tiny_ring.spec, 5, 12)
-    samples = through(lambda z: tiny_ring.push(variables, z), latents)
-    ways = draw(tiny_ring.spec, 6, 12 * 8).reshape(12, 8, 2)
-    found = project(tiny_ring.push, variables, samples, ways, "normal", 800)
-    again = through(lambda z: tiny_ring.push(variables, z), found)
+    variables = tiny_ring.init().model.average
+    latents = draw(tiny_ring.method.prior, 5, 12)
+    samples = through(lambda z: tiny_ring.decode(variables, z), latents)
+    ways = draw(tiny_ring.method.prior, 6, 12 * 8).reshape(12, 8, 2)
+    found = project(tiny_ring.decode, variables, samples, ways, "normal", 800)
+    again = through(lambda z: tiny_ring.decode(variables, z), found)
     assert relative_error(samples, again) < 1e-6
     # The first draws of another seed reconstruct nothing: the measure itself tells apart.
-    assert relative_error(samples, through(lambda z: tiny_ring.push(variables, z), ways[:, 0])) > 0.5
+    assert relative_error(samples, through(lambda z: tiny_ring.decode(variables, z), ways[:, 0])) > 0.5
     assert latent_error(latents, latents) == 0.0

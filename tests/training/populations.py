@@ -16,7 +16,7 @@ import numpy as np
 
 from ganrun import datasets
 from ganrun.config import registry
-from ganrun.methods.gan.gan import Gan, _advance
+from ganrun.methods.experiment import Experiment, _advance
 from ganrun.storage.checkpoints import flatten
 from ganrun.training import vmapped
 from ganrun.training.executor import SingleRun
@@ -62,7 +62,7 @@ def gans_of(configs):
     data = [datasets.load(config.dataset, Path("unused"), config.seed) for config in configs]
     if data[0].density is None:
         data = [datasets.reordered(data[0], config.seed) for config in configs]
-    return [Gan(config, one) for config, one in zip(configs, data, strict=True)]
+    return [Experiment(config, one) for config, one in zip(configs, data, strict=True)]
 
 
 def begun(gan):
@@ -77,7 +77,7 @@ def begun(gan):
 
 def begun_alone(population):
     """The state of ``population`` put together from runs by themselves."""
-    return population.together([begun(gan) for gan in population.gans])
+    return population.together([begun(gan) for gan in population.experiments])
 
 
 def played(one, steps, start=None):
@@ -101,11 +101,11 @@ def assert_lanes_equal_solo_runs(population, steps=STEPS, start=None):
 
     Without a ``start`` each begins with its own, so that these must agree as well.
     """
-    begins = [None] * len(population.gans)
+    begins = [None] * len(population.experiments)
     if start is not None:
         begins = [jax.tree.map(jnp.asarray, one) for one in population.apart(start)]
     members, report = played(population, steps, start)
-    for i, (gan, begin) in enumerate(zip(population.gans, begins, strict=True)):
+    for i, (gan, begin) in enumerate(zip(population.experiments, begins, strict=True)):
         (alone,), own = played(SingleRun(gan), steps, begin)
         assert_close(members[i], alone)
         np.testing.assert_allclose(report.means[i], own.means, 2e-4, 2e-5)
@@ -117,7 +117,7 @@ def assert_lanes_equal_solo_runs(population, steps=STEPS, start=None):
 
 def branches(gan):
     """How often the run's program, of which ``vmap`` makes that of lanes, branches or loops."""
-    program = _advance.trace(gan.spec, gan.abstract(), gan.data.train, gan.data.held_out, jnp.int32(1))
+    program = _advance.trace(gan.method, gan.abstract(), gan.data.train, gan.data.held_out, jnp.int32(1))
     return Counter(re.findall(r"= (cond|while|scan)\[", str(program.jaxpr)))
 
 
@@ -127,10 +127,10 @@ def assert_traces_as_lanes(population):
     ``vmap`` computes for each lane what the run computes by itself, but for calls that leave the program, and branches,
     of which lanes take both (see :func:`branches`). A convolution it would make a slow one.
     """
-    first, start, n = population.gans[0], jax.eval_shape(population.init), jnp.int32(1)
+    first, start, n = population.experiments[0], jax.eval_shape(population.init), jnp.int32(1)
     owns, sources = (population._train_own, population._held_out_own), (population._train, population._held_out)
-    traced = vmapped._advance.trace(population._spec, *owns, start, *sources, n)
-    stacked = jax.tree.map(lambda leaf: ((len(population.gans), *leaf.shape), leaf.dtype), first.abstract())
+    traced = vmapped._advance.trace(population._method, *owns, start, *sources, n)
+    stacked = jax.tree.map(lambda leaf: ((len(population.experiments), *leaf.shape), leaf.dtype), first.abstract())
     for state in (start, traced.out_info[0]):
         assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), state) == stacked
     assert not re.search("callback|conv_general_dilated", str(traced.jaxpr))

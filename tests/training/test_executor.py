@@ -26,11 +26,13 @@ from ganrun import datasets
 from ganrun.datasets import Data
 from ganrun.datasets.sampler import Cursor, Pixels
 from ganrun.datasets.synthetic import mixture
-from ganrun.methods.gan.gan import Gan, gan_spec
+from ganrun.methods.experiment import Experiment
+from ganrun.methods.gan.gan import Gan
+from ganrun.methods.gan.spec import gan_spec
 from ganrun.storage.checkpoints import flatten
 from ganrun.training import vmapped
 from ganrun.training.executor import ShardedRuns, SingleRun, executor_for
-from ganrun.training.vmapped import VmappedRuns, stack_sources, with_matmul_convolutions
+from ganrun.training.vmapped import VmappedRuns, stack_sources
 
 POINTS = np.array([[0.5, 0.0], [-1.0, 1.0], [2.0, 2.0]], np.float32)
 
@@ -64,7 +66,7 @@ def population(request):
 @pytest.mark.parametrize(("asked", "form"), [("auto", "matmul"), ("matmul", "matmul"), ("xla", "xla")])
 def test_convolutions_left_open_are_matrix_products_in_lanes(asked, form, compose_config):
     words = (*DIGITS, "architecture=dcgan", *NARROW["dcgan"], *SMALL, f"architecture.convolution={asked}")
-    spec = with_matmul_convolutions(gan_spec(compose_config(words), (8, 8, 1)))
+    spec = Gan(gan_spec(compose_config(words), (8, 8, 1)), (8, 8, 1)).for_population().spec
     assert (spec.generator.form, spec.discriminator.form) == (form, form)
 
 
@@ -75,7 +77,7 @@ def test_a_learning_rate_is_a_lanes_own(base):
     start = begun_alone(population)
     before = [flatten(member) for member in population.apart(start)]
     after, _ = played(population, 1, start)
-    name = "generator/params/Dense_0/kernel"
+    name = "model/generator/params/Dense_0/kernel"
     moves = [member[name] - old[name] for member, old in zip(after, before, strict=True)]
     assert np.all(moves[0] == 0) and np.any(moves[1] != 0)
     # One seed, one D at rest: the gradient is the same, and descent goes along it as far as the rate says.
@@ -148,7 +150,7 @@ def test_a_look_at_lanes_shows_what_a_look_at_each_run_shows(population, three):
         (wanted,) = SingleRun(gan).snapshot(gan.init(), 6, [points[i]])
         for one, other in zip(jax.tree.leaves(seen[i]()), jax.tree.leaves(wanted()), strict=True):
             np.testing.assert_allclose(one, other, 1e-4, 1e-5)
-    assert seen[0]()[0].samples.shape == (6, 2) and seen[0]()[0].field.shape == (3,)
+    assert seen[0]()[0].samples.shape == (6, 2) and seen[0]()[0].inspected["field"].shape == (3,)
 
 
 def test_a_look_at_lanes_judges_images_that_nobody_trains_on(compose_config):
@@ -159,7 +161,7 @@ def test_a_look_at_lanes_judges_images_that_nobody_trains_on(compose_config):
     seen = population.snapshot(begun_alone(population), 4, [none] * 3)
     for i, gan in enumerate(gans):
         wanted, _ = gan.snapshot(gan.init(), 4, none)
-        np.testing.assert_allclose(seen[i]()[0].real_logits, wanted.real_logits, 1e-4, 1e-5)
+        np.testing.assert_allclose(seen[i]()[0].inspected["logits/real"], wanted.inspected["logits/real"], 1e-4, 1e-5)
         np.testing.assert_allclose(seen[i]()[0].samples, wanted.samples, 1e-4, 1e-5)
 
 
@@ -169,7 +171,7 @@ def test_what_a_look_shows_outlives_the_state(members):
     seen = members.snapshot(state, 6, [POINTS] * 3)
     members.advance(state, 2)  # which consumes it
     _, average = seen[2]()
-    np.testing.assert_array_equal(average["params"]["Dense_0"]["kernel"], before["average/params/Dense_0/kernel"])
+    np.testing.assert_array_equal(average["params"]["Dense_0"]["kernel"], before["model/average/params/Dense_0/kernel"])
 
 
 def test_images_are_shared_and_every_lane_has_its_own_order():
@@ -207,12 +209,12 @@ def test_lanes_may_differ_in_the_density_they_imitate(base):
     population = VmappedRuns(gans_of([dataclasses.replace(base, dataset=ring) for ring in rings]))
     found = assert_lanes_equal_solo_runs(population, start=begun_alone(population))
     assert len({member["key"].tobytes() for member in found}) == 1  # so that nothing but the data told them apart
-    assert_all_differ(found, "discriminator/params")
+    assert_all_differ(found, "model/discriminator/params")
 
 
 def test_only_runs_of_one_game_can_be_lanes(base):
     gans = gans_of([base, dataclasses.replace(base, batch_size=17)])
-    with pytest.raises(ValueError, match="same spec"):
+    with pytest.raises(ValueError, match="same method"):
         VmappedRuns(gans)
 
 
@@ -272,7 +274,7 @@ def test_lanes_need_the_memory_of_their_states_and_of_the_images_once(compose_co
     images = [Pixels(flat=flat, order=jnp.full((2,), i, jnp.uint32), shape=(8, 8, 1)) for i in range(3)]
     configs = variants(compose_config([*DIGITS, *NARROW["maxout"], "architecture=maxout", *SMALL]), 3)
     data = [Data(train=one, held_out=one, shape=(8, 8, 1), density=None) for one in images]
-    gans = [Gan(config, one) for config, one in zip(configs, data, strict=True)]
+    gans = [Experiment(config, one) for config, one in zip(configs, data, strict=True)]
     state = sum(array.nbytes for array in flatten(gans[0].init()).values())
     needed = VmappedRuns(gans).memory(4, [np.zeros((0,), np.float32)] * 3)
     assert megabytes + 3 * state < needed < 2 * megabytes
@@ -295,7 +297,7 @@ def test_lanes_of_other_seeds_and_numbers_start_and_train_with_the_same_programs
     others = VmappedRuns(gans_of(variants(dataclasses.replace(base, seed=99), 3)[::-1]))
     _, report = others.advance(others.init(), 1)
     assert (vmapped._create._cache_size(), vmapped._compiled.cache_info().misses) == before
-    assert report.means[:, others.gans[0].spec.tags.index("schedule/k")].tolist() == [3, 2, 1]
+    assert report.means[:, others.experiments[0].method.tags.index("schedule/k")].tolist() == [3, 2, 1]
 
 
 @pytest.mark.parametrize(
@@ -314,6 +316,6 @@ def test_a_crew_has_a_part_for_each_core_and_accelerators_take_it_whole(
     monkeypatch.setattr("os.cpu_count", lambda: cores)
     monkeypatch.setattr("jax.default_backend", lambda: backend)
     found = executor_for(three)
-    assert type(found) is form and found.gans == three
+    assert type(found) is form and found.experiments == three
     if parts:
         assert len(found.together([gan.init() for gan in three])) == parts

@@ -8,8 +8,8 @@ import json
 import pytest
 
 from ganrun.config.schema import Ema
-from ganrun.methods.gan.diagnostics.detectors import MEMORY
-from ganrun.methods.gan.diagnostics.finding import Finding
+from ganrun.methods.detection import MEMORY
+from ganrun.methods.finding import Finding
 from ganrun.training.monitor import MAX, Monitor, facts_of
 from ganrun.writers.base import Entry
 

@@ -68,8 +68,8 @@ def base(compose_config):
 def assert_trains_and_traces_as_lanes(population, base):
     """Every run of ``population`` takes steps by itself; what its lanes compute can differ from that in nothing."""
     assert_traces_as_lanes(population)
-    assert branches(population.gans[0]) == branches(base), "it branches: compare its lanes number by number"
-    for gan in population.gans:
+    assert branches(population.experiments[0]) == branches(base), "it branches: compare its lanes number by number"
+    for gan in population.experiments:
         (alone,), report = played(SingleRun(gan), STEPS, begun(gan))
         assert (int(alone["step"]), int(report.bad_step)) == (STEPS, 0)
         assert np.all(np.isfinite(report.means))
@@ -83,8 +83,8 @@ def others(group):
 def test_lanes_of_losses_are_what_the_runs_are_by_themselves(loss, compose_config):
     population = lanes_of(compose_config, *PLAIN, f"loss={loss}")
     found = assert_lanes_equal_solo_runs(population, start=begun_alone(population))
-    assert_all_differ(found, "generator/params")
-    assert_all_differ(found, "discriminator/params")
+    assert_all_differ(found, "model/generator/params")
+    assert_all_differ(found, "model/discriminator/params")
 
 
 @pytest.mark.parametrize("architecture", CHOICES["architecture"])
@@ -99,20 +99,22 @@ def test_lanes_of_every_architecture_are_what_the_runs_are_by_themselves(archite
 @pytest.mark.parametrize("penalty", COMPARED["penalty"])
 def test_lanes_of_penalties_are_what_the_runs_are_by_themselves(penalty, compose_config):
     population = lanes_of(compose_config, *PLAIN, *SLOW, *SEEDS.get(penalty, ()), f"penalty={penalty}")
-    assert_all_differ(assert_lanes_equal_solo_runs(population, start=begun_alone(population)), "discriminator/params")
+    assert_all_differ(
+        assert_lanes_equal_solo_runs(population, start=begun_alone(population)), "model/discriminator/params"
+    )
 
 
 @pytest.mark.parametrize("schedule", COMPARED["schedule"])
 def test_lanes_of_schedules_are_what_the_runs_are_by_themselves(schedule, compose_config):
     words = (*PLAIN, f"schedule={schedule}", "schedule.order=simultaneous", *SCHEDULES.get(schedule, ()))
     population = lanes_of(compose_config, *words)
-    assert_all_differ(assert_lanes_equal_solo_runs(population, start=begun_alone(population)), "generator/params")
+    assert_all_differ(assert_lanes_equal_solo_runs(population, start=begun_alone(population)), "model/generator/params")
 
 
 @pytest.mark.parametrize("word", VARIATIONS)
 def test_lanes_of_variations_are_what_the_runs_are_by_themselves(word, compose_config):
     population = lanes_of(compose_config, *PLAIN, word)
-    assert_all_differ(assert_lanes_equal_solo_runs(population, start=begun_alone(population)), "generator/params")
+    assert_all_differ(assert_lanes_equal_solo_runs(population, start=begun_alone(population)), "model/generator/params")
 
 
 @pytest.mark.parametrize("word", [f"{group}={name}" for group in COMPARED for name in others(group)] + list(LIKE_THEM))
@@ -148,6 +150,7 @@ def test_every_other_yaml_takes_a_step(choice, compose_config):
 
 def test_the_yamls_that_no_test_of_this_file_steps_are_those_of_downloaded_images():
     here = {"loss", "architecture", "penalty", "schedule", "optimizer", "experiment"}
+    here |= {"method", "metric"}  # stepped and measured in tests/methods and tests/evaluation
     rest = {f"{group}={name}" for group, names in CHOICES.items() for name in names if group not in here}
     assert rest - set(ALONE) == {"dataset=mnist", "dataset=fashion_mnist"}
     for group in here - {"experiment"}:

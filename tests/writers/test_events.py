@@ -4,7 +4,7 @@ import pytest
 import yaml
 from board import Board
 
-from ganrun.evaluation.metrics.spec import SPECS
+from ganrun.evaluation.metrics.spec import specs
 from ganrun.storage.growing_files import is_growing, positions, rewind
 from ganrun.writers.base import Entry
 from ganrun.writers.pages import metrics_page, pages
@@ -78,6 +78,6 @@ def test_the_pages_are_the_whole_config_and_what_each_tag_is(tmp_path, tiny_conf
 
 def test_the_page_of_metrics_has_a_row_for_each():
     rows = [[cell.strip() for cell in line.split(" | ")] for line in metrics_page().splitlines()[2:]]
-    assert [row[0] for row in rows] == [f"| `{spec.name}`" for spec in SPECS]
+    assert [row[0] for row in rows] == [f"| `{spec.name}`" for spec in specs()]
     exact = next(row for row in rows if row[0] == "| `jsd/exact`")
     assert "Jensen-Shannon" in exact[1] and exact[2:] == ["nats", "lower |"]

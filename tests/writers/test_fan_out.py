@@ -9,13 +9,14 @@ import pytest
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from ganrun.errors import GanrunError
+from ganrun.methods.gan.option import GanOption
 from ganrun.storage.growing_files import positions, rewind
 from ganrun.writers.base import Entry
 from ganrun.writers.console import Lines, Messages
 from ganrun.writers.fan_out import FanOut
 from ganrun.writers.images import Pictures
 from ganrun.writers.jsonl import JsonLines
-from ganrun.writers.tensorboard import CHARTS, PLAINER, TensorBoard
+from ganrun.writers.tensorboard import TensorBoard, _patterns
 
 
 class Recorder:
@@ -106,7 +107,7 @@ def test_pictures_are_named_by_their_step(tmp_path) -> None:
 
 
 def test_events_carry_exact_tags_and_names_that_the_custom_chart_can_draw(tmp_path) -> None:
-    writer = TensorBoard(tmp_path, {"seed": 3, "loss.name": "minimax", "flag": True})
+    writer = TensorBoard(tmp_path, {"seed": 3, "loss.name": "minimax", "flag": True}, charts=GanOption.CHARTS)
     writer.write(Entry(step=7, scalars={"D(x)": 0.25, "D(G(z))": 0.75}, histograms={"logits/real": np.arange(10.0)}))
     writer.close("completed")
     paths = sorted(tmp_path.glob("events.out.tfevents.*"))  # what the run is, and what it has logged
@@ -122,11 +123,11 @@ def test_events_carry_exact_tags_and_names_that_the_custom_chart_can_draw(tmp_pa
 
 
 def test_the_custom_chart_has_a_name_without_a_parenthesis_for_every_d_and_finds_it(tmp_path) -> None:
-    assert all("(" not in name for name in PLAINER.values())
-    patterns = CHARTS["D(x) and D(G(z))"]
-    for name in PLAINER.values():
-        assert len([pattern for pattern in patterns if re.match(pattern, name)]) == 1
-    writer = TensorBoard(tmp_path, {})
+    (chart,) = GanOption.CHARTS
+    assert all("(" not in name for name in chart.curves.values())
+    for name in chart.curves.values():
+        assert len([pattern for pattern in _patterns(chart) if re.match(pattern, f"chart/{name}")]) == 1
+    writer = TensorBoard(tmp_path, {}, charts=GanOption.CHARTS)
     writer.write(Entry(step=7, scalars={"D(x)/calibrated": 0.625, "D(G(z))/calibrated": 0.375, "critic/real": -40.0}))
     writer.close("completed")
     paths = sorted(tmp_path.glob("events.out.tfevents.*"))  # what the run is, and what it has logged

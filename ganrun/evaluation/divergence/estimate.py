@@ -17,10 +17,10 @@ class Estimate:
 
     Attributes:
         estimate: Jensen-Shannon divergence, nats; not clipped, so it may leave [0, log 2] by chance.
-        se: standard error of ``estimate`` from sampling only, without differences that the method cannot detect. For
+        se: standard error of ``estimate`` from sampling only, without differences that the estimator cannot detect. For
             ``exact``, half of the error bound.
-        lower: lower confidence bound of the divergence, with coverage of at least 0.95; None if the method has none.
-        method: ``stack``, ``streaming``, ``knn`` or ``exact``.
+        lower: lower confidence bound of the divergence, with coverage of at least 0.95; None if the estimator has none.
+        estimator: ``stack``, ``streaming``, ``knn`` or ``exact``.
         n: examples scored per distribution.
         d: dimensions of one example.
         seconds: wall time.
@@ -30,7 +30,7 @@ class Estimate:
     estimate: float
     se: float
     lower: float | None
-    method: str
+    estimator: str
     n: int
     d: int
     seconds: float = 0.0

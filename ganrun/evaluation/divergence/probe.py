@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -18,6 +18,7 @@ from ganrun.config.registry import number, register
 from ganrun.errors import ConfigError
 from ganrun.evaluation.divergence.distribution import Distribution
 from ganrun.evaluation.divergence.estimate import Estimate
+from ganrun.methods.metric_spec import MetricSpec
 
 FINITE = 2_000  # examples per distribution at a budget of 1, for finite datasets
 
@@ -49,6 +50,15 @@ class Probe:
 @dataclass(frozen=True)
 class Measuring(Probe, ABC):
     """A probe that measures; subclasses define the estimator."""
+
+    SPECS: ClassVar[tuple[MetricSpec, ...]] = (
+        MetricSpec(
+            "jsd/probe", "what classifiers detect of the divergence: a lower bound, on average", "nats", "lower"
+        ),
+        MetricSpec("jsd/probe_se", "standard error of jsd/probe, from sampling only", "nats"),
+        MetricSpec("jsd/probe_lower", "95 % lower confidence bound of what the classifiers detect", "nats", "lower"),
+        MetricSpec("probe/seconds", "wall time of one probe", "s"),
+    )
 
     def check(self, dataset: Any) -> None:
         if hasattr(dataset, "source"):

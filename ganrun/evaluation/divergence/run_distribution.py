@@ -1,4 +1,4 @@
-"""A trained run as a distribution to compare: its generator and its training data."""
+"""A trained run as a distribution to compare: its model and its training data."""
 
 from __future__ import annotations
 
@@ -11,104 +11,93 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ganrun.architectures.maxout import MaxoutGenerator
-from ganrun.architectures.mlp import MlpGenerator
 from ganrun.config.schema import Train
 from ganrun.errors import ConfigError, GanrunError
 from ganrun.evaluation.divergence.distribution import Distribution, load_images, to_unit_range
 from ganrun.evaluation.divergence.exact.plane_pieces import rectifiers
 from ganrun.evaluation.load_run import load_run
 from ganrun.keys import key_for
-from ganrun.methods.gan.gan import Gan
+from ganrun.methods.experiment import Experiment
 from ganrun.storage.run_directory import load_config, relative
 
 if TYPE_CHECKING:
     from ganrun.evaluation.divergence.exact.plane_pieces import Rectifiers
-    from ganrun.methods.gan.state import State
+    from ganrun.methods.run_state import RunState
 
-POINTS, IMAGES = 4096, 512  # samples per call of the compiled generator
+POINTS, IMAGES = 4096, 512  # samples per call of the compiled program
 SMALL = 64  # maximum dimension of an example that counts as a point
 
 
 def of_run(label: str, folder: Path, data_dir: str | None, *, average: bool) -> Distribution:
-    """Return the generator of the latest checkpoint in ``folder`` as a distribution; read-only.
+    """Return the model of the latest checkpoint in ``folder`` as a distribution; read-only.
 
     Raises:
         ConfigError: its config is invalid, or it has no readable checkpoint.
     """
     config = load_config(folder)
-    method, state = _restore(config, folder)
-    variables = state.average if average else state.generator.variables
+    experiment, state = _restore(config, folder)
+    variables = experiment.variables(state, average)
     training, held_out, notes = _images(label, config, data_dir)
     weights = "averaged" if average else "trained"
     return dataclasses.replace(
-        model_distribution(label, method, variables),
+        model_distribution(label, experiment, variables),
         training=training,
         held_out=held_out,
         notes=notes,
-        about=f"run {relative(folder)}, step {int(state.step)}, {weights} generator",
+        about=f"run {relative(folder)}, step {int(state.step)}, {weights} {experiment.method.MODEL}",
     )
 
 
-def model_distribution(label: str, method: Gan, variables: Any) -> Distribution:
-    """Return the generator of ``method`` with ``variables`` as a distribution."""
-    shape = tuple(method.data.shape)
+def model_distribution(label: str, experiment: Experiment, variables: Any) -> Distribution:
+    """Return the model of ``experiment`` with ``variables`` as a distribution."""
+    shape, method = tuple(experiment.data.shape), experiment.method
     batch = POINTS if np.prod(shape) <= SMALL else IMAGES
+    prior, pushes = method.prior, "push" in method.capabilities and not method.classes
     return Distribution(
         label,
         shape,
-        draw=_drawing(method, variables, batch),
-        push=None if method.spec.classes else _pushing(method, variables, batch),
-        prior=method.spec.prior,
-        latent_dim=method.spec.latent_dim,
-        rank=rank_of(method),
-        layers=_layers(method, variables) if shape == (2,) and method.spec.latent_dim == 2 else None,
+        draw=_drawing(experiment, variables, batch),
+        push=_pushing(experiment, variables, batch) if pushes else None,
+        prior=prior.name if prior else "normal",
+        latent_dim=prior.dim if prior and "push" in method.capabilities else 0,
+        rank=method.rank,
+        layers=_layers(experiment, variables) if pushes and shape == (2,) and prior and prior.dim == 2 else None,
     )
 
 
-def rank_of(method: Gan) -> int:
-    """Return an upper bound on the dimension of the generator's range: that of its narrowest layer."""
-    generator = method.spec.generator.generator if method.spec.has_encoder else method.spec.generator
-    hidden = generator.hidden if isinstance(generator, (MlpGenerator, MaxoutGenerator)) else ()
-    return min(method.spec.latent_dim, *hidden, int(np.prod(method.data.shape)))
+def _layers(experiment: Experiment, variables: Any) -> Rectifiers | None:
+    """Return the layers of the model's decoder if it is piecewise linear, else None."""
+    decoder = experiment.method.decoder(variables)
+    return None if decoder is None else rectifiers(*decoder)
 
 
-def _layers(method: Gan, variables: Any) -> Rectifiers | None:
-    """Return the generator's layers if it is piecewise linear, else None."""
-    generator = method.spec.generator
-    if method.spec.classes:
-        return None
-    if method.spec.has_encoder:
-        generator = generator.generator
-        variables = {name: collection["generator"] for name, collection in variables.items() if collection}
-    return rectifiers(generator, variables)
-
-
-def _restore(config: Train, folder: Path) -> tuple[Gan, State]:
+def _restore(config: Train, folder: Path) -> tuple[Experiment, RunState]:
     try:
         return load_run(folder, config)
     except GanrunError as error:  # the run is an input of this command, so this is an error of the command line
         raise ConfigError(str(error)) from error
 
 
-def _drawing(method: Gan, variables: Any, batch: int) -> Callable[[int, int], np.ndarray]:
+def _drawing(experiment: Experiment, variables: Any, batch: int) -> Callable[[int, int], np.ndarray]:
     def draw(n: int, seed: int) -> np.ndarray:
         key = jax.random.key(np.uint32(seed & 0xFFFFFFFF))
         starts = range(0, n, batch)
-        parts = [np.asarray(method.sample(variables, key_for(key, "samples", start), batch)) for start in starts]
+        parts = [np.asarray(experiment.sample(variables, key_for(key, "samples", start), batch)) for start in starts]
         return np.concatenate(parts)[:n].reshape(n, -1)
 
     return draw
 
 
-def _pushing(method: Gan, variables: Any, batch: int) -> Callable[[np.ndarray], np.ndarray]:
+def _pushing(experiment: Experiment, variables: Any, batch: int) -> Callable[[np.ndarray], np.ndarray]:
     def push(latents: np.ndarray) -> np.ndarray:
         n = len(latents)
         # The last batch is padded with zeros, so that the generator is compiled for one shape.
         padded = np.zeros((-(-n // batch) * batch, latents.shape[1]), np.float32)
         padded[:n] = latents
         starts = range(0, len(padded), batch)
-        parts = [np.asarray(method.push(variables, jnp.asarray(padded[start : start + batch]))) for start in starts]
+        parts = [
+            np.asarray(experiment.decode(variables, jnp.asarray(padded[start : start + batch]))) for start in starts
+        ]
         return np.concatenate(parts)[:n].reshape(n, -1)
 
     return push

@@ -2,17 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
 
+from ganrun.config.registry import register
+from ganrun.config.schema import Train
 from ganrun.datasets.sampler import Cursor, Pixels
+from ganrun.evaluation.metrics.base import Measure, Metric
 from ganrun.evaluation.metrics.neighbours import nearest, spread, to_float
 from ganrun.keys import key_for
+from ganrun.methods.base import TagFamily
+from ganrun.methods.experiment import Experiment
+from ganrun.methods.metric_spec import MetricSpec
 
 COMPARED = 256  # maximum number of samples, and of examples
 TRACE = 1e-6  # a spread below this counts as that of a single point
+
+
+@register("metric", "diversity")
+@dataclass(frozen=True)
+class SampleDiversity(Metric):
+    """Distances between samples, and from samples to the training set, relative to those of held-out examples."""
+
+    SPECS: ClassVar[tuple[MetricSpec, ...]] = (
+        MetricSpec(
+            "samples/diversity", "distance between samples relative to that between held-out examples; 1 is ideal"
+        ),
+        MetricSpec(
+            "samples/nearest_training", "distance to the training data relative to held-out examples; 0 is copying"
+        ),
+    )
+
+    name: str = "diversity"
+
+    def tag_families(self, config: Train) -> Iterator[TagFamily]:
+        dataset = config.dataset
+        constant = f"all examples of dataset={dataset.name} are the same" if hasattr(dataset, "source") else ""
+        yield ("samples/diversity",), constant
+        endless = hasattr(dataset, "density") or hasattr(dataset, "source")
+        yield ("samples/nearest_training",), f"dataset={dataset.name} is not a finite set" if endless else ""
+
+    def prepare(self, experiment: Experiment) -> Measure:
+        diversity = Diversity(experiment.data.train, experiment.data.held_out)
+        return lambda context: diversity.of(context.samples)
 
 
 class Diversity:
@@ -26,7 +62,7 @@ class Diversity:
         drawn, _ = held_out.minibatch(key, Cursor.start(), examples)
         self._held_out = np.asarray(drawn, np.float32).reshape(examples, -1)
         self._spread = spread(self._held_out) if examples > 1 else 0.0
-        self._training = np.asarray(train.flat) if isinstance(train, Pixels) else None
+        self._training = np.asarray(train.flat) if hasattr(train, "flat") else None
         self._usual = 0.0
         if self._training is not None:
             self._usual = float(np.median(nearest(self._held_out, self._training)[0]))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
+from ganrun.config.registry import options
 from ganrun.config.schema import Train
 from ganrun.errors import ConfigError, did_you_mean
-from ganrun.evaluation.metrics.spec import better
-from ganrun.methods.gan.state import OUTPUT_METRICS, tags
-
-READ_AS = {"probability": "as a probability", "critic": "as a critic's score", "pair": "in pairs of data and samples"}
+from ganrun.evaluation.divergence.probe import Measuring
+from ganrun.evaluation.metrics.spec import OF_TRAINING, better
+from ganrun.methods.base import TagFamily
 
 
 def logged(config: Train) -> list[str]:
@@ -57,56 +56,23 @@ def require_best(config: Train) -> None:
         )
 
 
-def _families(config: Train) -> Iterator[tuple[tuple[str, ...], str]]:
+def _families(config: Train) -> Iterator[TagFamily]:
     """Yield tags that are logged together, with the reason why this run does not log them (empty if it does)."""
-    yield from _of_steps(config)
-    not_measured, dataset, output_type = _not_measured(config), config.dataset, config.loss.output_type
-    known = hasattr(dataset, "density")
-    without = "" if known else f"dataset={dataset.name} has no known density"
-    yield ("jsd/exact", "jsd/exact_error", "kl/forward", "kl/reverse"), not_measured or without
-    line = "" if dataset.shape == (1,) else f"dataset={dataset.name} is not on the line"
-    yield ("w1",), not_measured or without or line
-    fills = "its generator can fill all dimensions of the data"
-    yield ("jsd/smoothed", "jsd/smoothed_error"), not_measured or without or ("" if _is_singular(config) else fills)
-    followed = dataset.shape == (2,) and config.latent.dim == 2 and not config.conditional
-    cannot = "" if _is_singular(config) or followed else "its generator's density cannot be computed"
-    yield ("data_missed",), not_measured or without or cannot
-    single = "" if known and dataset.classes else f"dataset={dataset.name} is not a mixture of several modes"
-    modes = ("modes/covered", "modes/high_quality", "modes/kl", "modes/high_quality_data", "modes/kl_data")
-    yield modes, not_measured or single
-    constant = f"all examples of dataset={dataset.name} are the same" if hasattr(dataset, "source") else ""
-    yield ("samples/diversity",), not_measured or constant
-    endless = f"dataset={dataset.name} is not a finite set" if known or hasattr(dataset, "source") else ""
-    yield ("samples/nearest_training",), not_measured or endless
-    gives = f"loss={config.loss.name} gives a probability already" if output_type == "probability" else ""
-    yield ("D(x)/calibrated", "D(G(z))/calibrated"), not_measured or gives
-    yield _of_classes(config), not_measured
+    (first, missing), *others = config.method.tag_families(config)
+    yield (*first, *(spec.name for spec in OF_TRAINING)), missing
+    yield from others
+    not_measured, chosen = _not_measured(config), {metric.name for metric in config.metric}
+    for name, option in options("metric").items():
+        metric = next((metric for metric in config.metric if metric.name == name), None) or option()
+        left_out = "" if name in chosen else f"metric={name} is not chosen"
+        for tags, reason in metric.tag_families(config):
+            yield tags, not_measured or reason or left_out
+    for tags, reason in config.method.snapshot_families(config):
+        yield tags, not_measured or reason
     probe = "" if config.probe.name != "off" else "probe=off measures none"
-    yield ("jsd/probe", "jsd/probe_lower", "jsd/probe_se", "probe/seconds"), probe
-
-
-def _of_steps(config: Train) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield the tags that every step logs, and those of the other output types, which this run does not log."""
-    own = tags(config.loss.output_type)
-    yield (*own, *(f"penalty/{penalty.name}" for penalty in config.penalty if penalty.reports), "steps_per_second"), ""
-    others = tuple(tag for output_metrics in OUTPUT_METRICS.values() for tag in output_metrics if tag not in own)
-    yield others, f"loss={config.loss.name} reads the discriminator's output {READ_AS[config.loss.output_type]}"
-
-
-def _of_classes(config: Train) -> tuple[str, ...]:
-    """Return the tags of single classes; none if the run is not class-conditional."""
-    probability = config.loss.output_type == "probability"
-    outputs = ("D(x)", "D(G(z))") if probability else ("critic/real", "critic/fake")
-    classes = config.dataset.classes if config.conditional else 0
-    return tuple(f"{output}/class_{label}" for output in outputs for label in range(classes))
-
-
-def _is_singular(config: Train) -> bool:
-    """Return whether the generator's range has a lower dimension than the data, so that it has no density."""
-    hidden = getattr(config.architecture, "generator_hidden", ())
-    return min(config.latent.dim, *hidden, math.prod(config.dataset.shape)) < math.prod(config.dataset.shape)
+    yield tuple(spec.name for spec in Measuring.SPECS), probe
 
 
 def _not_measured(config: Train) -> str:
-    """Return the reason why the run never evaluates its generator; empty if it does."""
+    """Return the reason why the run never evaluates its model; empty if it does."""
     return "" if config.log.pictures or config.probe.name != "off" else "log.pictures=0 and probe=off measure nothing"

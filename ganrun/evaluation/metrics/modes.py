@@ -2,11 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
+
+from ganrun.config.registry import register
+from ganrun.config.schema import Train
+from ganrun.evaluation.metrics.base import EvalContext, Measure, Metric, known_density
+from ganrun.methods.base import TagFamily
+from ganrun.methods.experiment import Experiment
+from ganrun.methods.metric_spec import MetricSpec
 
 HIGH_QUALITY_STDS = 3.0  # maximum distance of a high-quality sample from its mode's centre, in standard deviations
 BLOCK = 1 << 22  # distances computed at once
 COVERED_SHARE = 0.2  # a mode is covered if it has at least this share of its expected samples
+
+
+@register("metric", "modes")
+@dataclass(frozen=True)
+class Modes(Metric):
+    """How many modes of a mixture of Gaussians the samples cover, how evenly, and the share of samples near a mode.
+
+    Paper: Srivastava et al. 2017, "VEEGAN: reducing mode collapse in GANs using implicit variational learning",
+    section 4; the KL over the modes: Lin et al. 2018, "PacGAN".
+    """
+
+    SPECS: ClassVar[tuple[MetricSpec, ...]] = (
+        MetricSpec("modes/covered", "modes with at least a fifth of their share of samples", "", "higher", ("line",)),
+        MetricSpec("modes/high_quality_data", "modes/high_quality of as many examples of the data"),
+        MetricSpec("modes/kl_data", "modes/kl of as many examples of the data", "nats"),
+        MetricSpec(
+            "modes/high_quality", "share of samples within three standard deviations of a mode", "", "higher", ("line",)
+        ),
+        MetricSpec("modes/kl", "KL(samples, data) over the modes", "nats", "lower", ("line",)),
+    )
+
+    name: str = "modes"
+
+    def tag_families(self, config: Train) -> Iterator[TagFamily]:
+        several = not known_density(config) and config.dataset.classes
+        single = "" if several else f"dataset={config.dataset.name} is not a mixture of several modes"
+        yield ("modes/covered", "modes/high_quality", "modes/kl", "modes/high_quality_data", "modes/kl_data"), single
+
+    def prepare(self, experiment: Experiment) -> Measure:
+        density = experiment.data.density
+        assert density is not None
+        parts = np.asarray(density.means), np.asarray(density.stds), np.asarray(density.weights)
+        floors: dict[int, dict[str, float]] = {}  # by number of samples
+
+        def measure(context: EvalContext) -> dict[str, float]:
+            n = len(context.samples)
+            if n not in floors:
+                floors[n] = floor(n, *parts)
+            return coverage(context.samples, *parts) | floors[n]
+
+        return measure
 
 
 def coverage(samples: np.ndarray, means: np.ndarray, stds: np.ndarray, weights: np.ndarray) -> dict[str, float]:

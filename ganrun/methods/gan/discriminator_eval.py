@@ -11,7 +11,8 @@ from ganrun.datasets.sampler import Cursor, Source
 from ganrun.keys import key_for
 from ganrun.methods.gan.batch import Batch, NetworkInput
 from ganrun.methods.gan.networks import draw_data, draw_noise, scores
-from ganrun.methods.gan.state import GanSpec, Player, State
+from ganrun.methods.gan.state import GanModel, Player
+from ganrun.methods.gan.updates import Context
 
 
 @dataclass(frozen=True)
@@ -29,19 +30,19 @@ class DiscriminatorEval:
     fake: NetworkInput
 
     @classmethod
-    def draw(cls, spec: GanSpec, state: State, held_out: Source, key: jax.Array) -> DiscriminatorEval:
+    def draw(cls, context: Context, model: GanModel, held_out: Source, key: jax.Array) -> DiscriminatorEval:
         """Draw the held-out minibatch and the samples of this step."""
+        spec, progress = context.spec, context.progress
         rows = getattr(held_out, "flat", None)
         n = spec.batch_size if rows is None else min(spec.batch_size, rows.shape[0])
         n -= n % spec.packing
         # Every step reads a finite held-out set in a different order.
-        start = Cursor(epoch=state.step, offset=jnp.zeros((), jnp.int32))
+        start = Cursor(epoch=progress.step, offset=jnp.zeros((), jnp.int32))
         data, labels, _ = draw_data(spec, held_out, key_for(key, "data"), start, n)
-        done = jnp.clip(state.step / state.hparams["run"]["steps"], 0.0, 1.0)
         noise = draw_noise(spec, key_for(key, "noise"), n)
-        batch = Batch(spec, state.hparams, done, data, noise, labels, labels, state.generator.stats, key)
+        batch = Batch(spec, context.hparams, progress.done, data, noise, labels, labels, model.generator.stats, key)
         # The generator's new batch statistics are dropped: it is not trained here.
-        (real, _), (fake, _) = batch.examples(state.generator.params), batch.samples(state.generator.params)
+        (real, _), (fake, _) = batch.examples(model.generator.params), batch.samples(model.generator.params)
         return cls(batch, real, fake)
 
     def evaluate(self, discriminator: Player) -> tuple[jax.Array, jax.Array]:

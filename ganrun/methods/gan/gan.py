@@ -1,222 +1,178 @@
-"""The GAN as a training method, with the interface that :mod:`ganrun.training.loop` trains.
-
-Its functions are ``init``, ``advance``, ``sample`` and ``snapshot``. Each is compiled once per
-:class:`~ganrun.methods.gan.state.GanSpec`: runs with equal specs share their compiled programs.
-"""
+"""The GAN as a method: Algorithm 1, and what can be asked of a trained generator, encoder and discriminator."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
+from scipy.special import expit
 
-from ganrun.config.schema import Train
-from ganrun.datasets import Data
+from ganrun.architectures.layers import with_matmul_convolutions
+from ganrun.architectures.maxout import MaxoutGenerator
+from ganrun.architectures.mlp import MlpGenerator
 from ganrun.datasets.sampler import Cursor, Source
-from ganrun.errors import ConfigError
 from ganrun.keys import key_for
-from ganrun.methods.gan.algorithm import create, update
-from ganrun.methods.gan.networks import Conditioning, draw_data, draw_labels, draw_noise, pack, scores
-from ganrun.methods.gan.spec import gan_hparams, gan_spec
-from ganrun.methods.gan.state import GanSpec, MetricAccumulator, State, Tree
+from ganrun.methods.base import Batches, Inspection, Method, Metrics, Progress
+from ganrun.methods.gan import algorithm
+from ganrun.methods.gan.calibration import calibrate, calibrated_probabilities
+from ganrun.methods.gan.networks import Conditioning, draw_data, draw_labels, pack, scores
+from ganrun.methods.gan.state import GanModel, GanSpec, Tree
+from ganrun.priors import Prior
 
-RUNGS = 41  # arrows from z to x = G(z) in the picture of a generator in one dimension
 LOGITS = 512  # examples per distribution in the histograms of logits, so that a picture of DCGAN takes under a second
 
 
-@struct.dataclass
-class Report:
-    """What ``advance`` returns to the host: means over the logging interval so far, and the first non-finite metric.
+@dataclass(frozen=True)
+class Gan(Method):
+    """A generative adversarial network.
 
     Attributes:
-        means: ``(len(spec.tags),)``, in the order of ``spec.tags``.
-        bad_step: first step with a NaN or Inf; 0 if there was none.
-        bad_tag: index into ``spec.tags`` of the first such metric.
+        spec: its static settings.
+        shape: shape of one example.
     """
 
-    means: jax.Array
-    bad_step: jax.Array
-    bad_tag: jax.Array
+    HISTOGRAMS: ClassVar[tuple[str, ...]] = ("logits/real", "logits/fake")
+    MODEL: ClassVar[str] = "generator"
 
+    spec: GanSpec
+    shape: tuple[int, ...]
 
-@struct.dataclass
-class SnapshotArrays:
-    """A snapshot of both networks: samples of the averaged generator, and logits of the discriminator.
+    @property
+    def batch_size(self) -> int:  # type: ignore[override]
+        return self.spec.batch_size
 
-    Attributes:
-        samples: ``(n, *shape)``, from the same noise in every snapshot of a run.
-        real_logits: ``(LOGITS,)`` on held-out data; fewer if the held-out set is smaller.
-        fake_logits: ``(LOGITS,)`` on samples.
-        real_labels: labels of that data if the GAN is class-conditional, otherwise empty.
-        fake_labels: labels of those samples, likewise.
-        field: the discriminator's logits at the given points, ``(points,)``; may be empty.
-        ladder: pairs (z, G(z)) ``(rungs, 2)`` at evenly spaced quantiles of the prior, if latents and samples are
-            one-dimensional and the GAN is not class-conditional; otherwise empty.
-    """
+    @property
+    def classes(self) -> int:  # type: ignore[override]
+        return self.spec.classes
 
-    samples: jax.Array
-    real_logits: jax.Array
-    fake_logits: jax.Array
-    real_labels: jax.Array
-    fake_labels: jax.Array
-    field: jax.Array
-    ladder: jax.Array
+    @property
+    def prior(self) -> Prior:
+        return Prior(self.spec.prior, self.spec.latent_dim)
 
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return self.spec.tags
 
-class Gan:
-    """One GAN experiment: the static spec, the traced hyperparameters and the data, with the compiled programs.
+    @property
+    def capabilities(self) -> frozenset[str]:
+        return frozenset({"decode", "push", "encode"} if self.spec.has_encoder else {"decode", "push"})
 
-    Raises:
-        ConfigError: the batch is larger than the dataset, or parts of the configuration are incompatible.
-    """
+    @property
+    def rank(self) -> int:
+        """The width of the narrowest layer of the generator."""
+        generator = self.spec.generator.generator if self.spec.has_encoder else self.spec.generator
+        hidden = generator.hidden if isinstance(generator, (MlpGenerator, MaxoutGenerator)) else ()
+        return min(self.spec.latent_dim, *hidden, int(np.prod(self.shape)))
 
-    def __init__(self, config: Train, data: Data) -> None:
-        rows = getattr(data.train, "flat", None)
-        if rows is not None and config.batch_size > len(rows):
-            raise ConfigError(f"batch_size must be at most {len(rows)}, the examples in the dataset.")
-        self.spec = gan_spec(config, data.shape)
-        self.hparams = gan_hparams(config, data.train)
-        self.data = data
-        self.seed = config.seed
+    def init(self, key: jax.Array, hparams: Tree, example: jax.Array) -> GanModel:
+        return algorithm.create(self.spec, hparams, key, example)
 
-    def init(self) -> State:
-        """Return the state before the first step."""
-        return _create(self.spec, self.hparams, jnp.uint32(self.seed), jnp.zeros((1, *self.data.shape)))
+    def step(
+        self, model: GanModel, batches: Batches, key: jax.Array, hparams: Tree, progress: Progress
+    ) -> tuple[GanModel, Cursor, Metrics]:
+        return algorithm.step(self.spec, model, batches, key, hparams, progress)
 
-    def abstract(self) -> State:
-        """Return the shapes and dtypes of the state without computing it: the target for restoring a checkpoint."""
-        return jax.eval_shape(self.init)
+    def variables(self, model: GanModel, average: bool = True) -> Tree:
+        return model.average if average else model.generator.variables
 
-    def advance(self, state: State, n: int) -> tuple[State, Report]:
-        """Run ``n`` iterations of Algorithm 1 on the device, asynchronously; the buffers of ``state`` are donated."""
-        return _advance(self.spec, state, self.data.train, self.data.held_out, jnp.int32(n))
+    def sample(
+        self, variables: Tree, hparams: Tree, key: jax.Array, n: int, labels: jax.Array | None = None
+    ) -> jax.Array:
+        conditioning = draw_labels(self.spec, hparams, key_for(key, "labels"), n) if labels is None else {"y": labels}
+        return self._generate(variables, self.prior.draw(key_for(key, "noise"), n), conditioning)
 
-    def sample(self, variables: Tree, key: jax.Array, n: int) -> jax.Array:
-        """Return ``n`` samples ``(n, *shape)`` of the generator with ``variables``, for instance ``state.average``.
+    def decode(self, variables: Tree, latents: jax.Array, labels: jax.Array | None = None) -> jax.Array:
+        return self._generate(variables, latents, {} if labels is None else {"y": labels})
 
-        A class-conditional GAN draws the classes with their frequencies in the data.
-        """
-        return _sample(self.spec, self.hparams, variables, key, n)
+    def _generate(self, variables: Tree, latents: jax.Array, conditioning: Conditioning) -> jax.Array:
+        return self.spec.generator.apply(variables, latents, train=False, **conditioning)  # type: ignore[return-value]
 
-    def push(self, variables: Tree, latents: jax.Array) -> jax.Array:
-        """Return G(z) ``(n, *shape)`` for ``latents`` ``(n, latent_dim)``, with the generator's ``variables``."""
-        return _push(self.spec, variables, latents)
+    def decoder(self, variables: Tree) -> tuple[Any, Tree]:
+        generator = self.spec.generator
+        if not self.spec.has_encoder:
+            return generator, variables
+        return generator.generator, {name: part["generator"] for name, part in variables.items() if part}
 
     def encode(self, variables: Tree, x: jax.Array) -> jax.Array:
-        """Return the encoder's latents ``(n, latent_dim)`` for ``x``; requires ``spec.has_encoder``."""
-        return _encode(self.spec, variables, x)
+        return self.spec.generator.apply(variables, x, train=False, method="encode")  # type: ignore[return-value]
 
-    def snapshot(self, state: State, n: int, points: np.ndarray) -> tuple[SnapshotArrays, Tree]:
-        """Return ``n`` samples from ``state``, and the discriminator's logits at ``points`` ``(points, *shape)``.
+    def inspect(
+        self, model: GanModel, hparams: Tree, held_out: Source, key: jax.Array, points: jax.Array
+    ) -> dict[str, jax.Array]:
+        """Return the discriminator's logits on held-out data, on samples and at ``points``, with the labels of both.
 
-        Also returns a copy of the averaged generator's variables, which stays valid when ``state`` is donated.
+        There are :data:`LOGITS` logits each; fewer if the held-out set is smaller. Labels are empty unless the GAN is
+        class-conditional.
         """
-        return _snapshot(self.spec, state, self.data.held_out, jnp.asarray(points, jnp.float32), n)
+        spec = self.spec
+        rows = getattr(held_out, "flat", None)
+        size = LOGITS if rows is None else min(LOGITS, rows.shape[0])
+        size -= size % spec.packing
+        real, real_labels, _ = draw_data(spec, held_out, key_for(key, "data"), Cursor.start(), size)
+        fake_key = key_for(key, "samples for the discriminator")
+        fake_labels = draw_labels(spec, hparams, key_for(fake_key, "labels"), size)
+        fake = self._generate(model.average, self.prior.draw(key_for(fake_key, "noise"), size), fake_labels)
+        discriminator = partial(self._discriminator_output, model)
+        fake_output = discriminator(fake, fake_labels)
+        empty = jnp.zeros((0,), jnp.float32)
+
+        def score(output: jax.Array) -> jax.Array:
+            return scores(spec, output, fake_output)[0]
+
+        return {
+            "logits/real": score(discriminator(real, real_labels)),
+            "logits/fake": score(fake_output),
+            "labels/real": real_labels.get("y", empty),
+            "labels/fake": fake_labels.get("y", empty),
+            "field": score(discriminator(points, {})) if points.shape[0] and self._has_field else empty,
+        }
+
+    @property
+    def _has_field(self) -> bool:
+        """Whether D(x) is a function of a point x: not for a packed or a class-conditional discriminator."""
+        return self.spec.packing == 1 and not self.spec.classes
+
+    def _discriminator_output(self, model: GanModel, x: jax.Array, labels: Conditioning) -> jax.Array:
+        """Apply the discriminator to ``x``, packed, with an encoder also to the averaged encoder's latents for it."""
+        conditioning = labels
+        if self.spec.has_encoder:
+            conditioning = labels | {"z": self.encode(model.average, x)}
+        packed = pack(x, self.spec.packing)
+        return self.spec.discriminator.apply(  # type: ignore[return-value]
+            model.discriminator.variables, packed, train=False, **conditioning
+        )
+
+    def read(self, arrays: Mapping[str, np.ndarray]) -> Inspection:
+        """Return the discriminator's mean output per class and its calibrated probabilities, and its logits as field.
+
+        The logits of a critic are calibrated, so that the field shows probabilities for every loss.
+        """
+        output_type = self.spec.loss.output_type
+        real, fake, field = arrays["logits/real"], arrays["logits/fake"], arrays["field"]
+        scalars = by_class(arrays, self.spec.classes, output_type)
+        if output_type == "probability":
+            return Inspection(scalars, field, "D(x)")
+        scalars |= calibrated_probabilities(real, fake)
+        scale, offset = calibrate(real, fake)
+        return Inspection(scalars, scale * np.asarray(field, np.float64) + offset, "D(x), calibrated")
+
+    def for_population(self) -> Gan:
+        networks = {name: with_matmul_convolutions(getattr(self.spec, name)) for name in ("generator", "discriminator")}
+        return replace(self, spec=replace(self.spec, **networks))
 
 
-_create = jax.jit(create, static_argnums=0)
-
-
-@partial(jax.jit, static_argnums=0, donate_argnums=1)
-def _advance(spec: GanSpec, state: State, source: Source, held_out: Source, n: jax.Array) -> tuple[State, Report]:
-    def condition(carry: tuple[jax.Array, State]) -> jax.Array:
-        done, current = carry
-        return (done < n) & (current.accumulator.bad_step == 0)  # a diverged run stays at the step where it diverged
-
-    def body(carry: tuple[jax.Array, State]) -> tuple[jax.Array, State]:
-        done, current = carry
-        return done + 1, update(spec, current, source, held_out)
-
-    # The trip count is traced, so that one compiled program serves every n.
-    _, state = jax.lax.while_loop(condition, body, (jnp.zeros((), jnp.int32), state))
-    return state, report_of(state.accumulator)
-
-
-def report_of(accumulator: MetricAccumulator) -> Report:
-    """Return the :class:`Report` of ``accumulator``."""
-    return Report(
-        means=accumulator.sums / accumulator.count, bad_step=accumulator.bad_step, bad_tag=accumulator.bad_tag
-    )
-
-
-@partial(jax.jit, static_argnums=(0, 4))
-def _sample(
-    spec: GanSpec, hparams: Tree, variables: Tree, key: jax.Array, n: int, labels: Conditioning | None = None
-) -> jax.Array:
-    labels = draw_labels(spec, hparams, key_for(key, "labels"), n) if labels is None else labels
-    return spec.generator.apply(variables, sample_noise(spec, key, n), train=False, **labels)  # type: ignore[return-value]
-
-
-def sample_noise(spec: GanSpec, key: jax.Array, n: int) -> jax.Array:
-    """Return the latents ``(n, latent_dim)`` behind the ``n`` samples that :meth:`Gan.sample` draws with ``key``."""
-    return draw_noise(spec, key_for(key, "noise"), n)
-
-
-@partial(jax.jit, static_argnums=0)
-def _encode(spec: GanSpec, variables: Tree, x: jax.Array) -> jax.Array:
-    return spec.generator.apply(variables, x, train=False, method="encode")  # type: ignore[return-value]
-
-
-@partial(jax.jit, static_argnums=0)
-def _push(spec: GanSpec, variables: Tree, latents: jax.Array) -> jax.Array:
-    return spec.generator.apply(variables, latents, train=False)  # type: ignore[return-value]
-
-
-def take_snapshot(
-    spec: GanSpec, state: State, held_out: Source, points: jax.Array, n: int
-) -> tuple[SnapshotArrays, Tree]:
-    """Return the same as :meth:`Gan.snapshot`, as a pure function."""
-    key = key_for(state.key, "look")  # the same in every snapshot
-    rows = getattr(held_out, "flat", None)
-    # Image samples are sorted by class; for a known density the classes are drawn with their frequencies.
-    by_class = {"y": jnp.arange(n) * spec.classes // n} if spec.classes and rows is not None else None
-    samples = _sample(spec, state.hparams, state.average, key_for(key, "samples"), n, by_class)
-    size = LOGITS if rows is None else min(LOGITS, rows.shape[0])
-    size -= size % spec.packing
-    real, real_labels, _ = draw_data(spec, held_out, key_for(key, "data"), Cursor.start(), size)
-    fake_key = key_for(key, "samples for the discriminator")
-    fake_labels = draw_labels(spec, state.hparams, key_for(fake_key, "labels"), size)
-    fake = _sample(spec, state.hparams, state.average, fake_key, size, fake_labels)
-    discriminator = partial(_discriminator_output, spec, state)
-    fake_output = discriminator(fake, fake_labels)
-    empty = jnp.zeros((0,), jnp.float32)
-
-    def score(output: jax.Array) -> jax.Array:
-        return scores(spec, output, fake_output)[0]
-
-    arrays = SnapshotArrays(
-        samples=samples,
-        real_logits=score(discriminator(real, real_labels)),
-        fake_logits=score(fake_output),
-        real_labels=real_labels.get("y", empty),
-        fake_labels=fake_labels.get("y", empty),
-        field=score(discriminator(points, {})) if points.shape[0] else empty,
-        ladder=_ladder(spec, state.average) if _is_one_dimensional(spec, samples) else empty,
-    )
-    return arrays, jax.tree.map(jnp.copy, state.average)
-
-
-def _discriminator_output(spec: GanSpec, state: State, x: jax.Array, labels: Conditioning) -> jax.Array:
-    """Apply the discriminator to ``x``, packed, and with an encoder also to the averaged encoder's latents for it."""
-    conditioning = labels
-    if spec.has_encoder:
-        conditioning = labels | {"z": _encode(spec, state.average, x)}
-    return spec.discriminator.apply(state.discriminator.variables, pack(x, spec.packing), train=False, **conditioning)
-
-
-_snapshot = jax.jit(take_snapshot, static_argnums=(0, 4))
-
-
-def _is_one_dimensional(spec: GanSpec, samples: jax.Array) -> bool:
-    """Return whether one curve z -> G(z) shows the generator; a class-conditional one has a curve for each class."""
-    return spec.latent_dim == 1 and samples.shape[1:] == (1,) and not spec.classes
-
-
-def _ladder(spec: GanSpec, variables: Tree) -> jax.Array:
-    quantile = (jnp.arange(RUNGS) + 0.5) / RUNGS
-    z = 2.0 * quantile - 1.0 if spec.prior == "uniform" else jax.scipy.stats.norm.ppf(quantile)
-    x = spec.generator.apply(variables, z[:, None], train=False)
-    return jnp.concatenate([z[:, None], x], axis=1)  # type: ignore[list-item]
+def by_class(arrays: Mapping[str, np.ndarray], classes: int, output_type: str) -> dict[str, float]:
+    """Return the discriminator's mean output per class: its mean probability, or its mean score."""
+    tags = ("D(x)", "D(G(z))") if output_type == "probability" else ("critic/real", "critic/fake")
+    result = {}
+    for tag, name in zip(tags, ("real", "fake"), strict=True):
+        logits, labels = arrays[f"logits/{name}"], arrays[f"labels/{name}"]
+        outputs = expit(logits) if output_type == "probability" else logits
+        of_class = {label: outputs[labels == label] for label in range(classes)}
+        result |= {f"{tag}/class_{label}": float(part.mean()) for label, part in of_class.items() if part.size}
+    return result

@@ -13,17 +13,15 @@ import jax.numpy as jnp
 
 from ganrun.datasets.sampler import Cursor, Source
 from ganrun.methods.gan.state import GanSpec, Tree
+from ganrun.priors import Prior
 
 Conditioning = dict[str, jax.Array]
 ANCHORS = 16  # samples that a critic of several outputs measures its distances from
 
 
 def draw_noise(spec: GanSpec, key: jax.Array, n: int) -> jax.Array:
-    """Return ``(n, latent_dim)`` draws of the prior: standard normal, or uniform on [-1, 1]."""
-    shape = (n, spec.latent_dim)
-    if spec.prior == "uniform":
-        return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
-    return jax.random.normal(key, shape)
+    """Return ``(n, latent_dim)`` draws of the prior."""
+    return Prior(spec.prior, spec.latent_dim).draw(key, n)
 
 
 def draw_labels(spec: GanSpec, hparams: Tree, key: jax.Array, n: int) -> Conditioning:

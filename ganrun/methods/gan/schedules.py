@@ -41,6 +41,11 @@ class Schedule(ABC):
     def discriminator_steps(self, step: jax.Array, done: jax.Array, hparams: Hparams) -> jax.Array:
         """Return k as a traced int32 scalar, at ``step`` and when a fraction ``done`` of the run is done."""
 
+    def most_discriminator_steps(self) -> int:
+        """Return the maximum of k over all steps."""
+        values = [getattr(self, name, 1) for name in ("k", "final_k", "burst_k")]
+        return max(max(value) if isinstance(value, tuple) else value for value in values)
+
 
 @register("schedule", "constant")
 @dataclass(frozen=True)
@@ -118,7 +123,7 @@ class Ramp(Schedule):
 
 
 @struct.dataclass
-class Progress:
+class Stopping:
     """Held-out performance of the discriminator during one step, measured on one fixed minibatch.
 
     Attributes:
@@ -157,20 +162,20 @@ class Adaptive(Schedule):
         del step, done
         return hparams["k"].astype("int32")
 
-    def before(self, value: jax.Array, accuracy: jax.Array) -> Progress:
+    def before(self, value: jax.Array, accuracy: jax.Array) -> Stopping:
         """Return the progress before the first update, given the held-out ``value`` and ``accuracy`` before it."""
-        return Progress(best=value, stale=jnp.zeros((), jnp.int32), accuracy=accuracy)
+        return Stopping(best=value, stale=jnp.zeros((), jnp.int32), accuracy=accuracy)
 
-    def after(self, progress: Progress, value: jax.Array, accuracy: jax.Array, hparams: Hparams) -> Progress:
+    def after(self, progress: Stopping, value: jax.Array, accuracy: jax.Array, hparams: Hparams) -> Stopping:
         """Return the progress after one more update, given the held-out ``value`` and ``accuracy`` after it."""
         risen = value > progress.best + hparams["tolerance"]
-        return Progress(
+        return Stopping(
             best=jnp.where(risen, value, progress.best),
             stale=jnp.where(risen, 0, progress.stale + 1),
             accuracy=accuracy,
         )
 
-    def should_continue(self, progress: Progress, hparams: Hparams) -> jax.Array:
+    def should_continue(self, progress: Stopping, hparams: Hparams) -> jax.Array:
         """Return whether to make another update."""
         if self.until == "accuracy":
             return progress.accuracy < hparams["accuracy"]

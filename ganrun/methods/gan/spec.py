@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from ganrun.architectures import Networks
 from ganrun.config.registry import static, traced
 from ganrun.config.schema import Train
+from ganrun.datasets.feed import HostPixels
 from ganrun.datasets.sampler import Source
 from ganrun.errors import ConfigError
+from ganrun.methods.base import as_arrays, run_hparams
 from ganrun.methods.gan.penalties.constraints import STATE
 from ganrun.methods.gan.state import GanSpec
 
 if TYPE_CHECKING:
-    from ganrun.methods.gan.gan import Gan
+    from ganrun.methods.experiment import Experiment
 
 SYMMETRIC = ("probability", "pair")  # outputs whose sign flips when data and samples swap, as an encoder's loss needs
 
@@ -121,11 +122,11 @@ def _check(config: Train) -> None:
         )
 
 
-def cautions(method: Gan) -> list[str]:
+def cautions(experiment: Experiment) -> list[str]:
     """Return a line for each combination of settings that is allowed but defeats the purpose of one of them."""
-    spec = method.spec
+    spec: GanSpec = experiment.method.spec  # type: ignore[attr-defined]
     named = [penalty.name for penalty in spec.penalties if penalty.by_example]
-    if not named or not set(method.abstract().discriminator.stats) - {STATE}:
+    if not named or not set(experiment.abstract().model.discriminator.stats) - {STATE}:
         return []
     return [
         f"penalty={named[0]} assumes that D's output on an example depends on that example alone, but batch norm in D "
@@ -134,19 +135,13 @@ def cautions(method: Gan) -> list[str]:
     ]
 
 
-def gan_hparams(config: Train, train: Source | None = None) -> dict[str, Any]:
+def gan_hparams(config: Train, train: Source | HostPixels | None = None) -> dict[str, Any]:
     """Return the traced hyperparameters of the run that ``config`` describes, by part and name.
 
     ``train`` is the training data, from which the class frequencies are computed; None if it has not been loaded.
     """
-
-    def array(value: Any) -> jax.Array:
-        items = value if isinstance(value, tuple) else (value,)
-        whole = all(isinstance(item, int) for item in items)
-        return jnp.asarray(value, jnp.int32 if whole else jnp.float32)
-
     hparams: dict[str, Any] = {
-        "run": {"steps": float(config.steps), "log_every": config.log.every},
+        "run": run_hparams(config),
         "loss": traced(config.loss),
         "schedule": traced(config.schedule),
         "optimizer": {
@@ -164,10 +159,10 @@ def gan_hparams(config: Train, train: Source | None = None) -> dict[str, Any]:
         hparams["generator_update"] = traced(config.generator_update)
     if config.conditional:
         hparams["class_probabilities"] = class_probabilities(config, train)
-    return jax.tree.map(array, hparams, is_leaf=lambda value: isinstance(value, tuple))
+    return as_arrays(hparams)
 
 
-def class_probabilities(config: Train, train: Source | None) -> tuple[float, ...]:
+def class_probabilities(config: Train, train: Source | HostPixels | None) -> tuple[float, ...]:
     """Return the frequency of each class in the data of a class-conditional GAN; they sum to 1.
 
     Without data the frequencies are uniform: a restored run has the true ones in its state.

@@ -1,4 +1,4 @@
-"""The state of a run as one pytree: a run restored from it continues bit for bit."""
+"""The static settings of a GAN, and its networks as one pytree."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import struct
-
-from ganrun.datasets.sampler import Cursor
 
 Tree = Any
 
@@ -38,7 +35,7 @@ def tags(output_type: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class GanSpec:
-    """The static part of a run, which determines the compiled program. Runs with equal specs share one program.
+    """The static settings of a GAN, which determine the compiled program. Runs with equal specs share one program.
 
     Attributes:
         generator: a linen module that maps latents to samples; with an encoder it also has a method ``encode``.
@@ -108,47 +105,15 @@ class Player:
 
 
 @struct.dataclass
-class MetricAccumulator:
-    """Sums of the metrics since the last logging boundary, and the first metric that was not finite.
+class GanModel:
+    """Both networks of a GAN, and the moving average of the generator.
 
     Attributes:
-        sums: float32 ``(len(spec.tags),)``.
-        count: number of steps summed, int32.
-        bad_step: first step (counted from 1) with a NaN or Inf; 0 if there was none.
-        bad_tag: index into ``spec.tags`` of the first such metric.
-    """
-
-    sums: jax.Array
-    count: jax.Array
-    bad_step: jax.Array
-    bad_tag: jax.Array
-
-    @classmethod
-    def empty(cls, size: int) -> MetricAccumulator:
-        zero = jnp.zeros((), jnp.int32)
-        return cls(sums=jnp.zeros((size,), jnp.float32), count=zero, bad_step=zero, bad_tag=zero)
-
-
-@struct.dataclass
-class State:
-    """The complete state of a run.
-
-    Attributes:
-        step: number of steps so far, int32.
-        key: the random key from which all others of the run are derived.
-        hparams: the traced hyperparameters, by part and name.
         generator: the generator.
         discriminator: the discriminator.
         average: the variables of the generator's exponential moving average.
-        cursor: position in the training data.
-        accumulator: accumulated metrics.
     """
 
-    step: jax.Array
-    key: jax.Array
-    hparams: Tree
     generator: Player
     discriminator: Player
     average: Tree
-    cursor: Cursor
-    accumulator: MetricAccumulator

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -12,19 +12,32 @@ import optax
 
 from ganrun.datasets.sampler import Cursor, Source
 from ganrun.keys import key_for
+from ganrun.methods.base import Progress
 from ganrun.methods.gan.batch import Batch
 from ganrun.methods.gan.losses import output_metrics
 from ganrun.methods.gan.networks import draw_data, draw_labels, draw_noise, scores
-from ganrun.methods.gan.state import OUTPUT_METRICS, GanSpec, Player, State, Tree
+from ganrun.methods.gan.state import OUTPUT_METRICS, GanSpec, Player, Tree
 
 DISCRIMINATOR_METRICS = ("loss/discriminator", "grad_norm/discriminator")
 
 Updated = tuple[Player, Cursor, dict[str, jax.Array]]  # a network after an update, the data cursor, metrics by tag
 
 
-def fraction_done(state: State) -> jax.Array:
-    """Return the fraction of the run that is done, from 0 to 1."""
-    return jnp.clip(state.step / state.hparams["run"]["steps"], 0.0, 1.0)
+@dataclass(frozen=True)
+class Context:
+    """What all updates of a step share.
+
+    Attributes:
+        spec: the static settings of the GAN.
+        source: the training data.
+        hparams: the traced hyperparameters.
+        progress: how far the run is.
+    """
+
+    spec: GanSpec
+    source: Source
+    hparams: Tree
+    progress: Progress
 
 
 def zero_metrics(spec: GanSpec) -> dict[str, jax.Array]:
@@ -34,32 +47,24 @@ def zero_metrics(spec: GanSpec) -> dict[str, jax.Array]:
 
 
 def discriminator_update(
-    spec: GanSpec,
-    state: State,
-    source: Source,
-    key: jax.Array,
-    generator: Player,
-    i: jax.Array,
-    carry: Updated,
-    smooth: bool = False,
+    context: Context, key: jax.Array, generator: Player, i: jax.Array, carry: Updated, smooth: bool = False
 ) -> Updated:
     """Lines 4-8 of Algorithm 1: one ascent step of V in D with G fixed. The metrics are those of D before the update.
 
     Args:
-        spec: the static part of the run.
-        state: the state before this step.
-        source: the training data.
+        context: what all updates of the step share.
         key: from which the key of this update is derived.
         generator: the fixed generator.
         i: index of the update within the step.
         carry: the discriminator, the data cursor and the metrics of the updates before.
         smooth: the update itself will be differentiated.
     """
+    spec, hparams = context.spec, context.hparams
     discriminator, cursor, before = carry
     key = key_for(key, "discriminator update", i)
-    data, labels, cursor = draw_data(spec, source, key_for(key, "data"), cursor, spec.batch_size)
+    data, labels, cursor = draw_data(spec, context.source, key_for(key, "data"), cursor, spec.batch_size)
     noise = draw_noise(spec, key_for(key, "noise"), spec.batch_size)
-    batch = Batch(spec, state.hparams, fraction_done(state), data, noise, labels, labels, generator.stats, key)
+    batch = Batch(spec, hparams, context.progress.done, data, noise, labels, labels, generator.stats, key)
     # The new batch statistics of G are dropped: G is fixed here, and only its own updates change them.
     (real, _), (fake, _) = batch.examples(generator.params), batch.samples(generator.params)
     due = _lazy_due(spec, discriminator)
@@ -74,9 +79,9 @@ def discriminator_update(
     metrics |= dict(zip(DISCRIMINATOR_METRICS, (value, optax.tree.norm(gradient)), strict=True))
     # A lazy penalty is summed over the updates of a step; `algorithm.update` divides the sum by their number.
     metrics |= {tag(name): term + before[tag(name)] if name in due else term for name, term in terms.items()}
-    player = descend(spec, state, "discriminator", discriminator, gradient, stats, smooth)
+    player = descend(context, "discriminator", discriminator, gradient, stats, smooth)
     for penalty in spec.penalties:
-        player = replace(player, params=penalty.project(player.params, state.hparams["penalty"][penalty.name]))
+        player = replace(player, params=penalty.project(player.params, hparams["penalty"][penalty.name]))
     return player, cursor, metrics
 
 
@@ -95,58 +100,48 @@ def _lazy_due(spec: GanSpec, discriminator: Player) -> dict[str, jax.Array]:
     return {penalty.name: discriminator.updates % penalty.every == 0 for penalty in lazy(spec)}
 
 
-def generator_update(
-    spec: GanSpec, state: State, source: Source, key: jax.Array, opponent: Player, generator: Player, cursor: Cursor
-) -> Updated:
+def generator_update(context: Context, key: jax.Array, opponent: Player, generator: Player, cursor: Cursor) -> Updated:
     """Lines 12-13 of Algorithm 1: one descent step of the generator's loss against the discriminator ``opponent``.
 
     As in Algorithm 1, the update draws no data and the loss gets None for its real logits, unless the loss, the encoder
     or a penalty needs data.
     """
+    spec, hparams = context.spec, context.hparams
     noise = draw_noise(spec, key_for(key, "noise"), spec.batch_size)
-    unroll = partial(_unrolled, spec, state, source, key_for(key, "look-ahead"), generator, opponent, cursor)
+    unroll = partial(_unrolled, context, key_for(key, "look-ahead"), generator, opponent, cursor)
     penalties = [penalty for penalty in spec.penalties if penalty.for_generator]
-    data, labels = None, draw_labels(spec, state.hparams, key_for(key, "labels"), spec.batch_size)
+    data, labels = None, draw_labels(spec, hparams, key_for(key, "labels"), spec.batch_size)
     if spec.loss.generator_sees_data or spec.has_encoder or penalties:
-        data, labels, cursor = draw_data(spec, source, key_for(key, "data"), cursor, spec.batch_size)
-    batch = Batch(spec, state.hparams, fraction_done(state), data, noise, labels, labels, generator.stats, key)
+        data, labels, cursor = draw_data(spec, context.source, key_for(key, "data"), cursor, spec.batch_size)
+    batch = Batch(spec, hparams, context.progress.done, data, noise, labels, labels, generator.stats, key)
 
     def loss(params: Tree) -> tuple[jax.Array, Any]:
         discriminator = unroll(params) if spec.unrolled else opponent
         value, (loss_on_all, stats) = batch.generator_loss(params, discriminator)
         for penalty in penalties:
-            value = value + penalty.generator_term(
-                batch.field(opponent, params), state.hparams["penalty"][penalty.name]
-            )
+            value = value + penalty.generator_term(batch.field(opponent, params), hparams["penalty"][penalty.name])
         return value, (loss_on_all, stats)
 
     (_, (value, stats)), gradient = jax.value_and_grad(loss, has_aux=True)(generator.params)
-    player = descend(spec, state, "generator", generator, gradient, stats)
+    player = descend(context, "generator", generator, gradient, stats)
     return player, cursor, {"loss/generator": value, "grad_norm/generator": optax.tree.norm(gradient)}
 
 
 def _unrolled(
-    spec: GanSpec,
-    state: State,
-    source: Source,
-    key: jax.Array,
-    generator: Player,
-    opponent: Player,
-    cursor: Cursor,
-    params: Tree,
+    context: Context, key: jax.Array, generator: Player, opponent: Player, cursor: Cursor, params: Tree
 ) -> Player:
     """Return the discriminator after ``spec.unrolled`` more updates against the generator with ``params``.
 
     The generator's gradient flows through these updates; their results, batch statistics included, are then discarded
     (Metz et al. 2017, "Unrolled generative adversarial networks", eq. 8-9).
     """
-    start = (opponent, cursor, zero_metrics(spec))
+    start = (opponent, cursor, zero_metrics(context.spec))
 
     def one_update(carry: Updated, i: jax.Array) -> tuple[Updated, None]:
         fixed = replace(generator, params=params)
-        return discriminator_update(spec, state, source, key, fixed, i, carry, smooth=True), None
+        return discriminator_update(context, key, fixed, i, carry, smooth=True), None
 
-    (player, _, _), _ = jax.lax.scan(one_update, start, jnp.arange(spec.unrolled))
+    (player, _, _), _ = jax.lax.scan(one_update, start, jnp.arange(context.spec.unrolled))
     return player
 
 
@@ -158,11 +153,9 @@ def optimizer(
     return rule.transform(step, hparams["run"]["steps"], hparams["optimizer"][player], smooth)
 
 
-def descend(
-    spec: GanSpec, state: State, name: str, player: Player, gradient: Tree, stats: Tree, smooth: bool = False
-) -> Player:
+def descend(context: Context, name: str, player: Player, gradient: Tree, stats: Tree, smooth: bool = False) -> Player:
     """Return ``player`` after one optimizer step with ``gradient``."""
-    transform = optimizer(spec, state.hparams, name, state.step, smooth)
+    transform = optimizer(context.spec, context.hparams, name, context.progress.step, smooth)
     updates, optimizer_state = transform.update(gradient, player.optimizer, player.params)
     params = optax.apply_updates(player.params, updates)
     return Player(params=params, stats=stats, optimizer=optimizer_state, updates=player.updates + 1)

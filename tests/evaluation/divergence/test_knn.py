@@ -24,7 +24,7 @@ def test_two_gaussians(mean, truth):
     assert abs(values[0] - truth) < 3.5 * found[0].se + 0.004
     assert np.std(values) < 1.6 * found[0].se
     assert found[0].lower is None
-    assert (found[0].method, found[0].n, found[0].d) == ("knn", 4000, 1)
+    assert (found[0].estimator, found[0].n, found[0].d) == ("knn", 4000, 1)
 
 
 def test_two_dimensions():

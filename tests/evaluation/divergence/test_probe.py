@@ -211,9 +211,9 @@ def as_set(rows):
 @pytest.mark.parametrize(("budget", "n"), [(0.05, 200), (0.1, 200), (0.15, 300), (1.0, 360), (50.0, 360)])
 def test_images_are_compared_with_those_held_out_from_training(budget, n, digits, compared, compose_config):
     words = ["dataset=digits", "architecture=dcgan", "architecture.width=2", "latent.dim=4", "batch_size=16"]
-    method = build(compose_config(words))
+    experiment = build(compose_config(words))
     model = Distribution("model", (8, 8, 1), draw=lambda n, seed: np.zeros((n, 64), np.float32))
-    Stack(budget=budget).measure(data_distribution("digits", method.data), model, 0, 100)
+    Stack(budget=budget).measure(data_distribution("digits", experiment.data), model, 0, 100)
     ((real, fake),) = compared
     assert len(real) == len(fake) == n and real.dtype == np.float32
     assert len(as_set(real)) > 0.99 * n  # without repeats (but for digits that are twice in the data)
@@ -263,12 +263,12 @@ def test_the_training_discriminator_has_no_say(compose_config, lean):
         [*small, "dataset=gaussian", "steps=20", "log.pictures=0", "probe.times=1", "probe.budget=0.05"]
     )
     evaluator = Evaluator(build(config), config)
-    state = evaluator.method.init()
-    other = jax.tree.map(lambda leaf: -3.0 * leaf + 0.5, state.discriminator.params)
-    changed = state.replace(discriminator=state.discriminator.replace(params=other))
+    state = evaluator.experiment.init()
+    other = jax.tree.map(lambda leaf: -3.0 * leaf + 0.5, state.model.discriminator.params)
+    changed = state.model.replace(discriminator=state.model.discriminator.replace(params=other))
     # Nor have the generator's own weights: samples come from the average.
-    weights = jax.tree.map(lambda leaf: leaf + 1.0, state.generator.params)
-    changed = changed.replace(generator=state.generator.replace(params=weights))
+    weights = jax.tree.map(lambda leaf: leaf + 1.0, state.model.generator.params)
+    changed = state.replace(model=changed.replace(generator=state.model.generator.replace(params=weights)))
     seen, again = (evaluator.read(evaluator.snapshot(one, 20)) for one in (state, changed))
     assert not np.array_equal(seen.histograms["logits/real"], again.histograms["logits/real"])
     kept = [tag for tag in seen.scalars if tag.startswith(("jsd/", "kl/", "w1"))]

@@ -23,7 +23,8 @@ from flax import struct
 from ganrun.datasets import Data
 from ganrun.datasets.sampler import Cursor, Pixels
 from ganrun.keys import key_for
-from ganrun.methods.gan.algorithm import create, update
+from ganrun.methods import run_state
+from ganrun.methods.experiment import Experiment
 from ganrun.methods.gan.gan import Gan
 from ganrun.methods.gan.losses import Loss
 from ganrun.methods.gan.networks import draw_noise, forward
@@ -80,6 +81,24 @@ PAPER_GAME = GanSpec(
     latent_dim=1,
     batch_size=4,
 )
+
+
+def create(spec, hparams, seed, example):
+    """The state of a run before its first step."""
+    return run_state.create(Gan(spec, example.shape[1:]), hparams, seed, example)
+
+
+def moved(state, **params):
+    """``state`` with these parameters of its networks."""
+    parts = {name: dataclasses.replace(getattr(state.model, name), params=value) for name, value in params.items()}
+    return dataclasses.replace(state, model=dataclasses.replace(state.model, **parts))
+
+
+def update(spec, state, source, held_out=None):
+    """One step of Algorithm 1."""
+    return run_state.update(Gan(spec, (1,)), state, source, held_out)
+
+
 one_step = jax.jit(update, static_argnums=0)
 
 
@@ -107,11 +126,11 @@ def play(steps, *, spec=PAPER_GAME, source=None, **hparams):
 
 
 def a(state):
-    return float(state.discriminator.params["a"][0])
+    return float(state.model.discriminator.params["a"][0])
 
 
 def b(state):
-    return float(state.generator.params["b"][0])
+    return float(state.model.generator.params["b"][0])
 
 
 def mean(state, tag, spec=PAPER_GAME):
@@ -204,18 +223,18 @@ def test_the_first_bad_step_and_number_are_remembered(hparams, step, tag):
 
 def test_the_average_follows_with_a_short_memory_at_first():
     # Decay 1/10, then 2/11: 0.9 * 16.5 = 14.85, then 2/11 * 14.85 + 9/11 * 36 = 2.7 + 324/11.
-    averages = [float(state.average["params"]["b"][0]) for state in play(2)]
+    averages = [float(state.model.average["params"]["b"][0]) for state in play(2)]
     assert averages == pytest.approx([0.0, 14.85, 2.7 + 324 / 11], rel=1e-6)
 
 
 def test_the_average_never_remembers_more_than_its_decay():
     # Decay 1/10, then 0.15 rather than 2/11: 0.15 * 14.85 + 0.85 * 36 = 32.8275.
-    averages = [float(state.average["params"]["b"][0]) for state in play(2, decay=0.15)]
+    averages = [float(state.model.average["params"]["b"][0]) for state in play(2, decay=0.15)]
     assert averages == pytest.approx([0.0, 14.85, 32.8275], rel=1e-6)
 
 
 def test_an_average_without_memory_is_the_generator():
-    assert all(float(state.average["params"]["b"][0]) == b(state) for state in play(3, decay=0.0))
+    assert all(float(state.model.average["params"]["b"][0]) == b(state) for state in play(3, decay=0.0))
 
 
 def same(left, right):
@@ -234,32 +253,32 @@ def with_rates(config, generator, discriminator):
 
 @pytest.mark.parametrize(("generator", "discriminator"), [(0.0, 0.1), (0.1, 0.0)])
 def test_a_player_without_a_learning_rate_stays_as_it_is(tiny_config, generator, discriminator):
-    method = build(with_rates(tiny_config, generator, discriminator))
-    before = method.init()
-    after = one_step(method.spec, before, method.data.train)
-    assert same(before.generator.params, after.generator.params) == (generator == 0)
-    assert same(before.discriminator.params, after.discriminator.params) == (discriminator == 0)
+    experiment = build(with_rates(tiny_config, generator, discriminator))
+    before = experiment.init()
+    after = one_step(experiment.method.spec, before, experiment.data.train)
+    assert same(before.model.generator.params, after.model.generator.params) == (generator == 0)
+    assert same(before.model.discriminator.params, after.model.discriminator.params) == (discriminator == 0)
 
 
 def test_the_generators_gradient_is_taken_at_the_new_discriminator(tiny_config):
-    method = build(with_rates(tiny_config, 1.0, 1.0))
-    before = method.init()
-    after = one_step(method.spec, before, method.data.train)
+    experiment = build(with_rates(tiny_config, 1.0, 1.0))
+    before = experiment.init()
+    after = one_step(experiment.method.spec, before, experiment.data.train)
     # With rate 1 and no momentum, the gradient is the parameters before less those after.
-    taken = jax.tree.map(jnp.subtract, before.generator.params, after.generator.params)
+    taken = jax.tree.map(jnp.subtract, before.model.generator.params, after.model.generator.params)
     key = key_for(key_for(before.key, "step", 0), "generator update", 0)
-    noise = draw_noise(method.spec, key_for(key, "noise"), method.spec.batch_size)
+    noise = draw_noise(experiment.method.spec, key_for(key, "noise"), experiment.method.spec.batch_size)
 
     def gradient(judge):
         def loss(params):
-            fake, _ = forward(method.spec.generator, params, {}, noise, key)  # no network here has dropout
-            logits, _ = forward(method.spec.discriminator, judge.params, judge.stats, fake, key)
+            fake, _ = forward(experiment.method.spec.generator, params, {}, noise, key)  # no network here has dropout
+            logits, _ = forward(experiment.method.spec.discriminator, judge.params, judge.stats, fake, key)
             return jnp.mean(jax.nn.softplus(-logits))  # -E log D
 
-        return jax.tree.leaves(jax.grad(loss)(before.generator.params))
+        return jax.tree.leaves(jax.grad(loss)(before.model.generator.params))
 
     for found, new, old in zip(
-        jax.tree.leaves(taken), gradient(after.discriminator), gradient(before.discriminator), strict=True
+        jax.tree.leaves(taken), gradient(after.model.discriminator), gradient(before.model.discriminator), strict=True
     ):
         np.testing.assert_allclose(found, new, atol=1e-5)
         assert np.abs(found - old).max() > 1e-3
@@ -273,21 +292,23 @@ def normalised(compose_config):
 
 
 def test_only_generator_steps_change_the_generators_batch_statistics(normalised):
-    methods = [build(dataclasses.replace(normalised, schedule=Constant(k=k))) for k in (1, 5)]
-    before = methods[0].init()
-    one, five = (one_step(method.spec, method.init(), method.data.train) for method in methods)
-    assert not same(one.discriminator.params, five.discriminator.params)
-    assert not same(before.generator.stats, one.generator.stats)
-    assert same(one.generator.stats, five.generator.stats)
+    both = [build(dataclasses.replace(normalised, schedule=Constant(k=k))) for k in (1, 5)]
+    before = both[0].init()
+    one, five = (one_step(experiment.method.spec, experiment.init(), experiment.data.train) for experiment in both)
+    assert not same(one.model.discriminator.params, five.model.discriminator.params)
+    assert not same(before.model.generator.stats, one.model.generator.stats)
+    assert same(one.model.generator.stats, five.model.generator.stats)
 
 
 def test_the_average_holds_the_batch_statistics_too(normalised):
     # Linear in them as in the weights: decay 1/10 in the first step.
-    method = build(normalised)
-    before = method.init()
-    after = one_step(method.spec, before, method.data.train)
-    by_hand = jax.tree.map(lambda old, new: 0.1 * old + 0.9 * new, before.generator.stats, after.generator.stats)
-    for found, wanted in zip(*map(jax.tree.leaves, (after.average["batch_stats"], by_hand)), strict=True):
+    experiment = build(normalised)
+    before = experiment.init()
+    after = one_step(experiment.method.spec, before, experiment.data.train)
+    by_hand = jax.tree.map(
+        lambda old, new: 0.1 * old + 0.9 * new, before.model.generator.stats, after.model.generator.stats
+    )
+    for found, wanted in zip(*map(jax.tree.leaves, (after.model.average["batch_stats"], by_hand)), strict=True):
         np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
@@ -305,6 +326,6 @@ def test_the_noise_has_the_moments_of_its_prior(prior, variance):
 
 def test_a_run_starts_at_the_first_example_of_the_first_epoch(tiny_config):
     data = Data(train=Counting(), held_out=Counting(), shape=(2,), density=None)
-    state = Gan(tiny_config, data).init()
+    state = Experiment(tiny_config, data).init()
     assert (int(state.step), int(state.cursor.epoch), int(state.cursor.offset)) == (0, 0, 0)
     assert same(state.cursor, Cursor.start())

@@ -9,7 +9,7 @@ import pytest
 from flax import linen as nn
 from flax import struct
 from narrow import NARROW
-from test_algorithm import PAPER_GAME, Counting, Linear, PointGenerator, create, mean, one_step, paper_numbers
+from test_algorithm import PAPER_GAME, Counting, Linear, PointGenerator, create, mean, moved, one_step, paper_numbers
 
 from ganrun.config.registry import static, traced
 from ganrun.keys import key_for
@@ -52,7 +52,7 @@ def after(spec, steps=1, **parts):
 
 
 def found(state):
-    return float(state.generator.params["encoder"]["e"][0])
+    return float(state.model.generator.params["encoder"]["e"][0])
 
 
 # --- inference ---
@@ -73,7 +73,7 @@ def test_the_encoders_term_is_the_loss_of_the_exchanged_roles():
 
 def test_the_encoders_batch_statistics_follow_the_data_of_the_generators_updates():
     # k = 1: the discriminator's data are 0 to 3 and 8 to 11, the generator's 4 to 7 (mean 5.5) and 12 to 15 (13.5).
-    means = [float(after(PAIRS, n).generator.stats["encoder"]["BatchNorm_0"]["mean"][0]) for n in (1, 2)]
+    means = [float(after(PAIRS, n).model.generator.stats["encoder"]["BatchNorm_0"]["mean"][0]) for n in (1, 2)]
     assert means == pytest.approx([0.55, 0.9 * 0.55 + 1.35], rel=1e-6)
 
 
@@ -90,7 +90,7 @@ def test_the_batch_statistics_of_generator_and_encoder_are_both_kept():
     spec = dataclasses.replace(PAIRS, generator=Bidirectional(NormalisedPoint(), Encoder()))
     state = after(spec)
     key = key_for(key_for(key_for(state.key, "step", 0), "generator update", 0), "noise")
-    means = [float(state.generator.stats[part]["BatchNorm_0"]["mean"][0]) for part in ("generator", "encoder")]
+    means = [float(state.model.generator.stats[part]["BatchNorm_0"]["mean"][0]) for part in ("generator", "encoder")]
     assert means == pytest.approx([0.1 * float(draw_noise(spec, key, 4).mean()), 0.55], rel=1e-5)
 
 
@@ -105,7 +105,7 @@ def test_an_encoder_has_its_running_statistics_in_evaluation():
     state = create(PAIRS, paper_numbers(k=1), jnp.uint32(0), jnp.zeros((1, 1)))
     for _ in range(100):
         state = one_step(PAIRS, state, Same())
-    stats = state.generator.stats["encoder"]["BatchNorm_0"]
+    stats = state.model.generator.stats["encoder"]["BatchNorm_0"]
     # .9^100 = 2.7e-5 is left of the start, 0 and 1.
     np.testing.assert_allclose([stats["mean"][0], stats["var"][0]], [1.5, 1.25], rtol=1e-4)
 
@@ -162,23 +162,19 @@ def test_r1_is_of_data_and_r2_of_samples(penalty, wanted):
     hparams = paper_numbers(k=1)
     hparams["penalty"] = jax.tree.map(jnp.float32, {penalty.name: traced(penalty)})
     start = create(spec, hparams, jnp.uint32(0), jnp.zeros((1, 1)))
-    at = dataclasses.replace(
-        start,
-        generator=dataclasses.replace(start.generator, params={"b": jnp.full((1,), 3.0)}),
-        discriminator=dataclasses.replace(start.discriminator, params={"a": jnp.float32(1.0)}),
-    )
+    at = moved(start, generator={"b": jnp.full((1,), 3.0)}, discriminator={"a": jnp.float32(1.0)})
     state = one_step(spec, at, Counting())
     assert mean(state, f"penalty/{penalty.name}", spec) == pytest.approx(wanted, rel=1e-6)
     # The loss a (E x_fake² - E x_real²) has the slope 9 - 3.5, and the penalty, a square in a, twice its value.
-    assert float(state.discriminator.params["a"]) == pytest.approx(1 - (9 - 3.5) - 2 * wanted, rel=1e-5)
+    assert float(state.model.discriminator.params["a"]) == pytest.approx(1 - (9 - 3.5) - 2 * wanted, rel=1e-5)
 
 
 def test_the_features_that_the_generator_matches_are_those_of_a_discriminator_in_training(compose_config):
     words = ("dataset=digits", "architecture=maxout", *NARROW["maxout"], "loss=feature_matching", "batch_size=8")
-    method = build(compose_config(words))
-    player, x = method.init().discriminator, jnp.ones((8, *method.data.shape))
+    experiment = build(compose_config(words))
+    player, x = experiment.init().model.discriminator, jnp.ones((8, *experiment.data.shape))
     first, again, other = (
-        features(method.spec, player.params, player.stats, x, {}, jax.random.key(i)) for i in (0, 0, 1)
+        features(experiment.method.spec, player.params, player.stats, x, {}, jax.random.key(i)) for i in (0, 0, 1)
     )
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)  # another mask of dropout

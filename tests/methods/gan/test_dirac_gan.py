@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ganrun.methods.gan.algorithm import update
+from ganrun.methods.run_state import update
 from ganrun.training.loop import build
 
 RATE = 0.2
@@ -37,22 +37,21 @@ SLOPED = ("loss=wasserstein", "penalty=gradient_penalty", "penalty.gradient_pena
 
 def stepper(compose_config, *words):
     """The real update as a function of (θ, ψ) and a key, and the method."""
-    method = build(compose_config([*WORDS, *words]))
-    state = method.init()
+    experiment = build(compose_config([*WORDS, *words]))
+    state = experiment.init()
 
     def step(point, key=state.key):
         theta, psi = (
-            jax.tree.map(lambda leaf, i=i: jnp.zeros_like(leaf) + point[i], getattr(state, player).params)
+            jax.tree.map(lambda leaf, i=i: jnp.zeros_like(leaf) + point[i], getattr(state.model, player).params)
             for i, player in enumerate(PLAYERS)
         )
-        now = dataclasses.replace(
-            state,
-            key=key,
-            generator=dataclasses.replace(state.generator, params=theta),
-            discriminator=dataclasses.replace(state.discriminator, params=psi),
+        model = dataclasses.replace(
+            state.model,
+            generator=dataclasses.replace(state.model.generator, params=theta),
+            discriminator=dataclasses.replace(state.model.discriminator, params=psi),
         )
-        after = update(method.spec, now, method.data.train)
-        return jnp.stack([jax.tree.leaves(getattr(after, player).params)[0][0] for player in PLAYERS])
+        after = update(experiment.method, dataclasses.replace(state, key=key, model=model), experiment.data.train)
+        return jnp.stack([jax.tree.leaves(getattr(after.model, player).params)[0][0] for player in PLAYERS])
 
     return step
 

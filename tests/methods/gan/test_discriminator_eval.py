@@ -10,8 +10,10 @@ from flax import linen as nn
 from flax import struct
 from test_algorithm import PAPER_GAME, Counting, Linear, create, mean, one_step, paper_numbers
 
+from ganrun.methods.base import Progress
 from ganrun.methods.gan.discriminator_eval import DiscriminatorEval
 from ganrun.methods.gan.schedules import Adaptive
+from ganrun.methods.gan.updates import Context
 
 
 @struct.dataclass
@@ -41,7 +43,8 @@ class Masked(nn.Module):
 def exam(spec, source, step=0):
     state = create(spec, paper_numbers(k=1), jnp.uint32(0), jnp.zeros((1, 1)))
     state = dataclasses.replace(state, step=jnp.int32(step))
-    return DiscriminatorEval.draw(spec, state, source, jax.random.key(1)), state
+    context = Context(spec, source, state.hparams, Progress(state.step, state.hparams["run"]["steps"]))
+    return DiscriminatorEval.draw(context, state.model, source, jax.random.key(1)), state
 
 
 def adaptive_numbers(**settings):
@@ -63,7 +66,7 @@ def test_the_exam_normalises_by_the_batch_as_training_does():
     # By the running averages of the start it would be the mean square of the data themselves, 3.5.
     spec = dataclasses.replace(PAPER_GAME, discriminator=Curved())
     taken, state = exam(spec, Counting())
-    value, _ = taken.evaluate(state.discriminator)
+    value, _ = taken.evaluate(state.model.discriminator)
     assert float(value) == pytest.approx(1.25 / (1.25 + 1e-5), rel=1e-6)
     # The first update of training is made on the very same rows, and reports minus this value before it.
     after = one_step(spec, state, Counting())
@@ -72,14 +75,14 @@ def test_the_exam_normalises_by_the_batch_as_training_does():
 
 def test_an_exam_changes_nothing_and_is_the_same_for_everybody():
     taken, state = exam(dataclasses.replace(PAPER_GAME, discriminator=Masked()), Counting())
-    values = [float(taken.evaluate(state.discriminator)[0]) for _ in range(2)]
+    values = [float(taken.evaluate(state.model.discriminator)[0]) for _ in range(2)]
     assert values[0] == values[1]
 
 
 def test_what_an_exam_says_by_hand():
     # a = 2 on the held-out 0, 1, 2, 3 and samples at 0: the value is 2 * 1.5, three of eight are on their side of 1/2.
     taken, state = exam(PAPER_GAME, Counting())
-    able = dataclasses.replace(state.discriminator, params={"a": jnp.full((1,), 2.0)})
+    able = dataclasses.replace(state.model.discriminator, params={"a": jnp.full((1,), 2.0)})
     assert [float(one) for one in taken.evaluate(able)] == [3.0, 3 / 8]
 
     @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,8 @@ from ganrun.datasets import Data
 from ganrun.datasets.sampler import Pixels
 from ganrun.datasets.synthetic import Ring
 from ganrun.errors import ConfigError
-from ganrun.methods.gan.gan import LOGITS, Gan, _advance, _create
+from ganrun.methods.experiment import Experiment, _advance, _create
+from ganrun.methods.gan.gan import LOGITS
 from ganrun.methods.gan.losses import Minimax, NonSaturating
 from ganrun.methods.gan.schedules import Constant
 from ganrun.training.loop import build
@@ -28,7 +29,7 @@ longer repeat; copy the numbers found here. A refactoring, a speed-up or a new J
 
 
 def gan(config):
-    return Gan(config, datasets.load(config.dataset, Path("unused"), config.seed))
+    return Experiment(config, datasets.load(config.dataset, Path("unused"), config.seed))
 
 
 def adam(config, **values):
@@ -45,8 +46,8 @@ def compiled(tiny_config):
     """The tiny config, its programs compiled, and none that an earlier test may have left."""
     _advance.clear_cache()
     _create.clear_cache()
-    method = gan(tiny_config)
-    method.advance(method.init(), 1)
+    experiment = gan(tiny_config)
+    experiment.advance(experiment.init(), 1)
     return tiny_config
 
 
@@ -69,8 +70,8 @@ def compiled(tiny_config):
 )
 def test_another_number_uses_the_same_program(compiled, change):
     before = programs()
-    method = gan(dataclasses.replace(compiled, **change(compiled)))
-    state, report = method.advance(method.init(), 2)
+    experiment = gan(dataclasses.replace(compiled, **change(compiled)))
+    state, report = experiment.advance(experiment.init(), 2)
     assert programs() == before
     assert (int(state.step), int(report.bad_step)) == (2, 0)
 
@@ -84,15 +85,15 @@ def test_another_shape_or_rule_is_another_program(compiled, change):
     before = programs()
     if change.get("optimizer"):
         change = {"optimizer": adam(compiled, decay=change["optimizer"])}
-    method = gan(dataclasses.replace(compiled, **change))
-    method.advance(method.init(), 1)
+    experiment = gan(dataclasses.replace(compiled, **change))
+    experiment.advance(experiment.init(), 1)
     assert programs() == (before[0] + 1, before[1] + 1)
 
 
 def test_the_numbers_that_share_a_program_still_count(compiled):
-    methods = [gan(dataclasses.replace(compiled, schedule=Constant(k=k))) for k in (1, 2)]
-    reports = [method.advance(method.init(), 3)[1] for method in methods]
-    assert [float(report.means[methods[0].spec.tags.index("schedule/k")]) for report in reports] == [1.0, 2.0]
+    both = [gan(dataclasses.replace(compiled, schedule=Constant(k=k))) for k in (1, 2)]
+    reports = [experiment.advance(experiment.init(), 3)[1] for experiment in both]
+    assert [float(report.means[both[0].method.tags.index("schedule/k")]) for report in reports] == [1.0, 2.0]
     assert not np.array_equal(reports[0].means, reports[1].means)
 
 
@@ -110,21 +111,21 @@ def test_a_call_of_no_steps_changes_nothing(tiny_ring):
 def test_the_start_is_a_function_of_the_seed(tiny_config):
     one, two, other = (gan(dataclasses.replace(tiny_config, seed=seed)).init() for seed in (3, 3, 4))
     assert bits(one) == bits(two)
-    kernels = [leaf for leaf in jax.tree.leaves(one.generator.params) if leaf.ndim == 2]
-    others = [leaf for leaf in jax.tree.leaves(other.generator.params) if leaf.ndim == 2]
+    kernels = [leaf for leaf in jax.tree.leaves(one.model.generator.params) if leaf.ndim == 2]
+    others = [leaf for leaf in jax.tree.leaves(other.model.generator.params) if leaf.ndim == 2]
     assert not any(np.array_equal(x, y) for x, y in zip(kernels, others, strict=True))
 
 
 def test_the_players_do_not_start_from_the_same_key(tiny_ring):
     # Both map two numbers to eight units in their first layer: one key would give one kernel.
     state = tiny_ring.init()
-    first = [player.params["Dense_0"]["kernel"] for player in (state.generator, state.discriminator)]
+    first = [player.params["Dense_0"]["kernel"] for player in (state.model.generator, state.model.discriminator)]
     assert first[0].shape == first[1].shape == (2, 8)
     assert not np.allclose(*first)
 
 
 def test_training_leaves_the_method_as_it_was(tiny_ring):
-    # ``advance`` consumes the state's buffers; the method's own numbers must not be among them.
+    # ``advance`` consumes the state's buffers; the experiment's own numbers must not be among them.
     before = bits(tiny_ring.init())
     tiny_ring.advance(tiny_ring.init(), 3)
     assert bits(tiny_ring.init()) == before
@@ -150,19 +151,21 @@ def golden_config(tiny_config):
 @pytest.fixture(scope="module")
 def advance(golden_config):
     """``advance`` of the golden GAN and of those that share its program, which is compiled as it is for users."""
-    method = gan(golden_config)
-    lowered = _advance.lower(method.spec, method.init(), method.data.train, method.data.held_out, jnp.int32(1))
+    experiment = gan(golden_config)
+    lowered = _advance.lower(
+        experiment.method, experiment.init(), experiment.data.train, experiment.data.held_out, jnp.int32(1)
+    )
     program = lowered.compile(compiler_options=usual_options())
     return lambda one, state, n: program(state, one.data.train, one.data.held_out, jnp.int32(n))
 
 
 def test_the_length_of_the_calls_changes_no_bit(golden_config, advance):
-    method = gan(dataclasses.replace(golden_config, log=Log(every=20)))
+    experiment = gan(dataclasses.replace(golden_config, log=Log(every=20)))
 
     def advanced(calls):
-        state, report = method.init(), None
+        state, report = experiment.init(), None
         for n in calls:
-            state, report = advance(method, state, n)
+            state, report = advance(experiment, state, n)
         return bits(state), bits(report)
 
     whole = advanced([50])
@@ -174,10 +177,10 @@ def test_the_first_steps_are_what_they_were(golden_config, advance):
     golden_gan = gan(golden_config)
     state, report = advance(golden_gan, golden_gan.init(), 5)
     found = {
-        "means": dict(zip(golden_gan.spec.tags, np.asarray(report.means).tolist(), strict=True)),
-        "generator": norms(state.generator.params),
-        "discriminator": norms(state.discriminator.params),
-        "average": norms(state.average),
+        "means": dict(zip(golden_gan.method.tags, np.asarray(report.means).tolist(), strict=True)),
+        "generator": norms(state.model.generator.params),
+        "discriminator": norms(state.model.discriminator.params),
+        "average": norms(state.model.average),
     }
     for part, hparams in found.items():
         if hparams != pytest.approx(GOLDEN[part], rel=1e-4):
@@ -220,18 +223,18 @@ def small_images(examples):
 
 def test_a_batch_larger_than_the_dataset_is_refused(tiny_config):
     with pytest.raises(ConfigError, match="batch_size must be at most 15"):
-        Gan(tiny_config, small_images(15))
+        Experiment(tiny_config, small_images(15))
 
 
 def test_a_batch_as_large_as_the_dataset_trains(tiny_config):
-    method = Gan(tiny_config, small_images(16))
-    state, report = method.advance(method.init(), 3)
+    experiment = Experiment(tiny_config, small_images(16))
+    state, report = experiment.advance(experiment.init(), 3)
     assert (int(state.cursor.epoch), int(state.cursor.offset), int(report.bad_step)) == (3, 0, 0)
 
 
 def test_samples_are_a_function_of_the_variables_and_the_key(tiny_config, tiny_ring):
     wide = gan(dataclasses.replace(tiny_config, latent=Latent(dim=3)))
-    variables = wide.init().average
+    variables = wide.init().model.average
     keys = [jax.random.key(1), jax.random.key(1), jax.random.key(2)]
     one, two, other = (np.asarray(wide.sample(variables, key, 5)) for key in keys)
     assert one.shape == (5, 2)
@@ -242,25 +245,31 @@ def test_a_snapshot_shows_samples_logits_and_the_field(tiny_ring):
     state = tiny_ring.init()
     points = np.array([[0.0, 0.0], [1.0, -1.0], [3.0, 2.0]])
     seen, average = tiny_ring.snapshot(state, 6, points)
-    judge = tiny_ring.spec.discriminator
+    judge = tiny_ring.method.spec.discriminator
     np.testing.assert_array_equal(
-        tiny_ring.push(average, jnp.ones((2, 2))),
-        tiny_ring.spec.generator.apply(state.average, jnp.ones((2, 2)), False),
+        tiny_ring.decode(average, jnp.ones((2, 2))),
+        tiny_ring.method.spec.generator.apply(state.model.average, jnp.ones((2, 2)), False),
     )
     assert seen.samples.shape == (6, 2)
-    assert seen.real_logits.shape == seen.fake_logits.shape == (LOGITS,)
-    np.testing.assert_allclose(seen.field, judge.apply(state.discriminator.variables, points, train=False), rtol=1e-5)
+    assert seen.inspected["logits/real"].shape == seen.inspected["logits/fake"].shape == (LOGITS,)
+    np.testing.assert_allclose(
+        seen.inspected["field"], judge.apply(state.model.discriminator.variables, points, train=False), rtol=1e-5
+    )
     assert np.array_equal(tiny_ring.snapshot(state, 6, points)[0].samples, seen.samples)
 
 
 def test_a_snapshot_without_points_has_no_field_and_no_more_logits_than_images(tiny_config):
-    method = Gan(tiny_config, small_images(16))
-    seen, _ = method.snapshot(method.init(), 4, np.zeros((0, 1), np.float32))
-    assert (seen.samples.shape, seen.field.shape, seen.real_logits.shape) == ((4, 2, 2, 1), (0,), (16,))
+    experiment = Experiment(tiny_config, small_images(16))
+    seen, _ = experiment.snapshot(experiment.init(), 4, np.zeros((0, 1), np.float32))
+    assert (seen.samples.shape, seen.inspected["field"].shape, seen.inspected["logits/real"].shape) == (
+        (4, 2, 2, 1),
+        (0,),
+        (16,),
+    )
 
 
 def test_every_logging_interval_that_the_config_accepts_can_be_run(tiny_config, compose_config):
-    # 2^40 is no int32: either the config refuses it or the method takes it.
+    # 2^40 is no int32: either the config refuses it or the experiment takes it.
     try:
         config = compose_config([f"log.every={2**40}"])
     except ConfigError:
@@ -272,12 +281,12 @@ def test_every_logging_interval_that_the_config_accepts_can_be_run(tiny_config, 
 def test_the_ladder_stands_on_even_quantiles_of_the_prior(compose_config, prior, edge):
     # 41 quantiles (i + 1/2) / 41: the last is q = 40.5 / 41, where a uniform z is 2 q - 1 = 40 / 41.
     config = compose_config(["dataset=gaussian", f"latent.prior={prior}", "architecture.generator_hidden=[8]"])
-    method = gan(config)
-    state = method.init()
-    ladder = np.asarray(method.snapshot(state, 16, np.zeros((0, 1)))[0].ladder)
+    experiment = gan(config)
+    state = experiment.init()
+    ladder = np.asarray(experiment.snapshot(state, 16, np.zeros((0, 1)))[0].ladder)
     assert ladder.shape == (41, 2)
     np.testing.assert_allclose(ladder[[0, 20, 40], 0], [-edge, 0.0, edge], atol=1e-5)
-    moved = method.spec.generator.apply(state.average, jnp.asarray(ladder[:, :1]), train=False)
+    moved = experiment.method.spec.generator.apply(state.model.average, jnp.asarray(ladder[:, :1]), train=False)
     np.testing.assert_allclose(ladder[:, 1:], moved, rtol=1e-5, atol=1e-6)
 
 
@@ -287,7 +296,7 @@ def test_there_is_no_ladder_where_z_or_x_is_more_than_a_number(tiny_ring):
 
 def test_a_class_conditional_generator_on_the_line_has_no_single_ladder(compose_config):
     config = compose_config(["dataset=mixture1d", "conditional=true", "architecture.generator_hidden=[2]", "probe=off"])
-    method = build(config)
+    experiment = build(config)
     points = np.zeros((0, 1), np.float32)
-    seen, _ = jax.eval_shape(lambda state: method.snapshot(state, 4, points), method.abstract())
+    seen, _ = jax.eval_shape(lambda state: experiment.snapshot(state, 4, points), experiment.abstract())
     assert seen.ladder.shape == (0,) and seen.samples.shape == (4, 1)

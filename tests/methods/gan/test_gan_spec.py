@@ -12,12 +12,12 @@ from ganrun.datasets.sampler import Pixels
 from ganrun.errors import ConfigError
 from ganrun.evaluation.evaluator import Evaluator
 from ganrun.evaluation.load_run import load_run
+from ganrun.methods.experiment import Experiment
 from ganrun.methods.gan.gan import Gan
 from ganrun.methods.gan.networks import draw_labels
 from ganrun.methods.gan.spec import cautions, gan_hparams, gan_spec
 from ganrun.storage.checkpoints import Checkpoints
 from ganrun.training.loop import build
-from ganrun.training.vmapped import with_matmul_convolutions
 
 NARROW = ("architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]", "batch_size=16", "probe=off")
 
@@ -92,7 +92,7 @@ def test_a_flat_list_of_ks_is_an_array_of_whole_numbers(compose_config):
 
 def test_lanes_turn_every_convolution_of_wrapped_networks_into_products(compose_config):
     words = ["dataset=digits", "architecture=dcgan", "penalty=spectral_normalisation", "inference=bigan"]
-    spec = with_matmul_convolutions(gan_spec(compose_config(words), (8, 8, 1)))
+    spec = Gan(gan_spec(compose_config(words), (8, 8, 1)), (8, 8, 1)).for_population().spec
     assert spec.discriminator.module.form == "matmul"
     assert (spec.generator.generator.form, spec.generator.encoder.form) == ("matmul", "matmul")
 
@@ -113,9 +113,9 @@ def test_classes_are_as_frequent_as_in_the_density(compose_config):
 
 
 def test_readings_come_by_class(conditional):
-    config, method = conditional
-    state, _ = method.advance(method.init(), 2)
-    evaluator = Evaluator(method, config)
+    config, experiment = conditional
+    state, _ = experiment.advance(experiment.init(), 2)
+    evaluator = Evaluator(experiment, config)
     seen = evaluator.read(evaluator.snapshot(state, 50))
     wanted = {f"{tag}/class_{label}" for tag in ("D(x)", "D(G(z))") for label in range(3)}
     assert wanted <= set(seen.scalars)
@@ -125,20 +125,20 @@ def test_readings_come_by_class(conditional):
 
 
 def test_pictures_of_a_conditional_run_have_a_row_for_each_class(compose_config):
-    method = build(compose_config([*NARROW, "conditional=true", "dataset=digits", "latent.dim=4"]))
-    state = method.init()
-    shown, _ = method.snapshot(state, 100, np.zeros((0, 8, 8, 1), np.float32))
+    experiment = build(compose_config([*NARROW, "conditional=true", "dataset=digits", "latent.dim=4"]))
+    state = experiment.init()
+    shown, _ = experiment.snapshot(state, 100, np.zeros((0, 8, 8, 1), np.float32))
     # Rows of the sheet share a class: told which, the generator makes exactly these from the same noise.
     assert shown.samples.shape == (100, 8, 8, 1)
-    assert set(np.asarray(shown.real_labels).tolist()) == set(range(10))
+    assert set(np.asarray(shown.inspected["labels/real"]).tolist()) == set(range(10))
 
 
 def test_the_class_decides_what_is_made(conditional):
-    _, method = conditional
-    state, _ = method.advance(method.init(), 5)
+    _, experiment = conditional
+    state, _ = experiment.advance(experiment.init(), 5)
     z = jnp.ones((3, 2))
-    apply = method.spec.generator.apply
-    x = apply(state.generator.variables, z, train=False, y=jnp.arange(3))
+    apply = experiment.method.spec.generator.apply
+    x = apply(state.model.generator.variables, z, train=False, y=jnp.arange(3))
     assert len({tuple(row) for row in np.asarray(x).round(5).tolist()}) == 3
 
 
@@ -147,10 +147,10 @@ def test_classes_of_images_are_as_frequent_as_in_the_training_set(compose_config
     targets = jnp.array([0] * 9 + [1] * 5 + [3] * 2, jnp.uint8)
     source = Pixels(jnp.zeros((16, 64), jnp.uint8), jnp.zeros(2, jnp.uint32), (8, 8, 1), targets, 10)
     config = compose_config([*NARROW, "conditional=true", "dataset=digits"])
-    method = Gan(config, Data(train=source, held_out=source, shape=(8, 8, 1), density=None, classes=10))
+    experiment = Experiment(config, Data(train=source, held_out=source, shape=(8, 8, 1), density=None, classes=10))
     wanted = [9 / 16, 5 / 16, 0, 2 / 16, 0, 0, 0, 0, 0, 0]
-    np.testing.assert_allclose(method.hparams["class_probabilities"], wanted)
-    drawn = draw_labels(method.spec, method.hparams, jax.random.key(0), 4000)["y"]
+    np.testing.assert_allclose(experiment.hparams["class_probabilities"], wanted)
+    drawn = draw_labels(experiment.method.spec, experiment.hparams, jax.random.key(0), 4000)["y"]
     shares = np.bincount(np.asarray(drawn), minlength=10) / 4000
     assert np.all(np.abs(shares - wanted) <= 5 * np.sqrt(np.array(wanted) * (1 - np.array(wanted)) / 4000))
 
@@ -165,13 +165,13 @@ def test_a_run_that_is_only_read_has_the_frequencies_of_its_data(compose_config,
     config = compose_config(words)
     targets = jnp.array([0] * 15 + [7], jnp.uint8)
     source = Pixels(jnp.zeros((16, 64), jnp.uint8), jnp.zeros(2, jnp.uint32), (8, 8, 1), targets, 10)
-    method = Gan(config, Data(train=source, held_out=source, shape=(8, 8, 1), density=None, classes=10))
+    experiment = Experiment(config, Data(train=source, held_out=source, shape=(8, 8, 1), density=None, classes=10))
     checkpoints = Checkpoints(tmp_path / "checkpoints")
-    checkpoints.save(0, method.init(), {})
+    checkpoints.save(0, experiment.init(), {})
     checkpoints.wait()
     read, _ = load_run(tmp_path, config)
     assert read.data.train is None
-    np.testing.assert_array_equal(read.hparams["class_probabilities"], method.hparams["class_probabilities"])
+    np.testing.assert_array_equal(read.hparams["class_probabilities"], experiment.hparams["class_probabilities"])
     assert float(read.hparams["class_probabilities"][0]) == 15 / 16
 
 
@@ -226,7 +226,7 @@ def test_the_parts_of_a_game_are_those_asked_for(words, part, wanted, compose_co
 def test_a_penalty_by_example_where_batch_norm_mixes_them_is_told(words, told, compose_config):
     config = compose_config(["dataset=mnist", "architecture=dcgan", "architecture.width=4", *words])
     source = Pixels(jnp.zeros((600, 784), jnp.uint8), jnp.zeros(2, jnp.uint32), (28, 28, 1))
-    found = cautions(Gan(config, Data(train=source, held_out=source, shape=(28, 28, 1), density=None)))
+    found = cautions(Experiment(config, Data(train=source, held_out=source, shape=(28, 28, 1), density=None)))
     assert [line[: len(told or "")] for line in found] == ([told] if told else [])
     assert all("Gulrajani et al. 2017, section 4" in line and "\n" not in line for line in found)
 
@@ -236,33 +236,36 @@ def test_a_penalty_by_example_where_batch_norm_mixes_them_is_told(words, told, c
 
 @pytest.mark.parametrize("loss", ["nonsaturating", "relativistic"])
 def test_the_encoder_learns_with_the_generator(loss, compose_config):
-    method = build(compose_config([*NARROW, "inference=bigan", f"loss={loss}"]))
-    before = method.init()
-    kept = jax.tree.map(jnp.copy, before.generator.params)
-    after, report = method.advance(before, 3)
+    experiment = build(compose_config([*NARROW, "inference=bigan", f"loss={loss}"]))
+    before = experiment.init()
+    kept = jax.tree.map(jnp.copy, before.model.generator.params)
+    after, report = experiment.advance(before, 3)
     assert int(report.bad_step) == 0
-    moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), kept, after.generator.params)
+    moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), kept, after.model.generator.params)
     assert min(jax.tree.leaves(moved["encoder"])) > 0 and min(jax.tree.leaves(moved["generator"])) > 0
-    assert method.encode(after.average, jnp.zeros((5, 2))).shape == (5, 2)
+    assert experiment.encode(after.model.average, jnp.zeros((5, 2))).shape == (5, 2)
 
 
 def test_the_discriminator_of_bigan_judges_pairs(compose_config):
-    method = build(compose_config([*NARROW, "inference=bigan"]))
-    state = method.init()
+    experiment = build(compose_config([*NARROW, "inference=bigan"]))
+    state = experiment.init()
     x, z = jnp.ones((1, 2)), jnp.zeros((1, 2))
-    judge = lambda z: method.spec.discriminator.apply(state.discriminator.variables, x, train=False, z=z)  # noqa: E731
+    apply, variables = experiment.method.spec.discriminator.apply, state.model.discriminator.variables
+    judge = lambda z: apply(variables, x, train=False, z=z)  # noqa: E731
     assert float(judge(z)[0]) != float(judge(z + 1)[0])
 
 
 def test_a_smoothed_loss_reaches_both_players_of_bigan(compose_config):
     # The encoder's term is the generator's loss with the roles exchanged: at logits 0 both are log 2.
-    method = build(compose_config([*NARROW, "inference=bigan", "loss=nonsaturating"]))
-    state = method.init()
-    zero = dataclasses.replace(state.discriminator, params=jax.tree.map(jnp.zeros_like, state.discriminator.params))
-    frozen = dataclasses.replace(state, discriminator=zero)
+    experiment = build(compose_config([*NARROW, "inference=bigan", "loss=nonsaturating"]))
+    state = experiment.init()
+    zero = dataclasses.replace(
+        state.model.discriminator, params=jax.tree.map(jnp.zeros_like, state.model.discriminator.params)
+    )
+    frozen = dataclasses.replace(state, model=dataclasses.replace(state.model, discriminator=zero))
     frozen.hparams["optimizer"]["discriminator"]["learning_rate"] = jnp.float32(0.0)
     frozen.hparams["optimizer"]["discriminator"]["minimum_rate"] = jnp.float32(0.0)
-    _, report = method.advance(frozen, 1)
-    seen = dict(zip(method.spec.tags, np.asarray(report.means).tolist(), strict=True))
+    _, report = experiment.advance(frozen, 1)
+    seen = dict(zip(experiment.method.tags, np.asarray(report.means).tolist(), strict=True))
     assert seen["loss/generator"] == pytest.approx(2 * np.log(2), rel=1e-5)
     assert seen["loss/discriminator"] == pytest.approx(2 * np.log(2), rel=1e-5)

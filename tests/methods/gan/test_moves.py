@@ -124,7 +124,7 @@ def test_a_packed_discriminator_judges_sums_of_its_pack():
     # Packs (0, 1) and (2, 3) have sums 1 and 5, mean 3, which is the slope of a; alone the mean was 1.5.
     spec = {"discriminator": Summing(), "packing": 2, "batch_size": 4}
     state = play(1, **spec)[1]
-    assert float(state.discriminator.params["a"]) == 3.0
+    assert float(state.model.discriminator.params["a"]) == 3.0
     assert int(state.cursor.offset) == 4
 
 

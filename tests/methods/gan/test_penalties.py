@@ -209,7 +209,7 @@ def test_after_enough_iterations_the_largest_singular_value_is_one(seed, inputs,
     kernel = jax.random.normal(jax.random.key(seed), (inputs, outputs))
     values = np.linalg.svd(kernel, compute_uv=False)
     if values[1] > 0.95 * values[0]:
-        return  # the power method cannot tell them apart in so few iterations
+        return  # the power experiment cannot tell them apart in so few iterations
     params = {"layer": {"kernel": kernel, "bias": jnp.full(outputs, 7.0)}}
     start = {"layer/kernel": jnp.ones(outputs) / np.sqrt(outputs)}
     scaled, _ = normalised(params, start, 300)

@@ -14,12 +14,13 @@ from flax.core import scope
 from test_algorithm import PAPER_GAME, Linear, paper_numbers
 
 from ganrun.config.registry import static, traced
-from ganrun.latent_space.latents import BATCH, block_key
-from ganrun.methods.gan import gan
-from ganrun.methods.gan.algorithm import create, update
+from ganrun.evaluation.samples import BATCH, block_key
+from ganrun.methods.experiment import take_snapshot
+from ganrun.methods.gan.gan import Gan
 from ganrun.methods.gan.penalties.gradients import R2, Dragan, GradientPenalty
 from ganrun.methods.gan.schedules import Adaptive, Constant
 from ganrun.methods.gan.spec import Bidirectional
+from ganrun.methods.run_state import create, update
 
 DRAWS = ("normal", "uniform", "bernoulli", "randint", "choice", "truncated_normal", "permutation", "categorical")
 
@@ -170,14 +171,13 @@ def drawn(spec, schedule, monkeypatch, **parts):
     hparams = jax.tree.map(jnp.asarray, paper_numbers() | NUMBERS | parts | {"schedule": schedule}, is_leaf=is_list)
 
     def run(step):
-        state = dataclasses.replace(create(spec, hparams, jnp.uint32(0), jnp.zeros((1, 1))), step=step)
-        update(spec, state, Drawn(), Drawn())
-        return gan.take_snapshot(spec, state, Drawn(), jnp.zeros((0, 1)), 4)
+        method = Gan(spec, (1,))
+        state = dataclasses.replace(create(method, hparams, jnp.uint32(0), jnp.zeros((1, 1))), step=step)
+        update(method, state, Drawn(), Drawn())
+        return take_snapshot(method, state, Drawn(), jnp.zeros((0, 1)), 4)
 
     with monkeypatch.context() as patched:
         recorder = Recorder(patched)
-        for name in ("_sample", "_encode"):  # a program inside a program has keys of its own
-            patched.setattr(gan, name, getattr(gan, name).__wrapped__)
         jax.eval_shape(run, jnp.int32(0))
     return recorder
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 from flax import struct
-from test_algorithm import PAPER_GAME, Counting, Linear, a, b, create, mean, one_step, paper_numbers
+from test_algorithm import PAPER_GAME, Counting, Linear, a, b, create, mean, moved, one_step, paper_numbers
 
 from ganrun.config.registry import static, traced
 from ganrun.methods.gan.penalties.base import Penalty
@@ -48,8 +48,8 @@ def counted(schedule, every, steps=12, log_every=1):
         state = one_step(spec, state, Normal())
         k.append(round(mean(state, "schedule/k", spec)))
         due.append(round(mean(state, "penalty/one", spec) * k[-1] / every, 3))
-    assert int(state.discriminator.updates) == sum(k)
-    assert int(state.generator.updates) == steps
+    assert int(state.model.discriminator.updates) == sum(k)
+    assert int(state.model.generator.updates) == steps
     return k, due
 
 
@@ -87,7 +87,7 @@ def test_the_updates_ahead_have_their_own_place_in_the_count():
         states.append(one_step(spec, states[-1], Counting()))
     assert [(a(state), b(state)) for state in states[1:]] == [(1.5, 7.0), (0.0, 2.5)]
     # What is ahead is not counted.
-    assert [int(state.discriminator.updates) for state in states] == [0, 1, 2]
+    assert [int(state.model.discriminator.updates) for state in states] == [0, 1, 2]
 
 
 # --- batch statistics ---
@@ -104,8 +104,8 @@ def test_the_discriminators_statistics_are_of_data_and_then_of_samples():
     # From mean 0: a tenth of the data's 1.5, of which nine tenths are left when the samples, all 4, come.
     spec = dataclasses.replace(PAPER_GAME, discriminator=Normalised())
     start = create(spec, paper_numbers(k=1, generator_rate=0.0), jnp.uint32(0), jnp.zeros((1, 1)))
-    at = dataclasses.replace(start, generator=dataclasses.replace(start.generator, params={"b": jnp.full((1,), 4.0)}))
-    stats = one_step(spec, at, Counting()).discriminator.stats["BatchNorm_0"]
+    at = moved(start, generator={"b": jnp.full((1,), 4.0)})
+    stats = one_step(spec, at, Counting()).model.discriminator.stats["BatchNorm_0"]
     assert float(stats["mean"][0]) == pytest.approx(0.9 * 0.15 + 0.4, rel=1e-6)
     assert float(stats["var"][0]) == pytest.approx(0.9 * (0.9 + 0.125), rel=1e-6)  # variances 1, then 1.25 and 0
 
@@ -131,8 +131,8 @@ def test_data_and_samples_are_seen_through_masks_of_their_own():
     # Data and samples are all 1: through one mask their means would be equal, and the slope of a 0.
     spec = dataclasses.replace(PAPER_GAME, discriminator=Halved(), batch_size=64)
     start = create(spec, paper_numbers(k=1, generator_rate=0.0), jnp.uint32(0), jnp.zeros((1, 1)))
-    at = dataclasses.replace(start, generator=dataclasses.replace(start.generator, params={"b": jnp.ones((1,))}))
-    assert abs(float(one_step(spec, at, Ones()).discriminator.params["a"])) > 1e-3
+    at = moved(start, generator={"b": jnp.ones((1,))})
+    assert abs(float(one_step(spec, at, Ones()).model.discriminator.params["a"])) > 1e-3
 
 
 # --- the rule of each player ---

@@ -103,10 +103,10 @@ def estimate(real: np.ndarray, fake: np.ndarray, seed: int = 0, budget: float = 
     """Estimate the Jensen-Shannon divergence of the samples ``real`` ``(n, d)`` and ``fake`` ``(m, d)``, in nats."""
     scored = cross_fit(real, fake, seed, budget, workers)
     limit = float(np.log(min(len(real), len(fake)))) + 1.0  # so many examples support no larger log-odds
-    return summarise(scored.real, scored.fake, limit, method="stack", d=real.shape[1])
+    return summarise(scored.real, scored.fake, limit, estimator="stack", d=real.shape[1])
 
 
-def summarise(real: np.ndarray, fake: np.ndarray, limit: float, *, method: str, d: int) -> Estimate:
+def summarise(real: np.ndarray, fake: np.ndarray, limit: float, *, estimator: str, d: int) -> Estimate:
     """Return the estimate from held-out log-odds, clipped to ±``limit`` so that scores are bounded."""
     on_real, on_fake = scores(np.clip(real, -limit, limit), np.clip(fake, -limit, limit))
     worst, best = (float(end[0]) for end in scores(np.array([-limit]), np.array([-limit])))
@@ -114,7 +114,7 @@ def summarise(real: np.ndarray, fake: np.ndarray, limit: float, *, method: str, 
         estimate=0.5 * float(on_real.mean() + on_fake.mean()),
         se=standard_error(on_real, on_fake),
         lower=lower_bound(on_real, on_fake, worst, best),
-        method=method,
+        estimator=estimator,
         n=min(len(real), len(fake)),
         d=d,
     )

@@ -84,7 +84,7 @@ def estimate(
     source = Source(real, fake, seed)
     classifier = fit(source, plan, seed, budget, workers)
     on_real, on_fake = (classifier(rows) for rows in source.pair(scored or plan.scored))
-    return stack.summarise(on_real, on_fake, LIMIT, method="streaming", d=source.dimensions)
+    return stack.summarise(on_real, on_fake, LIMIT, estimator="streaming", d=source.dimensions)
 
 
 def fit(source: Source, plan: Plan, seed: int, budget: float, workers: int = 1) -> Classifier:

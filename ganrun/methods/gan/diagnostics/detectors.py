@@ -1,19 +1,13 @@
-"""Detectors of training failures. Each is a pure function of the most recent rows of metrics.
-
-A detector gets the last rows, at most :data:`MEMORY`, newest last, and returns its evidence or None. It must not report
-anything on a healthy run, even at the start of training: warnings that are often wrong are not read.
-"""
+"""The detectors of a GAN's training failures. Each is a pure function of the most recent rows of metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
+from ganrun.methods.detection import MEMORY, Detector, Row, RunFacts
 from ganrun.methods.gan.diagnostics.suggestions import (
-    Suggestion,
     falling,
     followed,
     longer,
@@ -25,9 +19,6 @@ from ganrun.methods.gan.diagnostics.suggestions import (
     slower,
 )
 
-Row = dict[str, Any]
-
-MEMORY = 96  # rows that detectors get
 PATIENCE = 10  # consecutive rows that must show a failure
 EXTREME = 0.98  # probability of D above which it counts as certain
 FADED = 0.05  # fraction of its maximum below which the generator's gradient norm has vanished
@@ -42,30 +33,6 @@ COPIED = 0.3  # fraction of the held-out data's distance to the training set, be
 CYCLES = 3  # cycles that the rows must contain to report an oscillation
 REPEATS = 0.5  # autocorrelation required at a lag of one cycle, and its negative at half a cycle
 SWING, LEAST_SWING = 0.1, 0.02  # minimum standard deviation of an oscillation: relative to the mean size, and absolute
-
-
-@dataclass(frozen=True)
-class RunFacts:
-    """Facts about a run that detectors need.
-
-    Attributes:
-        steps: total number of steps.
-        modes: number of modes of the data; 0 if unknown.
-        lag: steps by which the averaged generator, from which samples are drawn, lags behind.
-    """
-
-    steps: int
-    modes: int = 0
-    lag: float = 0.0
-
-
-@dataclass(frozen=True)
-class Detector:
-    """A kind of failure: its name, a function that returns evidence of it, and settings to try."""
-
-    name: str
-    evidence: Callable[[Sequence[Row], RunFacts], str | None]
-    suggestions: tuple[Suggestion, ...]
 
 
 def saturated(rows: Sequence[Row], facts: RunFacts) -> str | None:

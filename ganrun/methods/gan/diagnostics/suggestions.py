@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from ganrun.config.schema import Train
-
-# A function of a run's config and the step; returns a setting to try, or None if the run already has it.
-Suggestion = Callable[[Train, int], str | None]
+from ganrun.methods.detection import Suggestion
 
 SLOWER = 4.0  # divisor of a learning rate
 LONGER = 4  # factor of the number of steps
@@ -76,8 +72,3 @@ def followed(config: Train, step: int) -> str | None:
     """
     plane = getattr(config.dataset, "shape", ()) == (2,)
     return "latent.dim=2" if plane and config.latent.dim > 2 else None
-
-
-def chosen(suggestions: tuple[Suggestion, ...], config: Train, step: int) -> tuple[str, ...]:
-    """Return the first two of ``suggestions`` that the run of ``config`` does not already have."""
-    return tuple(filter(None, (suggestion(config, step) for suggestion in suggestions)))[:2]

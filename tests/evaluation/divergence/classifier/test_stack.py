@@ -41,7 +41,7 @@ def test_shift():
     assert 0.004 < found.se < 0.009
     assert found.lower < SHIFT
     assert found.estimate - 6 * found.se < found.lower < found.estimate
-    assert (found.method, found.n, found.d) == ("stack", 2000, 1)
+    assert (found.estimator, found.n, found.d) == ("stack", 2000, 1)
 
 
 def test_as_many_examples_as_there_are():
@@ -190,7 +190,7 @@ def test_the_order_of_examples_says_nothing(parabolas_only):
 
 
 def summary(real: list[float], fake: list[float], limit: float):
-    return stack.summarise(np.array(real), np.array(fake), limit, method="stack", d=1)
+    return stack.summarise(np.array(real), np.array(fake), limit, estimator="stack", d=1)
 
 
 def test_no_opinion():

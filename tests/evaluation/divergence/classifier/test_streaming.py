@@ -33,7 +33,7 @@ def test_shift():
     found = streaming.estimate(normal(), normal(1), budget=0.05, workers=2)
     assert found.estimate == pytest.approx(SHIFT, abs=3.5 * found.se + 0.004)
     assert found.estimate - 6 * found.se < found.lower < SHIFT
-    assert (found.method, found.n, found.d) == ("streaming", 10_000, 1)
+    assert (found.estimator, found.n, found.d) == ("streaming", 10_000, 1)
 
 
 def test_the_same_seed_is_the_same_number(monkeypatch):
@@ -144,5 +144,5 @@ def test_plans():
 
 
 def test_never_above_log_2():
-    found = stack.summarise(np.full(9, 99.0), np.full(9, -99.0), streaming.LIMIT, method="streaming", d=1)
+    found = stack.summarise(np.full(9, 99.0), np.full(9, -99.0), streaming.LIMIT, estimator="streaming", d=1)
     assert LOG_2 - 1e-5 < found.estimate < LOG_2

@@ -23,30 +23,30 @@ NODES = 1024  # grid nodes along each axis of a latent plane
 
 
 def estimate(
-    a: Distribution, b: Distribution, method: str, *, n: int | None = None, seed: int = 0, budget: float = 1.0
+    a: Distribution, b: Distribution, estimator: str, *, n: int | None = None, seed: int = 0, budget: float = 1.0
 ) -> Estimate:
-    """Estimate the Jensen-Shannon divergence of ``a`` (such as the data) and ``b`` (the model) by ``method``, in nats.
+    """Estimate the Jensen-Shannon divergence of ``a``, such as the data, and ``b``, the model, in nats.
 
     ``n`` is the number of examples used per distribution (for streaming: scored), ``budget`` the work relative to the
     default. The distributions must have passed
-    :func:`ganrun.evaluation.divergence.pairs.check_pair`, and the method must support them.
+    :func:`ganrun.evaluation.divergence.pairs.check_pair`, and the estimator must support them.
     """
     begun = time.perf_counter()
     with threadpool_limits(1):  # base learners and folds run in parallel, which is faster than threads within each
-        result = _METHODS[method](a, b, n, seed, budget)
+        result = _ESTIMATORS[estimator](a, b, n, seed, budget)
     return replace(result, seconds=time.perf_counter() - begun)
 
 
-def floor(a: Distribution, method: str, *, n: int | None = None, seed: int = 0, budget: float = 1.0) -> float:
-    """Return the estimate of ``method`` between ``a`` and itself: two disjoint halves, or two independent draws.
+def floor(a: Distribution, estimator: str, *, n: int | None = None, seed: int = 0, budget: float = 1.0) -> float:
+    """Return the estimate of ``estimator`` between ``a`` and itself: two disjoint halves, or two independent draws.
 
     The true value is 0, so estimates of this size are indistinguishable from 0.
     """
     if a.rows is None:
-        return estimate(a, a, method, n=n, seed=seed + 1, budget=budget).estimate
+        return estimate(a, a, estimator, n=n, seed=seed + 1, budget=budget).estimate
     order = np.random.default_rng(seed).permutation(len(a.rows))[: 2 * n if n else None]
     half, other = (replace(a, rows=a.rows[part]) for part in np.array_split(order, 2))
-    return estimate(half, other, method, seed=seed, budget=budget).estimate
+    return estimate(half, other, estimator, seed=seed, budget=budget).estimate
 
 
 def _stack(a: Distribution, b: Distribution, n: int | None, seed: int, budget: float) -> Estimate:
@@ -109,7 +109,7 @@ def _bounded(exact: densities.Exact, used: int, d: int) -> Estimate:
     return Estimate(exact.jsd, 0.5 * exact.error, max(0.0, exact.jsd - exact.error), "exact", used, d)
 
 
-_METHODS: dict[str, Callable[[Distribution, Distribution, int | None, int, float], Estimate]] = {
+_ESTIMATORS: dict[str, Callable[[Distribution, Distribution, int | None, int, float], Estimate]] = {
     "stack": _stack,
     "streaming": _streaming,
     "knn": _knn,

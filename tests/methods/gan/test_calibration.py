@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, ndtri
 
-from ganrun.evaluation.divergence.calibration import calibrate, calibrated_probabilities, probability
+from ganrun.methods.gan.calibration import calibrate, calibrated_probabilities, probability
 
 # Data N(0, 1) and samples N(1, 1): the logit of the best D is log p(x) - log q(x) = 1/2 - x. Midpoints of slices of
 # equal probability stand for the samples, so that means over them are expectations.

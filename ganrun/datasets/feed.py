@@ -1,0 +1,187 @@
+"""How training data reach the device: all of them at once, or a window of the next minibatches at a time.
+
+``Feed.window(cursor, examples)`` returns a source that holds at least the next ``examples`` examples from ``cursor``
+on, in the order of the cursor. A step that draws from the window gets the same examples as one that draws from the
+whole dataset, so both feeds give the same bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from ganrun.datasets.sampler import Cursor, Source, permuted, to_unit_range
+
+WINDOW_BYTES = 1 << 26  # maximum size of a window, unless a single step needs more
+
+
+class Feed(Protocol):
+    """Hands the next minibatches to the device.
+
+    ``capacity`` is the maximum number of examples in a window; None if it is unlimited.
+    """
+
+    @property
+    def capacity(self) -> int | None: ...
+
+    def window(self, cursor: Cursor, examples: int) -> Source: ...
+
+
+@dataclass(frozen=True)
+class Resident:
+    """The feed of data that are on the device as a whole: every window is the whole dataset."""
+
+    source: Source
+
+    @property
+    def capacity(self) -> None:
+        return None
+
+    def window(self, cursor: Cursor, examples: int) -> Source:
+        """Return the whole dataset, without waiting for ``cursor``."""
+        del cursor, examples
+        return self.source
+
+
+@struct.dataclass
+class Window:
+    """Consecutive examples of a finite set, in the order of training.
+
+    Attributes:
+        flat: uint8 ``(capacity, height * width * channel)``; rows beyond those asked for are arbitrary.
+        targets: their labels, uint8 ``(capacity,)``; None if they were not read.
+        start: the cursor of the first row.
+        examples: number of examples in the dataset.
+        shape: ``(height, width, channel)`` of one example.
+        classes: number of classes; 0 if the labels were not read.
+    """
+
+    SHARED: ClassVar[tuple[str, ...]] = ()
+
+    flat: jax.Array
+    targets: jax.Array | None
+    start: Cursor
+    examples: int = struct.field(pytree_node=False)
+    shape: tuple[int, ...] = struct.field(pytree_node=False)
+    classes: int = struct.field(pytree_node=False, default=0)
+
+    @property
+    def class_probabilities(self) -> np.ndarray:
+        """Raise ValueError: a window does not know the frequencies of the whole dataset."""
+        raise ValueError("class frequencies are those of the whole dataset, not of a window")
+
+    def minibatch(self, key: jax.Array, cursor: Cursor, n: int) -> tuple[jax.Array, Cursor]:
+        """Return ``(n, *shape)`` in [-1, 1], as :meth:`ganrun.datasets.sampler.Pixels.minibatch` of the dataset."""
+        del key
+        rows = jax.lax.dynamic_slice_in_dim(self.flat, self._row(cursor), n)
+        return to_unit_range(rows).reshape(n, *self.shape), self._following(cursor, n)
+
+    def labelled(self, key: jax.Array, cursor: Cursor, n: int) -> tuple[jax.Array, jax.Array, Cursor]:
+        """Return the examples of :meth:`minibatch`, their labels int32 ``(n,)``, and the next cursor."""
+        if self.targets is None:
+            raise ValueError("these images were loaded without their labels")
+        x, following = self.minibatch(key, cursor, n)
+        return x, jax.lax.dynamic_slice_in_dim(self.targets, self._row(cursor), n).astype(jnp.int32), following
+
+    def labels(self, key: jax.Array, n: int) -> jax.Array:
+        """Raise ValueError: a window does not know the frequencies of the whole dataset."""
+        raise ValueError("class frequencies are those of the whole dataset, not of a window")
+
+    def _row(self, cursor: Cursor) -> jax.Array:
+        return (cursor.epoch - self.start.epoch) * self.examples + cursor.offset - self.start.offset
+
+    def _following(self, cursor: Cursor, n: int) -> Cursor:
+        offset = cursor.offset + n
+        return Cursor(epoch=cursor.epoch + (offset >= self.examples), offset=offset % self.examples)
+
+
+@dataclass(frozen=True, eq=False)
+class HostPixels:
+    """A finite set of images in the memory of the host, or mapped from a file.
+
+    Attributes:
+        flat: uint8 ``(examples, height * width * channel)``.
+        order: ``key_data`` of the key from which the orders of all epochs are derived.
+        shape: ``(height, width, channel)`` of one example.
+        targets: labels of the examples, uint8 ``(examples,)``; None if they were not read.
+        classes: number of classes; 0 if the labels were not read.
+    """
+
+    flat: np.ndarray
+    order: jax.Array
+    shape: tuple[int, ...]
+    targets: np.ndarray | None = None
+    classes: int = 0
+
+    @property
+    def class_probabilities(self) -> np.ndarray:
+        """Frequency of each class, float64 ``(classes,)``; raise ValueError if the labels were not read."""
+        if self.targets is None:
+            raise ValueError("these images were loaded without their labels")
+        return np.bincount(self.targets, minlength=self.classes) / len(self.targets)
+
+
+@dataclass(frozen=True, eq=False)
+class Streamed:
+    """The feed of data that stay on the host: each window is gathered there and copied to the device.
+
+    Attributes:
+        data: the dataset.
+        size: examples in a window: always the same, so that the programs are compiled for one shape.
+    """
+
+    data: HostPixels
+    size: int
+
+    @property
+    def capacity(self) -> int:
+        return self.size
+
+    def window(self, cursor: Cursor, examples: int) -> Window:
+        """Return the next ``examples`` examples from ``cursor`` on, which is copied from the device.
+
+        Raises:
+            ValueError: ``examples`` is more than :attr:`capacity`.
+        """
+        if examples > self.size:
+            raise ValueError(f"{examples} examples do not fit a window of {self.size}")
+        count = len(self.data.flat)
+        position = int(cursor.offset) + np.arange(examples, dtype=np.int64)
+        epoch = jnp.asarray(int(cursor.epoch) + position // count, jnp.int32)
+        rows = np.asarray(_permuted(self.data.order, epoch, jnp.asarray(position % count, jnp.int32), count))
+        flat = np.zeros((self.size, self.data.flat.shape[1]), np.uint8)
+        flat[:examples] = self.data.flat[rows]
+        targets = None
+        if self.data.targets is not None:
+            targets = np.zeros((self.size,), np.uint8)
+            targets[:examples] = self.data.targets[rows]
+        return Window(
+            flat=jnp.asarray(flat),
+            targets=None if targets is None else jnp.asarray(targets),
+            start=Cursor(epoch=jnp.int32(int(cursor.epoch)), offset=jnp.int32(int(cursor.offset))),
+            examples=count,
+            shape=self.data.shape,
+            classes=self.data.classes,
+        )
+
+
+_permuted = jax.jit(permuted, static_argnums=3)
+
+
+def feed_of(train: Source | HostPixels, per_step: int, steps: int) -> Feed:
+    """Return the feed of the training data ``train``.
+
+    Args:
+        train: a source on the device, or images on the host.
+        per_step: maximum number of examples that a step draws.
+        steps: maximum number of steps per call.
+    """
+    if not isinstance(train, HostPixels):
+        return Resident(train)
+    fitting = WINDOW_BYTES // train.flat.shape[1]
+    return Streamed(train, max(per_step, min(per_step * steps, fitting)))

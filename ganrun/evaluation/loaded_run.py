@@ -1,0 +1,116 @@
+"""A finished or running run for notebooks and scripts: its settings, its metrics, and its model."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ganrun.config.schema import to_dict
+from ganrun.errors import ConfigError
+from ganrun.evaluation.load_run import load_run
+from ganrun.evaluation.metrics.log_density import log_densities
+from ganrun.evaluation.samples import draw_samples
+from ganrun.keys import key_for
+from ganrun.methods.experiment import Experiment
+from ganrun.methods.run_state import RunState
+from ganrun.storage.metrics_file import rows_of
+from ganrun.storage.run_directory import find_run, load_config
+
+
+class Series(NamedTuple):
+    """The values of one metric.
+
+    Attributes:
+        steps: the steps at which it was logged, int64 ``(rows,)``, rising.
+        values: its values, float64 ``(rows,)``.
+    """
+
+    steps: np.ndarray
+    values: np.ndarray
+
+
+class LoadedRun:
+    """A run that was loaded from its directory. Nothing is written.
+
+    Args:
+        folder: the run directory.
+        checkpoint: a step, ``latest`` (the latest readable one), or ``best`` (if the run keeps its best).
+
+    Attributes:
+        folder: the run directory.
+        config: all settings, as nested dictionaries: the content of ``config.yaml``.
+
+    Raises:
+        ConfigError: its config is invalid.
+    """
+
+    def __init__(self, folder: Path, checkpoint: str = "latest") -> None:
+        self.folder, self._checkpoint = folder, checkpoint
+        self._config = load_config(folder)
+        self.config: dict[str, Any] = to_dict(self._config)
+
+    @functools.cached_property
+    def metrics(self) -> dict[str, Series]:
+        """Every logged metric by tag, as in ``metrics.jsonl``."""
+        columns: dict[str, tuple[list[int], list[float]]] = {}
+        for row in rows_of(self.folder):
+            for tag, value in row.items():
+                if tag != "step":
+                    steps, values = columns.setdefault(tag, ([], []))
+                    steps.append(int(row["step"]))
+                    values.append(float(value))
+        return {tag: Series(np.array(steps), np.array(values)) for tag, (steps, values) in columns.items()}
+
+    @functools.cached_property
+    def _model(self) -> tuple[Experiment, RunState]:
+        dataset = self._config.dataset
+        density = dataset.density() if hasattr(dataset, "density") else None
+        return load_run(self.folder, self._config, self._checkpoint, density)
+
+    @property
+    def step(self) -> int:
+        """The step of the checkpoint."""
+        return int(self._model[1].step)
+
+    def sample(self, n: int, seed: int = 0, average: bool = True) -> np.ndarray:
+        """Return ``n`` samples, float32 ``(n, *shape)``, images in [-1, 1]: those of ``ganrun sample n=N seed=SEED``.
+
+        Args:
+            n: number of samples, at least 1.
+            seed: determines the samples; sample i depends only on the seed and i.
+            average: whether the moving average of the weights is used, if the method has one.
+
+        Raises:
+            GanrunError: the run has no readable checkpoint.
+        """
+        experiment, state = self._model
+        return draw_samples(experiment, experiment.variables(state, average), n, seed)
+
+    def log_density(self, x: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
+        """Return log p(x) under the model, or the bounds on it that the method computes, in nats.
+
+        Args:
+            x: examples ``(n, *shape)``, images in [-1, 1].
+            seed: of the random draws of an estimate.
+
+        Returns:
+            For each estimate, such as ``elbo``: a float64 array ``(n,)``.
+
+        Raises:
+            ConfigError: the method has no density.
+            GanrunError: the run has no readable checkpoint.
+        """
+        experiment, state = self._model
+        if "log_density" not in experiment.method.capabilities:
+            raise ConfigError(f"method={self._config.method.name} has no density that can be computed.")
+        key = key_for(jax.random.key(np.uint32(seed)), "log density")
+        return log_densities(experiment, experiment.variables(state), key, x)
+
+
+def open_run(path: str, checkpoint: str = "latest") -> LoadedRun:
+    """Return the run in ``path``, a run directory or ``latest``; see :class:`LoadedRun`."""
+    return LoadedRun(find_run(path), checkpoint)

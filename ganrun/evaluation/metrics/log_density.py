@@ -1,0 +1,77 @@
+"""The mean log density of held-out data under the model, or bounds on it, for methods that can compute one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ganrun.config.registry import number, register
+from ganrun.config.schema import Train
+from ganrun.datasets.sampler import Cursor
+from ganrun.evaluation.metrics.base import EvalContext, Measure, Metric
+from ganrun.keys import key_for
+from ganrun.methods.base import TagFamily
+from ganrun.methods.experiment import Experiment
+
+BATCH = 100  # examples per call of the compiled program
+
+
+@register("metric", "log_density")
+@dataclass(frozen=True)
+class LogDensity(Metric):
+    """The mean of log p(x) over held-out examples, or of the bounds that a method computes, with a standard error.
+
+    The tags are those of the method, such as ``elbo``; see ``ganrun list method``. The standard error covers the choice
+    of examples and the method's own random draws.
+
+    Attributes:
+        examples: held-out examples per snapshot; the same at every snapshot.
+        final_examples: held-out examples at the last step.
+    """
+
+    name: str = "log_density"
+    examples: int = number(1_000, low=2, high=10_000_000)
+    final_examples: int = number(10_000, low=2, high=10_000_000)
+
+    def tag_families(self, config: Train) -> Iterator[TagFamily]:
+        method = config.method.build(config, config.dataset.shape)
+        for spec in method.densities:
+            yield (spec.name, f"{spec.name}_se"), ""
+
+    def prepare(self, experiment: Experiment) -> Measure:
+        rows = getattr(experiment.data.held_out, "flat", None)
+        most = max(self.examples, self.final_examples)
+        held_out = np.asarray(_draw(experiment, most if rows is None else min(most, len(rows))))
+
+        def measure(context: EvalContext) -> dict[str, float]:
+            x = held_out[: self.final_examples if context.is_last else self.examples]
+            key = key_for(jax.random.key(np.uint32(context.noise)), "log density")
+            scalars = {}
+            for name, estimate in log_densities(experiment, context.variables, key, x).items():
+                scalars[name] = float(estimate.mean())
+                scalars[f"{name}_se"] = float(estimate.std(ddof=1) / np.sqrt(len(estimate)))
+            return scalars
+
+        return measure
+
+
+def log_densities(experiment: Experiment, variables: Any, key: jax.Array, x: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the estimates of log p(x) in nats of all ``x`` ``(n, *shape)``, by name: float64 ``(n,)``."""
+    parts = []
+    for i, start in enumerate(range(0, len(x), BATCH)):
+        rows = np.resize(x[start : start + BATCH], (BATCH, *x.shape[1:]))  # compiled for one shape
+        estimates = experiment.log_density(variables, key_for(key, "batch", i), jnp.asarray(rows, jnp.float32))
+        parts.append({name: np.asarray(array)[: len(x) - start] for name, array in estimates.items()})
+    return {name: np.concatenate([part[name] for part in parts]).astype(np.float64) for name in parts[0]}
+
+
+def _draw(experiment: Experiment, n: int) -> jax.Array:
+    """Return ``n`` held-out examples, the same for every run with these data."""
+    held_out = experiment.data.held_out
+    assert held_out is not None
+    return held_out.minibatch(key_for(jax.random.key(0), "held-out examples"), Cursor.start(), n)[0]

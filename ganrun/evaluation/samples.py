@@ -1,0 +1,31 @@
+"""Samples of a trained run: sample i depends only on the seed and i, however many are drawn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from ganrun.keys import key_for
+from ganrun.methods.experiment import Experiment
+
+BATCH = 512  # samples per batch: the same program for any number of samples, and bounded memory
+
+
+def block_key(seed: int, start: int) -> jax.Array:
+    """Return the random key of samples ``start`` to ``start + BATCH`` of those drawn with ``seed``."""
+    return key_for(jax.random.key(np.uint32(seed)), "samples", start)
+
+
+def draw_samples(experiment: Experiment, variables: Any, n: int, seed: int) -> np.ndarray:
+    """Return ``n`` samples, float32 ``(n, *shape)``: those of ``ganrun sample n=N seed=SEED``.
+
+    Args:
+        experiment: of the run.
+        variables: of the model.
+        n: number of samples, at least 1.
+        seed: determines the samples.
+    """
+    keys = [block_key(seed, start) for start in range(0, n, BATCH)]
+    return np.concatenate([np.asarray(experiment.sample(variables, key, BATCH)) for key in keys])[:n]
