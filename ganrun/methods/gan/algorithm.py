@@ -30,6 +30,7 @@ from ganrun.methods.gan.updates import (
     tag,
     zero_metrics,
 )
+from ganrun.methods.moving_average import moving_average
 
 
 def create(spec: GanSpec, hparams: Tree, key: jax.Array, example: jax.Array) -> GanModel:
@@ -68,7 +69,7 @@ def step(
     opponent = model.discriminator if spec.schedule.order == "simultaneous" else discriminator
     generator, cursor, generator_metrics = _update_generator(context, model.generator, key, opponent, cursor)
     means = {tag(penalty.name): metrics[tag(penalty.name)] / k for penalty in lazy(spec)}
-    average = _moving_average(context, model.average, generator)
+    average = moving_average(model.average, generator.variables, hparams["ema"]["decay"], progress.step)
     after = GanModel(generator=generator, discriminator=discriminator, average=average)
     return after, cursor, metrics | means | generator_metrics | {"schedule/k": k}
 
@@ -110,13 +111,3 @@ def _update_generator(context: Context, generator: Player, key: jax.Array, oppon
     if count == 1:
         return first
     return jax.lax.fori_loop(1, count, lambda i, updated: one_update(i, *updated[:2]), first)
-
-
-def _moving_average(context: Context, average: Tree, generator: Player) -> Tree:
-    """Update the exponential moving average of the generator.
-
-    The decay is smaller in the first steps, so that the initial weights are forgotten quickly.
-    """
-    done = context.progress.step.astype(jnp.float32)
-    decay = jnp.minimum(context.hparams["ema"]["decay"], (1.0 + done) / (10.0 + done))
-    return jax.tree.map(lambda mean, new: decay * mean + (1.0 - decay) * new, average, generator.variables)
