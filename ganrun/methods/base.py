@@ -20,6 +20,7 @@ import numpy as np
 from flax import struct
 
 from ganrun.datasets.sampler import Cursor, Source
+from ganrun.methods.annealing import describe_jumps, learning_rates
 from ganrun.methods.metric_spec import Chart, MetricSpec
 from ganrun.priors import Prior
 
@@ -260,9 +261,11 @@ class MethodOption(ABC):
         return ()
 
     def jumps(self, before: Train, now: Train, step: int) -> str | None:
-        """Describe in one line what jumps at ``step`` if a run of ``before.steps`` is resumed with ``now.steps``."""
-        del before, now, step
-        return None
+        """Describe in one line what jumps at ``step`` if a run of ``before.steps`` is resumed with ``now.steps``.
+
+        By default these are the learning rates. Returns None if nothing changes by more than 1 %.
+        """
+        return describe_jumps(learning_rates, before, now, step)
 
     def detectors(self) -> Sequence[Detector]:
         """Return the detectors of training failures."""
