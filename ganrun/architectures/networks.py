@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 from flax import linen as nn
 
+from ganrun.config.registry import options
 from ganrun.errors import ConfigError
 
 # Sides of the smallest feature map: halving any supported side ends at exactly one of these.
@@ -39,6 +42,27 @@ class Networks:
     discriminator: nn.Module
     encoder: nn.Module | None = None
     packs: bool = True
+
+
+def builder(option: Any, name: str, method: str) -> Callable[..., Any]:
+    """Return the function of an architecture option that builds the networks of ``method``.
+
+    Methods differ in the networks that they need: ``build`` returns those of a GAN, ``build_autoencoder`` an encoder
+    and a decoder. An architecture has one or several of these functions.
+
+    Args:
+        option: the architecture option.
+        name: name of the function.
+        method: name of the method, for the message.
+
+    Raises:
+        ConfigError: the architecture does not have the function.
+    """
+    if not hasattr(option, name):
+        able = [other for other, kind in sorted(options("architecture").items()) if hasattr(kind, name)]
+        listed = " or ".join(", ".join(able).rsplit(", ", 1))
+        raise ConfigError(f"architecture={option.name} has no networks for method={method}: use architecture={listed}.")
+    return getattr(option, name)
 
 
 def is_image(shape: tuple[int, ...]) -> bool:

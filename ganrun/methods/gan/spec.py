@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 
 from ganrun.architectures import Networks
+from ganrun.architectures.networks import builder
 from ganrun.config.registry import static, traced
 from ganrun.config.schema import Train
 from ganrun.datasets.feed import HostPixels
@@ -56,7 +57,8 @@ def gan_spec(config: Train, shape: tuple[int, ...]) -> GanSpec:
     """
     _check(config)
     classes = config.dataset.classes if config.conditional else 0
-    networks: Networks = config.architecture.build(shape, config.latent.dim, classes, config.loss.outputs)
+    build = builder(config.architecture, "build", config.method.name)
+    networks: Networks = build(shape, config.latent.dim, classes, config.loss.outputs)
     generator, discriminator = networks.generator, networks.discriminator
     has_encoder = config.inference == "bigan"
     if has_encoder:
