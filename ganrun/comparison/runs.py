@@ -9,7 +9,7 @@ from typing import Any
 from ganrun.config.hparams import hyperparameters
 from ganrun.config.schema import Train
 from ganrun.errors import ConfigError, did_you_mean
-from ganrun.evaluation.metrics.spec import latest
+from ganrun.evaluation.metrics.spec import latest, specs
 from ganrun.storage.metrics_file import numbers, rows_of
 from ganrun.storage.run_directory import MAX_SUMMARY, PLAN, find_run, load_config, relative
 from ganrun.storage.safe_io import read_json
@@ -79,7 +79,8 @@ def chosen_metrics(requested: list[str], runs: list[Run]) -> list[str]:
             raise ConfigError(
                 f"no run has the metric '{tag}' (they have {', '.join(known) or 'none yet'}).{did_you_mean(tag, known)}"
             )
-    return requested or [tag for tag in USUAL if tag in known] or known[:4]
+    shown = [spec.name for spec in specs() if "table" in spec.shown and spec.better]
+    return requested or [tag for tag in (*USUAL, *shown) if tag in known] or known[:4]
 
 
 def _folders(path: str) -> list[Path]:

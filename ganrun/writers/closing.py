@@ -54,7 +54,7 @@ def _is_shown(tag: str) -> bool:
 def _row(tag: str, values: Mapping[str, Any], of: int | None, step: int) -> tuple[str, str, str]:
     spec = spec_of(tag)
     known = {name: math.inf if value is None else value for name, value in values.items()}
-    text = measured(tag, known) if tag in DIVERGENCES else rounded(known[tag])
+    text = measured(tag, known) if tag in DIVERGENCES else rounded(known[tag], known.get(f"{tag}_se"))
     text += f" {spec.unit}" if spec and spec.unit else ""
     text += f" (step {of})" if of not in (None, step) else ""
     return tag, text, spec.meaning if spec else ""
