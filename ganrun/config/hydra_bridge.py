@@ -33,6 +33,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ganrun.config.cli_args import CliArguments
 from ganrun.config.labels import run_name
 from ganrun.config.registry import GROUP_MODULES, misplaced, options
+from ganrun.config.schema import SECTIONS, not_a_part
 from ganrun.config.sweep_compose import Composer, jobs, parse, unreadable
 from ganrun.errors import ConfigError, did_you_mean
 
@@ -355,8 +356,15 @@ def _with_choices(config_name: str, overrides: Iterable[str], extra_folder: str 
 
 
 def _misplaced(key: str, last: str, node: dict[str, Any]) -> str | None:
-    """Return the message for a ``key`` that belongs to an option not chosen in ``node``; None for any other key."""
+    """Return the message for a ``key`` of an option not chosen in ``node``, or of a part that its method does not have.
+
+    Returns None for any other key.
+    """
     group, *inner = key.split(".")[:-1] or [""]
+    section = next((name for name in SECTIONS if key.startswith(f"{name}.")), None)
+    method = (node.get("method") or {}).get("name")
+    if section is not None and method in options("method") and section not in options("method")[method].SECTIONS:
+        return f"'{key}': {not_a_part(section, method)}."
     if group not in GROUP_MODULES:
         return None
     chosen = node.get(group)

@@ -171,7 +171,12 @@ def _refuse_sections(given: Mapping[str, Any], method: Any) -> None:
         for part in section.split("."):
             node = node.get(part) if isinstance(node, Mapping) else None
         if node and section not in method.SECTIONS:
-            raise ConfigError(f"{section} is not a part of method={method.name}: leave it out, or set {section}=null.")
+            raise ConfigError(f"{not_a_part(section, method.name)}, or set {section}=null.")
+
+
+def not_a_part(section: str, method: str) -> str:
+    """Return the message for ``section``, a part of a config that the method named ``method`` does not have."""
+    return f"{section} is not a part of method={method}: leave it out"
 
 
 def _optimizers(node: Any, method: Any) -> Optimizer:
