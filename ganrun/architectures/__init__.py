@@ -1,6 +1,6 @@
-"""Generator and discriminator networks. Importing this package registers every architecture option."""
+"""Generators and discriminators, encoders and decoders. Importing this package registers every architecture option."""
 
-from ganrun.architectures import dcgan, dirac, maxout, mlp, r3gan, resnet
+from ganrun.architectures import autoencoder, dcgan, dirac, maxout, mlp, r3gan, resnet
 from ganrun.architectures.networks import Networks
 
-__all__ = ["Networks", "dcgan", "dirac", "maxout", "mlp", "r3gan", "resnet"]
+__all__ = ["Networks", "autoencoder", "dcgan", "dirac", "maxout", "mlp", "r3gan", "resnet"]

@@ -1,5 +1,6 @@
 """Importing this module registers every method."""
 
-from ganrun.methods.gan import option
+from ganrun.methods.gan import option as gan
+from ganrun.methods.vae import option as vae
 
-__all__ = ["option"]
+__all__ = ["gan", "vae"]

@@ -1,0 +1,125 @@
+"""Fully connected encoders and decoders of variational autoencoders."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from ganrun.architectures.networks import checked_shape, is_image
+from ganrun.config.registry import choice, number, register
+
+# Each activation with the initializer that keeps the variance of its layers: He's for ReLU, LeCun's for tanh. They are
+# created once, because modules compare initializers by identity.
+ACTIVATIONS = {"relu": (nn.relu, nn.initializers.he_normal()), "tanh": (nn.tanh, nn.initializers.lecun_normal())}
+
+
+class DenseLayers(nn.Module):
+    """Dense hidden layers, then a dense layer to the outputs.
+
+    Attributes:
+        hidden: units of each hidden layer; empty for an affine map.
+        outputs: number of outputs.
+        activation: activation of the hidden layers, ``relu`` or ``tanh``.
+    """
+
+    hidden: tuple[int, ...]
+    outputs: int
+    activation: str
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map ``(n, inputs)`` to ``(n, outputs)``."""
+        activation, kernel_init = ACTIVATIONS[self.activation]
+        for features in self.hidden:
+            x = activation(nn.Dense(features, kernel_init=kernel_init)(x))
+        return nn.Dense(self.outputs)(x)
+
+
+class MlpAutoencoder(nn.Module):
+    """An encoder of examples to diagonal normal distributions of latents, and a decoder of latents.
+
+    Attributes:
+        shape: shape of one example.
+        latent_dim: dimension of the latents.
+        outputs: outputs of the decoder per element of an example: the parameters of its distribution.
+        encoder_hidden: units of each hidden layer of the encoder.
+        decoder_hidden: units of each hidden layer of the decoder.
+        activation: activation of the hidden layers, ``relu`` or ``tanh``.
+    """
+
+    shape: tuple[int, ...]
+    latent_dim: int
+    outputs: int
+    encoder_hidden: tuple[int, ...]
+    decoder_hidden: tuple[int, ...]
+    activation: str = "relu"
+
+    def setup(self) -> None:
+        self.encoder = DenseLayers(self.encoder_hidden, 2 * self.latent_dim, self.activation)
+        self.decoder = DenseLayers(self.decoder_hidden, math.prod(self.shape) * self.outputs, self.activation)
+
+    def __call__(self, x: jax.Array, noise: jax.Array, train: bool) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Encode ``x``, and decode the latents mean + standard deviation * ``noise``.
+
+        Args:
+            x: examples ``(n, *shape)``.
+            noise: standard normal ``(n, latent_dim)``.
+            train: whether batch statistics, if there are any, are those of the batch.
+
+        Returns:
+            The mean and the log variance of the latents, each ``(n, latent_dim)``, and the decoder's outputs.
+        """
+        mean, log_variance = self.encode(x, train)
+        return mean, log_variance, self.decode(mean + jnp.exp(log_variance / 2) * noise, train)
+
+    def encode(self, x: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
+        """Map examples ``(n, *shape)`` to the mean and the log variance of their latents, each ``(n, latent_dim)``."""
+        del train
+        mean, log_variance = jnp.split(self.encoder(x.reshape(x.shape[0], -1)), 2, axis=-1)
+        return mean, log_variance
+
+    def decode(self, z: jax.Array, train: bool) -> jax.Array:
+        """Map latents ``(n, latent_dim)`` to the decoder's outputs ``(n, *shape, outputs)``."""
+        del train
+        return self.decoder(z).reshape(-1, *self.shape, self.outputs)
+
+
+@register("architecture", "mlp_vae")
+@dataclass(frozen=True)
+class MlpVae:
+    """A fully connected encoder and decoder for ``method=vae``, for vectors and for small images.
+
+    Formula: h <- f(W h + b) layer by layer; then W h + b, with f = ReLU or tanh
+    Paper: Kingma & Welling 2014, "Auto-encoding variational Bayes", appendix C.
+
+    Attributes:
+        encoder_hidden: units of each hidden layer of the encoder; empty means 64, 64, 64 for vectors, 500, 500 for
+            images.
+        decoder_hidden: likewise, of the decoder.
+        activation: activation of the hidden layers: ``relu`` (initialised by He's scale) or ``tanh`` (by LeCun's).
+    """
+
+    encoder_hidden: tuple[int, ...] = number((), low=1, high=1_000_000, most=100)
+    decoder_hidden: tuple[int, ...] = number((), low=1, high=1_000_000, most=100)
+    activation: str = choice("relu", tuple(ACTIVATIONS))
+    name: str = "mlp_vae"
+
+    def build_autoencoder(self, shape: tuple[int, ...], latent_dim: int, outputs: int) -> MlpAutoencoder:
+        """Return the encoder and the decoder, as one module, for examples of ``shape``.
+
+        Args:
+            shape: shape of one example.
+            latent_dim: dimension of the latents.
+            outputs: outputs of the decoder per element of an example.
+
+        Raises:
+            ConfigError: the shape is not supported.
+        """
+        shape = checked_shape(shape, latent_dim)
+        default = (500, 500) if is_image(shape) else (64, 64, 64)
+        hidden = [tuple(given) or default for given in (self.encoder_hidden, self.decoder_hidden)]
+        return MlpAutoencoder(shape, latent_dim, outputs, *hidden, self.activation)

@@ -1,0 +1,237 @@
+"""The variational autoencoder: an encoder and a decoder that together maximise a lower bound on log p(x).
+
+The decoder defines p(x|z), the prior is standard normal, and the encoder defines q(z|x), a normal distribution with
+diagonal covariance that approximates the posterior p(z|x). The loss is the negative evidence lower bound (ELBO),
+estimated with one reparameterised z per example and the KL divergence of q(z|x) from the prior in closed form.
+
+Formula: log p(x) >= E_q(z|x) log p(x|z) - KL(q(z|x), p(z))
+Paper: Kingma & Welling 2014, "Auto-encoding variational Bayes", eqs. 3 and 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import struct
+
+from ganrun.datasets.sampler import Cursor, Source
+from ganrun.keys import key_for
+from ganrun.methods.base import Batches, Inspection, Method, Metrics, Progress, Tree
+from ganrun.methods.metric_spec import MetricSpec
+from ganrun.methods.moving_average import moving_average
+from ganrun.methods.vae.likelihoods import Likelihood
+from ganrun.priors import Prior
+
+INSPECTED = 512  # held-out examples that are encoded at a snapshot
+ACTIVE = 0.01  # variance of a latent's posterior mean over examples above which the latent counts as used
+AT_ONCE = 10  # importance samples that are decoded together: the memory does not grow with their number
+
+ELBO = MetricSpec("elbo", "lower bound on log p(x) of held-out examples (ELBO)", "nats", "higher", shown=True)
+IWAE = MetricSpec("iwae", "tighter lower bound on log p(x) of held-out examples", "nats", "higher", shown=True)
+
+
+@struct.dataclass
+class VaeModel:
+    """The networks of a VAE and their optimizer.
+
+    Attributes:
+        params: ``networks``, the parameters of encoder and decoder, and with a Gaussian decoder ``log_std``, the log of
+            its standard deviation.
+        stats: batch statistics of the networks; may be empty.
+        optimizer: state of the optimizer.
+        average: the moving average of the variables (:meth:`Vae.variables`).
+    """
+
+    params: Tree
+    stats: Tree
+    optimizer: Tree
+    average: Tree
+
+
+@dataclass(frozen=True)
+class Vae(Method):
+    """A variational autoencoder.
+
+    Attributes:
+        module: a linen module with the functions of :class:`ganrun.architectures.autoencoder.MlpAutoencoder`.
+        likelihood: the distribution p(x|z).
+        optimizer: of all parameters.
+        latent_dim: dimension of the latents.
+        batch_size: examples per minibatch.
+        importance_samples: latents per example in the estimates of log p(x).
+    """
+
+    module: Any
+    likelihood: Likelihood
+    optimizer: Any
+    latent_dim: int
+    batch_size: int
+    importance_samples: int
+
+    @property
+    def prior(self) -> Prior:
+        return Prior("normal", self.latent_dim)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return ("loss", "elbo/train", "log_likelihood/reconstruction", "kl/latent", "grad_norm")
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        return frozenset({"decode", "encode", "log_density"})
+
+    def init(self, key: jax.Array, hparams: Tree, example: jax.Array) -> VaeModel:
+        noise = jnp.zeros((1, self.latent_dim))
+        variables = self.module.init(key_for(key, "initial networks"), example, noise, train=False)
+        params = {"networks": variables["params"]}
+        if self.likelihood.SHARED_SCALE:
+            params["log_std"] = jnp.zeros(())
+        stats = variables.get("batch_stats", {})
+        optimizer = self._transform(jnp.zeros((), jnp.int32), hparams["run"]["steps"], hparams).init(params)
+        average = jax.tree.map(jnp.copy, {"params": params, "batch_stats": stats})
+        return VaeModel(params=params, stats=stats, optimizer=optimizer, average=average)
+
+    def _transform(self, step: jax.Array, steps: jax.Array, hparams: Tree) -> optax.GradientTransformation:
+        return self.optimizer.transform(step, steps, hparams["optimizer"]["generator"])
+
+    def step(
+        self, model: VaeModel, batches: Batches, key: jax.Array, hparams: Tree, progress: Progress
+    ) -> tuple[VaeModel, Cursor, Metrics]:
+        x, cursor = batches.train.minibatch(key_for(key, "data"), batches.cursor, self.batch_size)
+        x = self.likelihood.observed(x, key_for(key, "observation"))
+        noise = jax.random.normal(key_for(key, "posterior"), (self.batch_size, self.latent_dim))
+
+        def loss(params: Tree) -> tuple[jax.Array, Any]:
+            reconstruction, kl, stats = self.elbo_terms({"params": params, "batch_stats": model.stats}, x, noise)
+            return jnp.mean(kl) - jnp.mean(reconstruction), (jnp.mean(reconstruction), jnp.mean(kl), stats)
+
+        (value, (reconstruction, kl, stats)), gradient = jax.value_and_grad(loss, has_aux=True)(model.params)
+        transform = self._transform(progress.step, progress.steps, hparams)
+        change, optimizer = transform.update(gradient, model.optimizer, model.params)
+        params = optax.apply_updates(model.params, change)
+        variables = {"params": params, "batch_stats": stats}
+        average = moving_average(model.average, variables, hparams["ema"]["decay"], progress.step)
+        values = (value, -value, reconstruction, kl, optax.tree.norm(gradient))
+        after = VaeModel(params=params, stats=stats, optimizer=optimizer, average=average)
+        return after, cursor, dict(zip(self.tags, values, strict=True))
+
+    def elbo_terms(self, variables: Tree, x: jax.Array, noise: jax.Array) -> tuple[jax.Array, jax.Array, Tree]:
+        """Return the two terms of the ELBO of the examples ``x``, as in training.
+
+        Args:
+            variables: as :meth:`variables` returns them.
+            x: examples ``(n, *shape)`` as the likelihood observes them.
+            noise: standard normal ``(n, latent_dim)``, from which z = mean + standard deviation * noise.
+
+        Returns:
+            log p(x|z) and KL(q(z|x), p(z)), nats, each ``(n,)``; and the new batch statistics.
+        """
+        networks = _networks(variables)
+        (mean, log_variance, outputs), new = self.module.apply(networks, x, noise, train=True, mutable=["batch_stats"])
+        kl = kl_from_prior(mean, log_variance)
+        return self._log_likelihood(variables, outputs, x), kl, new.get("batch_stats", networks["batch_stats"])
+
+    def _log_likelihood(self, variables: Tree, outputs: jax.Array, x: jax.Array) -> jax.Array:
+        """Return log p(x|z) ``(n,)`` of the examples ``x``, given the decoder's ``outputs`` for z."""
+        elements = self.likelihood.log_prob(self._parameters(variables, outputs), x)
+        return jnp.sum(elements.reshape(x.shape[0], -1), axis=1)
+
+    def _parameters(self, variables: Tree, outputs: jax.Array) -> jax.Array:
+        """Return the parameters of p(x|z): the decoder's ``outputs``, and the scale shared by all elements, if any."""
+        if not self.likelihood.SHARED_SCALE:
+            return outputs
+        return jnp.concatenate([outputs, jnp.broadcast_to(variables["params"]["log_std"], outputs.shape)], axis=-1)
+
+    def variables(self, model: VaeModel, average: bool = True) -> Tree:
+        return model.average if average else {"params": model.params, "batch_stats": model.stats}
+
+    def _apply(self, variables: Tree, x: jax.Array, method: str) -> Any:
+        """Apply ``method`` of the module (``encode`` or ``decode``) to ``x`` as after training."""
+        return self.module.apply(_networks(variables), x, train=False, method=method)
+
+    def _decoded(self, variables: Tree, latents: jax.Array) -> jax.Array:
+        return self._parameters(variables, self._apply(variables, latents, "decode"))
+
+    def sample(
+        self, variables: Tree, hparams: Tree, key: jax.Array, n: int, labels: jax.Array | None = None
+    ) -> jax.Array:
+        """Return ``n`` samples ``(n, *shape)``: draws from p(x|z), for z drawn from the prior.
+
+        For a Bernoulli decoder these are the means, whose grey values are probabilities of white, as those of the data.
+        """
+        latents = self.prior.draw(key_for(key, "noise"), n)
+        return self.likelihood.sample(self._decoded(variables, latents), key_for(key, "observation"))
+
+    def decode(self, variables: Tree, latents: jax.Array, labels: jax.Array | None = None) -> jax.Array:
+        return self.likelihood.mean(self._decoded(variables, latents))
+
+    def encode(self, variables: Tree, x: jax.Array) -> jax.Array:
+        """Return the mean of q(z|x), ``(n, latent_dim)``. Grey values are not binarised, so it is deterministic."""
+        return self._apply(variables, x, "encode")[0]
+
+    @property
+    def densities(self) -> tuple[MetricSpec, ...]:
+        return (ELBO, IWAE)
+
+    def log_density(self, variables: Tree, key: jax.Array, x: jax.Array) -> Metrics:
+        """Return the ELBO and the tighter bound of importance weighting with k = ``importance_samples``, in nats.
+
+        The weights are w_i = p(x, z_i) / q(z_i|x) with z_i drawn from q(z|x). Both bounds are estimated from the same
+        draws, so the first is never above the second.
+
+        Formula: ELBO = E mean_i log w_i <= L_k = E log mean_i w_i <= log p(x)
+        Paper: Burda et al. 2016, "Importance weighted autoencoders", eq. 8 and theorem 1.
+        """
+        x = self.likelihood.observed(x, key_for(key, "observation"))
+        mean, log_variance = self._apply(variables, x, "encode")
+
+        def log_weight(index: jax.Array) -> jax.Array:
+            noise = jax.random.normal(key_for(key, "posterior", index), mean.shape)
+            return self.log_weight(variables, x, mean, log_variance, noise)
+
+        weights = jax.lax.map(log_weight, jnp.arange(self.importance_samples), batch_size=AT_ONCE)
+        iwae = jax.nn.logsumexp(weights, axis=0) - jnp.log(self.importance_samples)
+        return {"elbo": jnp.mean(weights, axis=0), "iwae": iwae}
+
+    def log_weight(
+        self, variables: Tree, x: jax.Array, mean: jax.Array, log_variance: jax.Array, noise: jax.Array
+    ) -> jax.Array:
+        """Return log p(x, z) - log q(z|x) ``(n,)`` for z = mean + standard deviation * noise of q(z|x), in nats."""
+        z = mean + jnp.exp(log_variance / 2) * noise
+        ratio = 0.5 * jnp.sum(noise**2 + log_variance - z**2, axis=1)  # log p(z) - log q(z|x)
+        outputs = self._apply(variables, z, "decode")
+        return self._log_likelihood(variables, outputs, x) + ratio
+
+    def inspect(
+        self, model: VaeModel, hparams: Tree, held_out: Source, key: jax.Array, points: jax.Array
+    ) -> dict[str, jax.Array]:
+        """Return the posterior means of held-out examples, ``(n, latent_dim)``."""
+        rows = getattr(held_out, "flat", None)
+        size = INSPECTED if rows is None else min(INSPECTED, rows.shape[0])
+        x, _ = held_out.minibatch(key_for(key, "data"), Cursor.start(), size)
+        return {"posterior/mean": self.encode(model.average, x)}
+
+    def read(self, arrays: Mapping[str, np.ndarray]) -> Inspection:
+        """Return the number of latents that the encoder uses (Burda et al. 2016, section 5)."""
+        variance = np.var(np.asarray(arrays["posterior/mean"], np.float64), axis=0)
+        return Inspection({"latents/active": float(np.sum(variance > ACTIVE))})
+
+
+def _networks(variables: Tree) -> Tree:
+    """Return the variables of the linen module among those of the model."""
+    return {"params": variables["params"]["networks"], "batch_stats": variables["batch_stats"]}
+
+
+def kl_from_prior(mean: jax.Array, log_variance: jax.Array) -> jax.Array:
+    """Return KL(N(mean, variance), N(0, 1)) in nats, summed over the last axis.
+
+    Formula: 1/2 sum_j (variance_j + mean_j² - 1 - log variance_j)
+    Paper: Kingma & Welling 2014, "Auto-encoding variational Bayes", appendix B.
+    """
+    return 0.5 * jnp.sum(jnp.exp(log_variance) + mean**2 - 1.0 - log_variance, axis=-1)
