@@ -163,8 +163,7 @@ class Evaluator:
         """Return the picture of the densities of data and model, and of the optimal and the learned discriminator."""
         assert self.density is not None
         samples = context.samples if _is_on_line(context.model) else context.dense
-        field = shown.field if shown.field.size else np.full(len(self.points), np.nan)
-        return densities(samples, self.density, field, title, shown.field_label)
+        return densities(samples, self.density, shown.field, title, shown.field_label)
 
 
 def _is_on_line(model: Distribution) -> bool:

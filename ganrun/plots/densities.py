@@ -21,12 +21,13 @@ DECADES = 4  # range of the density shown in the plane, in decades
 
 
 def densities(samples: np.ndarray, density: Mixture, field: np.ndarray, title: str = "", label: str = "D(x)") -> bytes:
-    """Return a PNG of p_data, p_g, D* and the learned D.
+    """Return a PNG of p_data, p_g, D* and the learned D, if there is one.
 
     Args:
         samples: samples of the model, ``(n, 1)`` or ``(n, 2)``; the more, the smoother the plot.
         density: the density of the data.
-        field: the discriminator's logits at :func:`ganrun.plots.pictures.points` of ``density``.
+        field: the discriminator's logits at :func:`ganrun.plots.pictures.points` of ``density``; empty if there is no
+            discriminator, or none of single points.
         title: the title of the plot.
         label: the label of the learned discriminator.
     """
@@ -37,8 +38,8 @@ def densities(samples: np.ndarray, density: Mixture, field: np.ndarray, title: s
     model = np.histogramdd(samples, bins=edges)[0] / len(samples)
     populated = np.maximum(data, model) > NOWHERE / len(samples)
     best = np.where(populated, data / np.maximum(data + model, 1e-300), np.nan)
-    learned = 1.0 / (1.0 + np.exp(-np.clip(field, -50, 50)))
-    if len(edges) == 2:
+    learned = 1.0 / (1.0 + np.exp(-np.clip(field, -50, 50))) if field.size else None
+    if learned is not None and len(edges) == 2:
         learned = learned.reshape(len(axes[1]), len(axes[0])).T
     drawn = _Cells(axes, edges, data, model, best, learned)
     return pictures.to_png((_line if len(edges) == 1 else _plane)(drawn, title, f"learned {label}"))
@@ -46,14 +47,17 @@ def densities(samples: np.ndarray, density: Mixture, field: np.ndarray, title: s
 
 @dataclass(frozen=True)
 class _Cells:
-    """Masses and probabilities in the cells of the plot, with one array axis per dimension of the data."""
+    """Masses and probabilities in the cells of the plot, with one array axis per dimension of the data.
+
+    ``learned`` is None without a learned discriminator.
+    """
 
     axes: list[np.ndarray]
     edges: list[np.ndarray]
     data: np.ndarray
     model: np.ndarray
     best: np.ndarray
-    learned: np.ndarray
+    learned: np.ndarray | None
 
 
 def _around(centres: np.ndarray) -> np.ndarray:
@@ -72,7 +76,8 @@ def _line(cells: _Cells, title: str, learned: str) -> Figure:
     above.set(ylabel="density", title=title, xlim=(edges[0], edges[-1]))
     above.legend(frameon=False)
     below.plot(x, cells.best, color="tab:red", label="optimal D*")
-    below.plot(x, cells.learned, "b--", label=learned)
+    if cells.learned is not None:
+        below.plot(x, cells.learned, "b--", label=learned)
     below.axhline(0.5, color="b", linewidth=0.5, alpha=0.4)
     below.set(xlabel="x", ylabel="D(x)", ylim=(0, 1))
     below.legend(frameon=False)
@@ -89,8 +94,11 @@ def _plane(cells: _Cells, title: str, learned: str) -> Figure:
         height = np.where(height > top - DECADES, height, np.nan)
         shown = _show(axes, height, cells.edges, "viridis", (top - DECADES, top), name)
     figure.colorbar(shown, ax=panels[0], label="log10 density")
-    for axes, chance, name in zip(panels[1], (cells.best, cells.learned), ("optimal D*", learned), strict=True):
-        shown = _show(axes, chance, cells.edges, "RdBu_r", (0.0, 1.0), name)
+    shown = _show(panels[1, 0], cells.best, cells.edges, "RdBu_r", (0.0, 1.0), "optimal D*")
+    if cells.learned is None:
+        panels[1, 1].set_axis_off()
+    else:
+        _show(panels[1, 1], cells.learned, cells.edges, "RdBu_r", (0.0, 1.0), learned)
     figure.colorbar(shown, ax=panels[1], label="probability of data")
     figure.suptitle(title)
     return figure

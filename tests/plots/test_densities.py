@@ -213,6 +213,13 @@ def test_the_data_lies_the_same_way_round_as_in_the_other_picture(panels):
     assert np.abs(background.values[seen][near] - there[near]).max() < 0.25
 
 
+def test_without_a_learned_discriminator_none_is_drawn(panels, curves):
+    assert size(densities(drawn(LOPSIDED, 2000), LOPSIDED, np.zeros(0))) == (800, 740)
+    assert list(panels) == ["p_data", "p_g", "optimal D*"]
+    densities(drawn(HUMP, 2000), HUMP, np.zeros(0))
+    assert "optimal D*" in curves and not [label for label in curves if str(label).startswith("learned")]
+
+
 # The chart
 
 
