@@ -7,4 +7,5 @@ NARROW = {
     "resnet": ("architecture.width=4",),
     "r3gan": ("architecture.width=8",),
     "dirac": (),
+    "mlp_vae": ("architecture.encoder_hidden=[8]", "architecture.decoder_hidden=[8]"),
 }

@@ -1,0 +1,184 @@
+"""``ganrun`` with ``method=vae``: training, resuming, sampling, comparing and searching, each for real and small."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from written import arrays, assert_logs_what_was_foretold, assert_same_bits, summary
+
+from ganrun.storage.run_directory import load_config
+
+NARROW = ("architecture.encoder_hidden=[8]", "architecture.decoder_hidden=[8]")
+QUICK = ("metric.log_density.examples=50", "metric.log_density.final_examples=100", "method.importance_samples=3")
+TINY = ("method=vae", *NARROW, *QUICK, "batch_size=16", "probe=off", "log.every=10", "log.pictures=1")
+DIGITS = (*TINY, "dataset=digits", "latent.dim=2")
+STEPS = 20
+
+
+def at(folder: str, *words: str) -> tuple[str, ...]:
+    return (*words, f"hydra.run.dir={folder}")
+
+
+@pytest.fixture(scope="module")
+def cwd(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("vae")
+
+
+@pytest.fixture(scope="module")
+def printed(inside, cwd) -> str:
+    """What a run on images printed; it lies in ``digits``."""
+    done = inside("train", *at("digits", *DIGITS, f"steps={STEPS}"), cwd=cwd)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def run(printed, cwd) -> Path:
+    return cwd / "digits"
+
+
+@pytest.fixture(scope="module")
+def ring(inside, cwd) -> Path:
+    """A run on points."""
+    done = inside("train", *at("ring", *TINY, f"steps={STEPS}"), cwd=cwd)
+    assert (done.returncode, done.stderr) == (0, "")
+    return cwd / "ring"
+
+
+def last(run: Path) -> dict[str, float]:
+    return json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+
+
+def test_a_run_logs_what_its_config_says(run, ring) -> None:
+    for folder in (run, ring):
+        assert_logs_what_was_foretold(folder)
+        assert summary(folder)["status"] == "completed" and (folder / "samples" / f"{STEPS:08}.png").exists()
+
+
+def test_the_numbers_obey_their_definitions(run, ring) -> None:
+    for row in (last(run), last(ring)):
+        assert row["loss"] == pytest.approx(-row["elbo/train"])
+        assert row["loss"] == pytest.approx(row["kl/latent"] - row["log_likelihood/reconstruction"], rel=1e-5)
+        assert row["elbo"] <= row["iwae"] and row["elbo_se"] > 0 and row["grad_norm"] > 0
+        assert row["latents/active"] in (0, 1, 2)
+    # 64 pixels that are white or black: a decoder that knows nothing has 64 log 2, and this one knows some.
+    assert -64 * np.log(2.0) < last(run)["iwae"] < -5
+
+
+def test_the_progress_and_the_last_table_show_the_loss_and_the_bounds(printed) -> None:
+    milestones = [line for line in printed.splitlines() if line.startswith("step ")]
+    assert re.match(r"step 10/20  loss [\d.]+  kl/latent [\d.]+  [\d]+ steps/s$", milestones[0])
+    assert re.search(r"  elbo -[\d.]+  iwae -[\d.]+  ", milestones[-1])
+    bound = r"-\d+(\.\d+)? ± \d+(\.\d+)? nats +.*lower bound on log p\(x\) of held-out examples"
+    assert re.search(rf"^elbo +{bound}", printed, re.MULTILINE) and re.search(rf"^iwae +{bound}", printed, re.MULTILINE)
+
+
+def test_the_config_names_what_it_has_and_is_null_for_the_rest(run) -> None:
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["method"] == {"name": "vae", "decoder": "auto", "importance_samples": 3}
+    assert [config[name] for name in ("loss", "schedule", "inputs", "generator_update")] == [None] * 4
+    assert config["optimizer"]["discriminator"] is None and config["penalty"] == {}
+
+
+def test_a_stopped_run_goes_on_to_the_same_bits(run, inside, cwd) -> None:
+    assert inside("train", *at("half", *DIGITS, "steps=10"), cwd=cwd).returncode == 0
+    done = inside("train", "resume=half", f"steps={STEPS}", cwd=cwd)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "warning" not in done.stdout.replace("warnings: none", "")
+    assert_same_bits(cwd / "half", run)
+
+
+def test_a_stored_config_repeats_the_run(run, inside, cwd) -> None:
+    words = ("--config-dir", str(run), "--config-name", "config", "hydra.run.dir=again")
+    done = inside("train", *words, cwd=cwd)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert load_config(cwd / "again") == load_config(run)
+    assert_same_bits(cwd / "again", run)
+
+
+def test_a_config_is_shown_without_what_a_vae_does_not_have(inside, cwd) -> None:
+    done = inside("train", "method=vae", "--cfg", "job", cwd=cwd)
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = yaml.safe_load(done.stdout)
+    assert "loss" not in shown and "schedule" not in shown and shown["method"]["name"] == "vae"
+
+
+def test_a_run_is_named_after_its_method(inside, tmp_path) -> None:
+    words = ("method=vae", *NARROW, "batch_size=4", "steps=1", "log.pictures=0", "probe=off")
+    assert inside("train", *words, cwd=tmp_path).returncode == 0
+    (config,) = tmp_path.glob("outputs/*/*/config.yaml")
+    assert config.parent.name.endswith("-ring-mlp_vae-vae")
+
+
+def test_members_of_a_population_are_what_the_runs_are_by_themselves(run, inside, cwd) -> None:
+    done = inside("train", "-m", *DIGITS, f"steps={STEPS}", "seed=0,1", "hydra.sweep.dir=sweep", cwd=cwd)
+    assert (done.returncode, done.stderr) == (0, "") and "2 runs in 1 program" in done.stdout
+    member, other = (arrays(cwd / "sweep" / f"{seed}-seed={seed}") for seed in (0, 1))
+    alone = arrays(run)
+    assert member.keys() == alone.keys() and len(alone) > 20
+    kernels = 0
+    for name, array in member.items():
+        # Adam divides by the root of a mean square, which turns rounding errors into moves where gradients are small.
+        np.testing.assert_allclose(np.asarray(array, float), np.asarray(alone[name], float), rtol=2e-3, atol=2e-4)
+        if name.endswith("kernel"):
+            kernels += 1
+            assert not np.array_equal(array, other[name])
+    assert kernels >= 8
+    wanted, found = last(run), last(cwd / "sweep" / "0-seed=0")
+    for tag in ("loss", "kl/latent", "elbo", "iwae"):
+        assert found[tag] == pytest.approx(wanted[tag], rel=1e-3)
+    compared = inside("compare", "sweep", "format=json", cwd=cwd)
+    assert compared.returncode == 0 and {"elbo", "iwae"} <= set(re.findall(r'"(elbo|iwae)"', compared.stdout))
+
+
+def test_samples_are_drawn_interpolated_and_reconstructed(run, inside, cwd) -> None:
+    for words in (
+        ("n=9", "out=grid.png"),
+        ("mode=interpolate", "n=2", "steps=4", "out=ways.png"),
+        ("mode=walk", "n=3", "steps=2", "out=walk.gif"),
+        ("mode=random", "n=20", "out=samples.npz"),
+    ):
+        done = inside("sample", "run=digits", *words, cwd=cwd)
+        assert (done.returncode, done.stderr) == (0, "")
+    samples = np.load(cwd / "samples.npz")["samples"]
+    assert samples.shape == (20, 8, 8, 1) and np.abs(samples).max() < 1.0
+    assert Image.open(cwd / "ways.png").width > Image.open(cwd / "ways.png").height
+    np.savez(cwd / "mine.npz", samples)
+    for words in (("out=pairs.png",), ("out=pairs.npz",)):
+        done = inside("sample", "run=digits", "reconstruct=mine.npz", "range=[-1,1]", *words, cwd=cwd)
+        assert (done.returncode, done.stderr) == (0, "")
+    pairs = np.load(cwd / "pairs.npz")
+    assert pairs["latents"].shape == (20, 2) and pairs["reconstructions"].shape == samples.shape
+    refused = inside("sample", "run=digits", "label=1", cwd=cwd)
+    assert refused.returncode == 2 and "this one has no classes" in refused.stderr
+
+
+def test_the_divergence_of_a_run_from_its_density_is_computed_from_samples(ring, inside, cwd) -> None:
+    done = inside("jsd", "ring", "ring", "method=exact", "n=2000", cwd=cwd)
+    assert done.returncode == 2  # a dataset twice: a folder is named by its path
+    done = inside("jsd", "ring", "./ring", "method=exact", "format=json", cwd=cwd)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["jsd"] == pytest.approx(last(ring)["jsd/exact"], abs=0.03)
+
+
+@pytest.mark.slow
+def test_a_search_maximises_the_bound(inside, cwd) -> None:
+    pytest.importorskip("optuna")
+    words = (
+        "hydra/sweeper=optuna",
+        "hydra.sweeper.metric=elbo",
+        "hydra.sweeper.trials=2",
+        "hydra.sweeper.batch=2",
+        "hydra.sweep.dir=found",
+        "optimizer.generator.learning_rate=tag(log,interval(1e-4,1e-2))",
+    )
+    done = inside("train", "-m", *DIGITS, f"steps={STEPS}", *words, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    bounds = [last(path.parent)["elbo"] for path in (cwd / "found").glob("*/metrics.jsonl")]
+    assert len(bounds) == 2 and f"best of 2 trials: elbo {max(bounds):.4g}" in done.stdout

@@ -1,0 +1,378 @@
+"""The variational autoencoder: bounds checked against a model whose likelihood is known, gradients, and one step."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from scipy.stats import multivariate_normal
+
+from ganrun.architectures.autoencoder import MlpAutoencoder
+from ganrun.datasets.sampler import Cursor, Pixels
+from ganrun.keys import key_for
+from ganrun.methods.base import Batches, Progress, as_arrays
+from ganrun.methods.vae import vae as module_of_vae
+from ganrun.methods.vae.likelihoods import LIKELIHOODS
+from ganrun.methods.vae.vae import Vae, kl_from_prior
+from ganrun.optimizers import Adam, Sgd
+
+HPARAMS = {
+    "run": {"steps": 100.0, "log_every": 10},
+    "optimizer": {"generator": {"learning_rate": 0.01, "decay_rate": 0.0, "minimum_rate": 0.0}},
+    "ema": {"decay": 0.9},
+}
+SGD = {"momentum": 0.0, "final_momentum": 0.0, "momentum_steps": 1.0}
+
+
+def small(kind="gaussian", shape=(3,), latents=2, hidden=(5,), **more):
+    likelihood = LIKELIHOODS[kind]
+    module = MlpAutoencoder(shape, latents, likelihood.OUTPUTS, hidden, hidden, "tanh")
+    settings = {"optimizer": Sgd(decay="constant"), "latent_dim": latents, "batch_size": 4, "importance_samples": 7}
+    return Vae(**{"module": module, "likelihood": likelihood, **settings, **more})
+
+
+def hparams(**optimizer):
+    rule = HPARAMS["optimizer"]["generator"] | SGD | optimizer
+    return as_arrays(HPARAMS | {"optimizer": {"generator": rule}})
+
+
+def begun(method, shape=(3,), seed=0):
+    return method.init(jax.random.key(seed), hparams(), jnp.zeros((1, *shape)))
+
+
+# --- the KL divergence from the prior ---
+
+
+def test_the_kl_from_the_prior_is_the_number_derived_by_hand():
+    # Mean 1 and variance 4: (4 + 1 - 1 - log 4) / 2. Mean 0 and variance 1/4: (1/4 - 1 + log 4) / 2. They add up.
+    found = kl_from_prior(jnp.asarray([[1.0, 0.0]]), jnp.log(jnp.asarray([[4.0, 0.25]])))
+    assert float(found[0]) == pytest.approx(1.3068528 + 0.3181472, abs=1e-6)
+    assert float(kl_from_prior(jnp.zeros((1, 3)), jnp.zeros((1, 3)))[0]) == 0.0
+
+
+def test_the_kl_from_the_prior_is_the_integral_of_its_definition():
+    mean, std = -0.7, 0.4
+    z = np.linspace(-8.0, 8.0, 20_001)
+    log_q = -0.5 * ((z - mean) / std) ** 2 - np.log(std * np.sqrt(2 * np.pi))
+    log_p = -0.5 * z**2 - 0.5 * np.log(2 * np.pi)
+    wanted = np.trapezoid(np.exp(log_q) * (log_q - log_p), z)
+    found = kl_from_prior(jnp.asarray([[mean]]), jnp.asarray([[2 * np.log(std)]]))
+    assert float(found[0]) == pytest.approx(wanted, abs=1e-5)
+
+
+# --- a linear-Gaussian model, whose likelihood and posterior are known ---
+
+
+class LinearGaussian:
+    """p(x|z) = N(W z + b, s² I) with z from N(0, I), and q(z|x) = N(V x + c, diag(v)), in double precision."""
+
+    def __init__(self, w, b, s, v, c, variance):
+        self.w, self.b, self.s, self.v, self.c, self.variance = w, b, s, v, c, variance
+        d, k = w.shape
+        self.method = small(shape=(d,), latents=k, hidden=(), importance_samples=7)
+        encoder = {"kernel": np.concatenate([v.T, np.zeros((d, k))], 1), "bias": np.concatenate([c, np.log(variance)])}
+        networks = {"encoder": {"Dense_0": encoder}, "decoder": {"Dense_0": {"kernel": w.T, "bias": b}}}
+        params = {"networks": networks, "log_std": np.log(s)}
+        self.variables = jax.tree.map(jnp.asarray, {"params": params, "batch_stats": {}})
+        assert jax.tree.leaves(self.variables)[0].dtype == jnp.float64
+
+    def log_p(self, x):
+        return multivariate_normal(self.b, self.w @ self.w.T + self.s**2 * np.eye(len(self.b))).logpdf(x)
+
+    def posterior(self, x):
+        """The means ``(n, k)`` and the covariance ``(k, k)`` of p(z|x)."""
+        covariance = np.linalg.inv(np.eye(self.w.shape[1]) + self.w.T @ self.w / self.s**2)
+        return (x - self.b) @ self.w @ covariance / self.s**2, covariance
+
+    def kl_to_posterior(self, x):
+        """KL(q(z|x), p(z|x)) of two normal distributions, ``(n,)``."""
+        means, covariance = self.posterior(x)
+        precision, off = np.linalg.inv(covariance), x @ self.v.T + self.c - means
+        fixed = np.trace(precision @ np.diag(self.variance)) - len(self.variance)
+        fixed += np.linalg.slogdet(covariance)[1] - np.sum(np.log(self.variance))
+        return 0.5 * (fixed + np.einsum("ni,ij,nj->n", off, precision, off))
+
+    def elbo(self, x):
+        """The ELBO: the expectation over the noise is exact, since log p(x|z) is quadratic in it.
+
+        The mean of a quadratic function of normal noise is that over the points ±sqrt(k) e_i.
+        """
+        k = self.w.shape[1]
+        points = np.sqrt(k) * np.concatenate([np.eye(k), -np.eye(k)])
+        bounds = []
+        for point in points:
+            noise = jnp.broadcast_to(jnp.asarray(point), (len(x), k))
+            reconstruction, kl, _ = self.method.elbo_terms(self.variables, jnp.asarray(x), noise)
+            bounds.append(np.asarray(reconstruction - kl))
+        return np.mean(bounds, axis=0)
+
+
+@pytest.fixture
+def double():
+    with jax.enable_x64(True):
+        yield
+
+
+def general():
+    """W is arbitrary, so the posterior is not diagonal, and q has other means and variances."""
+    rng = np.random.default_rng(0)
+    w, b, s = rng.normal(size=(3, 2)), rng.normal(size=3), 0.6
+    covariance = np.linalg.inv(np.eye(2) + w.T @ w / s**2)
+    v = covariance @ w.T / s**2 + 0.1 * rng.normal(size=(2, 3))
+    return LinearGaussian(w, b, s, v, -v @ b + 0.1, np.diag(covariance) * [1.5, 0.7])
+
+
+def with_exact_posterior():
+    """The columns of W are orthogonal, so the posterior is diagonal, and q is the posterior."""
+    w = np.array([[1.0, 0.5], [1.0, -0.5], [0.0, 0.0]])
+    b, s = np.array([0.1, -0.2, 0.3]), 0.7
+    variance = 1.0 / (1.0 + np.sum(w**2, axis=0) / s**2)
+    v = (variance[:, None] * w.T) / s**2
+    return LinearGaussian(w, b, s, v, -v @ b, variance)
+
+
+def drawn(model, n):
+    """Examples ``(n, 3)`` of ``model``."""
+    rng = np.random.default_rng(1)
+    return rng.normal(size=(n, 2)) @ model.w.T + model.b + model.s * rng.normal(size=(n, 3))
+
+
+def test_the_gap_of_the_elbo_is_the_kl_from_the_posterior(double):
+    model = general()
+    x = drawn(model, 20)
+    gap = model.log_p(x) - model.elbo(x)
+    assert gap.min() > 0.02
+    np.testing.assert_allclose(gap, model.kl_to_posterior(x), rtol=0, atol=1e-9)
+
+
+def test_with_the_exact_posterior_the_elbo_is_the_log_density(double):
+    model = with_exact_posterior()
+    x = drawn(model, 20)
+    means, covariance = model.posterior(x)
+    np.testing.assert_allclose(covariance, np.diag(model.variance), atol=1e-12)
+    np.testing.assert_allclose(x @ model.v.T + model.c, means, atol=1e-12)
+    np.testing.assert_allclose(model.elbo(x), model.log_p(x), rtol=0, atol=1e-9)
+
+
+def test_with_the_exact_posterior_every_importance_weight_is_the_density(double):
+    model = with_exact_posterior()
+    x = jnp.asarray(drawn(model, 5))
+    mean, log_variance = model.method.module.apply(
+        {"params": model.variables["params"]["networks"]}, x, False, method="encode"
+    )
+    for seed in range(3):
+        noise = 2.0 * jax.random.normal(jax.random.key(seed), mean.shape)
+        weights = model.method.log_weight(model.variables, x, mean, log_variance, noise)
+        np.testing.assert_allclose(weights, model.log_p(x), rtol=0, atol=1e-9)
+    for k in (1, 7):
+        method = dataclasses.replace(model.method, importance_samples=k)
+        bounds = method.log_density(model.variables, jax.random.key(0), x)
+        assert set(bounds) == {"elbo", "iwae"} == {spec.name for spec in method.densities}
+        for bound in bounds.values():
+            np.testing.assert_allclose(bound, model.log_p(x), rtol=0, atol=1e-9)
+
+
+def test_the_bound_of_importance_weighting_lies_between_the_elbo_and_the_log_density(double):
+    model = general()
+    x = drawn(model, 2_000)
+    bounds = {}
+    for k in (1, 5, 400):
+        method = dataclasses.replace(model.method, importance_samples=k)
+        found = method.log_density(model.variables, jax.random.key(3), jnp.asarray(x))
+        assert np.all(np.asarray(found["elbo"] <= found["iwae"] + 1e-12))  # of the same draws, for every example
+        bounds[k] = found
+    exact, elbo = model.log_p(x).mean(), model.elbo(x).mean()
+    assert float(np.mean(bounds[400]["elbo"])) == pytest.approx(elbo, abs=0.01)
+    one, five, many = (float(np.mean(bound["iwae"])) for bound in bounds.values())
+    assert one == pytest.approx(elbo, abs=0.1)
+    assert elbo + 0.1 < five < many < exact + 1e-3
+    assert many == pytest.approx(exact, abs=0.02)
+
+
+def test_the_importance_samples_are_those_of_their_number_however_many_are_decoded_at_once(monkeypatch):
+    method = small("bernoulli", (2, 2, 1))
+    variables = method.variables(begun(method, (2, 2, 1)))
+    x = jnp.linspace(-1.0, 1.0, 12).reshape(3, 2, 2, 1)
+    found = method.log_density(variables, jax.random.key(0), x)
+    monkeypatch.setattr(module_of_vae, "AT_ONCE", 1)
+    again = method.log_density(variables, jax.random.key(0), x)
+    for name, bound in found.items():
+        np.testing.assert_allclose(bound, again[name], rtol=1e-6)
+    assert not np.allclose(found["elbo"], method.log_density(variables, jax.random.key(1), x)["elbo"])
+
+
+# --- training ---
+
+
+@pytest.mark.parametrize("kind", LIKELIHOODS)
+def test_the_gradient_of_the_loss_is_that_of_finite_differences(kind, double):
+    shape = (3,) if kind == "gaussian" else (2, 2, 1)
+    method, rng = small(kind, shape), np.random.default_rng(0)
+    start = method.variables(begun(method, shape))
+    variables = jax.tree.map(lambda leaf: jnp.asarray(0.5 * rng.normal(size=leaf.shape)), start)
+    x = jnp.asarray(rng.integers(0, 256, (4, *shape)) / 127.5 - 1.0)
+    x = method.likelihood.observed(x, jax.random.key(5))
+    noise = jnp.asarray(rng.normal(size=(4, 2)))
+
+    def loss(variables):
+        reconstruction, kl, _ = method.elbo_terms(variables, x, noise)
+        return jnp.mean(kl - reconstruction)
+
+    gradient = jax.grad(loss)(variables)
+    for _ in range(5):
+        direction = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape)), variables)
+        moved = [
+            loss(jax.tree.map(lambda a, b, step=step: a + step * b, variables, direction)) for step in (1e-5, -1e-5)
+        ]
+        slope = sum(jnp.sum(a * b) for a, b in zip(*map(jax.tree.leaves, (gradient, direction)), strict=True))
+        assert float(slope) == pytest.approx(float(moved[0] - moved[1]) / 2e-5, rel=1e-6)
+
+
+def batches_of(flat, shape, cursor=None):
+    source = Pixels(jnp.asarray(flat, jnp.uint8), jax.random.key_data(jax.random.key(9)), shape)
+    return Batches(train=source, held_out=source, cursor=cursor or Cursor.start())
+
+
+@pytest.fixture(scope="module")
+def digits():
+    rng = np.random.default_rng(0)
+    return batches_of(rng.integers(0, 256, (12, 4)), (2, 2, 1))
+
+
+def step(method, model, batches, seed=0, at=0, **optimizer):
+    progress = Progress(step=jnp.int32(at), steps=jnp.float32(100))
+    return method.step(model, batches, jax.random.key(seed), hparams(**optimizer), progress)
+
+
+def test_a_step_descends_the_negative_elbo_of_its_minibatch(digits):
+    method = small("bernoulli", (2, 2, 1))
+    model = begun(method, (2, 2, 1))
+    after, cursor, metrics = step(method, model, digits, learning_rate=0.1)
+    key = jax.random.key(0)
+    x, wanted_cursor = digits.train.minibatch(key, digits.cursor, 4)
+    x = method.likelihood.observed(x, key_for(key, "observation"))
+    noise = jax.random.normal(key_for(key, "posterior"), (4, 2))
+
+    def loss(params):
+        reconstruction, kl, _ = method.elbo_terms({"params": params, "batch_stats": {}}, x, noise)
+        return jnp.mean(kl - reconstruction)
+
+    value, gradient = jax.value_and_grad(loss)(model.params)
+    wanted = jax.tree.map(lambda param, slope: param - 0.1 * slope, model.params, gradient)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), after.params, wanted)
+    assert (int(cursor.offset), int(cursor.epoch)) == (int(wanted_cursor.offset), 0) == (4, 0)
+    assert tuple(metrics) == method.tags
+    assert float(metrics["loss"]) == pytest.approx(float(value), rel=1e-6)
+    assert float(metrics["elbo/train"]) == -float(metrics["loss"])
+    terms = float(metrics["kl/latent"]) - float(metrics["log_likelihood/reconstruction"])
+    assert terms == pytest.approx(float(value), rel=1e-6)
+    squares = sum(float(jnp.sum(leaf**2)) for leaf in jax.tree.leaves(gradient))
+    assert float(metrics["grad_norm"]) == pytest.approx(np.sqrt(squares), rel=1e-5)
+
+
+def test_another_key_binarises_and_draws_anew(digits):
+    method = small("bernoulli", (2, 2, 1))
+    model = begun(method, (2, 2, 1))
+    losses = [float(step(method, model, digits, seed)[2]["loss"]) for seed in (0, 0, 1)]
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_the_average_moves_by_the_decay_of_its_step(digits):
+    method = small("bernoulli", (2, 2, 1))
+    model = begun(method, (2, 2, 1))
+    for at, decay in ((0, 1 / 10), (50, 51 / 60), (1000, 0.9)):  # at most the decay that was set
+        after, *_ = step(method, model, digits, at=at)
+        wanted = jax.tree.map(lambda old, new, d=decay: d * old + (1 - d) * new, model.params, after.params)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), after.average["params"], wanted
+        )
+    assert method.variables(after) is after.average
+    assert method.variables(after, average=False)["params"] is after.params
+
+
+class Fixed:
+    """A source whose minibatches are the first rows of its data."""
+
+    def __init__(self, data):
+        self.data = jnp.asarray(data, jnp.float32)
+
+    def minibatch(self, key, cursor, n):
+        return self.data[:n], cursor
+
+
+def test_the_standard_deviation_of_a_gaussian_decoder_is_learned():
+    method = small(batch_size=64, optimizer=Adam(decay="constant"), hidden=())
+    source = Fixed(0.1 * np.random.default_rng(0).normal(size=(64, 3)))
+    batches = Batches(train=source, held_out=source, cursor=Cursor.start())
+    numbers = hparams(learning_rate=0.05, b1=0.9, b2=0.99, eps=1e-8)
+
+    def body(at, model):
+        return method.step(model, batches, jax.random.key(at), numbers, Progress(at, jnp.float32(300)))[0]
+
+    start = method.init(jax.random.key(0), numbers, jnp.zeros((1, 3)))
+    trained = jax.jit(lambda model: jax.lax.fori_loop(0, 300, body, model))(start)
+    # A latent may explain a part of the spread of 0.1 that the data have along each axis, and noise explains the rest.
+    assert float(jnp.exp(start.params["log_std"])) == 1.0
+    assert 0.03 < float(jnp.exp(trained.params["log_std"])) < 0.12
+
+
+class Normalised(nn.Module):
+    """An autoencoder with batch statistics."""
+
+    @nn.compact
+    def __call__(self, x, noise, train):
+        mean = nn.BatchNorm(use_running_average=not train, momentum=0.5)(x)
+        return mean, jnp.zeros_like(mean), (mean + noise)[..., None]
+
+
+def test_batch_statistics_are_those_of_the_step_and_kept():
+    method = dataclasses.replace(small(latents=3), module=Normalised())
+    data = np.arange(36, dtype=np.float32).reshape(12, 3)
+    batches = Batches(train=Fixed(data), held_out=Fixed(data), cursor=Cursor.start())
+    after, *_ = step(method, begun(method), batches)
+    found = after.stats["BatchNorm_0"]["mean"]
+    np.testing.assert_allclose(found, 0.5 * data[:4].mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(after.average["batch_stats"]["BatchNorm_0"]["mean"], 0.9 * found, rtol=1e-5)
+
+
+# --- sampling ---
+
+
+@pytest.mark.parametrize("kind", LIKELIHOODS)
+def test_samples_are_decoded_draws_from_the_prior_with_the_noise_of_the_decoder(kind):
+    shape = (3,) if kind == "gaussian" else (2, 2, 1)
+    method = small(kind, shape)
+    variables = method.variables(begun(method, shape))
+    if kind == "gaussian":
+        variables["params"]["log_std"] = jnp.log(0.25)
+    key = jax.random.key(4)
+    samples = method.sample(variables, hparams(), key, 4000)
+    means = method.decode(variables, method.prior.draw(key_for(key, "noise"), 4000))
+    assert samples.shape == means.shape == (4000, *shape)
+    residual = np.asarray(samples - means)
+    if kind == "gaussian":
+        assert residual.std() == pytest.approx(0.25, rel=0.03) and abs(residual.mean()) < 0.01
+    elif kind == "bernoulli":
+        assert np.all(residual == 0.0) and np.abs(samples).max() < 1.0
+    else:
+        assert residual.std() > 0.1 and np.abs(samples).max() <= 1.0
+        assert len(np.unique(samples)) <= 256
+    assert method.capabilities == {"decode", "encode", "log_density"}  # no push: samples have noise of their own
+
+
+def test_latents_are_active_whose_posterior_mean_varies():
+    method = small(latents=3)
+    rng = np.random.default_rng(0)
+    means = rng.normal(size=(2000, 3)) * np.sqrt([1.0, 0.02, 0.005]) + [0.0, 5.0, 5.0]
+    assert method.read({"posterior/mean": means.astype(np.float32)}).scalars == {"latents/active": 2.0}
+
+
+def test_what_is_inspected_are_the_posterior_means_of_held_out_examples(digits):
+    method = small("bernoulli", (2, 2, 1))
+    model = begun(method, (2, 2, 1))
+    found = method.inspect(model, hparams(), digits.held_out, jax.random.key(0), jnp.zeros((0, 1)))
+    assert found["posterior/mean"].shape == (12, 2)  # no more than there are
+    x, _ = digits.held_out.minibatch(jax.random.key(0), Cursor.start(), 12)
+    np.testing.assert_allclose(found["posterior/mean"], method.encode(model.average, x), rtol=1e-6)
