@@ -37,7 +37,7 @@ def data_folder() -> Path | None:
 
 def narrow(words: list[str], compose_config) -> tuple[str, ...]:
     """Overrides for the smallest networks of the architecture that ``words`` choose."""
-    chosen = [word for word in words if word.startswith(("architecture=", "experiment="))]
+    chosen = [word for word in words if word.startswith(("architecture=", "experiment=", "method="))]
     name = compose_config(chosen).architecture.name
     return NARROW[name]
 
