@@ -168,7 +168,7 @@ def test_samples_are_drawn_interpolated_and_reconstructed(run, inside, cwd) -> N
 
 
 def test_the_divergence_of_a_run_from_its_density_is_computed_from_samples(ring, inside, cwd) -> None:
-    done = inside("jsd", "ring", "./ring", "method=exact", "format=json", cwd=cwd)
+    done = inside("jsd", "ring", "./ring", "estimator=exact", "format=json", cwd=cwd)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["estimate"] == pytest.approx(last(ring)["jsd/exact"], abs=0.03)
 

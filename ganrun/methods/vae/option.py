@@ -11,7 +11,7 @@ from ganrun.config.registry import choice, number, register, static, traced
 from ganrun.config.schema import Train
 from ganrun.errors import ConfigError
 from ganrun.methods.base import MethodOption, TagFamily, as_arrays, run_hparams
-from ganrun.methods.metric_spec import MetricSpec
+from ganrun.methods.metric_spec import EVERYWHERE, MetricSpec
 from ganrun.methods.vae.likelihoods import LIKELIHOODS
 from ganrun.methods.vae.vae import ELBO, IWAE, Vae
 
@@ -37,12 +37,18 @@ class VaeOption(MethodOption):
         MetricSpec("elbo_se", "standard error of elbo", "nats"),
         IWAE,
         MetricSpec("iwae_se", "standard error of iwae", "nats"),
-        MetricSpec("loss", "negative ELBO of the training minibatches, which the model minimises", "nats", shown=True),
+        MetricSpec(
+            "loss", "negative ELBO of the training minibatches, which the model minimises", "nats", shown=EVERYWHERE
+        ),
         MetricSpec("elbo/train", "ELBO of the training minibatches", "nats"),
         MetricSpec("log_likelihood/reconstruction", "log p(x|z) with z from the encoder, in training", "nats"),
-        MetricSpec("kl/latent", "KL(q(z|x), p(z)) of the encoder from the prior, in training", "nats", shown=True),
+        MetricSpec(
+            "kl/latent", "KL(q(z|x), p(z)) of the encoder from the prior, in training", "nats", shown=EVERYWHERE
+        ),
         MetricSpec("grad_norm", "Euclidean norm of the gradient of all parameters"),
-        MetricSpec("latents/active", "latents whose posterior mean varies with x: variance above 0.01", shown=True),
+        MetricSpec(
+            "latents/active", "latents whose posterior mean varies with x: variance above 0.01", shown=EVERYWHERE
+        ),
     )
 
     name: str = "vae"

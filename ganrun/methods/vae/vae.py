@@ -23,7 +23,7 @@ from flax import struct
 from ganrun.datasets.sampler import Cursor, Source
 from ganrun.keys import key_for
 from ganrun.methods.base import Batches, Inspection, Method, Metrics, Progress, Tree
-from ganrun.methods.metric_spec import MetricSpec
+from ganrun.methods.metric_spec import EVERYWHERE, MetricSpec
 from ganrun.methods.moving_average import moving_average
 from ganrun.methods.vae.likelihoods import Likelihood
 from ganrun.priors import Prior
@@ -32,8 +32,8 @@ INSPECTED = 512  # held-out examples that are encoded at a snapshot
 ACTIVE = 0.01  # variance of a latent's posterior mean over examples above which the latent counts as used
 AT_ONCE = 10  # importance samples that are decoded together: the memory does not grow with their number
 
-ELBO = MetricSpec("elbo", "lower bound on log p(x) of held-out examples (ELBO)", "nats", "higher", shown=True)
-IWAE = MetricSpec("iwae", "tighter lower bound on log p(x) of held-out examples", "nats", "higher", shown=True)
+ELBO = MetricSpec("elbo", "lower bound on log p(x) of held-out examples (ELBO)", "nats", "higher", shown=EVERYWHERE)
+IWAE = MetricSpec("iwae", "tighter lower bound on log p(x) of held-out examples", "nats", "higher", shown=EVERYWHERE)
 
 
 @struct.dataclass
