@@ -27,7 +27,7 @@ from ganrun.config.schema import check
 from ganrun.errors import ConfigError
 from ganrun.methods.experiment import Experiment
 from ganrun.training import device
-from ganrun.training.loop import alone, build
+from ganrun.training.train import alone, build
 
 PROBLEMS = {
     "ring / mlp": ["dataset=ring", "architecture=mlp", "probe=off"],

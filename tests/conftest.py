@@ -14,7 +14,7 @@ from ganrun.config.schema import Train, check
 from ganrun.methods.experiment import Experiment
 from ganrun.training import device
 from ganrun.training import vmapped as members
-from ganrun.training.loop import build
+from ganrun.training.train import build
 
 compiling.hurry_by_environment()
 device.prepare()

@@ -42,3 +42,15 @@ def test_there_are_at_most_eight_files_at_the_top():
 
 def test_the_page_is_that_of_the_code():
     assert (ROOT / "docs" / "packages.md").read_text(encoding="utf-8") == package_graph.page(package_graph.packages())
+
+
+def test_nothing_outside_the_methods_asks_which_method_it_is():
+    own = {ROOT / "ganrun" / "methods", ROOT / "ganrun" / "config"}  # config names the modules of the registry as text
+    modules = {path.stem for path in (ROOT / "ganrun" / "methods").iterdir() if path.is_dir()} - {"__pycache__"}
+    assert {"gan", "vae"} <= modules
+    found = []
+    for path in (ROOT / "ganrun").rglob("*.py"):
+        if own.isdisjoint(path.parents):
+            text = path.read_text(encoding="utf-8")
+            found += [f"{path.name}: {name}" for name in modules if f"ganrun.methods.{name}" in text]
+    assert found == []

@@ -121,5 +121,5 @@ class MlpVae:
         """
         shape = checked_shape(shape, latent_dim)
         default = (500, 500) if is_image(shape) else (64, 64, 64)
-        hidden = [tuple(given) or default for given in (self.encoder_hidden, self.decoder_hidden)]
-        return MlpAutoencoder(shape, latent_dim, outputs, *hidden, self.activation)
+        encoder, decoder = tuple(self.encoder_hidden) or default, tuple(self.decoder_hidden) or default
+        return MlpAutoencoder(shape, latent_dim, outputs, encoder, decoder, self.activation)

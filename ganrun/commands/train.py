@@ -272,7 +272,7 @@ def _job(node: DictConfig) -> int:
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
         device.prepare()
-        from ganrun.training.loop import Sweep, train  # imports JAX, so only after the device is prepared
+        from ganrun.training.train import Sweep, train  # imports JAX, so only after the device is prepared
 
         config = _resolved(check(OmegaConf.to_container(node, resolve=True)))  # type: ignore[arg-type]
         if config.population.jobs:

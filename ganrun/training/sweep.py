@@ -26,12 +26,13 @@ from ganrun.storage.run_directory import PLAN, relative, save_config
 from ganrun.storage.sweep_directory import varied_in
 from ganrun.training import device
 from ganrun.training.executor import Population, executor_for
-from ganrun.training.loop import Pruner, Run, Sweep, build, train
+from ganrun.training.loop import Pruner, Run
 from ganrun.training.resume import go_back
 from ganrun.training.session import RunSession
 from ganrun.training.shell_commands import command, resume_command, tensorboard_command
 from ganrun.training.stopwatch import OTHER, PARTS, Stopwatch, added, time_line
 from ganrun.training.sweep_plan import Job, Plan, ended, reason, warnings_of
+from ganrun.training.train import Sweep, build, train
 from ganrun.writers.console import Lines, Messages, PopulationDisplay
 from ganrun.writers.fan_out import Worker
 

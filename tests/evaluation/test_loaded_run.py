@@ -9,7 +9,7 @@ import yaml
 import ganrun
 from ganrun.commands import sample
 from ganrun.errors import ConfigError, GanrunError
-from ganrun.training.loop import train
+from ganrun.training.train import train
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ from ganrun.config import registry
 from ganrun.config.hydra_bridge import config_folder
 from ganrun.storage.checkpoints import flatten
 from ganrun.training.executor import SingleRun
-from ganrun.training.loop import build
+from ganrun.training.train import build
 from ganrun.training.vmapped import VmappedRuns
 
 GROUPS = [path for path in config_folder().iterdir() if path.is_dir()]

@@ -23,10 +23,10 @@ from ganrun.config.schema import Train
 from ganrun.datasets.images import Digits
 from ganrun.errors import ConfigError, GanrunError
 from ganrun.storage.checkpoints import Checkpoints
-from ganrun.training.loop import train
 from ganrun.training.session import RunSession
 from ganrun.training.sweep import build_all, train_all
 from ganrun.training.sweep_plan import Job, Plan
+from ganrun.training.train import train
 from ganrun.writers.base import Entry
 from ganrun.writers.console import Bar, Lines, Messages, PopulationDisplay
 from ganrun.writers.fan_out import FanOut, Worker

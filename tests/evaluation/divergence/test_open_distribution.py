@@ -22,7 +22,7 @@ from ganrun.evaluation.divergence.open_distribution import (
 )
 from ganrun.evaluation.divergence.pairs import check_pair
 from ganrun.storage.run_directory import load_config
-from ganrun.training.loop import train
+from ganrun.training.train import train
 
 POINTS = np.random.default_rng(0).normal(size=(200, 2))
 

@@ -17,8 +17,8 @@ from ganrun.config.schema import Checkpoint
 from ganrun.errors import ConfigError
 from ganrun.evaluation.load_run import best_step
 from ganrun.evaluation.metrics.logged import logged, require_best, require_logged
-from ganrun.training.loop import train
 from ganrun.training.session import RunSession
+from ganrun.training.train import train
 
 STEP = {"loss/discriminator", "loss/generator", "grad_norm/discriminator", "grad_norm/generator", "schedule/k"}
 STEP |= {"steps_per_second"}

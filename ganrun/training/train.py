@@ -1,0 +1,112 @@
+"""Builds a run from its config and trains it by itself."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from ganrun import datasets
+from ganrun.config.folders import data_folder
+from ganrun.config.schema import Train
+from ganrun.errors import cannot_write
+from ganrun.methods.experiment import Experiment
+from ganrun.storage.run_directory import completed, relative, require_free
+from ganrun.storage.sweep_directory import sweep_of, varied_in
+from ganrun.training.executor import SingleRun
+from ganrun.training.loop import Pruner, Run
+from ganrun.training.resume import go_back
+from ganrun.training.session import RunSession
+from ganrun.training.stopwatch import Stopwatch
+from ganrun.writers.console import Lines, Messages
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a run shares with the other runs of its sweep.
+
+    Attributes:
+        varied: hyperparameters to show even if they have their default value.
+        member: whether the run is one of several; such a run prints no closing report of its own.
+        stopwatch: measures how the run's time is divided.
+    """
+
+    varied: Collection[str] = ()
+    member: bool = False
+    stopwatch: Stopwatch = dataclasses.field(default_factory=Stopwatch)
+
+
+def build(config: Train) -> Experiment:
+    """Return the experiment described by ``config``, with its data loaded. Writes nothing."""
+    return Experiment(
+        config, datasets.load(config.dataset, data_folder(config.data_dir), config.seed, config.conditional)
+    )
+
+
+def train(
+    config: Train,
+    folder: Path,
+    *,
+    resume: bool = False,
+    pruner: Pruner | None = None,
+    sweep: Sweep | None = None,
+) -> int:
+    """Train in the run directory ``folder`` until ``config.steps``, or until ``pruner`` ends the run.
+
+    Args:
+        config: of the run.
+        folder: the run directory.
+        resume: whether to continue from the latest checkpoint in ``folder``.
+        pruner: may end the run early.
+        sweep: what the run shares with the other runs of its sweep, if it belongs to one.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        ConfigError: the settings are incompatible. Nothing has been written.
+        GanrunError: the run failed; ``summary.json`` records the reason.
+    """
+    if not resume:
+        require_free(folder)
+    if resume and completed(folder, config.steps):
+        print(f"{relative(folder)} is complete at step {config.steps}; give a larger steps=N to go on.")
+        return 0
+    sweep = sweep or Sweep()
+    sweep_folder = sweep_of(folder)
+    varied = set(sweep.varied) | (varied_in(sweep_folder) if sweep_folder is not None else set())
+    with sweep.stopwatch.timing("loading"):
+        experiment = build(config)
+    run = alone(experiment, config, folder, resume, pruner, dataclasses.replace(sweep, varied=varied))
+    code = run.go()
+    if (error := run.sessions[0].error) is not None:
+        raise error
+    return code
+
+
+def alone(
+    experiment: Experiment,
+    config: Train,
+    folder: Path,
+    resume: bool = False,
+    pruner: Pruner | None = None,
+    sweep: Sweep | None = None,
+) -> Run:
+    """Return a single run of ``experiment`` in ``folder``, ready to be started with :meth:`Run.go`."""
+    sweep = sweep or Sweep()
+    session = RunSession(experiment, config, folder, varied=sweep.varied, stopwatch=sweep.stopwatch)
+    try:
+        with sweep.stopwatch.timing("loading"):
+            states = go_back([session]) if resume else None
+            messages = Messages(folder)
+            lines = Lines(messages, config.steps, session.newest)
+            session.open(messages, [lines])
+    except BaseException as error:
+        session.release()
+        if isinstance(error, OSError):
+            raise cannot_write(error, folder) from error
+        raise
+    with sweep.stopwatch.timing("compiling"):
+        state = states[0] if states else experiment.init()
+    return Run(SingleRun(experiment), [session], state, session.step, lines, pruner, sweep.member)
