@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +27,7 @@ from ganrun.storage.lock import taken
 from ganrun.storage.metrics_file import plain, rows_of
 from ganrun.storage.run_directory import load_config, relative, save_config, write_atomically
 from ganrun.training.monitor import Monitor
+from ganrun.training.outcome import Outcome
 from ganrun.training.stopwatch import Stopwatch, added
 from ganrun.training.summary import summary
 from ganrun.writers.base import Entry, Writer
@@ -49,7 +49,7 @@ class Row:
     snapshot: Snapshot | None
 
 
-class RunSession:
+class RunSession(Outcome):
     """One session of a run, since it was started or resumed: the run directory and everything written to it.
 
     Args:
@@ -64,8 +64,6 @@ class RunSession:
         step: steps done.
         opened: whether its files are being written.
         stopped: whether it was closed before all steps were done and written.
-        error: why the run failed; None if it has not.
-        pruned: why the run was ended early by a pruner; empty if it was not.
         newest: the latest value of each metric, with its step.
         evaluating: seconds spent evaluating snapshots and drawing pictures in this session.
     """
@@ -79,8 +77,9 @@ class RunSession:
         varied: Collection[str] = (),
         stopwatch: Stopwatch | None = None,
     ) -> None:
+        super().__init__(folder)
         self.varied, self.stopwatch = varied, stopwatch or Stopwatch()
-        self.experiment, self.config, self.folder = experiment, config, folder
+        self.experiment, self.config = experiment, config
         self.evaluator = Evaluator(experiment, config)  # raises ConfigError before anything is written
         self.lock = taken(folder)
         self.checkpoints = Checkpoints(folder / "checkpoints", max(config.checkpoint.keep, at_least))
@@ -91,15 +90,9 @@ class RunSession:
         self.lost: list[str] = []
         self._rows: deque[Row] = deque()  # queued, and not yet known to be written
         self._written = 0  # number of rows
-        self.error: GanrunError | None = None
-        self.opened, self.stopped, self.pruned = False, False, ""
+        self.opened, self.stopped = False, False
         every = config.log.every
         self._milestone_every = max(1, round(config.steps / 10 / every)) * every
-
-    @property
-    def going(self) -> bool:
-        """Whether the run has neither failed nor been pruned."""
-        return self.error is None and not self.pruned
 
     def read(self, step: int) -> Saved:
         """Return the checkpoint of ``step``. Changes nothing.
@@ -258,27 +251,6 @@ class RunSession:
             where = f"the last good checkpoint is {relative(self.folder / 'checkpoints' / str(good))}"
         first = f" {len(arrays)} arrays of the state have NaN or Inf too, the first is {arrays[0]}." if arrays else ""
         return GanrunError(f"step {step}: {tag} is NaN or Inf, so the run stops; {where}.{first}")
-
-    @contextmanager
-    def failing(self) -> Iterator[None]:
-        """Return a context in which a :class:`GanrunError` or an ``OSError`` ends this run and not the others."""
-        try:
-            yield
-        except GanrunError as error:
-            self.fail(error)
-        except OSError as error:
-            self.fail(cannot_write(error, self.folder))
-
-    def fail(self, error: GanrunError) -> None:
-        """Mark the run as failed because of ``error``; only the first error counts."""
-        if self.error is None:
-            self.error = error
-            self.messages.warn(str(error))
-
-    def prune(self, why: str) -> None:
-        """End the run early, for the reason ``why``."""
-        self.pruned = why
-        self.messages.say(why)
 
     def written(self) -> dict[str, float]:
         """Write everything queued, and return the latest value of each metric."""
