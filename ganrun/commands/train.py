@@ -14,6 +14,7 @@ from ganrun.config.folders import data_folder
 from ganrun.config.hparams import flat
 from ganrun.config.hydra_bridge import compose, hand_over, preflight, quoted
 from ganrun.config.schema import Train, check, to_dict
+from ganrun.config.search_path import COMMAND_LINE
 from ganrun.errors import ConfigError, did_you_mean, shown, tell
 from ganrun.storage.run_directory import (
     DEFAULTS,
@@ -299,7 +300,7 @@ def _several(jobs: tuple[str, ...], folder: Path) -> int:
     from hydra.core.hydra_config import HydraConfig
 
     sources = HydraConfig.get().runtime.config_sources
-    extra = next((source.path for source in sources if source.provider == "command-line"), None)
+    extra = next((source.path for source in sources if source.provider == COMMAND_LINE), None)
     name = str(HydraConfig.get().job.config_name)
     named = [[str(text) for text in json.loads(job)] for job in jobs]
     runs = [(compose(name, overrides, extra), folder / place) for place, *overrides in named]

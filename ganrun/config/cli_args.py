@@ -11,8 +11,7 @@ import re
 import shlex
 from pathlib import Path
 
-from hydra._internal.utils import get_args_parser
-
+from ganrun.config.hydra_internals import parse_options
 from ganrun.errors import ConfigError
 
 ONE = ("run", "multirun", "cfg", "info", "shell_completion")  # mutually exclusive options
@@ -25,7 +24,7 @@ class CliArguments:
         complaint = io.StringIO()
         try:
             with contextlib.redirect_stderr(complaint):
-                self.options = get_args_parser().parse_intermixed_args(words)
+                self.options = parse_options(words)
         except SystemExit as leaving:
             if leaving.code == 0:
                 raise

@@ -1,4 +1,4 @@
-"""The folders of datasets, downloads and compiled programs."""
+"""The folders of configs, datasets, downloads and compiled programs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ import tempfile
 from pathlib import Path
 
 from ganrun.errors import ConfigError, shown
+
+
+def config_folder() -> Path:
+    """Return the folder of YAML configs: inside the installed package, or next to it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
 
 
 def data_folder(data_dir: str | None) -> Path:

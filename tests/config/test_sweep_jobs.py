@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
 from ganrun.config.cli_args import CliArguments
-from ganrun.config.hydra_bridge import _searching, compose, compose_each, groups, hand_over, preflight
+from ganrun.config.hydra_bridge import compose, compose_each, hand_over, preflight
+from ganrun.config.search_path import groups, searching
 from ganrun.config.sweep_compose import Composer
 from ganrun.errors import ConfigError
 
@@ -48,7 +49,7 @@ def word_lists(draw):
 
 def composed(words: list[str]) -> DictConfig:
     """What Hydra composes of ``words``."""
-    with _searching():
+    with searching():
         return hydra.compose("train", words)
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from ganrun.commands.compare import Compare
 from ganrun.commands.jsd import Jsd
 from ganrun.commands.sample import Sample
-from ganrun.config.hydra_bridge import compose, compose_each, unknown_key
+from ganrun.config.hydra_bridge import compose, compose_each
+from ganrun.config.hydra_errors import unknown_key
 from ganrun.config.registry import GROUP_MODULES, options
 from ganrun.config.schema import Train, check, check_plain, to_dict
 from ganrun.config.values import checked

@@ -7,14 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ganrun.config import hparams
-from ganrun.config.hydra_bridge import groups, quoted
+from ganrun.config.hydra_bridge import quoted
+from ganrun.config.hydra_internals import settings_of_job
 from ganrun.config.labels import member_name, short_keys, short_value, varying
 from ganrun.config.schema import check
+from ganrun.config.search_path import groups
 from ganrun.config.sweep_compose import Composer, parse
 from ganrun.errors import ConfigError
 from ganrun.storage.run_directory import save_config
@@ -60,12 +61,8 @@ class Jobs:
         config = self._compose(list(overrides))
         with open_dict(config):
             config.hydra.job.id = config.hydra.job.num = number
-        before = HydraConfig.instance().cfg
-        try:
-            HydraConfig.instance().set_config(config)  # read by interpolations of the form ${hydra:...}
+        with settings_of_job(config):
             folder, place = Path(str(config.hydra.sweep.dir)), str(config.hydra.sweep.subdir)
-        finally:
-            HydraConfig.instance().cfg = before
         if folder != self.folder:
             raise ConfigError(
                 f"hydra.sweep.dir must be one folder for the whole sweep, but for job {number} it is {folder} and not "

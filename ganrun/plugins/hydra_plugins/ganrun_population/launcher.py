@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from hydra.core.utils import JobReturn, JobStatus, setup_globals
+from hydra.core.utils import JobReturn, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from hydra_plugins.ganrun_population.jobs import Jobs
 from omegaconf import DictConfig
 
+from ganrun.config.hydra_internals import job_return
 from ganrun.errors import ConfigError, tell
 
 
@@ -72,6 +73,6 @@ class PopulationLauncher(Launcher):
         pruner = None if self.pruner is None else partial(_by_folder, self.pruner, numbers)
         codes = together(jobs, Path(str(self.config.hydra.sweep.dir)), pruner=pruner, whole=self.whole)
         return [
-            JobReturn(overrides=overrides, working_dir=str(folder), _return_value=code, status=JobStatus.COMPLETED)
+            job_return(overrides, folder, code)
             for overrides, (_, folder), code in zip(job_overrides, jobs, codes, strict=True)
         ]

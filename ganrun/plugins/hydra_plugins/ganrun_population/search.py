@@ -25,8 +25,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from ganrun.comparison.runs import read_runs
-from ganrun.config.hydra_bridge import groups, quoted
+from ganrun.config.hydra_bridge import quoted
 from ganrun.config.schema import Train, check
+from ganrun.config.search_path import groups
 from ganrun.config.sweep_compose import Composer, jobs
 from ganrun.config.values import checked, is_whole
 from ganrun.errors import ConfigError, GanrunError, did_you_mean, tell

@@ -1,20 +1,25 @@
-"""Hydra's grid sweeper of ``-m``, without a second check of all jobs, and with several runs per job of a cluster."""
+"""The default sweeper of ``-m``: every combination of the values given, with several runs per job of a cluster."""
 
 # No `from __future__ import annotations` here: Hydra needs the dataclass's types unquoted.
+import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn
+from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from hydra_plugins.ganrun_population.jobs import Jobs
 from hydra_plugins.ganrun_population.launcher import PopulationLauncher
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from ganrun.config.hydra_bridge import quoted
+from ganrun.config.values import checked
 from ganrun.errors import ConfigError, cannot_write, tell
 from ganrun.storage.sweep_directory import runs_of
 from ganrun.training.shell_commands import resume_command
@@ -22,26 +27,41 @@ from ganrun.training.shell_commands import resume_command
 
 @dataclass
 class GridConf:
-    """The sweeper's config. By default all jobs are launched at once, so that a population is as large as possible."""
+    """The sweeper's config, with the settings of Hydra's basic sweeper."""
 
     _target_: str = "hydra_plugins.ganrun_population.sweeper.GridSweeper"
-    max_batch_size: Any = None
-    params: Any = None
+    max_batch_size: Any = None  # jobs launched at once; null: all, so that a population is as large as possible
+    params: Any = None  # more settings to vary, by key
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridConf, provider="ganrun")
 
 
-class GridSweeper(BasicSweeper):
-    """Runs every combination of the values given."""
+class GridSweeper(Sweeper):
+    """Runs every combination of the values given.
+
+    Unlike Hydra's basic sweeper it does not compose the jobs to check them: ``ganrun train`` has checked every value.
+    """
+
+    def __init__(self, max_batch_size: Any = None, params: Any = None) -> None:
+        self.max_batch_size, self.params = max_batch_size, params or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
-        self.task, self.jobs = task_function, Jobs(hydra_context, config)
+        self.context, self.config, self.task = hydra_context, config, task_function
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+        self.jobs = Jobs(hydra_context, config)
         self.own = isinstance(self.launcher, PopulationLauncher)  # plans and compares the runs itself
 
-    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Do nothing: Hydra would compose every job again, and ``ganrun train`` has already checked every value."""
+    def _batches(self, arguments: list[str]) -> list[list[list[str]]]:
+        """Return the overrides of every job, in batches that are launched one after the other."""
+        parser = OverridesParser.create(config_loader=self.context.config_loader)
+        words = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
+        axes = {override.get_key_element(): list(_values(override)) for override in parser.parse_overrides(words)}
+        jobs = [list(job) for job in itertools.product(*axes.values())]
+        size = checked(int | None, self.max_batch_size, "hydra.sweeper.max_batch_size", {"low": 1}) or len(jobs)
+        return [jobs[start : start + size] for start in range(0, len(jobs), size)]
 
     def _named(self, arguments: list[str]) -> list[list[list[str]]]:
         """Return the jobs in batches, each job with a directory of its own.
@@ -49,12 +69,9 @@ class GridSweeper(BasicSweeper):
         For a launcher that starts processes, ``population.members_per_job`` runs are one job.
 
         Raises:
-            ConfigError: two jobs would share a directory.
+            ConfigError: two jobs would share a directory, or the sweep is invalid.
         """
-        assert self.hydra_context is not None
-        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
-        batches = self.split_arguments(overrides, self.max_batch_size)
+        batches = self._batches(arguments)
         runs = [run for batch in batches for run in batch]
         names = self.jobs.names(runs)
         if isinstance(self.launcher, PopulationLauncher):
@@ -78,22 +95,14 @@ class GridSweeper(BasicSweeper):
         self._plan = runs, names, [] if parts else [[i] for i in range(len(runs))], parts
         return launched
 
-    def get_job_batch(self) -> Sequence[Sequence[str]]:
-        """Return the next jobs; before the first, write the plan of all jobs to the sweep's directory."""
-        if not self.own and self.batch_index == 0:
-            self.jobs.plan(*self._plan)
-        self.batch_index += 1
-        return self._launched[self.batch_index - 1]
-
     def sweep(self, arguments: list[str]) -> Any:
         """Run the sweep, collect the exit codes of jobs in other processes, and compare the runs."""
         folder = self.jobs.folder
         try:
-            self._launched = self._named(arguments)  # before Hydra creates the sweep's directory
-            returns = super().sweep(arguments)
+            returns = self._launch(self._named(arguments))
         except ConfigError as error:  # Hydra would print a traceback
             raise SystemExit(tell(error)) from error
-        except OSError as error:  # raised when Hydra writes its own file there
+        except OSError as error:  # raised when Hydra's own file is written there
             raise SystemExit(tell(cannot_write(error, folder))) from error
         except SystemExit as leaving:
             if not self.own and leaving.code in (130, 143):
@@ -109,6 +118,35 @@ class GridSweeper(BasicSweeper):
             if len(runs) > 1:
                 print(report(runs, folder))
         return returns
+
+    def _launch(self, batches: list[list[list[str]]]) -> list[Sequence[JobReturn]]:
+        """Write Hydra's file of the sweep and, for other launchers, the plan of all runs; then launch the batches."""
+        assert self.launcher is not None
+        folder = self.jobs.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(self.config, folder / "multirun.yaml")
+        if not self.own:
+            self.jobs.plan(*self._plan)
+        returns: list[Sequence[JobReturn]] = []
+        first = 0
+        for batch in batches:
+            results = self.launcher.launch(batch, initial_job_idx=first)
+            for job in results:
+                _ = job.return_value  # raises the error of a job that failed
+            returns.append(results)
+            first += len(batch)
+        return returns
+
+
+def _values(override: Override) -> Iterator[str]:
+    """Yield the override of each value of ``override``, which may have one or several."""
+    key = override.get_key_element()
+    if not override.is_sweep_override():
+        yield f"{key}={override.get_value_element_as_str()}"
+    elif override.is_discrete_sweep():
+        yield from (f"{key}={value}" for value in override.sweep_string_iterator())
+    else:
+        raise ConfigError(f"{key} is an interval, which only a search can vary: write range(A,B,STEP), or list values.")
 
 
 def _part(numbers: Sequence[int]) -> str:
