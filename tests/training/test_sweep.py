@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hydra_plugins.ganrun_population import GridSweeper, PopulationLauncher
+from hydra_plugins.ganrun_population import PopulationLauncher
 from rich.console import Console
 from written import arrays, summary
 
@@ -560,14 +560,3 @@ def test_the_population_launcher_is_for_training_alone(capsys) -> None:
         launcher.launch([["seed=0"]], 0)
     assert leaving.value.code == 2
     assert "hydra/launcher=population is for `ganrun train` alone" in capsys.readouterr().err
-
-
-def test_the_grid_is_every_combination_of_the_values_in_one_batch() -> None:
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    words = ["seed=range(0,3)", "loss=minimax,hinge", "steps=5"]
-    ((*jobs,),) = GridSweeper.split_arguments(OverridesParser.create().parse_overrides(words), None)
-    assert sorted(map(tuple, jobs)) == [
-        (f"seed={seed}", f"loss={loss}", "steps=5") for seed in range(3) for loss in ("hinge", "minimax")
-    ]
-    assert GridSweeper.validate_batch_is_legal(None, [["no.such.key=1"]]) is None  # composes nothing
