@@ -35,6 +35,7 @@ class Compare:
     format: str = choice("text", FORMATS)
     out: str | None = None
     picture: str | None = None
+    plugins: tuple[str, ...] = ()
 
 
 def main(words: list[str]) -> int:

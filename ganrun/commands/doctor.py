@@ -14,12 +14,13 @@ from functools import partial
 from pathlib import Path
 
 from ganrun import __version__
+from ganrun.config import user_plugins
 from ganrun.config.folders import home_of
 from ganrun.errors import ConfigError, GanrunError
 
-HELP = """ganrun doctor: check Python, JAX, devices, memory, the compilation cache, data folders and TensorBoard.
+HELP = """ganrun doctor: check Python, JAX, devices, memory, the compilation cache, plugins, data and TensorBoard.
 
-usage: ganrun doctor [data_dir=FOLDER]
+usage: ganrun doctor [data_dir=FOLDER] [plugins=[PACKAGE,...]]
 
 Exit code 0 when runs can be trained, 1 when something essential is missing.
 """
@@ -39,11 +40,14 @@ def main(words: list[str]) -> int:
     if words[:1] in (["--help"], ["-h"]):
         print(HELP, end="")
         return 0
+    user_plugins.use(user_plugins.named(words))
     data_dir = None
     for word in words:
         key, _, value = word.partition("=")
+        if key == "plugins":
+            continue
         if key != "data_dir" or not value:
-            raise ConfigError(f"doctor takes data_dir=FOLDER, not '{word}'.")
+            raise ConfigError(f"doctor takes data_dir=FOLDER and plugins=[PACKAGE,...], not '{word}'.")
         data_dir = value
     if data_dir is not None:
         home_of(data_dir)  # raises ConfigError for a wrong path before any check runs
@@ -52,6 +56,7 @@ def main(words: list[str]) -> int:
         "JAX": _jax,
         "memory": _memory,
         "cache": _cache,
+        "plugins": _plugins,
         "data": partial(_data, data_dir),
         "TensorBoard": _tensorboard,
     }
@@ -137,6 +142,22 @@ def _cache() -> list[Finding]:
         return [Finding("cache", "note", f"{kept} ($JAX_COMPILATION_CACHE_DIR): nothing in it yet")]
     sizes = [path.stat().st_size for path in folder.iterdir() if path.is_file()]
     return [Finding("cache", "ok", f"{folder}: {len(sizes)} compiled programs, {_size(sum(sizes))}")]
+
+
+def _plugins() -> list[Finding]:
+    from ganrun.config.registry import GROUP_MODULES, options
+
+    user_plugins.config_folders()  # raises ConfigError if the configs of a plugin cannot be used
+    registered: dict[str | None, list[str]] = {}
+    for group in GROUP_MODULES:
+        for name, option in sorted(options(group).items()):
+            registered.setdefault(user_plugins.owner(option.__module__), []).append(f"{group}={name}")
+    findings = []
+    for package in user_plugins.packages():
+        source = user_plugins.installed().get(package, "named here")
+        text = f"{package} ({source}): {', '.join(registered.get(package, ['no options']))}"
+        findings.append(Finding("plugins", "ok", text))
+    return findings or [Finding("plugins", "ok", "none installed")]
 
 
 def _data(data_dir: str | None) -> list[Finding]:

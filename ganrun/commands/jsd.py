@@ -58,6 +58,7 @@ class Jsd:
     format: str = choice("text", ("text", "json"))
     average: bool = True
     data_dir: str | None = None
+    plugins: tuple[str, ...] = ()
 
 
 def main(words: list[str]) -> int:

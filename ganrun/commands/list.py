@@ -6,18 +6,38 @@ import inspect
 import re
 import textwrap
 from pathlib import Path
+from typing import NamedTuple
 
+from ganrun.config import user_plugins
+from ganrun.config.folders import config_folder
 from ganrun.config.registry import GROUP_MODULES, options
 from ganrun.errors import ConfigError, did_you_mean
 
 HELP = """ganrun list: the options of each group, with their meaning.
 
-usage: ganrun list [GROUP ...]
+usage: ganrun list [GROUP ...] [plugins=[PACKAGE,...]]
 
-`ganrun list losses` also shows the formula and the paper of each loss, where it has them.
+`ganrun list losses` also shows the formula and the paper of each loss, where it has them. An option of a plugin is
+followed by the name of its package.
 """
 FIELDS = ("Formula", "Paper")
 NARROWEST = 24  # minimum columns of text, however narrow the terminal is
+
+
+class Choice(NamedTuple):
+    """The YAML file of an option, and the plugin that it belongs to; None: it is ganrun's own."""
+
+    path: Path
+    plugin: str | None
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def origin(self) -> str:
+        """The plugin, as it follows the meaning."""
+        return f" ({self.plugin})" if self.plugin else ""
 
 
 def main(words: list[str]) -> int:
@@ -27,16 +47,18 @@ def main(words: list[str]) -> int:
     if words[:1] in (["--help"], ["-h"]):
         print(HELP, end="")
         return 0
+    user_plugins.use(user_plugins.named(words))
+    named = [word for word in words if not word.startswith("plugins=")]
     known = _groups()
-    chosen = [_find(word, known) for word in words]
+    chosen = [_find(word, known) for word in named]
     # Lines are wrapped here, not by rich: in a pipe they are the same as on a terminal of 80 columns.
     terminal = Terminal(markup=False, emoji=False, highlight=False, soft_wrap=True)
     for group in chosen or known:
-        terminal.print(group, style="bold")
         # Docstrings require importing the group's package, most of which import JAX: only for groups that are named.
         text = (
-            _in_full(group, known[group], terminal.width) if words else _in_brief(group, known[group], terminal.width)
+            _in_full(group, known[group], terminal.width) if named else _in_brief(group, known[group], terminal.width)
         )
+        terminal.print(group, style="bold")
         terminal.print(text.encode(terminal.encoding, "backslashreplace").decode(terminal.encoding))
     return 0
 
@@ -60,15 +82,18 @@ def fields(docstring: str) -> dict[str, str]:
     return {name: _one_line(text) for name, text in matches}
 
 
-def _groups() -> dict[str, list[Path]]:
-    """Return the YAML files of each group, one per option."""
-    from ganrun.config.hydra_bridge import config_folder
+def _groups() -> dict[str, list[Choice]]:
+    """Return the options of each group, ganrun's own and those of plugins, by name."""
+    folders: dict[str | None, Path] = {None: config_folder(), **user_plugins.config_folders()}
+    groups = sorted(path.name for path in config_folder().iterdir() if path.is_dir())
+    choices = {
+        group: [Choice(path, plugin) for plugin, folder in folders.items() for path in (folder / group).glob("*.yaml")]
+        for group in groups
+    }
+    return {group: sorted(found, key=lambda choice: choice.name) for group, found in choices.items() if found}
 
-    folders = {path.name: sorted(path.glob("*.yaml")) for path in sorted(config_folder().iterdir()) if path.is_dir()}
-    return {group: paths for group, paths in folders.items() if paths}
 
-
-def _find(word: str, known: dict[str, list[Path]]) -> str:
+def _find(word: str, known: dict[str, list[Choice]]) -> str:
     """Return the group that ``word`` names, in the singular or the plural: losses for loss."""
     plurals = {plural: group for group in known for plural in (f"{group}s", f"{group}es", f"{group[:-1]}ies")}
     group = word if word in known else plurals.get(word)
@@ -77,25 +102,26 @@ def _find(word: str, known: dict[str, list[Path]]) -> str:
     return group
 
 
-def _in_brief(group: str, paths: list[Path], width: int) -> str:
+def _in_brief(group: str, choices: list[Choice], width: int) -> str:
     """Return one entry per option: its name, followed by its meaning."""
-    names = [f"  {group}={path.stem}  " for path in paths]
+    names = [f"  {group}={choice.name}  " for choice in choices]
     column = max(map(len, names))
-    rows = zip(names, map(meaning, paths), strict=True)
+    texts = [f"{meaning(choice.path)}{choice.origin}".strip() for choice in choices]
+    rows = zip(names, texts, strict=True)
     return "\n".join(_wrapped(text, width, name.ljust(column), " " * column) for name, text in rows)
 
 
-def _in_full(group: str, paths: list[Path], width: int) -> str:
+def _in_full(group: str, choices: list[Choice], width: int) -> str:
     """Return a paragraph per option: its name, and below it its meaning, formula and paper."""
     classes = options(group) if group in GROUP_MODULES else {}
     paragraphs = []
-    for path in paths:
-        docstring = (classes[path.stem].__doc__ or "") if path.stem in classes else ""
+    for choice in choices:
+        docstring = (classes[choice.name].__doc__ or "") if choice.name in classes else ""
         details = fields(docstring)
-        first = _one_line(docstring.partition("\n")[0]) if details else meaning(path)
+        first = _one_line(docstring.partition("\n")[0]) if details else meaning(choice.path)
         lines = [first, *(f"{name}: {details[name]}" for name in FIELDS if name in details)]
         rows = [_wrapped(line, width, "    ", " " * (4 if line is first else 6)) for line in lines]
-        paragraphs.append("\n".join([f"  {group}={path.stem}", *rows]))
+        paragraphs.append("\n".join([f"  {group}={choice.name}{choice.origin}", *rows]))
     return "\n\n".join(paragraphs) + "\n"
 
 

@@ -60,6 +60,7 @@ class Sample:
     range: tuple[float, ...] | None = None
     starts: int | None = number(None, low=1, high=512)
     iterations: int | None = number(None, low=1, high=1_000_000)
+    plugins: tuple[str, ...] = ()
 
     @property
     def task(self) -> str:

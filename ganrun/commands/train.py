@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ganrun.config.cli_args import CliArguments
 from ganrun.config.folders import data_folder
 from ganrun.config.hparams import flat
-from ganrun.config.hydra_bridge import compose, hand_over, preflight, quoted
+from ganrun.config.hydra_bridge import compose, hand_over, preflight, quoted, use_plugins
 from ganrun.config.schema import Train, check, to_dict
 from ganrun.config.search_path import COMMAND_LINE
 from ganrun.errors import ConfigError, did_you_mean, shown, tell
@@ -56,6 +56,7 @@ def main(words: list[str]) -> int:
     arguments = CliArguments(words)
     if arguments.only_shows:
         return hand_over("train", "train", arguments, _job)
+    use_plugins(arguments)
     resumed, allow = arguments.value("resume"), None
     if resumed is not None:
         if arguments.options.multirun:

@@ -10,7 +10,18 @@ from ganrun.config.schema import SECTIONS, Train, check, to_dict
 from ganrun.errors import ConfigError
 
 # Settings, or prefixes of settings, that do not affect what a run computes.
-FREE = ("steps", "steps_per_call", "data_dir", "resume", "log.", "checkpoint.", "probe.", "metric.", "population.")
+FREE = (
+    "steps",
+    "steps_per_call",
+    "data_dir",
+    "resume",
+    "plugins",
+    "log.",
+    "checkpoint.",
+    "probe.",
+    "metric.",
+    "population.",
+)
 FIRST = ("dataset", "architecture", "method", "loss", "seed")  # shown for every run that has them, in this order
 GROUPS = ("dataset", "architecture", "method", "loss", "schedule")  # groups whose setting `name` is the chosen option
 

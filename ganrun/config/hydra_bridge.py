@@ -18,7 +18,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from ganrun.config import hydra_internals
+from ganrun.config import hydra_internals, user_plugins
 from ganrun.config.cli_args import CliArguments
 from ganrun.config.folders import config_folder
 from ganrun.config.hydra_errors import as_config_error, one_line
@@ -57,8 +57,10 @@ def compose_each(
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:
-    """Return ``config`` as plain data."""
-    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+    """Return ``config`` as plain data; raise :class:`ConfigError` if it names a plugin that is none here."""
+    node: Any = OmegaConf.to_container(config, resolve=True)
+    user_plugins.require(node.get("plugins"), "this config")
+    return node
 
 
 def preflight(name: str, arguments: CliArguments, inspect: Callable[[dict[str, Any]], object]) -> Composed | None:
@@ -67,6 +69,7 @@ def preflight(name: str, arguments: CliArguments, inspect: Callable[[dict[str, A
     Returns:
         The config of a single job, which :func:`hand_over` need not compose again; None for anything else.
     """
+    use_plugins(arguments)
     options, words = arguments.options, arguments.overrides
     if options.multirun or options.config_path or not arguments.runs:
         for node in compose_each(name, jobs(words) if options.multirun else [words], options.config_dir):
@@ -83,6 +86,14 @@ def preflight(name: str, arguments: CliArguments, inspect: Callable[[dict[str, A
         node = _plain(without_hydra)
     inspect(node)
     return Composed(name, overrides, whole)
+
+
+def use_plugins(arguments: CliArguments) -> None:
+    """Let ganrun use the packages that ``plugins=[...]`` names on the command line, and no others but the installed.
+
+    :func:`preflight` and :func:`hand_over` do this; call it before either only to read a run's config.
+    """
+    user_plugins.use(user_plugins.named(arguments.overrides))
 
 
 # Runs all jobs of a sweep, given as pairs of plain config and run directory, in the sweep's directory, and returns
@@ -103,9 +114,11 @@ class Task:
         self.codes = [0]
         self.together = None if together is None else self._run_together
         self._job, self._together = job, together
+        self._plugins = user_plugins.chosen()
 
     def __call__(self, config: DictConfig) -> int:
         """Run one job and return its exit code."""
+        user_plugins.use(self._plugins)  # a process of a launcher has no command line
         code = self._job(config)
         self.codes.append(code)
         if code in (130, 143):  # a signal ends a sweep too
@@ -143,6 +156,7 @@ def hand_over(
     Raises:
         ConfigError: Hydra cannot run the command line.
     """
+    use_plugins(arguments)
     task, options = Task(job, together), arguments.options
     # ganrun's own configs do not set hydra.mode; the command line may, and the user's own folders of configs.
     own = not (options.config_dir or options.config_path) and not any("hydra" in word for word in arguments.overrides)

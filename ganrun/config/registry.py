@@ -2,7 +2,8 @@
 
 An option is a frozen dataclass whose fields are its parameters. The fields are also the schema: a configuration is
 checked against their types and the ranges given with :func:`number` and :func:`choice` (:mod:`ganrun.config.schema`).
-Nothing is ever imported or called because a file names it.
+Nothing is ever imported or called because a file names it; options of the user's own come from a package that the user
+installed or typed (:mod:`ganrun.config.user_plugins`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import importlib
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from ganrun.config import user_plugins
 from ganrun.errors import ConfigError, did_you_mean
 
 Option = TypeVar("Option", bound=type)
@@ -32,10 +34,24 @@ _options: dict[str, dict[str, type]] = {group: {} for group in GROUP_MODULES}
 
 
 def register(group: str, name: str) -> Callable[[Option], Option]:
-    """Return a class decorator that registers a class as the option ``name`` of ``group``."""
+    """Return a class decorator that registers a class as the option ``name`` of ``group``.
+
+    Raises:
+        ConfigError: the option belongs to another plugin, or to ganrun and the class does not.
+    """
+    if group not in GROUP_MODULES:
+        raise KeyError(f"there is no group {group}; there are {', '.join(GROUP_MODULES)}")
 
     def keep(option: Option) -> Option:
+        plugin = user_plugins.owner(option.__module__)
+        if plugin is not None:
+            importlib.import_module(GROUP_MODULES[group])  # ganrun's own options are registered first
+            if not hasattr(option, "__dataclass_fields__") or getattr(option, "name", None) != name:
+                raise TypeError(f"{option.__name__} must be a dataclass with the field name: str = '{name}'")
         if name in _options[group]:
+            before = user_plugins.owner(_options[group][name].__module__)
+            if plugin is not None and plugin != before:
+                raise user_plugins.taken(f"{group}={name}", plugin, before or "ganrun")
             raise ValueError(f"{group} '{name}' is registered twice")
         _options[group][name] = option
         return option
@@ -44,8 +60,9 @@ def register(group: str, name: str) -> Callable[[Option], Option]:
 
 
 def options(group: str) -> dict[str, type]:
-    """Import the package of ``group`` and return its options by name."""
+    """Import the package of ``group``, and the plugins, and return its options by name."""
     importlib.import_module(GROUP_MODULES[group])
+    user_plugins.load()
     return dict(_options[group])
 
 

@@ -1,4 +1,4 @@
-"""Where Hydra searches for configs: ganrun's own folder, then ``--config-dir``."""
+"""Where Hydra searches for configs: ganrun's own folder, then ``--config-dir``, then the folders of plugins."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
+from ganrun.config import user_plugins
 from ganrun.config.folders import config_folder
 from ganrun.config.hydra_internals import initialised
 from ganrun.errors import ConfigError
@@ -51,13 +52,14 @@ def searching(config_dir: str | None = None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def adding_folders(config_dir: str | None) -> Iterator[None]:
-    """Return a context in which Hydra adds ``config_dir`` to its search path as it starts.
+    """Return a context in which Hydra adds ``config_dir`` and the folders of plugins to its search path as it starts.
 
     Raises:
-        ConfigError: there is no folder ``config_dir``.
+        ConfigError: there is no folder ``config_dir``, or the configs of plugins cannot be used.
     """
     require_folder(config_dir)
     folders = [(COMMAND_LINE, Path(config_dir).resolve())] if config_dir else []
+    folders += [(f"plugin {package}", folder) for package, folder in user_plugins.config_folders().items()]
     Plugins.instance().register(MoreFolders)
     before, MoreFolders.folders = MoreFolders.folders, tuple(folders)
     try:

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from ganrun.config import user_plugins
 from ganrun.config.folders import home_of
 from ganrun.config.hparams import FREE, flat
 from ganrun.config.schema import Train, check, to_dict
@@ -151,7 +152,8 @@ def load_config(folder: Path) -> Train:
     """Return the validated config of the run in ``folder``, which may be untrusted.
 
     Raises:
-        ConfigError: the file is missing, is not plain YAML, or is not a valid config of a run.
+        ConfigError: the file is missing, is not plain YAML, is not a valid config of a run, or names a plugin that is
+            none here.
     """
     path = folder / "config.yaml"
     try:
@@ -162,6 +164,7 @@ def load_config(folder: Path) -> Train:
         raise ConfigError(f"{path} is not a run's config.")
     if node.pop("defaults", DEFAULTS) != DEFAULTS:
         raise ConfigError(f"{path} has a defaults list that ganrun did not write; a run's config stands for itself.")
+    user_plugins.require(node.get("plugins"), f"{path}: this run")
     config = check(node)
     if config.resume is not None or config.population.jobs:
         raise ConfigError(f"{path} names other runs (resume, population.jobs); a run's config stands for itself.")
@@ -194,8 +197,12 @@ def steps_done(folder: Path) -> int:
 
 
 def save_config(config: Train, folder: Path) -> None:
-    """Write ``config.yaml``: the whole resolved config, with which ganrun can repeat the run."""
-    content: dict[str, Any] = {"defaults": DEFAULTS, **to_dict(config), "resume": None}
+    """Write ``config.yaml``: the whole resolved config, with which ganrun can repeat the run.
+
+    It names the plugins that the run uses, so that whoever does not have them is told.
+    """
+    plugins = sorted(user_plugins.used_by(config).union(config.plugins))
+    content: dict[str, Any] = {"defaults": DEFAULTS, **to_dict(config), "resume": None, "plugins": plugins}
     text = "# Repeats this run: ganrun train --config-dir <this folder> --config-name config\n"
     write_atomically(folder / "config.yaml", text + yaml.safe_dump(content, sort_keys=False))
 

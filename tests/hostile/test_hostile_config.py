@@ -64,6 +64,7 @@ VALUES = {
     "loss": ("{_target_: os.system}", "{name: os.system}", "{name: [a]}", "minimax", "null"),
     "penalty": ("{'../x': {}}", "{r1: {_target_: x}}", "[r1]", "5"),
     "log": ("{every: 0}", "{every: .inf, pictures: 1}", "[]"),
+    "plugins": ("[os]", "[os.path]", "os", "[[os]]", "{os: 1}", "['x] seed=[1']"),
 }
 RAW = {
     "nothing": b"",
