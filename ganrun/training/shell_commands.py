@@ -5,14 +5,16 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from ganrun.config.user_plugins import chosen
 from ganrun.storage.run_directory import relative
 
 TENSORBOARD_IMAGES = 10  # images per tag that TensorBoard keeps by default
 
 
 def command(name: str, *words: str) -> str:
-    """Return the command line that runs ``ganrun name`` with the arguments ``words``."""
-    return shlex.join(["ganrun", name, *words])
+    """Return the command line that runs ``ganrun name`` with the arguments ``words``, with the plugins named here."""
+    plugins = [f"plugins=[{','.join(chosen())}]"] if chosen() else []
+    return shlex.join(["ganrun", name, *words, *plugins])
 
 
 def resume_command(folder: Path) -> str:
