@@ -26,7 +26,7 @@ MAX_STEPS = 2**31 - 1  # steps of one run, which are counted with 32 bits
 GROUPS = ("dataset", "architecture", "method", "loss", "schedule", "probe")  # groups of which one option is chosen
 NAMED = ("penalty", "metric")  # groups of which any number of options is chosen, each with its settings by name
 # Parts of a config that only some methods have (:class:`ganrun.methods.base.MethodOption`); null for the others.
-SECTIONS = ("loss", "penalty", "schedule", "inputs", "generator_update", "optimizer.discriminator")
+SECTIONS = ("architecture", "loss", "penalty", "schedule", "inputs", "generator_update", "optimizer.discriminator")
 METRICS: dict[str, Any] = {"exact": {}, "modes": {}, "diversity": {}, "log_density": {}}  # the default of train.yaml
 
 

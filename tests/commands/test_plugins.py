@@ -131,7 +131,7 @@ def test_its_run_is_resumed(run, installed, copy, tmp_path):
 
 
 def test_its_dataset_is_a_distribution(run, installed, tmp_path):
-    done = run("jsd", "row", "ring", "method=exact", "floor=false", "format=json", target=installed, cwd=tmp_path)
+    done = run("jsd", "row", "ring", "estimator=exact", "floor=false", "format=json", target=installed, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     # The densities hardly overlap: ring has modes of width 0.02 at a distance of 2, two of them where row has its ends.
     assert 0.5 < json.loads(done.stdout)["estimate"] <= np.log(2)
@@ -146,13 +146,30 @@ def test_its_preset_is_swept(run, installed, tmp_path):
     assert all(config["plugins"] == [PACKAGE] and config["architecture"]["name"] == "affine" for config in configs)
 
 
+def test_its_method_and_its_metric_are_those_of_a_run(run, installed, tmp_path):
+    words = ("method=normal", "dataset=gaussian", "dataset.mean=3", "metric=[norm,log_density]", *SHORT, "steps=300")
+    words += ("optimizer.generator.learning_rate=0.1", "checkpoint.best=samples/norm", "hydra.run.dir=run")
+    done = run("train", *words, target=installed, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    last = rows(tmp_path / "run")[-1]
+    # N(3, 1): the log likelihood is at most -(1 + log 2π)/2, and the mean of |x| is 3.0, to the fitted parameters.
+    assert last["log_likelihood"] == pytest.approx(-0.5 * (1 + np.log(2 * np.pi)), abs=0.05)
+    assert last["samples/norm"] == pytest.approx(3.0, abs=0.2) and last["log_likelihood_se"] < 0.02
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert (config["plugins"], config["architecture"], config["loss"]) == ([PACKAGE], None, None)
+    done = run("sample", "run=run", "n=1000", "out=x.npy", target=installed, cwd=tmp_path)
+    assert done.returncode == 0 and np.load(tmp_path / "x.npy").mean() == pytest.approx(3.0, abs=0.2)
+    refusal = run("train", "method=normal", "architecture=mlp", target=installed, cwd=tmp_path)
+    assert refused(refusal).startswith("architecture is not a part of method=normal")
+
+
 def test_its_options_are_listed_with_the_package(run, installed, tmp_path):
     done = run("list", target=installed, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     text = " ".join(done.stdout.split())
-    for option in (*OPTIONS, "experiment=row"):
+    for option in (*OPTIONS, "experiment=row", "method=normal", "metric=norm"):
         assert re.search(rf"{option} [^=]*\({PACKAGE}\)", text), option
-    assert text.count(PACKAGE) == len(OPTIONS) + 1
+    assert text.count(PACKAGE) == len(OPTIONS) + 3
     done = run("list", "losses", target=installed, cwd=tmp_path)
     assert f"  loss=least_absolute ({PACKAGE})\n" in done.stdout
     assert "Formula: C minimises E |C(x) - t| + E |C(G(z))|" in done.stdout
@@ -168,7 +185,7 @@ def test_doctor_lists_it(run, installed, tmp_path):
     done = run("doctor", target=installed, cwd=tmp_path)
     assert done.returncode == 0, done.stdout
     (line,) = [line for line in done.stdout.splitlines() if PACKAGE in line]
-    options = "dataset=row, architecture=affine, loss=least_absolute, penalty=centre"
+    options = "dataset=row, architecture=affine, method=normal, loss=least_absolute, penalty=centre, metric=norm"
     assert line.split() == f"ok plugins {PACKAGE} (ganrun-example 0.1.0): {options}".split()
 
 

@@ -1,12 +1,14 @@
 """The commands that ganrun prints are read by a shell as they are meant."""
 
 import shlex
+from pathlib import Path
 
 import pytest
 
+from ganrun.config import user_plugins
 from ganrun.config.schema import Log
 from ganrun.evaluation.evaluator import pictures_in
-from ganrun.training.shell_commands import resume_command, tensorboard_command
+from ganrun.training.shell_commands import command, resume_command, tensorboard_command
 
 
 @pytest.mark.parametrize("name", ["plain", "3-seed=1,learning_rate=0.001", "two words", "it's", "$HOME;`x`", "-x"])
@@ -54,3 +56,9 @@ def test_and_those_of_a_run_that_went_on_for_longer_are_too(tiny_config, tmp_pat
     (tmp_path / "samples" / "00000100_densities.png").touch()
     config = dataclasses.replace(tiny_config, steps=800, log=Log(every=50, pictures=4))
     assert pictures_in(config, tmp_path) == 6  # 0, 100, 200, 400, 600, 800
+
+
+def test_printed_commands_name_the_plugins_of_the_command_line(monkeypatch):
+    monkeypatch.setattr(user_plugins, "_chosen", ("mine", "company.gans"))
+    assert command("sample", "run=latest") == "ganrun sample run=latest 'plugins=[mine,company.gans]'"
+    assert resume_command(Path("x")) == "ganrun train resume=x 'plugins=[mine,company.gans]'"

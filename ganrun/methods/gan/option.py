@@ -31,7 +31,7 @@ class GanOption(MethodOption):
     """
 
     SECTIONS: ClassVar[frozenset[str]] = frozenset(
-        {"loss", "penalty", "schedule", "inputs", "generator_update", "optimizer.discriminator"}
+        {"architecture", "loss", "penalty", "schedule", "inputs", "generator_update", "optimizer.discriminator"}
     )
     SPECS: ClassVar[tuple[MetricSpec, ...]] = (
         MetricSpec("jsd/online", "(V + log 4)/2 of the training discriminator; not a divergence", "nats"),

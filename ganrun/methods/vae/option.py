@@ -32,6 +32,7 @@ class VaeOption(MethodOption):
         importance_samples: latents per example in the evaluation of elbo and iwae (the k of IWAE).
     """
 
+    SECTIONS: ClassVar[frozenset[str]] = frozenset({"architecture"})
     SPECS: ClassVar[tuple[MetricSpec, ...]] = (
         ELBO,
         MetricSpec("elbo_se", "standard error of elbo", "nats"),

@@ -1,5 +1,5 @@
 """Options for ganrun. Importing this package registers them."""
 
-from ganrun_example import architecture, dataset, loss, penalty
+from ganrun_example import architecture, dataset, loss, method, metric, penalty
 
-__all__ = ["architecture", "dataset", "loss", "penalty"]
+__all__ = ["architecture", "dataset", "loss", "method", "metric", "penalty"]
