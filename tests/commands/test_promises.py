@@ -1,4 +1,4 @@
-"""What the README, ``--help`` and the heads of files promise, beyond the commands that test_readme.py runs.
+"""What the README, docs/, ``--help`` and the heads of files promise, beyond the commands that test_readme.py runs.
 
 What is promised of one command is tested beside that command; here is what is promised of all of them, and of a run
 as a whole, in folders whose names need quotes.
@@ -25,7 +25,16 @@ from ganrun.evaluation.metrics.spec import spec_of, specs
 from ganrun.methods.gan.diagnostics.detectors import DETECTORS
 
 ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+    for path in (
+        ROOT / "README.md",
+        ROOT / "SECURITY.md",
+        ROOT / "CONTRIBUTING.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+    )
+}
+README, METHODS, METRICS = PAGES["README.md"], PAGES["docs/methods.md"], PAGES["docs/metrics.md"]
 CONF = ROOT / "conf"
 STEPS = 100
 SHORT = (f"steps={STEPS}", "log.every=10", "log.pictures=2", "checkpoint.steps=20", "latent.dim=3", "seed=5")
@@ -70,30 +79,30 @@ def longer(left, inside, tmp_path_factory) -> Left:
     return Left(cwd, run, done)
 
 
-def block(heading: str) -> list[str]:
-    """The lines of the first code block below ``heading`` of the README."""
-    return README.split(f"## {heading}\n", 1)[1].split("```")[1].splitlines()[1:]
+def layout() -> list[str]:
+    """The lines of the listing of a run directory in docs/runs.md."""
+    return PAGES["docs/runs.md"].split("## Run directory\n", 1)[1].split("```")[1].splitlines()[1:]
 
 
-# What a run leaves.
+# The files of a run.
 
 
-def test_a_run_leaves_the_files_that_the_readme_lists_and_no_others(left):
-    listed = {line.split()[0] for line in block("What a run leaves")[1:] if re.match(r"  \S", line)}
+def test_a_run_directory_holds_the_documented_files_and_no_others(left):
+    listed = {line.split()[0] for line in layout()[1:] if re.match(r"  \S", line)}
     found = {path.name + "/" * path.is_dir() for path in left.run.iterdir()}
     assert {re.sub(r"^events\.out\.tfevents\..*", "events.out.tfevents…", name) for name in found} == listed
 
 
-def test_of_checkpoints_the_newest_two_are_kept_with_the_files_that_the_readme_names(left):
+def test_of_checkpoints_the_newest_two_are_kept_with_the_documented_files(left):
     folders = sorted((left.run / "checkpoints").iterdir(), key=lambda path: int(path.name))
     assert [int(folder.name) for folder in folders] == [STEPS - 20, STEPS]
-    (line,) = [line for line in block("What a run leaves") if line.startswith("  checkpoints/")]
+    (line,) = [line for line in layout() if line.startswith("  checkpoints/")]
     assert {path.name for path in folders[-1].iterdir()} == set(re.findall(r"`(\S+)`", line))
 
 
-def test_the_summary_holds_what_the_readme_says(left):
+def test_the_summary_holds_what_is_documented(left):
     summary = left.summary()
-    (line,) = [line for line in block("What a run leaves") if line.startswith("  summary.json")]
+    (line,) = [line for line in layout() if line.startswith("  summary.json")]
     assert "status (completed, stopped, pruned, failed), steps, seconds" in line
     assert summary["status"] == "completed" and summary["steps"] == STEPS
     assert {"metrics", "warnings", "device", "versions", "seconds", "seconds_split"} <= summary.keys()
@@ -121,9 +130,10 @@ def test_a_warning_is_in_the_terminal_in_tensorboard_and_in_the_summary_with_two
         assert f"warning: {line}" in left.done.stdout and line in texts
 
 
-def test_the_readme_lists_as_many_warnings_as_there_are():
-    text = README.split("A run says so, while it trains:", 1)[1].split(". Each warning", 1)[0]
-    assert len(re.split(r", or |, | or ", text)) == len(DETECTORS)
+def test_the_table_of_warnings_names_all_detectors_in_their_order():
+    table = METHODS.split("| warning | condition |", 1)[1].split("\n\n", 1)[0]
+    named = [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines()[2:]]
+    assert named == [f"`{detector.name}`" for detector in DETECTORS]
 
 
 # What is printed.
@@ -220,36 +230,36 @@ def test_every_warning_so_far_is_told_at_the_end_of_a_run_that_goes_on(left, lon
         assert f"- step {one['step']}: {one['name']}: " in longer.done.stdout
 
 
-# The README's tables and lists.
+# Tables and lists of the README and of docs/.
 
 
-def tags_of_the_readme(cells: slice = slice(1)) -> set[str]:
+def documented_tags(cells: slice = slice(1)) -> set[str]:
     """What the table of tags names in these of its two columns: the tags themselves, or those in their meaning too."""
-    table = README.split("| tag | what it is |", 1)[1].split("\n\n", 1)[0]
+    table = METRICS.split("| tag | meaning |", 1)[1].split("\n\n", 1)[0]
     found = (cell for line in table.splitlines()[2:] for cell in line.split(" | ")[cells])
     return {tag for cell in found for tag in re.findall(r"`([^`]+)`", cell)}
 
 
-def in_readme(tag: str) -> bool:
-    listed = tags_of_the_readme(slice(2))
+def is_documented(tag: str) -> bool:
+    listed = documented_tags(slice(2))
     families = {re.sub(r"(…|class_\d+)$", "", one) for one in listed if one.endswith("…") or "/class_" in one}
     return tag in listed or any(tag.startswith(family) for family in families)
 
 
-def test_every_tag_of_the_readme_is_a_metric_and_every_metric_is_in_the_readme():
-    for tag in tags_of_the_readme() - {"chart/…"}:  # of TensorBoard alone
+def test_every_documented_tag_is_a_metric_and_every_metric_is_documented():
+    for tag in documented_tags() - {"chart/…"}:  # of TensorBoard alone
         assert spec_of(tag.replace("…", "x")) is not None, tag
     for spec in specs():
         if spec.name.endswith("*"):
-            assert any(tag.startswith(spec.name[:-1]) for tag in tags_of_the_readme(slice(2))), spec.name
+            assert any(tag.startswith(spec.name[:-1]) for tag in documented_tags(slice(2))), spec.name
         else:
-            assert in_readme(spec.name), spec.name
+            assert is_documented(spec.name), spec.name
 
 
-def test_every_tag_that_a_run_logs_is_a_metric_and_in_the_readme(left, longer):
+def test_every_tag_that_a_run_logs_is_a_metric_and_documented(left, longer):
     for run in (left, longer):
         for tag in run.summary()["metrics"]:
-            assert spec_of(tag) is not None and in_readme(tag), tag
+            assert spec_of(tag) is not None and is_documented(tag), tag
 
 
 @pytest.mark.parametrize(
@@ -261,16 +271,16 @@ def test_every_tag_that_a_run_logs_is_a_metric_and_in_the_readme(left, longer):
         ("loss=relativistic", "latent.dim=3"),
     ],
 )
-def test_every_tag_that_a_run_would_log_is_a_metric_and_in_the_readme(words, compose_config):
+def test_every_tag_that_a_run_would_log_is_a_metric_and_documented(words, compose_config):
     tags = logged(compose_config(words))
     assert len(tags) > 15
     for tag in tags:
-        assert spec_of(tag) is not None and in_readme(tag), tag
+        assert spec_of(tag) is not None and is_documented(tag), tag
 
 
-def test_the_losses_that_the_readme_names_for_a_row_read_the_discriminator_so():
+def test_the_losses_that_are_documented_for_a_tag_read_the_discriminator_so():
     def row(tag: str) -> str:
-        return next(line for line in README.splitlines() if line.startswith(f"| `{tag}`"))
+        return next(line for line in METRICS.splitlines() if line.startswith(f"| `{tag}`"))
 
     output_type = {name: loss.output_type for name, loss in options("loss").items()}
     named = set(re.findall(r"`(\w+)`", row("D(x)").split("(losses", 1)[1]))
@@ -279,24 +289,39 @@ def test_the_losses_that_the_readme_names_for_a_row_read_the_discriminator_so():
     assert pairs == {name for name, how in output_type.items() if how == "pair"}
 
 
-def test_the_presets_that_the_readme_names_are_those_that_there_are():
-    text = README.split("Presets carry the", 1)[1].split("```", 1)[0]
+def test_all_presets_are_documented():
+    text = METHODS.split("These presets have", 1)[1].split("\n\n", 1)[0]
     assert set(re.findall(r"`(\w+)`", text)) == {path.stem for path in (CONF / "experiment").glob("*.yaml")}
 
 
-def test_the_extras_that_the_readme_installs_are_those_of_the_package():
+def test_the_documented_extras_are_those_of_the_package():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    named = set(re.findall(r"'\.\[(\w+)\]'", README))
+    pages = (text for page, text in PAGES.items() if page == "README.md" or page.startswith("docs/"))
+    named = set(re.findall(r"'\.\[(\w+)\]'", "\n".join(pages)))
     assert named == set(project["optional-dependencies"])
     assert "with Python 3.11 or later" in README and project["requires-python"] == ">=3.11"
 
 
-def test_every_link_of_the_readme_leads_somewhere():
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
-    paths = re.findall(r"`(scripts/\S+\.(?:py|md))`", README)
-    assert len(links) >= 5
-    for link in (*links, *paths):
-        assert (ROOT / link.partition("#")[0]).exists(), link
+def anchors(page: str) -> set[str]:
+    """The anchors of the headings of a page, as GitHub forms them."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", PAGES[page], flags=re.DOTALL), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_to_a_file_and_to_a_heading(page):
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", PAGES[page]) if "://" not in link]
+    for path in re.findall(r"`(scripts/\S+\.(?:py|md))`", PAGES[page]):
+        assert (ROOT / path).exists(), path
+    for link in links:
+        path, _, anchor = link.partition("#")
+        target = ((ROOT / page).parent / path).resolve() if path else ROOT / page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(str(target.relative_to(ROOT))), link
+
+
+def test_the_readme_links_to_every_page():
+    assert set(re.findall(r"\]\(([^)#]+\.md)\)", README)) >= PAGES.keys() - {"README.md"}
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""The README's commands are run as they stand, made short; its two set-up commands are run by .ci/run.
+"""The commands of README.md and of docs/ are executed, shortened; .ci/run executes the two set-up commands.
 
-The one in its first lines is a process of its own. The others run inside this one, which spares each of them three
-seconds of importing JAX.
+The first command of the README runs in a process of its own. The others run inside this one, which saves each of them
+three seconds of importing JAX. The commands of a page share a folder, with one finished run, and run in their order.
 """
 
 from __future__ import annotations
@@ -9,25 +9,35 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from narrow import NARROW
 
 ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+}
+README = PAGES["README.md"]
+BLOCK = re.compile(r"```bash\n(.*?)```", re.DOTALL)
 SHORT = ("steps=6", "log.every=3", "log.pictures=1", "probe=off", "batch_size=16")
 LITTLE = ("budget=0.1", "n=1000", "floor=false")
+USED = ("methods", "metrics", "sampling", "sweeps")  # the pages in docs/ that have commands
 
 
-def commands() -> list[str]:
-    blocks = re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
-    return [line for block in blocks for line in block.splitlines() if line.strip() and "-m venv" not in line]
+def commands() -> list[tuple[str, str]]:
+    """The commands of all pages, each with the name of its page."""
+    blocks = [(page, block) for page, text in PAGES.items() for block in BLOCK.findall(text)]
+    lines = [(page, line) for page, block in blocks for line in block.splitlines() if line.strip()]
+    return [(page, line) for page, line in lines if not (page == "README.md" and "-m venv" in line)]
 
 
 def data_folder() -> Path | None:
@@ -43,19 +53,33 @@ def narrow(words: list[str], compose_config) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="module")
-def workplace(inside, tmp_path_factory) -> Path:
-    """A folder with one finished run, so that `latest` means something whichever command is tested first."""
-    folder = tmp_path_factory.mktemp("readme")
+def finished(inside, tmp_path_factory) -> Path:
+    """A folder with one finished run, which `latest` refers to whichever command is tested first."""
+    folder = tmp_path_factory.mktemp("finished")
     done = inside("train", *SHORT, *NARROW["mlp"], cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder
 
 
-GANRUN = [line for line in commands() if line.startswith("ganrun")]
+@pytest.fixture(scope="module")
+def workplace(finished, tmp_path_factory) -> Callable[[str], Path]:
+    """Return the folder for the commands of a page, which begins as a copy of ``finished``."""
+    folders: dict[str, Path] = {}
+
+    def folder_of(page: str) -> Path:
+        if page not in folders:
+            folders[page] = tmp_path_factory.mktemp(Path(page).stem)
+            shutil.copytree(finished, folders[page], dirs_exist_ok=True)
+        return folders[page]
+
+    return folder_of
 
 
-@pytest.mark.parametrize("command", GANRUN)
-def test_a_ganrun_command_of_the_readme_runs(command: str, workplace: Path, ganrun, inside, compose_config) -> None:
+GANRUN = [(page, line) for page, line in commands() if line.startswith("ganrun")]
+
+
+@pytest.mark.parametrize(("page", "command"), GANRUN)
+def test_a_ganrun_command_of_a_page_runs(page, command, workplace, ganrun, inside, compose_config) -> None:
     words = shlex.split(command)
     if ("dataset=mnist" in words or "goodfellow2014" in command) and data_folder() is None:
         pytest.skip("no MNIST at $GANRUN_DATA or ../shared/datasets")
@@ -64,18 +88,23 @@ def test_a_ganrun_command_of_the_readme_runs(command: str, workplace: Path, ganr
         words += [*SHORT, *narrow(words, compose_config)]
     if words[1] == "jsd" and "estimator=exact" not in words:
         words += LITTLE
-    run = ganrun if command == GANRUN[0] else inside
-    done = run(*words[1:], cwd=workplace, env={"GANRUN_DATA": str(data_folder())} if data_folder() else {})
+    run = ganrun if (page, command) == GANRUN[0] else inside
+    environment = {"GANRUN_DATA": str(data_folder())} if data_folder() else {}
+    done = run(*words[1:], cwd=workplace(page), env=environment)
     assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
 
 
-def test_the_tensorboard_command_of_the_readme_serves_the_runs(workplace: Path) -> None:
-    (command,) = [line for line in commands() if line.startswith("tensorboard")]
+def test_the_pages_have_commands() -> None:
+    assert {page for page, _ in GANRUN} >= {"README.md", *(f"docs/{name}.md" for name in USED)}
+
+
+def test_the_tensorboard_command_of_the_readme_serves_the_runs(workplace) -> None:
+    (command,) = [line for _, line in commands() if line.startswith("tensorboard")]
     words = shlex.split(command)
     port = 6900 + os.getpid() % 1000
     server = subprocess.Popen(
         [sys.executable, "-m", "tensorboard.main", *words[1:], "--port", str(port)],
-        cwd=workplace,
+        cwd=workplace("README.md"),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -101,7 +130,7 @@ def wait_for(address: str) -> str:
 
 
 def test_every_other_command_is_a_set_up_command_that_the_ci_script_runs() -> None:
-    rest = [line for line in commands() if not line.startswith(("ganrun", "tensorboard"))]
+    rest = [line for _, line in commands() if not line.startswith(("ganrun", "tensorboard"))]
     assert rest == []
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     for marker in ("main-job", "tests"):
