@@ -159,7 +159,7 @@ def training(given: dict[str, str], seeds: int) -> list[str]:
     budget = given.get("budget", "1")
     lines = [
         "| run | budget | seed | exact, first and last | abs. difference: median, largest | within .01 "
-        "| seconds a look |",
+        "| seconds per evaluation |",
         "|---|---|---|---|---|---|---|",
     ]
     for name in chosen(RUNS, given):

@@ -45,7 +45,7 @@ def ways(runs: int, timed: int, words: list[str]) -> list[str]:
     processes = sum(each) / timed * runs
     basic = seconds(["-m", f"seed=range(0,{timed})", "hydra/launcher=basic", *words]) / timed * runs
     counted = "" if timed == runs else f", from {timed} of them"
-    lines = [f"| {runs} runs as | seconds | times the population |", "|---|---|---|"]
+    lines = [f"| {runs} runs as | seconds | relative to the population |", "|---|---|---|"]
     for name, took in (
         ("members of one program", population),
         (f"one after another in one process{counted}", basic),

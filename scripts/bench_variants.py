@@ -43,7 +43,7 @@ PARTS: dict[str, dict[str, tuple[str, ...]]] = {
     "line": {"experiment=mixture1d": ("experiment=mixture1d",), "defaults": ("dataset=mixture1d",)},
     # Each variant is compared with the baseline of the same seed in mode KL.
     "collapse": {
-        "without": SHORT,
+        "baseline": SHORT,
         "packing 2": (*SHORT, "inputs.packing=2"),
         "packing 4": (*SHORT, "inputs.packing=4"),
         "minibatch discrimination": (
@@ -72,9 +72,7 @@ PARTS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
     },
     # Error of E(G(z)) for z: MSE / var below .05.
-    "bigan": {
-        "a Gaussian of the plane": ("dataset=grid", "dataset.side=1", "dataset.std=1", "inference=bigan", "steps=8000")
-    },
+    "bigan": {"2-D Gaussian": ("dataset=grid", "dataset.side=1", "dataset.std=1", "inference=bigan", "steps=8000")},
 }
 
 
@@ -169,7 +167,7 @@ def main() -> None:
                 first = kls
             elif part == "collapse":
                 difference = [one - other for one, other in zip(kls, first, strict=True)]
-                lines[-1] += f" mode KL less that without, seed by seed: {told(difference)}"
+                lines[-1] += f" mode KL minus baseline, paired by seed: {told(difference)}"
     text = "\n".join(lines) + "\n"
     print(text)
     if "out" in given:
