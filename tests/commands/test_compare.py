@@ -139,7 +139,7 @@ def test_a_folder_that_is_named_like_a_setting_is_a_run(make_run, inside, tmp_pa
     assert json.loads(done.stdout)["groups"][0]["D(x) mean"] == 0.5
 
 
-def test_a_sweep_is_compared_while_it_goes_on(sweep, inside):
+def test_a_sweep_is_compared_while_it_continues(sweep, inside):
     for words in (["sweep"], [".", "sweep/1", "sweep/../sweep/0"]):
         done = inside("compare", *words, "format=json", cwd=sweep)
         assert done.returncode == 0 and done.stderr == "", done.stderr
@@ -154,7 +154,7 @@ def test_a_sweep_is_compared_while_it_goes_on(sweep, inside):
         assert one["D(x) best"] is None
 
 
-def test_runs_that_do_not_count_are_told_in_a_line(sweep, inside):
+def test_runs_that_do_not_count_are_reported_in_a_line(sweep, inside):
     shutil.copytree(sweep / "sweep" / "0", sweep / "copy")
     lines = inside("compare", "sweep", "copy", cwd=sweep).stdout.splitlines()
     assert lines[2].split() == ["runs", "failed", "unfinished", "repeated", "n", "mean", "0.95", "interval", "best"]
@@ -288,7 +288,7 @@ def test_the_picture_has_the_interval_and_the_level_of_the_table(words, results,
     assert drawn == [(table["level"], table["interval"])]
 
 
-def test_a_file_that_cannot_be_written_is_told(results, inside, listing):
+def test_a_file_that_cannot_be_written_is_reported(results, inside, listing):
     before = listing(results)
     done = inside("compare", "runs", "out=empty", cwd=results)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "ganrun: cannot write empty: Is a directory.\n")
@@ -322,7 +322,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("words", "hints"), WRONG.values(), ids=WRONG.keys())
-def test_a_wrong_command_line_is_told_in_a_line_and_leaves_nothing(words, hints, results, inside, listing):
+def test_a_wrong_command_line_is_reported_in_a_line_and_leaves_nothing(words, hints, results, inside, listing):
     before = listing(results)
     done = inside("compare", *words, cwd=results)
     assert done.returncode == 2, done.stderr

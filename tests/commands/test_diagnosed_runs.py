@@ -63,7 +63,7 @@ def test_a_run_built_to_fail_is_diagnosed(name, diagnosed) -> None:
 
 
 @pytest.mark.slow
-def test_a_healthy_run_is_left_in_peace(diagnosed) -> None:
+def test_a_healthy_run_has_no_warnings(diagnosed) -> None:
     run, told = diagnosed("healthy", "probe=off", "steps=3000", "batch_size=256", "log.pictures=6")
     assert warnings(run) == [] and "warning:" not in told and "warnings: none" in told
 
@@ -73,7 +73,7 @@ def put(path: Path, images: np.ndarray) -> None:
 
 
 @pytest.mark.slow
-def test_a_generator_of_eight_pictures_is_told_to_have_memorised_them(diagnosed, monkeypatch, tmp_path) -> None:
+def test_a_generator_of_eight_pictures_is_reported_as_memorisation(diagnosed, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(FashionMnist, "counts", {"train": 64, "held_out": 64})
     rng = np.random.default_rng(0)
     # Blocks of 7x7 pixels: pictures with some structure, eight of them over and over.

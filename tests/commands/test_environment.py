@@ -1,4 +1,4 @@
-"""What JAX is set up with: the environment is respected, and what is wrong with it is told in one line."""
+"""The settings of JAX: the environment is respected, and errors in it are reported in one line."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_off_is_no_folder_and_turns_off_the_cache_of_programs_alone(off, tmp_pat
     assert not (tmp_path / off).exists()
 
 
-def test_programs_are_kept_where_jax_is_told_to_and_elsewhere_in_ganruns_folder(tmp_path, monkeypatch):
+def test_programs_are_kept_in_the_cache_folder_of_jax_or_else_of_ganrun(tmp_path, monkeypatch):
     monkeypatch.setenv("GANRUN_CACHE", str(tmp_path / "mine"))
     assert kept() == str((tmp_path / "mine" / "xla").resolve())
     assert setting(CACHE[1]) == 0
@@ -75,7 +75,7 @@ def test_programs_are_kept_where_jax_is_told_to_and_elsewhere_in_ganruns_folder(
     assert data_folder(None) == (tmp_path / "mine" / "data").resolve()
 
 
-def test_how_long_a_program_must_have_taken_is_what_jax_was_told(tmp_path, monkeypatch):
+def test_the_minimum_compile_time_is_the_one_given_to_jax(tmp_path, monkeypatch):
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 7)  # as JAX has read it
     monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "7")
     device.prepare()
@@ -92,7 +92,7 @@ def test_who_has_no_home_keeps_no_programs_and_has_data_in_the_temporary_folder(
     assert kept() == str((tmp_path / "mine" / "xla").resolve())
 
 
-def test_a_cache_in_the_home_of_nobody_is_told(monkeypatch):
+def test_a_cache_in_the_home_of_nobody_is_reported(monkeypatch):
     monkeypatch.setenv("GANRUN_CACHE", "~nobody-here/cache")
     with pytest.raises(ConfigError, match="no user ~nobody-here"):
         cache_folder()
@@ -143,7 +143,9 @@ MISSING = RuntimeError("Backend 'cuda': no CUDA. (set JAX_PLATFORMS='' to choose
     ],
     ids=["no word", "words", "nothing set"],
 )
-def test_no_device_is_told_in_one_line_by_every_command(error, platforms, code, line, no_device, monkeypatch, inside):
+def test_no_device_is_reported_in_one_line_by_every_command(
+    error, platforms, code, line, no_device, monkeypatch, inside
+):
     no_device(error)
     monkeypatch.setenv("JAX_PLATFORMS", platforms)
     with pytest.raises(GanrunError) as told:
@@ -157,7 +159,7 @@ def test_no_device_is_told_in_one_line_by_every_command(error, platforms, code, 
     assert "TensorBoard" in done.stdout and done.stderr == ""
 
 
-def test_what_breaks_before_a_device_is_asked_for_is_told_by_its_cause(no_device, monkeypatch, inside):
+def test_what_breaks_before_a_device_is_asked_for_is_reported_by_its_cause(no_device, monkeypatch, inside):
     no_device(AssertionError())
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")
     monkeypatch.setattr("ganrun.commands.jsd.name_distributions", jax.devices)
@@ -172,7 +174,7 @@ def test_what_breaks_before_a_device_is_asked_for_is_told_by_its_cause(no_device
         ("--xla_force_host_platform_device_count=abc", "Couldn't interpret value abc for flag"),
     ],
 )
-def test_flags_that_would_end_the_process_are_told_in_one_line(flags, reason, monkeypatch, inside):
+def test_flags_that_would_end_the_process_are_reported_in_one_line(flags, reason, monkeypatch, inside):
     monkeypatch.setenv("XLA_FLAGS", flags)
     with pytest.raises(ConfigError) as told:
         device.prepare()

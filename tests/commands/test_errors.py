@@ -76,7 +76,9 @@ def assert_told_in_a_line_or_two(text: str, hints: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("words", "hints"), WRONG.values(), ids=WRONG.keys())
-def test_a_wrong_command_line_is_told_in_a_line_or_two_and_leaves_nothing(words, hints, inside, tmp_path, monkeypatch):
+def test_a_wrong_command_line_is_reported_in_a_line_or_two_and_leaves_nothing(
+    words, hints, inside, tmp_path, monkeypatch
+):
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
     done = inside(*words, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
@@ -107,7 +109,7 @@ def test_hydra_full_error_adds_the_traceback_and_keeps_the_exit_code(words, insi
     assert done.stderr.splitlines()[-1].startswith("ganrun: ")
 
 
-def test_a_place_that_cannot_be_written_is_told_without_a_traceback(inside, tmp_path, monkeypatch):
+def test_a_place_that_cannot_be_written_is_reported_without_a_traceback(inside, tmp_path, monkeypatch):
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
     (tmp_path / "outputs").write_text("in the way\n")
     done = inside("train", "steps=1", cwd=tmp_path)
@@ -115,14 +117,14 @@ def test_a_place_that_cannot_be_written_is_told_without_a_traceback(inside, tmp_
     assert_told_in_a_line_or_two(done.stderr, ["outputs"])
 
 
-def test_a_folder_that_is_no_run_is_told_apart_from_none(inside, tmp_path):
+def test_a_folder_that_is_no_run_is_distinguished_from_a_missing_one(inside, tmp_path):
     (tmp_path / "empty").mkdir()
     done = inside("sample", "run=empty", cwd=tmp_path)
     assert done.returncode == 2
     assert_told_in_a_line_or_two(done.stderr, ["empty is not a run directory", "config.yaml"])
 
 
-def test_a_damaged_config_of_a_run_is_told_in_a_line_or_two(inside, tmp_path):
+def test_a_damaged_config_of_a_run_is_reported_in_a_line_or_two(inside, tmp_path):
     (tmp_path / "run").mkdir()
     path = tmp_path / "run" / "config.yaml"
     for damage in ("seed: [", "- 1\n", "seed: 0\nsurprise: 1\n"):
@@ -141,7 +143,7 @@ def test_a_reader_that_leaves_early_is_no_error(environment, tmp_path):
 
 
 @pytest.mark.parametrize("word", ["loss=0", "architecture=nan", "optimizer=true", "dataset=null"])
-def test_a_group_that_is_given_no_name_is_told_so(inside, tmp_path, word):
+def test_a_group_without_a_name_is_reported(inside, tmp_path, word):
     done = inside("train", word, cwd=tmp_path)
     group = word.partition("=")[0]
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""What can go wrong around a run (disks, folders, files, other commands, signals): it is told, and nothing is lost."""
+"""Faults around a run (disks, folders, files, other commands, signals) are reported, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def killed(reference, tmp_path) -> Path:
     return tmp_path / "run"
 
 
-def test_a_second_command_in_the_same_run_is_refused_and_the_first_goes_on(start, inside, tiny, tmp_path) -> None:
+def test_a_second_command_in_the_same_run_is_refused_and_the_first_continues(start, inside, tiny, tmp_path) -> None:
     first, run = start(*tiny, *ENDLESS), tmp_path / "run"
     wait(lambda: saved(run), first)
     second = inside("train", "resume=run", cwd=tmp_path)
@@ -188,7 +188,7 @@ def test_resume_allows_what_there_is_and_no_more(words, parts, killed, inside) -
     assert contents(killed) == before
 
 
-def test_a_file_that_may_not_grow_stops_the_run_which_goes_on_once_it_may(
+def test_a_file_that_may_not_grow_stops_the_run_which_continues_once_it_may(
     start, inside, tiny, rows, reference, tmp_path
 ) -> None:
     """As with a quota: a write is refused half-way. The state just fits; the events, in the end, do not."""
@@ -280,7 +280,7 @@ def disk(environment, tmp_path) -> Iterator[Disk]:
 
 
 @pytest.mark.slow
-def test_a_disk_that_is_full_stops_the_run_which_goes_on_once_there_is_room(disk, tiny, rows, reference) -> None:
+def test_a_disk_that_is_full_stops_the_run_which_continues_once_there_is_room(disk, tiny, rows, reference) -> None:
     process, run = disk.start("train", *tiny, *SHORT, "hydra.run.dir=run"), disk.seen / "run"
     wait(lambda: saved(run), process)
     disk.fill()
@@ -307,7 +307,7 @@ def test_a_disk_that_is_full_stops_the_run_which_goes_on_once_there_is_room(disk
 
 
 @pytest.mark.slow
-def test_no_room_at_the_start_is_told_in_a_line_for_a_run_and_a_sweep(disk, tiny) -> None:
+def test_no_room_at_the_start_is_reported_in_a_line_for_a_run_and_a_sweep(disk, tiny) -> None:
     disk.fill()
     for words in (("hydra.run.dir=run",), ("-m", "seed=0,1", "hydra.sweep.dir=all")):
         code, told = disk.run("train", *tiny, *SHORT, *words)
@@ -320,8 +320,8 @@ def rated(inside, tiny, tmp_path_factory) -> tuple[Path, int]:
     """A run that keeps its best checkpoint, and the step of that."""
     cwd = tmp_path_factory.mktemp("rated")
     rates = [f"optimizer.{player}.learning_rate=0.07" for player in ("generator", "discriminator")]
-    looks = ("log.every=20", "log.pictures=5", "checkpoint.best=jsd/exact", "checkpoint.keep=1")
-    done = inside("train", *tiny, "dataset=mixture1d", *rates, *looks, "steps=100", "hydra.run.dir=run", cwd=cwd)
+    snapshots = ("log.every=20", "log.pictures=5", "checkpoint.best=jsd/exact", "checkpoint.keep=1")
+    done = inside("train", *tiny, "dataset=mixture1d", *rates, *snapshots, "steps=100", "hydra.run.dir=run", cwd=cwd)
     assert done.returncode == 0, done.stderr
     best = lowest(cwd / "run")
     assert best < 100  # else this shows nothing: choose another rate
@@ -329,7 +329,7 @@ def rated(inside, tiny, tmp_path_factory) -> tuple[Path, int]:
 
 
 def lowest(run: Path) -> int:
-    """The step where jsd/exact was lowest, of those with a look."""
+    """The step where jsd/exact was lowest, of those with a snapshot."""
     table = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     seen = {row["step"]: row["jsd/exact"] for row in table if "jsd/exact" in row and row["step"] > 0}
     assert len(seen) >= 5
@@ -349,7 +349,7 @@ def test_the_step_with_the_lowest_value_is_kept_named_and_drawn_from(rated, insi
     assert not np.array_equal(drawn["best"], drawn["latest"])
 
 
-def test_a_run_that_goes_on_remembers_its_best(rated, inside, tmp_path) -> None:
+def test_a_run_that_continues_remembers_its_best(rated, inside, tmp_path) -> None:
     cwd, _ = rated
     shutil.copytree(cwd / "run", tmp_path / "run")
     done = inside("train", "resume=run", "steps=140", cwd=tmp_path)
@@ -366,7 +366,7 @@ def test_a_run_that_goes_on_remembers_its_best(rated, inside, tmp_path) -> None:
         ("newest", 2, "checkpoint must be latest, best or a step, not 'newest'."),
     ],
 )
-def test_a_checkpoint_that_is_not_there_is_told_in_a_line(asked, code, said, rated, inside) -> None:
+def test_a_checkpoint_that_is_not_there_is_reported_in_a_line(asked, code, said, rated, inside) -> None:
     cwd, best = rated
     done = inside("sample", "run=run", f"checkpoint={asked}", "out=none.npy", cwd=cwd)
     assert done.returncode == code
@@ -380,7 +380,7 @@ def test_a_run_that_keeps_no_best_checkpoint_says_how_to(killed, inside) -> None
     assert_a_line(done.stderr, "run keeps no best checkpoint: train with checkpoint.best=METRIC.")
 
 
-def test_a_checkpoint_that_is_damaged_is_told_by_sample_and_the_one_before_is_used(killed, inside) -> None:
+def test_a_checkpoint_that_is_damaged_is_reported_by_sample_and_the_one_before_is_used(killed, inside) -> None:
     flip(killed / "checkpoints" / "400" / "state.safetensors")
     done = inside("sample", "run=run", "n=5", "out=one.npy", cwd=killed.parent)
     assert done.returncode == 0
@@ -390,33 +390,33 @@ def test_a_checkpoint_that_is_damaged_is_told_by_sample_and_the_one_before_is_us
     assert (killed.parent / "one.npy").read_bytes() == (killed.parent / "other.npy").read_bytes()
 
 
-# Training takes no time here; a look as long as the budget says, and with much of it longer than any test waits.
-LOOKS = ("dataset=mixture1d", "steps=20", "log.every=5", "probe=streaming", "probe.every=10")
+# Training takes no time here; an evaluation takes the time of its budget: with MUCH, longer than any test waits.
+EVALUATIONS = ("dataset=mixture1d", "steps=20", "log.every=5", "probe=streaming", "probe.every=10")
 MUCH, LITTLE = "probe.budget=5", "probe.budget=0.05"
 
 
-def first_look_is_being_read(run: Path) -> bool:
+def first_evaluation_is_running(run: Path) -> bool:
     """The row before it has been written, and it was taken in the next call to the device."""
     log = run / "train.log"
     return log.exists() and "step 5/20 " in log.read_text()
 
 
 @pytest.mark.slow
-def test_sigterm_waits_for_no_look_and_what_was_not_read_is_read_when_the_run_goes_on(
+def test_sigterm_does_not_wait_for_evaluations_which_are_completed_after_resuming(
     start, inside, tiny, rows, lean, tmp_path
 ) -> None:
-    process, run = start(*tiny, *LOOKS, MUCH), tmp_path / "run"
-    wait(lambda: first_look_is_being_read(run), process)
+    process, run = start(*tiny, *EVALUATIONS, MUCH), tmp_path / "run"
+    wait(lambda: first_evaluation_is_running(run), process)
     time.sleep(1.0)  # the other steps
     process.terminate()
     begun = time.monotonic()
     _, told = process.communicate(timeout=30)
-    assert time.monotonic() - begun < 15  # the look takes minutes
+    assert time.monotonic() - begun < 15  # the evaluation takes minutes
     assert (process.returncode, told) == (143, "")
-    # All steps are done, but of two looks nothing is written yet: the run is not complete.
+    # All steps are done, but of two evaluations nothing is written yet: the run is not complete.
     assert (summary(run)["status"], summary(run)["steps"]) == ("stopped", 20)
     assert [row["step"] for row in rows(run)] == [0, 5]
-    for words in (("resume=run", LITTLE), (*tiny, *LOOKS, LITTLE, "hydra.run.dir=other")):
+    for words in (("resume=run", LITTLE), (*tiny, *EVALUATIONS, LITTLE, "hydra.run.dir=other")):
         done = inside("train", *words, cwd=tmp_path)
         assert (done.returncode, done.stderr) == (0, "")
     assert_same_bits(run, tmp_path / "other")
@@ -426,8 +426,8 @@ def test_sigterm_waits_for_no_look_and_what_was_not_read_is_read_when_the_run_go
 
 
 def test_a_second_sigint_leaves_at_once_and_leaves_the_run_to_others(start, tiny, tmp_path) -> None:
-    process, run = start(*tiny, *LOOKS, MUCH), tmp_path / "run"
-    wait(lambda: first_look_is_being_read(run), process)
+    process, run = start(*tiny, *EVALUATIONS, MUCH), tmp_path / "run"
+    wait(lambda: first_evaluation_is_running(run), process)
     process.send_signal(signal.SIGINT)
     time.sleep(0.2)
     assert process.poll() is None

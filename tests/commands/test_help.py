@@ -133,7 +133,7 @@ def test_doctor_reports_each_part_and_finds_this_machine_fit(doctor, inside, tmp
     assert list(tmp_path.iterdir()) == []
 
 
-def test_doctor_looks_for_data_where_it_is_told(doctor):
+def test_doctor_checks_the_given_data_folder(doctor):
     folder, done = doctor
     assert done.returncode == 0
     (line,) = [line for line in done.stdout.splitlines() if " mnist:" in line]

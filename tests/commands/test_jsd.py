@@ -139,7 +139,7 @@ def test_warnings_stand_at_the_end_each_in_its_line(folder, inside, estimators):
         ({"estimate": 0.6931, "estimator": "exact"}, []),
     ],
 )
-def test_known_weaknesses_are_told(answer, hints):
+def test_known_weaknesses_are_reported(answer, hints):
     told = jsd._weaknesses(dataclasses.replace(TOLD, **answer))
     assert len(told) == len(hints)
     assert all(hint in text for hint, text in zip(hints, told, strict=True))
@@ -188,7 +188,9 @@ def test_a_terminal_without_the_characters_gets_others(folder, environment, tmp_
         (["line.npy", "gaussian", "n=200", "seed=7", "budget=0.5"], "stack", 200),
     ],
 )
-def test_the_method_and_the_number_of_samples_follow_from_the_sides(words, method, n, folder, inside, estimators):
+def test_the_method_and_the_number_of_samples_follow_from_the_distributions(
+    words, method, n, folder, inside, estimators
+):
     done = inside("jsd", *words, cwd=folder)
     assert done.returncode == 0, done.stderr
     (asked,), (floor,) = estimators.asked, estimators.floors
@@ -249,7 +251,7 @@ def test_columns_that_say_nothing_are_dropped(folder, inside, estimators):
         ["real.npy", "two.npz", "key=nonsense", "key_b=test"],
     ],
 )
-def test_the_sides_may_stand_anywhere(words, folder, inside, estimators):
+def test_the_distributions_may_stand_anywhere(words, folder, inside, estimators):
     done = inside("jsd", *words, cwd=folder)
     assert done.returncode == 0, done.stderr
     (asked,) = estimators.asked
@@ -316,7 +318,7 @@ def test_the_words_become_settings_and_flags_stay():
     assert arguments.overrides == ["n=5000", "a='x.npy'", "b='y\\'.npy'"] and arguments.options.cfg == "job"
 
 
-def test_cfg_and_help_run_nothing_and_need_no_sides(folder, inside):
+def test_cfg_and_help_run_nothing_and_need_no_distributions(folder, inside):
     done = inside("jsd", "real.npy", "--cfg", "job", "fake.npy", "seed=5", cwd=folder)
     assert done.returncode == 0 and "a: real.npy" in done.stdout and "b: fake.npy" in done.stdout, done.stderr
     assert "seed: 5" in done.stdout
@@ -342,7 +344,7 @@ def test_a_density_in_three_dimensions_cannot_be_integrated():
         jsd.resolve("exact", a, a)
 
 
-def test_what_an_estimator_cannot_do_is_told_with_its_own_exit_code(folder, inside, estimators, monkeypatch):
+def test_what_an_estimator_cannot_do_is_reported_with_its_own_exit_code(folder, inside, estimators, monkeypatch):
     def fail(*args, **options):
         raise jsd.ConfigError("not with these.")
 
@@ -376,7 +378,7 @@ def test_a_real_process_prints_one_object_and_leaves_nothing(folder, environment
     assert listing(folder) == before
 
 
-def test_a_name_that_is_no_text_is_told(folder, environment):
+def test_a_name_that_is_no_text_is_reported(folder, environment):
     odd = os.fsdecode(b"\xff.npy")
     (folder / odd).write_bytes((folder / "real.npy").read_bytes())
     command = [sys.executable, "-c", PROGRAM, "jsd", odd, "fake.npy"]

@@ -1,4 +1,4 @@
-"""``ganrun jsd``: whatever is wrong with the sides or the settings is told in a line, and nothing is written."""
+"""``ganrun jsd``: errors in the distributions or the settings are one line, and nothing is written."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 WRONG = {
-    "no sides": ([], ["A and B are missing", "usage: ganrun jsd A B"]),
+    "no distributions": ([], ["A and B are missing", "usage: ganrun jsd A B"]),
     "one side": (["real.npy"], ["one of them is missing", "usage: ganrun jsd A B"]),
-    "three sides": (["real.npy", "fake.npy", "ring"], ["there are 3", "usage: ganrun jsd A B"]),
-    "three sides, one by key": (["a=real.npy", "fake.npy", "ring"], ["there are 3"]),
+    "three distributions": (["real.npy", "fake.npy", "ring"], ["there are 3", "usage: ganrun jsd A B"]),
+    "three distributions, one by key": (["a=real.npy", "fake.npy", "ring"], ["there are 3"]),
     "a file that is not there": (["reel.npy", "ring"], ["'reel.npy' is not there", "Did you mean 'real.npy'?"]),
     "a dataset that does not exist": (["real.npy", "rinng"], ["Did you mean 'ring'?", "run directory"]),
     "a folder that is no run": (["sub", "ring"], ["'sub' is not a run directory"]),
@@ -68,7 +68,7 @@ def bad_folder(folder) -> Path:
 
 
 @pytest.mark.parametrize(("words", "hints"), WRONG.values(), ids=WRONG.keys())
-def test_a_wrong_command_line_is_told_in_a_line_and_leaves_nothing(words, hints, bad_folder, inside, listing):
+def test_a_wrong_command_line_is_reported_in_a_line_and_leaves_nothing(words, hints, bad_folder, inside, listing):
     before = listing(bad_folder)
     done = inside("jsd", "format=json", *words, cwd=bad_folder)
     assert done.returncode == 2, done.stderr
@@ -80,7 +80,7 @@ def test_a_wrong_command_line_is_told_in_a_line_and_leaves_nothing(words, hints,
     assert listing(bad_folder) == before
 
 
-def test_a_real_process_tells_what_is_wrong_in_one_line(bad_folder, ganrun, listing):
+def test_a_real_process_reports_the_error_in_one_line(bad_folder, ganrun, listing):
     before = listing(bad_folder)
     done = ganrun("jsd", "nan.npy", "ring", cwd=bad_folder)
     assert done.returncode == 2 and done.stdout == ""
@@ -110,7 +110,7 @@ def test_a_real_process_tells_what_is_wrong_in_one_line(bad_folder, ganrun, list
         ),
     ],
 )
-def test_the_range_of_pixels_is_said_where_it_is_open_and_for_files_alone(words, line, inside, tmp_path):
+def test_the_range_of_pixels_is_printed_where_it_is_ambiguous_and_for_files_only(words, line, inside, tmp_path):
     np.save(tmp_path / "half.npy", np.resize(np.array([0.25, 0.5]), (100, 8, 8)))
     done = inside("jsd", *words, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (2, f"ganrun: {line}\n")

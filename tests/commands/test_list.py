@@ -107,6 +107,6 @@ def test_citations_name_a_year_and_a_title():
 
 
 @pytest.mark.parametrize("group", ["loss", "penalty", "schedule"])
-def test_every_part_of_the_game_has_a_formula(group):
+def test_every_part_of_a_gan_has_a_formula(group):
     bare = {name for name, option in options(group).items() if "Formula" not in fields(option.__doc__ or "")}
     assert bare == set()

@@ -77,7 +77,7 @@ def run(*words: str) -> int:
     ],
     ids=" ".join,
 )
-def test_a_working_directory_that_is_gone_is_told_in_one_line(words, gone, capsys):
+def test_a_working_directory_that_is_gone_is_reported_in_one_line(words, gone, capsys):
     assert run(*words) == 2
     said = capsys.readouterr()
     assert said.out == ""
@@ -111,7 +111,7 @@ def test_matplotlib_says_nothing_of_its_own_folders(capsys):
 
 
 @pytest.mark.parametrize("command", ["sample", "compare"])
-def test_a_folder_that_cannot_be_written_is_told_before_any_work(command, inside, tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_written_is_reported_before_any_work(command, inside, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # the superuser can write everywhere
     words = {"sample": ("out=x.png",), "compare": ("latest", "out=x.md")}[command]
     done = inside(command, *words, cwd=tmp_path)
@@ -119,7 +119,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_any_work(command, inside
 
 
 @pytest.mark.parametrize("words", [("out='~nobody-here/x.md'",), ("picture='~nobody-here/x.png'",)])
-def test_a_home_of_nobody_is_told(words, inside, tmp_path):
+def test_a_home_of_nobody_is_reported(words, inside, tmp_path):
     done = inside("compare", "latest", *words, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (2, "ganrun: there is no user ~nobody-here.\n")
 
@@ -162,7 +162,7 @@ def test_a_data_folder_whose_name_no_config_can_hold_is_refused():
     ids=lambda words: " ".join(words)[:40],
 )
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_everything_that_is_said_can_be_printed_in_every_encoding(words, encoding, tmp_path, monkeypatch):
+def test_all_messages_can_be_printed_in_every_encoding(words, encoding, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     streams = [io.TextIOWrapper(io.BytesIO(), encoding, errors) for errors in ("strict", "backslashreplace")]
     for name, stream in zip(("stdout", "stderr"), streams, strict=True):

@@ -115,7 +115,7 @@ def killed(ring, tmp_path) -> Path:
     return run
 
 
-def test_a_run_that_goes_on_after_a_kill_logs_the_same_bits(killed, ring, inside, rows, tmp_path):
+def test_a_run_that_continues_after_a_kill_logs_the_same_bits(killed, ring, inside, rows, tmp_path):
     done = inside("train", f"resume={killed}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "continues at step 20" in done.stdout
@@ -144,7 +144,7 @@ def test_the_probe_may_be_changed_and_changes_nothing_else(killed, ring, inside,
     assert others(killed) == others(ring)
 
 
-def test_a_run_from_before_there_were_probes_goes_on_without_one(killed, inside, rows, tmp_path):
+def test_a_run_from_before_there_were_probes_continues_without_one(killed, inside, rows, tmp_path):
     config = yaml.safe_load((killed / "config.yaml").read_text())
     del config["probe"]
     (killed / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
@@ -203,7 +203,7 @@ def test_an_infinite_divergence_survives_a_stop(line, inside, rows, lean, tmp_pa
     assert json.loads((run / "summary.json").read_text())["metrics"]["kl/forward"] is None
 
 
-# Other games
+# Other methods and losses
 
 
 @pytest.mark.parametrize("loss", ["hinge", "relativistic"])

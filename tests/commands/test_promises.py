@@ -193,12 +193,12 @@ def test_the_first_line_of_a_config_repeats_the_run(left, inside, rows):
 # A run that goes on is shown as it now is.
 
 
-def test_a_run_that_goes_on_has_the_config_that_it_goes_on_with(longer):
+def test_a_run_that_continues_has_the_config_that_it_continues_with(longer):
     config = yaml.safe_load((longer.run / "config.yaml").read_text(encoding="utf-8"))
     assert (config["steps"], config["ema"]["decay"], config["resume"]) == (STEPS + 20, 0.5, None)
 
 
-def test_tensorboard_shows_a_run_that_goes_on_as_it_now_is(left, longer):
+def test_tensorboard_shows_a_run_that_continues_as_it_now_is(left, longer):
     before, now = Board(left.run), Board(longer.run)
     (old,), (new,) = before.sessions().values(), now.sessions().values()
     assert (old.values["steps"], new.values["steps"]) == (STEPS, STEPS + 20)
@@ -211,7 +211,7 @@ def test_tensorboard_shows_a_run_that_goes_on_as_it_now_is(left, longer):
     assert [step for step, _ in now.scalars("D(x)")] == list(range(10, STEPS + 21, 10))
 
 
-def test_summary_and_terminal_show_a_run_that_goes_on_as_it_now_is(left, longer):
+def test_summary_and_terminal_show_a_run_that_continues_as_it_now_is(left, longer):
     summary = longer.summary()
     assert (summary["status"], summary["steps"]) == ("completed", STEPS + 20)
     assert summary["seconds"] > left.summary()["seconds"] * 0.5
@@ -224,7 +224,7 @@ def test_summary_and_terminal_show_a_run_that_goes_on_as_it_now_is(left, longer)
     assert log[-len(longer.done.stdout.splitlines()) :] == longer.done.stdout.splitlines()
 
 
-def test_every_warning_so_far_is_told_at_the_end_of_a_run_that_goes_on(left, longer):
+def test_every_warning_so_far_is_reported_at_the_end_of_a_run_that_continues(left, longer):
     assert longer.summary()["warnings"][: len(left.summary()["warnings"])] == left.summary()["warnings"]
     for one in left.summary()["warnings"]:
         assert f"- step {one['step']}: {one['name']}: " in longer.done.stdout

@@ -117,7 +117,7 @@ def images(undisturbed, tiny_dcgan) -> Path:
     return undisturbed("images", *tiny_dcgan, *IMAGES)
 
 
-def test_a_killed_run_on_points_goes_on_to_the_same_bits(stop, points, inside, tiny, rows, tmp_path):
+def test_a_killed_run_on_points_continues_to_the_same_bits(stop, points, inside, tiny, rows, tmp_path):
     code, run, _ = stop((*tiny, *POINTS), tmp_path, signal.SIGKILL, checkpoint_exists)
     assert code == -signal.SIGKILL and not (run / "summary.json").exists()
     assert 20 <= saved(run)[-1] < 500
@@ -145,7 +145,9 @@ def test_a_convolutional_run_has_the_same_bits_in_another_process_and_in_other_c
     assert_same_run(only_run(tmp_path), images, rows)
 
 
-def test_a_killed_convolutional_run_goes_on_to_the_same_bits(stop, images, ganrun, inside, tiny_dcgan, rows, tmp_path):
+def test_a_killed_convolutional_run_continues_to_the_same_bits(
+    stop, images, ganrun, inside, tiny_dcgan, rows, tmp_path
+):
     code, run, _ = stop((*tiny_dcgan, *IMAGES), tmp_path, signal.SIGKILL, checkpoint_exists)
     assert code == -signal.SIGKILL and 10 <= saved(run)[-1] < 150
     done = ganrun("train", "resume=latest", cwd=tmp_path)
@@ -185,7 +187,7 @@ def interrupted(request, stop, tiny, tmp_path_factory) -> Iterator[tuple[signal.
     return request.param, code, run, err
 
 
-def test_a_signal_saves_the_state_tells_how_to_go_on_and_the_run_ends_in_the_same_bits(
+def test_a_signal_saves_the_state_prints_how_to_resume_and_the_run_ends_in_the_same_bits(
     interrupted, points, inside, rows
 ):
     number, code, run, err = interrupted
@@ -208,10 +210,14 @@ def test_a_signal_ends_a_whole_sweep(stop, tiny, tmp_path):
     words = ("-m", *tiny, *POINTS, "loss=minimax,nonsaturating", "seed=0,1")
     code, run, _ = stop(words, tmp_path, signal.SIGINT, first_program_is_under_way)
     assert code == 130
-    lanes = {lane.name: sorted(path.name for path in lane.iterdir()) for lane in run.parent.iterdir() if lane.is_dir()}
-    first, second, *others = sorted(lanes)
+    members = {
+        member.name: sorted(path.name for path in member.iterdir())
+        for member in run.parent.iterdir()
+        if member.is_dir()
+    }
+    first, second, *others = sorted(members)
     # Those of the other program have not begun, and are not forgotten.
-    assert [lanes[name] for name in others] == [["config.yaml"]] * 2
+    assert [members[name] for name in others] == [["config.yaml"]] * 2
     told = [json.loads((run.parent / name / "summary.json").read_text()) for name in (first, second)]
     assert [one["status"] for one in told] == ["stopped", "stopped"] and told[0]["steps"] == told[1]["steps"] < 500
     assert saved(run.parent / first)[-1] == saved(run.parent / second)[-1] == told[0]["steps"]
@@ -286,13 +292,15 @@ def test_resume_with_more_steps_equals_a_run_that_was_as_long_from_the_start(
     assert (config.steps, config.log.pictures) == (80, 3)  # the config says what the run now is
 
 
-def test_resume_needs_no_other_folder_than_the_one_it_is_told(points, inside, rows, tmp_path):
+def test_resume_needs_no_other_folder_than_the_given_one(points, inside, rows, tmp_path):
     done = inside("train", f"resume={points}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_damaged_checkpoint_is_told_in_a_line_or_two_and_the_run_stays_as_it_was(inside, tiny, only_run, tmp_path):
+def test_a_damaged_checkpoint_is_reported_in_a_line_or_two_and_the_run_stays_as_it_was(
+    inside, tiny, only_run, tmp_path
+):
     assert inside("train", *tiny, "steps=20", cwd=tmp_path).returncode == 0
     run = only_run(tmp_path)
     (run / "checkpoints/20/state.safetensors").write_bytes(b"\0" * 10)

@@ -40,7 +40,7 @@ def handed(monkeypatch) -> list:
 
 @pytest.mark.parametrize("plus", ["", "+", "++"])
 @pytest.mark.parametrize("allowed", ["", "+", "++"])
-def test_resume_goes_on_however_it_is_set(plus, allowed, run, handed):
+def test_resume_continues_however_it_is_set(plus, allowed, run, handed):
     words = [f"{plus}resume=latest", "steps=1e5", "batch_size=64", f"{allowed}resume.allow=[batch_size]"]
     assert train.main(words) == 0
     ((name, overrides),) = handed
@@ -49,7 +49,7 @@ def test_resume_goes_on_however_it_is_set(plus, allowed, run, handed):
 
 
 @pytest.mark.parametrize("plus", ["+", "++"])
-def test_a_run_that_is_not_there_is_told_however_it_is_set(plus, run, handed):
+def test_a_run_that_is_not_there_is_reported_however_it_is_set(plus, run, handed):
     with pytest.raises(ConfigError, match="no run directory nowhere"):
         train.main([f"{plus}resume=nowhere"])
     with pytest.raises(ConfigError, match="leave out -m"):
@@ -78,7 +78,7 @@ def test_resume_in_a_preset_is_refused_too(run, handed):
 
 
 @pytest.mark.parametrize("word", ["hydra.run.dir=elsewhere", "++hydra.run.dir=elsewhere", "hydra.sweep.dir=elsewhere"])
-def test_a_resumed_run_goes_on_where_it_lies(word, run, handed):
+def test_a_resumed_run_continues_where_it_lies(word, run, handed):
     with pytest.raises(ConfigError, match=r"continues in the folder of the run or sweep itself: leave out \+*hydra\."):
         train.main(["resume=latest", word])
     assert handed == [] and not Path("elsewhere").exists()
@@ -95,7 +95,7 @@ def test_a_resume_that_reaches_the_job_unchecked_is_refused_there(run, inside):
     assert "is set in a config" in done.stderr and not Path("new").exists()
 
 
-def test_a_run_does_not_go_on_to_fewer_steps_than_it_has_done(run, handed):
+def test_a_run_does_not_continue_to_fewer_steps_than_it_has_done(run, handed):
     for name in ("20", "2300", "2300.tmp"):
         (run / "checkpoints" / name).mkdir(parents=True)
     with pytest.raises(ConfigError, match="steps=2299: outputs/one has done 2300 steps already"):

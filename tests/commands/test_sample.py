@@ -70,7 +70,7 @@ def test_a_real_process_draws_the_same_bits(points, draw, ganrun, tmp_path):
     assert (tmp_path / "e.npy").read_bytes() == draw(points, "e.npy", "n=11", "seed=5").read_bytes()
 
 
-def test_the_average_is_drawn_from_unless_told_otherwise(points, draw):
+def test_the_average_is_drawn_from_by_default(points, draw):
     average = np.load(draw(points, "f.npy"))
     np.testing.assert_array_equal(average, np.load(draw(points, "f.npy", "average=true")))
     latest = np.load(draw(points, "g.npy", "average=false"))
@@ -111,7 +111,7 @@ def test_the_newest_run_is_meant_by_latest(points, inside, tiny, draw, tmp_path)
     assert done.returncode == 0 and "step 40" in done.stdout
 
 
-def test_a_run_without_checkpoint_is_told_and_stays_as_it_was(points, inside, tmp_path):
+def test_a_run_without_checkpoint_is_reported_and_stays_as_it_was(points, inside, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     config = next(points.glob("outputs/*/*/config.yaml"))
@@ -128,7 +128,7 @@ def test_an_older_file_stays_when_drawing_fails(points, inside, tmp_path):
     assert done.returncode == 2 and (tmp_path / "x.npy").read_text() == "kept"
 
 
-def test_a_file_in_place_of_the_folder_is_told_without_a_traceback(points, inside):
+def test_a_file_in_place_of_the_folder_is_reported_without_a_traceback(points, inside):
     (points / "there.png").mkdir(exist_ok=True)
     done = inside("sample", "out=there.png", cwd=points)
     assert done.returncode in (1, 2)
@@ -306,7 +306,7 @@ def test_points_without_a_density_are_drawn_by_themselves_and_not_as_an_animatio
     assert not (tmp_path / "a.gif").exists()
 
 
-def test_a_picture_shows_as_many_points_as_are_told(points, inside, monkeypatch):
+def test_a_picture_shows_the_given_number_of_points(points, inside, monkeypatch):
     shown = []
 
     def plane(samples, *rest):
@@ -332,7 +332,7 @@ def test_a_step_with_an_exponent_is_that_step(points, inside):
     assert done.returncode == 0 and "step 40" in done.stdout, done.stderr
 
 
-def test_what_the_pixels_of_a_file_are_taken_for_is_told(digits, inside):
+def test_what_the_pixels_of_a_file_are_taken_for_is_reported(digits, inside):
     np.save(digits / "bytes.npy", np.zeros((2, 8, 8), np.uint8))
     words = ("starts=1", "iterations=1", "out=found.npz")
     done = inside("sample", "project=bytes.npy", *words, cwd=digits)

@@ -45,7 +45,7 @@ def found(inside, tiny, tmp_path_factory):
     return cwd / "found", done
 
 
-def test_every_trial_is_the_mean_of_its_seeds_and_the_best_is_told(found) -> None:
+def test_every_trial_is_the_mean_of_its_seeds_and_the_best_is_reported(found) -> None:
     folder, done = found
     names = sorted(path.name for path in folder.iterdir() if path.is_dir())
     assert [name.partition("-")[0] for name in names] == [str(i) for i in range(8)]
@@ -79,7 +79,7 @@ def test_a_batch_is_one_population(found) -> None:
     assert done.stdout.count("4 runs in 1 program") == 2
 
 
-def test_a_search_goes_on_where_it_was(found, inside, tiny) -> None:
+def test_a_search_continues_where_it_was(found, inside, tiny) -> None:
     folder, _ = found
     before = told(folder)
     words = ("hydra.sweeper.trials=5", "hydra.sweeper.seeds_per_trial=2")
@@ -111,7 +111,7 @@ def test_a_search_by_another_launcher_reads_its_own_runs_and_is_resumed_by_its_f
         (("hydra.sweeper.metric='D(x)'",), "add hydra.sweeper.direction=minimize or hydra.sweeper.direction=maximize."),
     ],
 )
-def test_a_wrong_search_is_told_in_a_line(words, message, inside, tiny, tmp_path) -> None:
+def test_a_wrong_search_is_reported_in_a_line(words, message, inside, tiny, tmp_path) -> None:
     pytest.importorskip("optuna")
     done = inside("train", "-m", *tiny, *SMALL, *SEARCH, *words, cwd=tmp_path)
     assert done.returncode == 2
@@ -129,7 +129,7 @@ def test_a_wrong_search_is_told_in_a_line(words, message, inside, tiny, tmp_path
         ("D(x)", "maximize", "maximize"),
     ],
 )
-def test_a_search_goes_where_its_metric_improves_or_where_it_is_told(metric, direction, found) -> None:
+def test_a_search_optimises_in_the_direction_of_its_metric_or_in_the_given_one(metric, direction, found) -> None:
     from hydra_plugins.ganrun_population.search import SearchSweeper
 
     assert SearchSweeper(metric=metric, direction=direction)._direction() == found

@@ -1,4 +1,4 @@
-"""``ganrun train -m``: a sweep's runs as lanes of one program, what they leave, and how they go on."""
+"""``ganrun train -m``: a sweep's runs as members of one program: their files, and how they are resumed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ganrun.training.executor import executor_for
 from ganrun.training.sweep import SHARE, build_all, memory
 from ganrun.training.sweep_plan import Job
 
-# Few programs for the whole file: this game has one. Nothing in it depends on the steps, and its exponential punishes
+# Few programs for the whole file: this config has one. Nothing in it depends on the steps, and its exponential punishes
 # recklessness soon.
 GAME = ("dataset=mixture1d", "optimizer=sgd", "loss=maximum_likelihood")
 SLOW = {player: f"optimizer.{player}.learning_rate=0.01" for player in ("generator", "discriminator")}
@@ -100,14 +100,14 @@ def test_the_runs_of_a_sweep_write_what_a_run_by_itself_writes(swept, rows):
     assert len({rows(sweep / name)[-1]["loss/generator"] for name in NAMES}) == 6
 
 
-def test_a_lane_is_the_run_that_its_config_repeats(swept, rows, inside, only_run, tmp_path):
-    # Other programs round differently, so not to the bit; test_crew says how close.
+def test_a_member_is_the_run_that_its_config_repeats(swept, rows, inside, only_run, tmp_path):
+    # Other programs round differently, so not bit for bit; test_executor checks how close.
     sweep, _ = swept
     done = inside("train", "--config-dir", str(one_of(sweep, 3)), "--config-name", "config", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    lane, alone = rows(one_of(sweep, 3)), rows(only_run(tmp_path))
-    assert [set(row) for row in lane] == [set(row) for row in alone]
-    for one, other in zip(lane, alone, strict=True):
+    member, alone = rows(one_of(sweep, 3)), rows(only_run(tmp_path))
+    assert [set(row) for row in member] == [set(row) for row in alone]
+    for one, other in zip(member, alone, strict=True):
         assert one == pytest.approx(other, rel=1e-3, abs=1e-4)
     settings = [(run / "config.yaml").read_text() for run in (one_of(sweep, 3), only_run(tmp_path))]
     assert settings[0] == settings[1]
@@ -198,7 +198,7 @@ def test_the_comparison_has_a_picture_too(swept):
     assert "comparison.md, comparison.png" in done.stdout
 
 
-def test_a_lane_can_be_sampled_like_any_run(swept, inside, tmp_path):
+def test_a_member_can_be_sampled_like_any_run(swept, inside, tmp_path):
     sweep, _ = swept
     for name in ("2", "4"):
         done = inside("sample", f"run={one_of(sweep, name)}", "n=5", f"out={name}.npy", cwd=tmp_path)
@@ -242,7 +242,7 @@ def test_a_sweep_does_not_begin_again_where_one_lies(swept, inside, tiny):
         (("-m", "steps=80,90"), "leave out -m"),
     ],
 )
-def test_a_sweep_goes_on_as_it_was_or_not_at_all(words, named, swept, inside):
+def test_a_sweep_continues_as_it_was_or_not_at_all(words, named, swept, inside):
     sweep, _ = swept
     before = contents(sweep)
     done = inside("train", f"resume={sweep}", *words, cwd=sweep.parents[3])
@@ -251,7 +251,9 @@ def test_a_sweep_goes_on_as_it_was_or_not_at_all(words, named, swept, inside):
     assert contents(sweep) == before
 
 
-def test_a_sweep_of_more_steps_goes_on_to_the_bits_of_one_that_was_as_long_from_the_start(inside, tiny, rows, tmp_path):
+def test_a_sweep_of_more_steps_continues_to_the_bits_of_one_that_was_as_long_from_the_start(
+    inside, tiny, rows, tmp_path
+):
     long, grown = tmp_path / "long", tmp_path / "grown"
     long.mkdir(), grown.mkdir()
     assert inside("train", "-m", *tiny, *GAME, *SHORT, QUIET, *FOUR, cwd=grown).returncode == 0
@@ -284,7 +286,7 @@ def test_runs_of_two_losses_are_two_batches(inside, tiny, tmp_path):
 
 @pytest.fixture(scope="module")
 def failing(inside, tiny, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """A sweep in which the rate of every second lane is reckless."""
+    """A sweep in which the rate of every second member is reckless."""
     cwd = tmp_path_factory.mktemp("failing")
     words = (
         *tiny,
@@ -298,7 +300,7 @@ def failing(inside, tiny, tmp_path_factory) -> tuple[Path, subprocess.CompletedP
     return cwd, inside("train", "-m", *words, cwd=cwd)
 
 
-def test_a_lane_that_fails_is_told_and_the_others_complete(failing, rows):
+def test_a_member_that_fails_is_reported_and_the_others_complete(failing, rows):
     cwd, done = failing
     sweep = sweep_of(cwd)
     assert done.returncode == 1
@@ -318,7 +320,7 @@ def test_a_lane_that_fails_is_told_and_the_others_complete(failing, rows):
     assert found == {"learning_rate": ["runs", "failed"], "0.01": ["2", "0"], "10": ["2", "2"]}
 
 
-def test_what_failed_stays_so_when_the_sweep_goes_on(failing, inside):
+def test_what_failed_stays_so_when_the_sweep_continues(failing, inside):
     cwd, _ = failing
     sweep = sweep_of(cwd)
     before = contents(one_of(sweep, 1))
@@ -330,7 +332,7 @@ def test_what_failed_stays_so_when_the_sweep_goes_on(failing, inside):
     }
 
 
-def test_four_lanes_are_compiled_once_however_many_cores_share_them(ganrun, tiny, tmp_path):
+def test_four_members_are_compiled_once_for_any_number_of_cores(ganrun, tiny, tmp_path):
     env = {"JAX_LOG_COMPILES": "1", "GANRUN_CACHE": "off"}
     words = ("-m", *tiny, *GAME, "steps=20", "log.every=20", QUIET, *FOUR)
     done = ganrun("train", *words, cwd=tmp_path, env=env)
@@ -353,7 +355,7 @@ def undisturbed(inside, tiny, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def kill(environment) -> Callable[[tuple[str, ...], Path], None]:
-    """Start ``ganrun train WORDS`` in ``cwd``, and kill it once a lane has saved its second checkpoint."""
+    """Start ``ganrun train WORDS`` in ``cwd``, and kill it once a member has saved its second checkpoint."""
 
     def killed(words: tuple[str, ...], cwd: Path) -> None:
         with (cwd / "told.txt").open("w") as told:
@@ -376,7 +378,7 @@ def kill(environment) -> Callable[[tuple[str, ...], Path], None]:
     return killed
 
 
-def test_a_killed_sweep_goes_on_to_the_same_bits(kill, undisturbed, inside, tiny, rows, tmp_path):
+def test_a_killed_sweep_continues_to_the_same_bits(kill, undisturbed, inside, tiny, rows, tmp_path):
     kill(("-m", *tiny, *GAME, *LONG, *FOUR), tmp_path)
     sweep = sweep_of(tmp_path)
     assert not list(sweep.glob("*/summary.json")) and batches(sweep) == [[0, 1, 2, 3]]
@@ -395,7 +397,7 @@ def test_a_killed_sweep_goes_on_to_the_same_bits(kill, undisturbed, inside, tiny
     assert (sweep / "comparison.md").read_text() == (undisturbed / "comparison.md").read_text()
 
 
-def test_a_sweep_may_have_as_few_lanes_to_a_program_as_one_likes(inside, tiny, tmp_path):
+def test_the_number_of_members_per_program_can_be_limited(inside, tiny, tmp_path):
     done = inside("train", "-m", *tiny, *GAME, *SHORT, QUIET, *FOUR, "population.members=2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert batches(sweep_of(tmp_path)) == [[0, 1], [2, 3]]
@@ -403,7 +405,7 @@ def test_a_sweep_may_have_as_few_lanes_to_a_program_as_one_likes(inside, tiny, t
     assert done.stdout.count("2 of 2 runs reached step 40") == 2
 
 
-def test_lanes_that_do_not_fit_the_memory_together_are_trained_in_smaller_batches(
+def test_members_that_do_not_fit_the_memory_together_are_trained_in_smaller_batches(
     inside, tiny, rows, monkeypatch, tmp_path
 ):
     whole, split = tmp_path / "whole", tmp_path / "split"
@@ -482,7 +484,7 @@ def test_the_population_launcher_is_refused_in_a_line_where_there_is_nothing_to_
         ("1/config.yaml", "seed: [", "1/config.yaml cannot be read"),
     ],
 )
-def test_a_damaged_sweep_is_told_in_a_line(name, content, named, inside, tmp_path):
+def test_a_damaged_sweep_is_reported_in_a_line(name, content, named, inside, tmp_path):
     for run in "01":
         (tmp_path / run).mkdir()
         (tmp_path / run / "config.yaml").write_text(SETTINGS)

@@ -183,7 +183,7 @@ def test_the_log_has_the_printed_lines_with_their_time_and_no_escape_codes(train
     assert [line[20:] for line in log.splitlines()] == trained.done.stdout.splitlines()
 
 
-def test_the_run_directory_and_the_tensorboard_command_are_told_at_start_and_at_end(trained):
+def test_the_run_directory_and_the_tensorboard_command_are_reported_at_start_and_at_end(trained):
     lines = trained.done.stdout.splitlines()
     run = str(trained.run.relative_to(trained.cwd))
     command = f"tensorboard --logdir {run}"
@@ -192,7 +192,7 @@ def test_the_run_directory_and_the_tensorboard_command_are_told_at_start_and_at_
     assert f"completed at step {STEPS}/{STEPS}" in trained.done.stdout
 
 
-def test_about_ten_plain_lines_show_the_game(trained):
+def test_about_ten_plain_lines_show_the_training(trained):
     shown = [line for line in trained.done.stdout.splitlines() if line.startswith("step ")]
     assert 5 <= len(shown) <= 12
     assert all("D(x) 0." in line and "D(G(z)) 0." in line and "steps/s" in line for line in shown)
@@ -265,7 +265,7 @@ GAMES = (
 
 
 @pytest.mark.parametrize("words", GAMES, ids=" ".join)
-def test_other_games_run(words, rows, inside, tiny, only_run, tmp_path):
+def test_other_losses_and_options_run(words, rows, inside, tiny, only_run, tmp_path):
     done = inside("train", *tiny, *words, "steps=20", "log.every=10", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     seen = [row for row in rows(only_run(tmp_path)) if "D(x)" in row]
@@ -311,7 +311,7 @@ def test_a_sweep_trains_every_combination_in_numbered_directories(inside, tiny, 
         assert json.loads((path.parent / "summary.json").read_text())["status"] == "completed"
 
 
-def test_a_sweep_goes_on_after_a_run_that_failed_and_tells_it(inside, tiny, tmp_path):
+def test_a_sweep_continues_after_a_run_that_failed_and_reports_it(inside, tiny, tmp_path):
     words = (*tiny, "steps=40", "log.every=20", "loss=maximum_likelihood", "optimizer.discriminator.learning_rate=10")
     done = inside("train", "-m", *words, "optimizer.generator.learning_rate=10,0", "seed=0", cwd=tmp_path)
     assert done.returncode == 1

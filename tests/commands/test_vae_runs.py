@@ -90,7 +90,7 @@ def test_the_config_names_what_it_has_and_is_null_for_the_rest(run) -> None:
     assert config["optimizer"]["discriminator"] is None and config["penalty"] == {}
 
 
-def test_a_stopped_run_goes_on_to_the_same_bits(run, inside, cwd) -> None:
+def test_a_stopped_run_continues_to_the_same_bits(run, inside, cwd) -> None:
     assert inside("train", *at("half", *DIGITS, "steps=10"), cwd=cwd).returncode == 0
     done = inside("train", "resume=half", f"steps={STEPS}", cwd=cwd)
     assert (done.returncode, done.stderr) == (0, "")
@@ -120,7 +120,7 @@ def test_a_run_is_named_after_its_method(inside, tmp_path) -> None:
     assert config.parent.name.endswith("-ring-mlp_vae-vae")
 
 
-def test_members_of_a_population_are_what_the_runs_are_by_themselves(run, inside, cwd) -> None:
+def test_members_of_a_population_equal_single_runs(run, inside, cwd) -> None:
     done = inside("train", "-m", *DIGITS, f"steps={STEPS}", "seed=0,1", "hydra.sweep.dir=sweep", cwd=cwd)
     assert (done.returncode, done.stderr) == (0, "") and "2 runs in 1 program" in done.stdout
     member, other = (arrays(cwd / "sweep" / f"{seed}-seed={seed}") for seed in (0, 1))

@@ -1,8 +1,8 @@
-"""Populations whose runs differ in every number, and the comparison of their lanes with the same runs by themselves.
+"""Populations whose runs differ in every number, and the comparison of their members with the same runs trained alone.
 
-Lanes and solo runs are different programs, so their sums round differently. Parameters are compared under plain
-descent, which hands on a rounding error at its own size. Adam divides a gradient by its own size: where one is nearly
-zero, its rounding noise becomes a move as large as any, so with Adam only what the first step reports is compared.
+Members and single runs are different programs, so their sums round differently. Parameters are compared under gradient
+descent, which does not amplify rounding errors. Adam divides a gradient by its magnitude, so that rounding errors of a
+gradient near zero become full steps: with Adam, only the metrics of the first step are compared.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ POINT = ("dataset=dirac", "optimizer=sgd")
 
 
 def shaken(option, i):
-    """``option`` with every number that a program takes as a value moved, to another place for every lane ``i``."""
+    """``option`` with all traced numbers changed, to other values for every member ``i``."""
     hparams = {name: value for name, value in registry.traced(option).items() if isinstance(value, float)}
     return dataclasses.replace(option, **{name: 0.05 * i + value * (1 - 0.1 * i) for name, value in hparams.items()})
 
@@ -42,7 +42,7 @@ def variants(config, n):
     """``n`` configs of one program: other seeds, other numbers in every part, another k."""
     members = []
     for i in range(n):
-        sides = {player: shaken(getattr(config.optimizer, player), i) for player in ("generator", "discriminator")}
+        optimizers = {player: shaken(getattr(config.optimizer, player), i) for player in ("generator", "discriminator")}
         members.append(
             dataclasses.replace(
                 config,
@@ -50,7 +50,7 @@ def variants(config, n):
                 loss=shaken(config.loss, i),
                 penalty=tuple(shaken(one, i) for one in config.penalty),
                 schedule=with_k(config.schedule, 1 + i % 3),
-                optimizer=dataclasses.replace(config.optimizer, **sides),
+                optimizer=dataclasses.replace(config.optimizer, **optimizers),
                 ema=shaken(config.ema, i),
             )
         )
@@ -66,7 +66,7 @@ def gans_of(configs):
 
 
 def begun(gan):
-    """The run's state before its first step, computed operation by operation: spares compiling a start for each game.
+    """The run's state before its first step, computed operation by operation: no program is compiled for it.
 
     Only for the networks of two layers: others have so many operations that one program is compiled sooner.
     """
@@ -76,12 +76,12 @@ def begun(gan):
 
 
 def begun_alone(population):
-    """The state of ``population`` put together from runs by themselves."""
+    """The state of ``population``, assembled from the states of single runs."""
     return population.together([begun(gan) for gan in population.experiments])
 
 
 def played(one, steps, start=None):
-    """The states of every run of a crew after ``steps`` steps, and the crew's report."""
+    """The states of all runs of an executor after ``steps`` steps, and the executor's report."""
     state, report = one.advance(one.init() if start is None else start, steps)
     return [flatten(member) for member in one.apart(state)], report
 
@@ -96,10 +96,10 @@ def assert_close(member, alone, rtol=2e-4, atol=2e-5):
             np.testing.assert_array_equal(array, alone[name], err_msg=name)
 
 
-def assert_lanes_equal_solo_runs(population, steps=STEPS, start=None):
-    """Lanes and runs by themselves take ``steps`` steps that agree, all of them finite; return the lanes' arrays.
+def assert_members_equal_single_runs(population, steps=STEPS, start=None):
+    """Check that members and single runs agree after ``steps`` steps and are finite; return the members' arrays.
 
-    Without a ``start`` each begins with its own, so that these must agree as well.
+    Without a ``start``, each initialises its own state, which must then agree, too.
     """
     begins = [None] * len(population.experiments)
     if start is not None:
@@ -116,16 +116,16 @@ def assert_lanes_equal_solo_runs(population, steps=STEPS, start=None):
 
 
 def branches(gan):
-    """How often the run's program, of which ``vmap`` makes that of lanes, branches or loops."""
+    """Count the branches and loops in the run's program, from which ``vmap`` makes that of members."""
     program = _advance.trace(gan.method, gan.abstract(), gan.data.train, gan.data.held_out, jnp.int32(1))
     return Counter(re.findall(r"= (cond|while|scan)\[", str(program.jaxpr)))
 
 
-def assert_traces_as_lanes(population):
-    """The program of lanes can be traced, has a run's shapes for each of them, and nothing that ``vmap`` changes.
+def assert_traces_as_members(population):
+    """Check that the program of members can be traced, has a run's shapes for each, and nothing that ``vmap`` changes.
 
-    ``vmap`` computes for each lane what the run computes by itself, but for calls that leave the program, and branches,
-    of which lanes take both (see :func:`branches`). A convolution it would make a slow one.
+    For each member, ``vmap`` computes the same as a single run, except for callbacks, and for branches, of which
+    members compute both (see :func:`branches`). It would make convolutions slow.
     """
     first, start, n = population.experiments[0], jax.eval_shape(population.init), jnp.int32(1)
     owns, sources = (population._train_own, population._held_out_own), (population._train, population._held_out)
@@ -137,7 +137,7 @@ def assert_traces_as_lanes(population):
 
 
 def assert_all_differ(members, part):
-    """The comparison of lanes with runs means little if all lanes are the same."""
+    """Check that no two members are equal, as otherwise the comparison with single runs would be weak."""
     kernels = [
         member[name] for member in members for name in member if name.startswith(part) and name.endswith("kernel")
     ]

@@ -1,4 +1,4 @@
-"""Lanes and shards of one program: same numbers as the runs by themselves, and a failure that stays at home."""
+"""Members and shards of one program: they equal single runs, and a failure does not affect the other members."""
 
 import dataclasses
 from pathlib import Path
@@ -15,7 +15,7 @@ from populations import (
     STEPS,
     assert_all_differ,
     assert_close,
-    assert_lanes_equal_solo_runs,
+    assert_members_equal_single_runs,
     begun_alone,
     gans_of,
     played,
@@ -59,18 +59,18 @@ def shards(three):
 
 @pytest.fixture(params=["members", "shards"])
 def population(request):
-    """Three runs of the base game in either form; ``shards`` are two parts of two lanes, the last one spare."""
+    """Three runs of the base config in either form; ``shards`` are two parts of two members, the last one spare."""
     return request.getfixturevalue(request.param)
 
 
 @pytest.mark.parametrize(("asked", "form"), [("auto", "matmul"), ("matmul", "matmul"), ("xla", "xla")])
-def test_convolutions_left_open_are_matrix_products_in_lanes(asked, form, compose_config):
+def test_convolutions_left_open_are_matrix_products_in_members(asked, form, compose_config):
     words = (*DIGITS, "architecture=dcgan", *NARROW["dcgan"], *SMALL, f"architecture.convolution={asked}")
     spec = Gan(gan_spec(compose_config(words), (8, 8, 1)), (8, 8, 1)).for_population().spec
     assert (spec.generator.form, spec.discriminator.form) == (form, form)
 
 
-def test_a_learning_rate_is_a_lanes_own(base):
+def test_each_member_has_its_own_learning_rate(base):
     rates = (0.0, 0.1, 0.2)
     gans = gans_of([slower(base, rate) for rate in rates])
     population = VmappedRuns(gans)
@@ -87,22 +87,22 @@ def test_a_learning_rate_is_a_lanes_own(base):
 def slower(config, rate):
     """With this rate for G, and none for D."""
     rules = {"generator": rate, "discriminator": 0.0}
-    sides = {
+    optimizers = {
         player: dataclasses.replace(getattr(config.optimizer, player), learning_rate=rate, minimum_rate=0.0)
         for player, rate in rules.items()
     }
-    return dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, **sides))
+    return dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, **optimizers))
 
 
-def test_shards_of_an_odd_number_of_lanes_are_what_the_runs_are_by_themselves(shards):
-    # Two parts of two: the second has the last lane twice, so that both run one program.
+def test_shards_of_an_odd_number_of_members_equal_single_runs(shards):
+    # Two parts of two: the second has the last member twice, so that both run one program.
     assert [member.shape for member in (part.step for part in shards.init())] == [(2,), (2,)]
     state, report = shards.advance(shards.init(), 1)
     assert len(shards.apart(state)) == len(report.bad_step) == len(report.means) == 3
-    assert_lanes_equal_solo_runs(shards)
+    assert_members_equal_single_runs(shards)
 
 
-def test_shards_of_an_even_number_are_what_lanes_are(base):
+def test_shards_of_an_even_number_of_members_equal_one_program(base):
     gans = gans_of(variants(base, 4))
     parts, whole = ShardedRuns(gans, 2), VmappedRuns(gans)
     found, report = played(parts, STEPS, begun_alone(parts))
@@ -112,7 +112,7 @@ def test_shards_of_an_even_number_are_what_lanes_are(base):
     np.testing.assert_allclose(report.means, told.means, 2e-4, 2e-5)
 
 
-def test_a_crew_of_more_parts_than_lanes_has_a_part_for_each_lane(three):
+def test_an_executor_of_more_parts_than_members_has_a_part_for_each_member(three):
     assert len(ShardedRuns(three, 7).init()) == 3
 
 
@@ -120,7 +120,7 @@ def bits(state):
     return {name: array.tobytes() for name, array in flatten(state).items()}
 
 
-def test_the_length_of_the_calls_changes_no_bit_of_a_lane(three):
+def test_the_length_of_the_calls_changes_no_bit_of_a_member(three):
     members = VmappedRuns(three, tuple(usual_options().items()))
     state = members.init()
     for n in (1, 0, 4):
@@ -137,13 +137,13 @@ def test_states_taken_apart_are_those_of_single_runs_and_go_together_again(popul
         assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), member) == wanted
     again = population.apart(population.together(apart))
     assert [bits(member) for member in again] == [bits(member) for member in apart]
-    # A lane goes on by itself, and the population without noticing that it was apart.
+    # A member continues alone, and the population continues unaffected.
     alone, _ = three[1].advance(jax.tree.map(jnp.asarray, again[1]), 1)
     onward, _ = population.advance(population.together(apart), 1)
     assert_close(flatten(population.apart(onward)[1]), flatten(alone))
 
 
-def test_a_look_at_lanes_shows_what_a_look_at_each_run_shows(population, three):
+def test_a_snapshot_of_members_equals_the_snapshots_of_the_runs(population, three):
     points = [POINTS + i for i in range(3)]
     seen = population.snapshot(population.init(), 6, points)
     for i, gan in enumerate(three):
@@ -153,7 +153,7 @@ def test_a_look_at_lanes_shows_what_a_look_at_each_run_shows(population, three):
     assert seen[0]()[0].samples.shape == (6, 2) and seen[0]()[0].inspected["field"].shape == (3,)
 
 
-def test_a_look_at_lanes_judges_images_that_nobody_trains_on(compose_config):
+def test_a_snapshot_of_members_uses_held_out_images(compose_config):
     words = (*DIGITS, *NARROW["mlp"], *SMALL)
     gans = gans_of(variants(compose_config(words), 3))
     none = np.zeros((0, 1), np.float32)
@@ -165,7 +165,7 @@ def test_a_look_at_lanes_judges_images_that_nobody_trains_on(compose_config):
         np.testing.assert_allclose(seen[i]()[0].samples, wanted.samples, 1e-4, 1e-5)
 
 
-def test_what_a_look_shows_outlives_the_state(members):
+def test_a_snapshot_outlives_the_state(members):
     state = members.init()
     before = flatten(members.apart(state)[2])
     seen = members.snapshot(state, 6, [POINTS] * 3)
@@ -174,7 +174,7 @@ def test_what_a_look_shows_outlives_the_state(members):
     np.testing.assert_array_equal(average["params"]["Dense_0"]["kernel"], before["model/average/params/Dense_0/kernel"])
 
 
-def test_images_are_shared_and_every_lane_has_its_own_order():
+def test_images_are_shared_and_every_member_has_its_own_order():
     flat = jnp.arange(40, dtype=jnp.uint8).reshape(10, 4)
     orders = [jnp.array([0, seed], jnp.uint32) for seed in (1, 5, 9)]
     stacked, own = stack_sources([Pixels(flat=flat, order=order, shape=(2, 2, 1)) for order in orders])
@@ -184,7 +184,7 @@ def test_images_are_shared_and_every_lane_has_its_own_order():
     assert stacked.shape == (2, 2, 1)
 
 
-def test_the_densities_of_lanes_are_stacked_whole():
+def test_the_densities_of_members_are_stacked():
     parts = [mixture(np.array([[0.0, i], [i, 1.0]]), 0.5 + i) for i in range(3)]
     stacked, own = stack_sources(parts)
     assert set(own) == {"means", "stds", "weights"}
@@ -204,15 +204,15 @@ def test_another_order_of_the_same_images_copies_none(compose_config):
         assert np.array_equal(drawn[1], drawn[2]) and not np.array_equal(drawn[0], drawn[1])
 
 
-def test_lanes_may_differ_in_the_density_they_imitate(base):
+def test_members_may_differ_in_the_density_of_the_data(base):
     rings = [dataclasses.replace(base.dataset, std=std, radius=radius) for std, radius in ((0.02, 2), (5, 2), (1, 9))]
     population = VmappedRuns(gans_of([dataclasses.replace(base, dataset=ring) for ring in rings]))
-    found = assert_lanes_equal_solo_runs(population, start=begun_alone(population))
+    found = assert_members_equal_single_runs(population, start=begun_alone(population))
     assert len({member["key"].tobytes() for member in found}) == 1  # so that nothing but the data told them apart
     assert_all_differ(found, "model/discriminator/params")
 
 
-def test_only_runs_of_one_game_can_be_lanes(base):
+def test_only_runs_of_one_method_can_be_members(base):
     gans = gans_of([base, dataclasses.replace(base, batch_size=17)])
     with pytest.raises(ValueError, match="same method"):
         VmappedRuns(gans)
@@ -223,12 +223,12 @@ def reckless(base):
     """The three runs, but for the second, whose first move of G is so large that nothing after it is finite."""
     configs = variants(base, 3)
     rule = dataclasses.replace(configs[1].optimizer.generator, learning_rate=1e30)
-    sides = dataclasses.replace(configs[1].optimizer, generator=rule)
-    return gans_of([configs[0], dataclasses.replace(configs[1], optimizer=sides), configs[2]])
+    optimizers = dataclasses.replace(configs[1].optimizer, generator=rule)
+    return gans_of([configs[0], dataclasses.replace(configs[1], optimizer=optimizers), configs[2]])
 
 
 @pytest.mark.parametrize("form", ["members", "shards"])
-def test_a_lane_that_fails_stays_at_its_bad_step_and_the_others_never_know(form, reckless, request):
+def test_a_member_that_fails_stays_at_its_bad_step_and_the_others_are_unaffected(form, reckless, request):
     _, own = SingleRun(reckless[1]).advance(reckless[1].init(), 8)
     bad = int(own.bad_step)
     assert bad == 2  # which is the first to see the move
@@ -247,7 +247,7 @@ def test_a_lane_that_fails_stays_at_its_bad_step_and_the_others_never_know(form,
     assert [bits(found[i]) for i in (0, 2)] == [bits(others[i]) for i in (0, 2)]
 
 
-def test_a_frozen_lane_takes_no_step_and_the_others_do(population):
+def test_a_frozen_member_takes_no_step_and_the_others_do(population):
     start = flatten(population.apart(population.init())[1])
     state = population.freeze(population.init(), [False, True, False])
     state, report = population.advance(state, 4)
@@ -260,7 +260,7 @@ def test_a_frozen_lane_takes_no_step_and_the_others_do(population):
     assert [bits(found[i]) for i in (0, 2)] == [bits(free[i]) for i in (0, 2)]
 
 
-def test_freezing_a_lane_that_failed_leaves_its_bad_step_as_it_was(reckless):
+def test_freezing_a_member_that_failed_keeps_its_bad_step(reckless):
     members = VmappedRuns(reckless)
     state, report = members.advance(members.init(), 8)
     bad = int(report.bad_step[1])
@@ -268,7 +268,7 @@ def test_freezing_a_lane_that_failed_leaves_its_bad_step_as_it_was(reckless):
     assert bad == 2 and np.asarray(state.accumulator.bad_step).tolist() == [0, bad, 1]
 
 
-def test_lanes_need_the_memory_of_their_states_and_of_the_images_once(compose_config):
+def test_members_need_the_memory_of_their_states_and_of_the_images_once(compose_config):
     megabytes = 4 << 20
     flat = jnp.zeros((megabytes // 64, 64), jnp.uint8)
     images = [Pixels(flat=flat, order=jnp.full((2,), i, jnp.uint32), shape=(8, 8, 1)) for i in range(3)]
@@ -278,7 +278,7 @@ def test_lanes_need_the_memory_of_their_states_and_of_the_images_once(compose_co
     state = sum(array.nbytes for array in flatten(gans[0].init()).values())
     needed = VmappedRuns(gans).memory(4, [np.zeros((0,), np.float32)] * 3)
     assert megabytes + 3 * state < needed < 2 * megabytes
-    # Where nobody looks no look is counted: at least its samples, twice.
+    # Without snapshots, none is counted: at least its samples, twice.
     unseen = VmappedRuns(gans).memory(0, [np.zeros((0,), np.float32)] * 3)
     assert megabytes + 3 * state < unseen < needed - 2 * 3 * 4 * 64 * 4
 
@@ -291,7 +291,7 @@ def test_solo_is_the_run_itself(three):
     np.testing.assert_array_equal(report.means, told.means)
 
 
-def test_lanes_of_other_seeds_and_numbers_start_and_train_with_the_same_programs(base, members):
+def test_members_with_other_seeds_and_numbers_start_and_train_with_the_same_programs(base, members):
     members.advance(members.init(), 1)
     before = vmapped._create._cache_size(), vmapped._compiled.cache_info().misses
     others = VmappedRuns(gans_of(variants(dataclasses.replace(base, seed=99), 3)[::-1]))
@@ -310,9 +310,7 @@ def test_lanes_of_other_seeds_and_numbers_start_and_train_with_the_same_programs
         (8, "gpu", VmappedRuns, 0),
     ],
 )
-def test_a_crew_has_a_part_for_each_core_and_accelerators_take_it_whole(
-    cores, backend, form, parts, three, monkeypatch
-):
+def test_an_executor_has_a_part_for_each_core_and_one_on_accelerators(cores, backend, form, parts, three, monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: cores)
     monkeypatch.setattr("jax.default_backend", lambda: backend)
     found = executor_for(three)

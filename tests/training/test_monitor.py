@@ -26,14 +26,14 @@ def names(found: list[Finding]) -> list[str]:
     return [one.name for one in found]
 
 
-def test_what_lasts_is_told_once_when_it_is_first_seen(watch) -> None:
+def test_a_lasting_failure_is_reported_once_when_it_is_first_detected(watch) -> None:
     one = watch()
     told = [names(one.see(step, SURE)) for step in range(1, 31)]
     assert told == [[]] * 9 + [["discriminator saturated"]] + [[]] * 20
     assert [found.step for found in one.findings] == [10]
 
 
-def test_it_is_told_again_after_a_long_while_without(watch) -> None:
+def test_a_failure_is_reported_again_after_a_long_interval(watch) -> None:
     one = watch()
     for step in range(10):
         one.see(step, SURE)
@@ -57,7 +57,7 @@ def test_a_stop_at_any_row_changes_nothing(watch) -> None:
         assert second.findings == whole.findings
 
 
-def test_a_run_that_goes_on_and_off_is_not_told_for_ever(tiny_config, monkeypatch) -> None:
+def test_a_recurring_failure_is_reported_a_limited_number_of_times(tiny_config, monkeypatch) -> None:
     one = Monitor(tiny_config)
     one.findings = [Finding("x", 0, "y", ("a=1",))] * MAX
     assert not any(one.see(step, SURE) for step in range(20))

@@ -1,7 +1,7 @@
-"""Every option of every group trains, by itself and as lanes of a population, with the same numbers.
+"""Every option of every group trains, in single runs and as members of a population, with the same numbers.
 
-One program for a run by itself is compiled for each option, and everything is asked of it. That of lanes is compiled
-for those that stand for the others, and traced for all: what is no loop or branch ``vmap`` cannot change.
+For each option, the program of a single run is compiled and checked. That of members is compiled for representative
+options, and traced for all: ``vmap`` changes only loops and branches.
 """
 
 import dataclasses
@@ -16,8 +16,8 @@ from populations import (
     STEPS,
     assert_all_differ,
     assert_close,
-    assert_lanes_equal_solo_runs,
-    assert_traces_as_lanes,
+    assert_members_equal_single_runs,
+    assert_traces_as_members,
     begun,
     begun_alone,
     branches,
@@ -44,7 +44,7 @@ SCHEDULES = {"adaptive": ("schedule.tolerance=1e-3",), "to_optimum": ("schedule.
 ALONE = [f"dataset={name}" for name in OFFLINE] + [f"probe={name}" for name in CHOICES["probe"]]
 
 
-# The options whose lanes are compared number by number: those with more in a step than another gradient of a scalar.
+# The options whose members are compared number by number: those whose step has more than another gradient of a scalar.
 COMPARED = {
     "loss": ("nonsaturating", "cramer", "feature_matching", "relativistic_average"),
     "penalty": ("consensus", "dragan", "gradient_penalty", "spectral_normalisation", "weight_clipping"),
@@ -55,20 +55,20 @@ VARIATIONS += ("inference=bigan", "architecture.minibatch=discrimination")
 LIKE_THEM = ("inputs.noise=0.1", "inputs.label_flipping=0.1", "architecture.minibatch=stddev")
 
 
-def lanes_of(compose_config, *words):
+def members_of(compose_config, *words):
     return VmappedRuns(gans_of(variants(compose_config(words), 3)))
 
 
 @pytest.fixture(scope="module")
 def base(compose_config):
-    """A run with nothing out of the ordinary."""
+    """A run with default settings."""
     return gans_of([compose_config(PLAIN)])[0]
 
 
-def assert_trains_and_traces_as_lanes(population, base):
-    """Every run of ``population`` takes steps by itself; what its lanes compute can differ from that in nothing."""
-    assert_traces_as_lanes(population)
-    assert branches(population.experiments[0]) == branches(base), "it branches: compare its lanes number by number"
+def assert_trains_and_traces_as_members(population, base):
+    """Check that every run of ``population`` trains alone, and that its members compute the same."""
+    assert_traces_as_members(population)
+    assert branches(population.experiments[0]) == branches(base), "it branches: compare its members number by number"
     for gan in population.experiments:
         (alone,), report = played(SingleRun(gan), STEPS, begun(gan))
         assert (int(alone["step"]), int(report.bad_step)) == (STEPS, 0)
@@ -80,9 +80,9 @@ def others(group):
 
 
 @pytest.mark.parametrize("loss", COMPARED["loss"])
-def test_lanes_of_losses_are_what_the_runs_are_by_themselves(loss, compose_config):
-    population = lanes_of(compose_config, *PLAIN, f"loss={loss}")
-    found = assert_lanes_equal_solo_runs(population, start=begun_alone(population))
+def test_members_with_each_loss_equal_single_runs(loss, compose_config):
+    population = members_of(compose_config, *PLAIN, f"loss={loss}")
+    found = assert_members_equal_single_runs(population, start=begun_alone(population))
     assert_all_differ(found, "model/generator/params")
     assert_all_differ(found, "model/discriminator/params")
 
@@ -90,44 +90,48 @@ def test_lanes_of_losses_are_what_the_runs_are_by_themselves(loss, compose_confi
 @pytest.mark.parametrize(
     "architecture", [name for name, option in registry.options("architecture").items() if hasattr(option, "build")]
 )
-def test_lanes_of_every_architecture_are_what_the_runs_are_by_themselves(architecture, compose_config):
+def test_members_of_each_architecture_equal_single_runs(architecture, compose_config):
     data = POINT if architecture == "dirac" else DIGITS
     words = (*data, f"architecture={architecture}", *NARROW[architecture], *SMALL)
-    found = assert_lanes_equal_solo_runs(lanes_of(compose_config, *words))
-    # Every lane is at its own place of its own order: k = 1, 2, 3 minibatches of 16 a step. A point has no order.
+    found = assert_members_equal_single_runs(members_of(compose_config, *words))
+    # Every member is at its own position of its own order: k = 1, 2, 3 minibatches of 16 a step. A point has no order.
     assert [int(member["cursor/offset"]) for member in found] == ([0, 0, 0] if data == POINT else [48, 96, 144])
 
 
 @pytest.mark.parametrize("penalty", COMPARED["penalty"])
-def test_lanes_of_penalties_are_what_the_runs_are_by_themselves(penalty, compose_config):
-    population = lanes_of(compose_config, *PLAIN, *SLOW, *SEEDS.get(penalty, ()), f"penalty={penalty}")
+def test_members_with_each_penalty_equal_single_runs(penalty, compose_config):
+    population = members_of(compose_config, *PLAIN, *SLOW, *SEEDS.get(penalty, ()), f"penalty={penalty}")
     assert_all_differ(
-        assert_lanes_equal_solo_runs(population, start=begun_alone(population)), "model/discriminator/params"
+        assert_members_equal_single_runs(population, start=begun_alone(population)), "model/discriminator/params"
     )
 
 
 @pytest.mark.parametrize("schedule", COMPARED["schedule"])
-def test_lanes_of_schedules_are_what_the_runs_are_by_themselves(schedule, compose_config):
+def test_members_with_each_schedule_equal_single_runs(schedule, compose_config):
     words = (*PLAIN, f"schedule={schedule}", "schedule.order=simultaneous", *SCHEDULES.get(schedule, ()))
-    population = lanes_of(compose_config, *words)
-    assert_all_differ(assert_lanes_equal_solo_runs(population, start=begun_alone(population)), "model/generator/params")
+    population = members_of(compose_config, *words)
+    assert_all_differ(
+        assert_members_equal_single_runs(population, start=begun_alone(population)), "model/generator/params"
+    )
 
 
 @pytest.mark.parametrize("word", VARIATIONS)
-def test_lanes_of_variations_are_what_the_runs_are_by_themselves(word, compose_config):
-    population = lanes_of(compose_config, *PLAIN, word)
-    assert_all_differ(assert_lanes_equal_solo_runs(population, start=begun_alone(population)), "model/generator/params")
+def test_members_with_each_variation_equal_single_runs(word, compose_config):
+    population = members_of(compose_config, *PLAIN, word)
+    assert_all_differ(
+        assert_members_equal_single_runs(population, start=begun_alone(population)), "model/generator/params"
+    )
 
 
 @pytest.mark.parametrize("word", [f"{group}={name}" for group in COMPARED for name in others(group)] + list(LIKE_THEM))
-def test_every_other_option_trains_and_its_lanes_can_compute_nothing_else(word, base, compose_config):
+def test_every_other_option_trains_and_its_members_compute_the_same(word, base, compose_config):
     slow = SLOW if word.startswith("penalty=") else ()
     words = SCHEDULES.get(word.removeprefix("schedule="), ())
-    assert_trains_and_traces_as_lanes(lanes_of(compose_config, *PLAIN, *slow, word, *words), base)
+    assert_trains_and_traces_as_members(members_of(compose_config, *PLAIN, *slow, word, *words), base)
 
 
 @pytest.mark.parametrize("optimizer", CHOICES["optimizer"])
-def test_the_first_step_of_lanes_of_every_optimizer_reports_what_the_runs_report(optimizer, compose_config):
+def test_the_first_step_of_members_of_every_optimizer_reports_what_single_runs_report(optimizer, compose_config):
     config = compose_config([*NARROW["mlp"], *SMALL, f"optimizer={optimizer}"])
     # One update of D each: further ones would start from what Adam makes of rounding noise.
     gans = gans_of([dataclasses.replace(one, schedule=config.schedule) for one in variants(config, 3)])
@@ -166,7 +170,7 @@ TOGETHER = ("experiment=sngan", "experiment=r3gan")
 
 
 @pytest.mark.parametrize("choice", [*PRESETS, *DOWNLOADED])
-def test_every_preset_takes_a_step_alone_and_as_a_lane_those_for_downloaded_images_on_digits(choice, compose_config):
+def test_every_preset_takes_a_step_alone_and_as_a_member_those_for_downloaded_images_on_digits(choice, compose_config):
     config = compose_config([choice, *NARROW[compose_config([choice]).architecture.name]])
     dataset = config.dataset if config.dataset.name in OFFLINE else registry.lookup("dataset", "digits")()
     config = dataclasses.replace(config, batch_size=8, dataset=dataset)
@@ -175,7 +179,7 @@ def test_every_preset_takes_a_step_alone_and_as_a_lane_those_for_downloaded_imag
     assert (int(state.step), int(report.bad_step)) == (1, 0)
     assert np.all(np.isfinite(report.means))
     members = VmappedRuns(methods)
-    assert_traces_as_lanes(members)
+    assert_traces_as_members(members)
     if choice in TOGETHER:
         states, reports = members.advance(members.together([method.init() for method in methods]), 1)
         assert (states.step.tolist(), reports.bad_step.tolist()) == ([1, 1], [0, 0])

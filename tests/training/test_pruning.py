@@ -1,4 +1,4 @@
-"""Runs that a judge ends early, and how the search's own judge decides."""
+"""Runs that a pruner ends early, and the decisions of the pruner of a search."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def rows(run: Path) -> list[dict[str, float]]:
 
 
 class Recorder:
-    """A judge that ends the runs ``doomed`` (by name) at the step given for each, and keeps what it was shown."""
+    """A pruner that ends the runs ``doomed`` (by name) at the given steps, and records the metrics that it receives."""
 
     def __init__(self, doomed: dict[str, int]) -> None:
         self.doomed, self.shown = doomed, []
@@ -48,7 +48,7 @@ class Recorder:
 
 @pytest.fixture(scope="module")
 def pruned(compose_config, tmp_path_factory):
-    """Six lanes, of which 1 to 4 end early: one at step 10, three at step 20."""
+    """Six members, of which 1 to 4 end early: one at step 10, three at step 20."""
     folder = tmp_path_factory.mktemp("pruned")
     config = compose_config(SMALL)
     jobs = [Job(dataclasses.replace(config, seed=i), folder / str(i)) for i in range(6)]
@@ -58,7 +58,7 @@ def pruned(compose_config, tmp_path_factory):
     return folder, jobs, pruner, codes, sessions._compiled.cache_info().misses - before
 
 
-def test_what_is_hopeless_ends_early_and_the_others_arrive(pruned) -> None:
+def test_pruned_members_end_early_and_the_others_complete(pruned) -> None:
     folder, jobs, _, codes, _ = pruned
     assert codes == [0] * 6
     assert [summary(folder / str(i))["status"] for i in range(6)] == [
@@ -70,7 +70,7 @@ def test_what_is_hopeless_ends_early_and_the_others_arrive(pruned) -> None:
     assert [ended(job) for job in jobs] == [0] * 6
 
 
-def test_the_judge_sees_what_was_written_of_the_runs_that_go_on(pruned) -> None:
+def test_the_pruner_receives_the_logged_metrics_of_the_remaining_runs(pruned) -> None:
     folder, _, pruner, _, _ = pruned
     assert [step for step, _ in pruner.shown] == [10, 20, 30]
     assert [sorted(seen) for _, seen in pruner.shown] == [list("012345"), list("02345"), list("05")]
@@ -80,13 +80,13 @@ def test_the_judge_sees_what_was_written_of_the_runs_that_go_on(pruned) -> None:
             assert row["jsd/exact"] == value
 
 
-def test_a_smaller_program_takes_over_once_half_of_the_lanes_are_idle(pruned) -> None:
+def test_a_smaller_program_takes_over_once_half_of_the_members_are_idle(pruned) -> None:
     *_, programs = pruned
-    # Training and a look, for six lanes and then for two: a lane that goes alone compiles nothing here.
+    # Training and a snapshot, for six members and then for two: a single member compiles nothing here.
     assert programs == 4
 
 
-def test_who_goes_on_is_what_it_would_have_been(pruned, compose_config, tmp_path) -> None:
+def test_the_remaining_runs_equal_unpruned_ones(pruned, compose_config, tmp_path) -> None:
     folder, *_ = pruned
     config = compose_config(SMALL)
     jobs = [Job(dataclasses.replace(config, seed=seed), tmp_path / str(seed)) for seed in (0, 5)]

@@ -23,7 +23,7 @@ def test_a_shell_leaves_the_names_of_runs_alone(tmp_path, monkeypatch):
     assert resume_command(tmp_path / "3-seed=1,k=2") == "ganrun train resume=3-seed=1,k=2"
 
 
-def test_tensorboard_is_told_to_keep_more_pictures_than_it_would(tmp_path, monkeypatch):
+def test_tensorboard_keeps_more_pictures_than_by_default(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert tensorboard_command(tmp_path / "a", 10) == "tensorboard --logdir a"
     assert tensorboard_command(tmp_path / "a", 11) == "tensorboard --logdir a --samples_per_plugin images=0"

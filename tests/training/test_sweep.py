@@ -1,4 +1,4 @@
-"""A population at work: lanes that fail, stop and go on beside each other, and the writers and messages they share."""
+"""Sweeps of populations: members that fail, stop and continue, and the writers and messages that they share."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ RECKLESS = 10.0
 
 
 def rates(config: Train, rate: float) -> Train:
-    sides = {
+    optimizers = {
         player: dataclasses.replace(getattr(config.optimizer, player), learning_rate=rate)
         for player in ("generator", "discriminator")
     }
-    return dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, **sides))
+    return dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, **optimizers))
 
 
 @pytest.fixture(scope="module")
@@ -87,14 +87,14 @@ def saved(run: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def trained(config, tmp_path_factory) -> Path:
-    """Four lanes that nobody disturbed."""
+    """Four uninterrupted members."""
     folder = tmp_path_factory.mktemp("trained")
     assert train_all(jobs_of(seeds(config, 4), folder), folder) == [0, 0, 0, 0]
     return folder
 
 
 def interrupted(trained: Path, folder: Path, steps: list[int]) -> None:
-    """Make of ``trained`` what a kill would have left of it: lane i has no checkpoint after ``steps[i]``."""
+    """Make of ``trained`` what a kill would have left of it: member i has no checkpoint after ``steps[i]``."""
     shutil.copytree(trained, folder)
     for i, step in enumerate(steps):
         (folder / str(i) / "summary.json").unlink()
@@ -103,11 +103,11 @@ def interrupted(trained: Path, folder: Path, steps: list[int]) -> None:
                 shutil.rmtree(path)
 
 
-def test_lanes_keep_one_checkpoint_before_the_last(trained) -> None:
+def test_members_keep_one_checkpoint_before_the_last(trained) -> None:
     assert [saved(trained / str(i)) for i in range(4)] == [["40", "60"]] * 4
 
 
-def test_lanes_killed_while_they_were_saving_go_on_from_the_step_they_share(trained, config, tmp_path) -> None:
+def test_members_killed_while_saving_continue_from_their_common_step(trained, config, tmp_path) -> None:
     folder = tmp_path / "sweep"
     interrupted(trained, folder, [60, 40, 60, 40])
     for name in ("0", "2"):  # what is later than the step they share is computed again, whatever it is
@@ -124,7 +124,7 @@ def test_lanes_killed_while_they_were_saving_go_on_from_the_step_they_share(trai
         assert f"run directory: {run} continues at step 40" in (run / "train.log").read_text()
 
 
-def test_lanes_that_share_no_checkpoint_start_again(trained, config, tmp_path) -> None:
+def test_members_without_a_common_checkpoint_start_again(trained, config, tmp_path) -> None:
     folder = tmp_path / "sweep"
     interrupted(trained, folder, [60, 60, 0, 60])
     assert train_all(jobs_of(seeds(config, 4), folder), folder) == [0, 0, 0, 0]
@@ -134,7 +134,7 @@ def test_lanes_that_share_no_checkpoint_start_again(trained, config, tmp_path) -
         assert saved(folder / str(i)) == ["40", "60"]
 
 
-def test_lanes_killed_while_they_were_closing_are_closed(trained, config, tmp_path) -> None:
+def test_members_killed_while_closing_are_closed(trained, config, tmp_path) -> None:
     folder = tmp_path / "sweep"
     interrupted(trained, folder, [60, 60, 60, 60])
     shutil.copy(trained / "1" / "summary.json", folder / "1" / "summary.json")
@@ -146,7 +146,7 @@ def test_lanes_killed_while_they_were_closing_are_closed(trained, config, tmp_pa
         assert (summary(folder / str(i))["status"], summary(folder / str(i))["steps"]) == ("completed", 60)
 
 
-def test_a_lane_that_has_gone_further_by_itself_is_not_thrown_back_with_the_others(trained, config, tmp_path) -> None:
+def test_a_member_that_is_further_than_the_others_is_not_set_back(trained, config, tmp_path) -> None:
     folder = tmp_path / "sweep"
     shutil.copytree(trained, folder)
     assert train(dataclasses.replace(config, seed=2, steps=140), folder / "2", resume=True) == 0
@@ -161,7 +161,7 @@ def test_a_lane_that_has_gone_further_by_itself_is_not_thrown_back_with_the_othe
 
 @pytest.fixture(scope="module")
 def with_a_failure(config, tmp_path_factory) -> tuple[Path, list[Job], str]:
-    """Four lanes, the first of which cannot last, and what was told on standard error."""
+    """Four members, the first of which fails, and the standard error."""
     folder = tmp_path_factory.mktemp("failing")
     configs = seeds(config, 4)
     configs[0] = rates(configs[0], RECKLESS)
@@ -171,7 +171,7 @@ def with_a_failure(config, tmp_path_factory) -> tuple[Path, list[Job], str]:
     return folder, jobs, told.getvalue()
 
 
-def test_a_lane_that_fails_leaves_the_others_bit_for_bit_as_they_were(with_a_failure, trained) -> None:
+def test_a_member_that_fails_leaves_the_others_bit_for_bit_unchanged(with_a_failure, trained) -> None:
     folder, _, _ = with_a_failure
     for i in (1, 2, 3):
         assert bits(folder / str(i)) == bits(trained / str(i))
@@ -179,7 +179,7 @@ def test_a_lane_that_fails_leaves_the_others_bit_for_bit_as_they_were(with_a_fai
         assert summary(folder / str(i))["status"] == "completed"
 
 
-def test_a_lane_that_fails_says_why_at_its_own_step(with_a_failure) -> None:
+def test_a_member_that_fails_reports_why_at_its_own_step(with_a_failure) -> None:
     folder, _, told = with_a_failure
     failed = summary(folder / "0")
     assert failed["status"] == "failed" and 1 < failed["steps"] < 20
@@ -199,7 +199,7 @@ def test_what_has_ended_is_not_trained_again(with_a_failure) -> None:
     assert "4 of them have ended before" in (folder / "train.log").read_text()
 
 
-def test_a_lane_that_failed_before_stays_out_when_the_others_go_on(with_a_failure, trained, tmp_path) -> None:
+def test_a_member_that_failed_before_is_not_resumed_with_the_others(with_a_failure, trained, tmp_path) -> None:
     source, jobs, _ = with_a_failure
     folder = tmp_path / "sweep"
     shutil.copytree(source, folder)
@@ -213,7 +213,7 @@ def test_a_lane_that_failed_before_stays_out_when_the_others_go_on(with_a_failur
         assert bits(folder / str(i)) == bits(trained / str(i)) and rows(folder / str(i)) == rows(trained / str(i))
 
 
-def test_a_disk_that_is_full_for_one_lane_is_full_for_that_lane_alone(config, trained, monkeypatch, tmp_path, capsys):
+def test_a_full_disk_of_one_member_fails_that_member_alone(config, trained, monkeypatch, tmp_path, capsys):
     opened, write = JsonLines.__init__, JsonLines.write
 
     def remember(self, folder):
@@ -237,7 +237,7 @@ def test_a_disk_that_is_full_for_one_lane_is_full_for_that_lane_alone(config, tr
         assert bits(tmp_path / str(i)) == bits(trained / str(i)) and rows(tmp_path / str(i)) == rows(trained / str(i))
 
 
-def test_where_all_lanes_fail_the_next_batch_is_trained_all_the_same(config, trained, tmp_path, capsys) -> None:
+def test_the_next_batch_is_trained_even_if_all_members_fail(config, trained, tmp_path, capsys) -> None:
     doomed = [rates(one, RECKLESS) for one in seeds(config, 2)]
     alone = dataclasses.replace(config, steps=20)  # another program, with one run
     assert train_all(jobs_of([*doomed, alone], tmp_path), tmp_path) == [1, 1, 0]
@@ -259,7 +259,7 @@ def test_a_run_that_is_the_only_one_of_its_program_is_trained_as_it_is_by_itself
     assert "runs reached" not in told
 
 
-def test_a_run_alone_in_its_batch_that_fails_is_told_and_the_others_go_on(config, tmp_path, capsys) -> None:
+def test_a_run_alone_in_its_batch_that_fails_is_reported_and_the_others_continue(config, tmp_path, capsys) -> None:
     doomed = rates(dataclasses.replace(config, steps=40), RECKLESS)
     assert train_all(jobs_of([doomed, config], tmp_path), tmp_path) == [1, 0]
     told = capsys.readouterr().err
@@ -285,7 +285,7 @@ def test_a_signal_that_comes_while_a_batch_is_closing_ends_the_sweep(config, tmp
     assert train_all(jobs, tmp_path) == [0] * 4  # and it goes on where it was
 
 
-def test_what_does_not_fit_together_is_refused_before_anything_is_written_of_it_and_the_others_go_on(
+def test_what_does_not_fit_together_is_refused_before_anything_is_written_of_it_and_the_others_continue(
     config, tmp_path, capsys
 ) -> None:
     digits = dataclasses.replace(config, batch_size=5000, dataset=Digits())
@@ -464,7 +464,7 @@ def test_a_run_with_a_worker_of_its_own_stops_it() -> None:
     assert threading.active_count() == before
 
 
-def test_one_of_many_runs_keeps_its_lines_to_itself_but_for_what_is_wrong(tmp_path, capsys) -> None:
+def test_one_of_many_runs_prints_only_its_errors(tmp_path, capsys) -> None:
     messages = Messages(tmp_path, name="sweep/3")
     messages.say("step 20/40")
     messages.warn("step 30: value is NaN")
@@ -475,7 +475,7 @@ def test_one_of_many_runs_keeps_its_lines_to_itself_but_for_what_is_wrong(tmp_pa
     assert [line[20:] for line in log] == ["step 20/40", "step 30: value is NaN"]
 
 
-def test_a_run_by_itself_prints_its_lines_and_leaves_what_is_wrong_to_the_command(tmp_path, capsys) -> None:
+def test_a_single_run_prints_its_lines_and_leaves_errors_to_the_command(tmp_path, capsys) -> None:
     messages = Messages(tmp_path)
     messages.say("step 20/40")
     messages.warn("step 30: value is NaN")
@@ -499,7 +499,7 @@ def row(real: float, fake: float) -> dict[str, float]:
     return {"D(x)": real, "D(G(z))": fake, "loss/generator": 9.0, "steps_per_second": 100.4}
 
 
-def test_a_crowd_shows_how_many_go_on_and_the_median_of_each_number(tmp_path, capsys) -> None:
+def test_a_crowd_shows_how_many_continue_and_the_median_of_each_number(tmp_path, capsys) -> None:
     messages = Messages(tmp_path)
     crowd = PopulationDisplay(messages, steps=400, every=20)  # a line at every second row
     rows = [row(0.5, 0.1), row(0.25, 0.4), row(0.75, 0.3)]

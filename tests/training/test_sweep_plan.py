@@ -321,7 +321,7 @@ def limits(monkeypatch):
         (0, 200, "cpu", 1),
     ],
 )
-def test_a_program_has_as_many_lanes_as_do_some_good_and_can_keep_their_files_open(
+def test_the_number_of_members_is_limited_by_benefit_and_open_files(
     members, hard, backend, most, base, limits, monkeypatch
 ):
     limits(hard, hard)
@@ -358,6 +358,6 @@ def test_a_run_has_ended_where_its_summary_says_so(content, code, why, base, tmp
     assert reason(tmp_path) == why
 
 
-def test_what_is_written_down_and_when_is_shared_by_the_lanes_of_a_program(base):
+def test_what_is_logged_and_when_is_shared_by_the_members_of_a_program(base):
     for change in ({"log": Log(every=1)}, {"checkpoint": Checkpoint(seconds=1.0)}, {"checkpoint": Checkpoint(steps=5)}):
         assert program(dataclasses.replace(base, **change)) != program(base)
