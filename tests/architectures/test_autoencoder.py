@@ -56,6 +56,15 @@ def test_without_hidden_layers_both_maps_are_affine():
     np.testing.assert_allclose(module.apply(variables, z, False, method="decode")[..., 0], z @ decoder["kernel"])
 
 
+def test_pixels_are_encoded_from_0_for_black_to_1_for_white():
+    module = MlpAutoencoder((1, 2, 1), 1, 1, (), ())
+    x = jnp.asarray([-1.0, 1.0]).reshape(1, 1, 2, 1)
+    variables = module.init(jax.random.key(0), x, jnp.zeros((1, 1)), False)
+    kernel = variables["params"]["encoder"]["Dense_0"]["kernel"]
+    mean, log_variance = module.apply(variables, x, False, method="encode")
+    np.testing.assert_allclose(jnp.concatenate([mean, log_variance], 1)[0], kernel[1], rtol=1e-6)
+
+
 def test_the_activations_are_relu_and_tanh():
     x = jnp.asarray([[-2.0, 0.5, 3.0]])
     for name, function in (("relu", lambda h: np.maximum(h, 0.0)), ("tanh", np.tanh)):
