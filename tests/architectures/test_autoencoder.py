@@ -80,6 +80,8 @@ def test_defaults_suit_the_data():
     vectors, images = (MlpVae().build_autoencoder(shape, 2, 1) for shape in ((2,), (8, 8, 1)))
     assert vectors.encoder_hidden == vectors.decoder_hidden == (64, 64, 64)
     assert images.encoder_hidden == images.decoder_hidden == (500, 500)
+    assert (vectors.activation, images.activation) == ("tanh", "relu")
+    assert MlpVae(activation="relu").build_autoencoder((2,), 2, 1).activation == "relu"
 
 
 def test_autoencoders_are_values():
