@@ -24,7 +24,7 @@ COMMANDS = {
 }
 PLACELESS = ("list", "doctor")  # commands that need no working directory
 COLLECT_EVERY = 20_000  # garbage collection threshold: imports and tracing create very many long-lived objects
-HELP = """ganrun {version}: an experiment runner for generative adversarial networks in JAX.
+HELP = """ganrun {version}: an experiment runner for generative models in JAX: GANs and variational autoencoders.
 
 usage: ganrun COMMAND [KEY=VALUE ...]
 

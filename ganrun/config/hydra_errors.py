@@ -47,8 +47,8 @@ def one_line(error: Exception, config_name: str, overrides: Iterable[str] = (), 
     unknown = re.match(r"Could not (?:override|append to) '([^'@]+)", text)
     if unknown and "No match in the defaults list" in text and unknown[1] in groups() and config_name not in OTHERS:
         return (
-            f"this config is a whole run's and chooses no {unknown[1]} by name: "
-            f"set its values ({unknown[1]}.KEY=VALUE), or start a new run with `ganrun train {unknown[1]}=NAME`."
+            f"this config is that of a run and chooses no {unknown[1]} by name: set values that it has "
+            f"({unknown[1]}.KEY=VALUE), or start a new run with `ganrun train {unknown[1]}=NAME`."
         )
     if unknown and ("No match in the defaults list" in text or "not in struct" in str(error.__cause__)):
         return unknown_key(unknown[1], config_name, overrides, extra_folder)

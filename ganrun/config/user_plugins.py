@@ -41,6 +41,8 @@ def named(words: Iterable[str]) -> tuple[str, ...]:
     if listed is None or not all(map(NAME.fullmatch, names)):
         hint = f": write plugins=[{values[-1]}]" if NAME.fullmatch(values[-1]) else ""
         raise ConfigError(f"plugins takes a list of packages, plugins=[PACKAGE,...], not '{shown(values[-1])}'{hint}.")
+    if own := next((name for name in names if name.partition(".")[0] == "ganrun"), None):
+        raise ConfigError(f"plugins: '{own}' is a part of ganrun, whose options need no plugin: leave it out.")
     return tuple(dict.fromkeys(names))
 
 

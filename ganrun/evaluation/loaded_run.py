@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from ganrun.config.schema import to_dict
-from ganrun.errors import ConfigError
+from ganrun.errors import ConfigError, did_you_mean, shown
 from ganrun.evaluation.load_run import load_run
 from ganrun.evaluation.metrics.log_density import log_densities
 from ganrun.evaluation.samples import draw_samples
@@ -19,6 +19,8 @@ from ganrun.methods.experiment import Experiment
 from ganrun.methods.run_state import RunState
 from ganrun.storage.metrics_file import rows_of
 from ganrun.storage.run_directory import find_run, load_config
+
+MAX = 10_000_000  # maximum number of samples at once
 
 
 class Series(NamedTuple):
@@ -33,6 +35,13 @@ class Series(NamedTuple):
     values: np.ndarray
 
 
+class Metrics(dict[str, Series]):
+    """The metrics of a run by tag; an unknown tag is refused with the closest one."""
+
+    def __missing__(self, tag: str) -> Series:
+        raise KeyError(f"the run has not logged '{tag}'.{did_you_mean(tag, self)}")
+
+
 class LoadedRun:
     """A run that was loaded from its directory. Nothing is written.
 
@@ -45,16 +54,22 @@ class LoadedRun:
         config: all settings, as nested dictionaries: the content of ``config.yaml``.
 
     Raises:
-        ConfigError: its config is invalid.
+        ConfigError: its config is invalid, or ``checkpoint`` is none of these.
     """
 
     def __init__(self, folder: Path, checkpoint: str = "latest") -> None:
-        self.folder, self._checkpoint = folder, checkpoint
+        text = str(checkpoint)
+        if text not in ("latest", "best") and not text.isdecimal():
+            raise ConfigError(f"checkpoint must be latest, best or a step, not '{shown(text)}'.")
+        self.folder, self._checkpoint = folder, text
         self._config = load_config(folder)
         self.config: dict[str, Any] = to_dict(self._config)
 
+    def __repr__(self) -> str:
+        return f"LoadedRun('{self.folder}', checkpoint='{self._checkpoint}')"
+
     @functools.cached_property
-    def metrics(self) -> dict[str, Series]:
+    def metrics(self) -> Metrics:
         """Every logged metric by tag, as in ``metrics.jsonl``."""
         columns: dict[str, tuple[list[int], list[float]]] = {}
         for row in rows_of(self.folder):
@@ -63,7 +78,7 @@ class LoadedRun:
                     steps, values = columns.setdefault(tag, ([], []))
                     steps.append(int(row["step"]))
                     values.append(float(value))
-        return {tag: Series(np.array(steps), np.array(values)) for tag, (steps, values) in columns.items()}
+        return Metrics({tag: Series(np.array(steps), np.array(values)) for tag, (steps, values) in columns.items()})
 
     @functools.cached_property
     def _model(self) -> tuple[Experiment, RunState]:
@@ -85,8 +100,10 @@ class LoadedRun:
             average: whether the moving average of the weights is used, if the method has one.
 
         Raises:
+            ConfigError: ``n`` or ``seed`` is not a whole number in its range.
             GanrunError: the run has no readable checkpoint.
         """
+        n, seed = _whole("n", n, 1, MAX), _whole("seed", seed, 0, 2**32 - 1)
         experiment, state = self._model
         return draw_samples(experiment, experiment.variables(state, average), n, seed)
 
@@ -101,16 +118,26 @@ class LoadedRun:
             For each estimate, such as ``elbo``: a float64 array ``(n,)``.
 
         Raises:
-            ConfigError: the method has no density.
+            ConfigError: the method has no density, or ``x`` is not of this shape.
             GanrunError: the run has no readable checkpoint.
         """
         experiment, state = self._model
         if "log_density" not in experiment.method.capabilities:
             raise ConfigError(f"method={self._config.method.name} has no density that can be computed.")
-        key = key_for(jax.random.key(np.uint32(seed)), "log density")
-        return log_densities(experiment, experiment.variables(state), key, x)
+        rows, shape = np.asarray(x), tuple(experiment.data.shape)
+        if rows.dtype.kind not in "fiub" or rows.ndim != len(shape) + 1 or rows.shape[1:] != shape or not len(rows):
+            wanted = f"({', '.join(['n', *map(str, shape)])})"
+            raise ConfigError(f"x must be an array of numbers of shape {wanted}, not {rows.dtype} {rows.shape}.")
+        key = key_for(jax.random.key(np.uint32(_whole("seed", seed, 0, 2**32 - 1))), "log density")
+        return log_densities(experiment, experiment.variables(state), key, rows)
+
+
+def _whole(name: str, value: Any, low: int, high: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
+        raise ConfigError(f"{name} must be a whole number from {low} to {high}, not {shown(repr(value))}.")
+    return int(value)
 
 
 def open_run(path: str, checkpoint: str = "latest") -> LoadedRun:
     """Return the run in ``path``, a run directory or ``latest``; see :class:`LoadedRun`."""
-    return LoadedRun(find_run(path), checkpoint)
+    return LoadedRun(find_run(str(path)), checkpoint)

@@ -381,3 +381,9 @@ def test_a_job_in_another_process_has_the_plugins_of_its_command_line(write):
     user_plugins.use(())
     task({})  # type: ignore[arg-type]
     assert seen == [("its_package",)]
+
+
+@pytest.mark.parametrize("name", ["ganrun", "ganrun.methods"])
+def test_ganrun_itself_is_no_plugin(name):
+    with pytest.raises(ConfigError, match=f"^plugins: '{name}' is a part of ganrun, whose options need no plugin"):
+        user_plugins.named([f"plugins=[{name}]"])

@@ -50,3 +50,21 @@ def test_what_a_run_does_not_have_is_refused_in_a_line(folder, tmp_path):
         ganrun.load_run(str(tmp_path / "none"))
     with pytest.raises(GanrunError, match="keeps no best checkpoint"):
         ganrun.load_run(str(folder), "best").sample(1)
+
+
+def test_wrong_arguments_are_refused_in_a_line(folder):
+    run = ganrun.load_run(str(folder))
+    assert repr(run) == f"LoadedRun('{folder}', checkpoint='latest')"
+    with pytest.raises(KeyError, match=r"has not logged 'jsd/exat'\. Did you mean 'jsd/exact'"):
+        run.metrics["jsd/exat"]
+    for n, seed, line in (
+        (0, 0, "n must be"),
+        (2.5, 0, "n must be"),
+        (1, -1, "seed must be"),
+        (1, "a", "seed must be"),
+    ):
+        with pytest.raises(ConfigError, match=f"^{line} a whole number from "):
+            run.sample(n, seed)
+    for checkpoint in ("newest", None, "-1"):
+        with pytest.raises(ConfigError, match=r"^checkpoint must be latest, best or a step, not "):
+            ganrun.load_run(str(folder), checkpoint)

@@ -8,7 +8,7 @@ from ganrun.config.registry import options
 from ganrun.config.schema import Train
 from ganrun.errors import ConfigError, did_you_mean
 from ganrun.evaluation.divergence.probe import Measuring
-from ganrun.evaluation.metrics.spec import OF_TRAINING, better
+from ganrun.evaluation.metrics.spec import OF_TRAINING, better, spec_of
 from ganrun.methods.base import TagFamily
 
 
@@ -34,6 +34,10 @@ def require_logged(tag: str, config: Train, setting: str) -> None:
         if tag in family:
             raise ConfigError(f"{setting}: this run does not log '{tag}': {missing}.")
         known += () if missing else family
+    if spec_of(tag) is not None and not tag.startswith("penalty/"):
+        raise ConfigError(
+            f"{setting}: runs of method={config.method.name} do not log '{tag}' (this one logs {', '.join(known)})."
+        )
     raise ConfigError(f"{setting}: no run logs '{tag}' (this one logs {', '.join(known)}).{did_you_mean(tag, known)}")
 
 

@@ -31,10 +31,29 @@ def test_an_exact_name_comes_before_a_family():
 def test_directions_are_those_of_the_field():
     lower = {"jsd/exact", "jsd/smoothed", "jsd/probe", "jsd/probe_lower", "kl/forward", "kl/reverse", "w1"}
     lower |= {"data_missed", "modes/kl"}
-    higher = {"modes/covered", "modes/high_quality", "steps_per_second"}
-    for spec in specs():
-        expected = "lower" if spec.name in lower else "higher" if spec.name in higher else None
-        assert better(spec.name) == expected, spec.name
+    higher = {"modes/covered", "modes/high_quality", "steps_per_second", "elbo", "iwae"}
+    neither = {
+        "D(x)",
+        "D(G(z))",
+        "value",
+        "value/pair",
+        "critic/real",
+        "loss/*",
+        "grad_norm/*",
+        "penalty/*",
+        "jsd/online",
+    }
+    neither |= {
+        "samples/diversity",
+        "samples/nearest_training",
+        "schedule/k",
+        "jsd/exact_error",
+        "probe/seconds",
+        "loss",
+    }
+    expected = dict.fromkeys(lower, "lower") | dict.fromkeys(higher, "higher") | dict.fromkeys(neither)
+    assert expected.keys() <= {spec.name for spec in specs()}
+    assert {name: better(name) for name in expected} == expected
     assert better("jsd/nothing") is None
     assert len({spec.name for spec in specs()}) == len(specs())
 
