@@ -209,7 +209,7 @@ def test_after_enough_iterations_the_largest_singular_value_is_one(seed, inputs,
     kernel = jax.random.normal(jax.random.key(seed), (inputs, outputs))
     values = np.linalg.svd(kernel, compute_uv=False)
     if values[1] > 0.95 * values[0]:
-        return  # the power experiment cannot tell them apart in so few iterations
+        return  # the power method cannot tell them apart in so few iterations
     params = {"layer": {"kernel": kernel, "bias": jnp.full(outputs, 7.0)}}
     start = {"layer/kernel": jnp.ones(outputs) / np.sqrt(outputs)}
     scaled, _ = normalised(params, start, 300)
@@ -299,8 +299,8 @@ SHAPES = {"dcgan": [(16, 16, 1)], "resnet": [(8, 8, 1)], "r3gan": [(8, 8, 1), (2
     [
         (name, shape)
         for name, option in options("architecture").items()
+        if hasattr(option, "build")  # the networks of a GAN
         for shape in SHAPES.get(name, [(2,)])
-        if hasattr(option, "build")  # it has a discriminator
     ],
 )
 def test_every_weight_of_every_discriminator_is_normalised(name, shape):
