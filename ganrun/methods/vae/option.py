@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,9 +11,17 @@ from ganrun.config.registry import choice, number, register, static, traced
 from ganrun.config.schema import Train
 from ganrun.errors import ConfigError
 from ganrun.methods.base import MethodOption, TagFamily, as_arrays, run_hparams
+from ganrun.methods.detection import Detector
 from ganrun.methods.metric_spec import EVERYWHERE, MetricSpec
+from ganrun.methods.sample_detectors import astray, collapsed, copied, longer, shorter
 from ganrun.methods.vae.likelihoods import LIKELIHOODS
 from ganrun.methods.vae.vae import ELBO, IWAE, Vae
+
+DETECTORS = (
+    Detector("samples off the data", astray, (longer,)),
+    Detector("mode collapse", collapsed, (longer,)),
+    Detector("memorisation", copied, (shorter,)),
+)
 
 
 @register("method", "vae")
@@ -85,6 +93,9 @@ class VaeOption(MethodOption):
 
     def snapshot_families(self, config: Train) -> Iterator[TagFamily]:
         yield ("latents/active",), ""
+
+    def detectors(self) -> Sequence[Detector]:
+        return DETECTORS
 
     def lag(self, config: Train) -> float:
         return 1 / (1 - config.ema.decay)

@@ -12,7 +12,10 @@ from ganrun.config.schema import check, to_dict
 from ganrun.errors import ConfigError
 from ganrun.evaluation.metrics.logged import logged, require_best
 from ganrun.evaluation.metrics.spec import better, spec_of
+from ganrun.methods.gan.option import GanOption
 from ganrun.methods.vae.likelihoods import Bernoulli, DiscretisedLogistic, Gaussian
+from ganrun.methods.vae.option import VaeOption
+from ganrun.training.monitor import Monitor
 
 VAE = "method=vae"
 
@@ -166,3 +169,13 @@ def test_a_learning_rate_that_jumps_is_told(compose_config):
     assert config.method.jumps(before, now, 100) == line
     constant = compose_config([VAE])
     assert constant.method.jumps(*(dataclasses.replace(constant, steps=steps) for steps in (100, 200)), 100) is None
+
+
+def test_failures_that_show_in_the_samples_are_reported(compose_config):
+    watch = Monitor(compose_config(("method=vae", "steps=1000")), modes=8)
+    healthy = {"modes/covered": 8.0, "modes/high_quality": 0.7, "samples/diversity": 0.9}
+    assert [watch.see(step, healthy) for step in range(10, 700, 10)] == [[]] * 69
+    (found,) = watch.see(700, {**healthy, "modes/high_quality": 0.01})
+    assert (found.name, found.suggestions) == ("samples off the data", ("steps=4000",))
+    names = {detector.name for detector in VaeOption().detectors()}
+    assert names < {detector.name for detector in GanOption().detectors()}

@@ -6,7 +6,6 @@ from ganrun.config.schema import Train
 from ganrun.methods.detection import Suggestion
 
 SLOWER = 4.0  # divisor of a learning rate
-LONGER = 4  # factor of the number of steps
 
 
 def penalty(*names: str) -> Suggestion:
@@ -53,16 +52,6 @@ def _decay(config: Train, player: str) -> str:
 def noise(config: Train, step: int) -> str | None:
     """Suggest instance noise on the discriminator's inputs (Arjovsky & Bottou 2017, section 3)."""
     return None if config.inputs.noise else "inputs.noise=0.1"
-
-
-def shorter(config: Train, step: int) -> str | None:
-    """Suggest stopping at the step at which the failure was detected."""
-    return f"steps={step}"
-
-
-def longer(config: Train, step: int) -> str | None:
-    """Suggest training for longer."""
-    return f"steps={LONGER * config.steps}"
 
 
 def followed(config: Train, step: int) -> str | None:
