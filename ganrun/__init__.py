@@ -1,4 +1,4 @@
-"""ganrun: a command-line experiment runner for generative adversarial networks in JAX.
+"""ganrun: a command-line runner of experiments with GANs and other generative models in JAX.
 
 In Python, :func:`load_run` opens what a run has left. Nothing else is public: names in the packages below may change.
 """

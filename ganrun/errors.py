@@ -64,6 +64,7 @@ def exact(number: float) -> str:
     """Return ``number`` with as few digits as identify it exactly: 4294967296, 0.1, 1e+06."""
     if not isinstance(number, (int, float)):  # NumPy single precision: its shortest text differs from the double's
         number = float(str(number))
+    number = number or 0  # zero has no sign
     if abs(number) > sys.float_info.max:
         return "so large"
     if float(brief := f"{number:g}") == number:

@@ -49,14 +49,14 @@ class Yaml(Files):
         (self.place / "config.yaml").write_bytes(mutated(content, rng) if rng.random() < 0.7 else content)
 
     def give(self) -> None:
-        from ganrun.commands.train import _stored
+        from ganrun.commands.train_resume import stored
         from ganrun.config.hydra_bridge import compose
         from ganrun.config.schema import check
         from ganrun.storage.run_directory import load_config
 
         config = load_config(self.place)
         if self.compares:  # Hydra must compose the same config that was checked
-            again = check(compose(_stored(config), []))
+            again = check(compose(stored(config), []))
             if dataclasses.replace(again, resume=None) != config:
                 raise AssertionError(f"Hydra reads {again}, and not {config}")
 

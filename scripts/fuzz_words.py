@@ -80,8 +80,8 @@ class Words:
         for command in ("train", "sample", "jsd"):
             module = __import__(f"ganrun.commands.{command}", fromlist=["hand_over"])
             self._held.enter_context(mock.patch.object(module, "hand_over", _without_work(module.hand_over)))
-        train = __import__("ganrun.commands.train", fromlist=["_jobs"])
-        self._held.enter_context(mock.patch.object(train, "_jobs", lambda given, *_, **__: [0] * len(given)))
+        train_jobs = __import__("ganrun.commands.train_jobs", fromlist=["run_jobs"])
+        self._held.enter_context(mock.patch.object(train_jobs, "run_jobs", lambda given, *_, **__: [0] * len(given)))
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -162,7 +162,7 @@ class Method(ABC):
 
     def decode(self, variables: Tree, latents: jax.Array, labels: jax.Array | None = None) -> jax.Array:
         """Return what ``latents`` ``(n, prior.dim)`` stand for, ``(n, *shape)``: samples, or their means given z."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no decode: it is not among its capabilities")
 
     def decoder(self, variables: Tree) -> tuple[Any, Tree] | None:
         """Return the linen module behind :meth:`decode` and its variables; None if there is no single such module."""
@@ -170,7 +170,7 @@ class Method(ABC):
 
     def encode(self, variables: Tree, x: jax.Array) -> jax.Array:
         """Return latents ``(n, prior.dim)`` for ``x`` ``(n, *shape)``."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no encode: it is not among its capabilities")
 
     @property
     def densities(self) -> tuple[MetricSpec, ...]:
@@ -183,7 +183,7 @@ class Method(ABC):
         Returns:
             For each of :attr:`densities`, by name: the estimates, ``(n,)``.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no log_density: it is not among its capabilities")
 
     def inspect(
         self, model: Tree, hparams: Tree, held_out: Source, key: jax.Array, points: jax.Array

@@ -7,7 +7,7 @@ import math
 import typing
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ganrun.commands.compare import Compare
@@ -86,6 +86,7 @@ def test_what_is_out_of_range_is_told_to_the_last_digit_that_matters(word, line)
 
 @settings(max_examples=200)
 @given(st.floats(allow_nan=False, allow_infinity=False), st.floats(allow_nan=False, allow_infinity=False))
+@example(0.0, -0.0)
 def test_numbers_that_differ_are_written_differently(a, b):
     assert float(exact(a)) == a
     assert (exact(a) == exact(b)) == (a == b)

@@ -45,11 +45,11 @@ class LogDensity(Metric):
 
     def prepare(self, experiment: Experiment) -> Measure:
         rows = getattr(experiment.data.held_out, "flat", None)
-        most = max(self.examples, self.final_examples)
-        held_out = np.asarray(_draw(experiment, most if rows is None else min(most, len(rows))))
 
         def measure(context: EvalContext) -> dict[str, float]:
-            x = held_out[: self.final_examples if context.is_last else self.examples]
+            n = self.final_examples if context.is_last else self.examples
+            # Drawn anew and not kept: every member of a population would hold a copy.
+            x = np.asarray(_draw(experiment, n if rows is None else min(n, len(rows))))
             key = key_for(jax.random.key(np.uint32(context.noise)), "log density")
             scalars = {}
             for name, estimate in log_densities(experiment, context.variables, key, x).items():
@@ -71,7 +71,7 @@ def log_densities(experiment: Experiment, variables: Any, key: jax.Array, x: np.
 
 
 def _draw(experiment: Experiment, n: int) -> jax.Array:
-    """Return ``n`` held-out examples, the same for every run with these data."""
+    """Return ``n`` held-out examples, the same at every snapshot of a run."""
     held_out = experiment.data.held_out
     assert held_out is not None
     return held_out.minibatch(key_for(jax.random.key(0), "held-out examples"), Cursor.start(), n)[0]

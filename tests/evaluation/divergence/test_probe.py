@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from ganrun.commands.train import _inspect
+from ganrun.commands.train_checks import inspect
 from ganrun.config.hydra_bridge import compose
 from ganrun.config.schema import check, to_dict
 from ganrun.datasets.images import Digits
@@ -50,7 +50,7 @@ def untimed(tags):
 
 def refusal(*words):
     with pytest.raises(ConfigError) as caught:
-        _inspect(compose("train", list(words)), False)
+        inspect(compose("train", list(words)), False)
     assert caught.value.exit_code == 2
     assert len(str(caught.value).splitlines()) == 1
     return str(caught.value)
@@ -63,7 +63,7 @@ def test_streaming_needs_data_without_end():
 
 @pytest.mark.parametrize("words", [("dataset=digits",), ("dataset=ring", "probe=stack"), ("probe=off",)], ids=" ".join)
 def test_other_pairs_of_data_and_probe_fit(words):
-    _inspect(compose("train", [*words]), False)
+    inspect(compose("train", [*words]), False)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,103 @@
+"""The checks of a run's config before ``ganrun train`` starts any work."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from ganrun.config.folders import data_folder
+from ganrun.config.hparams import flat
+from ganrun.config.schema import Train, check, to_dict
+from ganrun.errors import ConfigError, did_you_mean, shown
+from ganrun.storage.run_directory import (
+    changed_settings,
+    load_config,
+    relative,
+    steps_done,
+)
+
+Allow = tuple[str, ...] | None  # settings that may change in a resumed run; None for a new run
+
+
+def inspect(node: dict[str, Any], allow: Allow = None, fetch: bool = True) -> Train:
+    """Check everything that can be checked before work starts: keys, ranges, shapes, files.
+
+    Args:
+        node: the composed config.
+        allow: the settings that may change in a resumed run; None for a new run.
+        fetch: whether to download missing data. Not for an existing run: its config may be untrusted, and it names the
+            source and the destination of downloads.
+
+    Returns:
+        The checked config.
+
+    Raises:
+        ConfigError: a check failed.
+    """
+    config = resolved(check(node))
+    from ganrun.evaluation.metrics.logged import require_best
+
+    config.method.build(config, config.dataset.shape)
+    config.probe.check(config.dataset)
+    require_best(config)
+    if hasattr(config.dataset, "examples") and config.batch_size > config.dataset.examples:
+        examples = config.dataset.examples
+        raise ConfigError(f"batch_size must be at most {examples}, the examples of {config.dataset.name}.")
+    if hasattr(config.dataset, "check"):
+        dataset = config.dataset
+        if not fetch and hasattr(dataset, "download"):
+            dataset = dataclasses.replace(dataset, download=False, mirrors=type(dataset)().mirrors)
+        dataset.check(data_folder(config.data_dir), labels=config.conditional)
+    if allow is not None and config.resume is not None:
+        _refuse_changes(config, allow)
+    return config
+
+
+def resolved(config: Train) -> Train:
+    """Return ``config`` with the settings of its dataset that are only known once its files are open."""
+    from ganrun import datasets
+
+    return dataclasses.replace(config, dataset=datasets.resolved(config.dataset, data_folder(config.data_dir)))
+
+
+def require_typed(config: Train, resumed: str | None) -> None:
+    """Refuse a ``resume`` that is not on the command line: it would start a new run instead of resuming the named one.
+
+    Raises:
+        ConfigError: ``resume`` is set in a config file.
+    """
+    if resumed is None and config.resume is not None:
+        name = shown(config.resume)
+        raise ConfigError(f"resume={name} is set in a config, where it has no effect: type resume={name} after train.")
+
+
+def _refuse_changes(config: Train, allow: tuple[str, ...]) -> None:
+    """Refuse changes in a resumed run, except to its length, to what is logged and to the settings in ``allow``.
+
+    Raises:
+        ConfigError: another setting has changed, or there are fewer steps than the run has done.
+    """
+    folder = Path(str(config.resume))
+    if config.steps < (done := steps_done(folder)):
+        more = "give at least as many, or start a new run"
+        raise ConfigError(f"steps={config.steps}: {relative(folder)} has done {done} steps already; {more}.")
+    before = load_config(folder)
+    known = flat(to_dict(before)) | flat(to_dict(config))
+    for name in allow:
+        if not any(_is_within(key, name) for key in known):
+            raise ConfigError(f"resume.allow: '{name}' is not a setting.{did_you_mean(name, known)}")
+    changed = [
+        change for change in changed_settings(before, config) if not any(_is_within(change[0], name) for name in allow)
+    ]
+    if changed:
+        listed = ", ".join(f"{key} ({before!r} before, {now!r} now)" for key, before, now in changed)
+        raise ConfigError(
+            f"resume continues with the run's own settings, but these differ: {listed}.\n"
+            "Only steps, steps_per_call, data_dir, log.*, checkpoint.* and probe.* may change by themselves; start a "
+            f"new run for the others, or add resume.allow=[{','.join(key for key, *_ in changed)}]."
+        )
+
+
+def _is_within(key: str, name: str) -> bool:
+    return key == name or key.startswith(f"{name}.")

@@ -1,0 +1,128 @@
+"""The jobs of ``ganrun train``: one run that Hydra starts, or the runs of a sweep together."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ganrun.commands.train_checks import inspect, require_typed, resolved
+from ganrun.config.hydra_bridge import compose
+from ganrun.config.schema import check
+from ganrun.config.search_path import COMMAND_LINE
+from ganrun.errors import tell
+from ganrun.storage.run_directory import (
+    require_own,
+)
+from ganrun.storage.sweep_directory import (
+    begun,
+    require_own_runs,
+    require_room,
+)
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from ganrun.training.loop import Pruner
+
+
+def run_job(node: DictConfig) -> int:
+    """Run one Hydra job and report its errors, so that a sweep continues and Hydra prints no traceback."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+    from omegaconf import OmegaConf
+
+    from ganrun.training import device
+
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    try:
+        device.prepare()
+        from ganrun.training.train import Sweep, train  # imports JAX, so only after the device is prepared
+
+        config = resolved(check(OmegaConf.to_container(node, resolve=True)))  # type: ignore[arg-type]
+        if config.population.jobs:
+            return _several(config.population.jobs, folder)
+        if config.resume is not None and Path(config.resume).resolve() != folder.resolve():
+            require_typed(config, None)  # Hydra composed another config than was checked
+        hydra = HydraConfig.get()
+        member = hydra.mode == RunMode.MULTIRUN
+        require_own(folder, linked=not member)
+        planned = member and (folder / "config.yaml").exists() and not begun(folder)  # its sweep wrote the config
+        resume = config.resume is not None or planned or _is_requeued(folder)
+        return train(config, folder, resume=resume, sweep=Sweep(_keys(hydra.overrides.task), member=member))
+    except Exception as error:
+        return tell(error)
+    finally:
+        _remove_if_empty(folder)
+
+
+def _several(jobs: tuple[str, ...], folder: Path) -> int:
+    """Train the runs of one cluster job as a sweep of its own in ``folder``; return the largest exit code.
+
+    ``jobs`` are JSON lists of a run's directory, relative to ``folder``, and its overrides.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    sources = HydraConfig.get().runtime.config_sources
+    extra = next((source.path for source in sources if source.provider == COMMAND_LINE), None)
+    name = str(HydraConfig.get().job.config_name)
+    named = [[str(text) for text in json.loads(job)] for job in jobs]
+    runs = [(compose(name, overrides, extra), folder / place) for place, *overrides in named]
+    varied = _keys(text for _, *overrides in named for text in overrides)
+    return max(run_jobs(runs, folder, resumed=any(_is_requeued(run) for _, run in runs), varied=varied))
+
+
+def _keys(overrides: Iterable[str]) -> set[str]:
+    """Return the keys that ``overrides`` set."""
+    return {text.partition("=")[0].lstrip("+~") for text in overrides}
+
+
+def _is_requeued(folder: Path) -> bool:
+    """Return whether this is a requeued job of a cluster, which was preempted: its run has already started."""
+    return "SUBMITIT_EXECUTOR" in os.environ and begun(folder)
+
+
+def run_jobs(
+    given: list[tuple[dict[str, Any], Path]],
+    folder: Path,
+    resumed: bool = False,
+    pruner: Pruner | None = None,
+    whole: bool = True,
+    varied: Collection[str] = (),
+) -> list[int]:
+    """Train the jobs of a sweep, those with a common program together; return their exit codes.
+
+    Args:
+        given: the plain config and the run directory of each job.
+        folder: the sweep's directory.
+        resumed: whether the runs may have started before.
+        pruner: may end runs early.
+        whole: whether ``given`` is the whole sweep, to be compared at the end.
+        varied: hyperparameters that vary in the sweep, even if not in these jobs.
+    """
+    from ganrun.training import device
+
+    try:
+        device.prepare()
+        from ganrun.training.sweep import train_all
+        from ganrun.training.sweep_plan import Job
+
+        require_own_runs(folder, [path for _, path in given])
+        if not resumed:
+            require_room(folder, [path for _, path in given])
+        jobs = [Job(inspect(node, fetch=not resumed), path.resolve()) for node, path in given]
+        return train_all(jobs, folder.resolve(), pruner, whole, varied)
+    except Exception as error:
+        return [tell(error)] * len(given)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Remove the run directory, which Hydra creates before the job, and its parents if nothing was written."""
+    inside = [parent for parent in folder.parents if Path.cwd() in parent.parents]
+    for path in (folder, *inside):
+        try:
+            path.rmdir()
+        except OSError:
+            return
