@@ -36,7 +36,7 @@ RUNS = {
     "dcgan": (*HARD, "dataset=digits", "architecture=dcgan", "architecture.width=4", "latent.dim=8", "steps=120"),
 }
 SWEEP = (*HARD, *NETWORKS, "steps=160", "seed=0,1", "optimizer.generator.learning_rate=1e-3,2e-3", "-m")
-TIMES = ("steps_per_second", "probe/seconds")
+TIMES = ("steps_per_second", "probe/seconds", "evaluate/seconds")
 IN_A_ROW = 4  # maximum number of kills of one run before it may complete
 # Approximate number of times that each moment occurs in a run: a kill targets one of these.
 OFTEN = {"step": 15, "checkpoint": 30, "rename": 8, "event": 20, "row": 15, "probe": 3, "resume": 1}

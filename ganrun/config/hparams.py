@@ -17,6 +17,7 @@ FREE = (
     "resume",
     "plugins",
     "log.",
+    "evaluate.",
     "checkpoint.",
     "probe.",
     "metric.",

@@ -72,6 +72,13 @@ class Log:
 
 
 @dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """How much of a run's time evaluation may take: metrics of snapshots, pictures and the probe."""
+
+    share: float = number(0.15, low=0.0, high=1.0)
+
+
+@dataclasses.dataclass(frozen=True)
 class Checkpoint:
     """When the whole state is saved, besides the end of the run and when it is stopped."""
 
@@ -130,6 +137,7 @@ class Train:
     generator_update: Any = dataclasses.field(default_factory=GeneratorUpdate)
     ema: Ema = dataclasses.field(default_factory=Ema)
     log: Log = dataclasses.field(default_factory=Log)
+    evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
     population: Population = dataclasses.field(default_factory=Population)
     checkpoint: Checkpoint = dataclasses.field(default_factory=Checkpoint)
 

@@ -1,13 +1,16 @@
 """Evaluation of a run at a step, beyond the metrics of the step itself: pictures, mode coverage, divergences.
 
 A snapshot is taken in the training loop, at almost no cost, and evaluated in the writers' thread while training
-continues. The result depends only on the seed and the step.
+continues. The result depends only on the seed, the step and the parts that are evaluated.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ganrun.config.schema import Train
+from ganrun.evaluation.budget import PICTURES, PROBE
 from ganrun.evaluation.divergence.distribution import Distribution, data_distribution
 from ganrun.evaluation.divergence.run_distribution import model_distribution
 from ganrun.evaluation.metrics.base import EvalContext, Measure
@@ -35,19 +39,27 @@ class NotFinite(Exception):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A run after ``step``: ``fetch()`` returns the snapshot's arrays and the variables that samples are drawn from."""
+    """A run after a step.
+
+    Attributes:
+        step: the step.
+        fetch: returns the snapshot's arrays and the variables that samples are drawn from.
+        parts: what is evaluated besides the metrics, see :data:`~ganrun.evaluation.budget.PARTS`.
+    """
 
     step: int
     fetch: Callable[[], tuple[SnapshotArrays, Tree]]
+    parts: frozenset[str]
 
 
 @dataclass
 class EvalResult:
-    """The result of an evaluation: scalars, histograms and PNGs, each by tag."""
+    """The result of an evaluation: scalars, histograms and PNGs, each by tag, and the seconds that each part took."""
 
     scalars: dict[str, float] = field(default_factory=dict)
     histograms: dict[str, np.ndarray] = field(default_factory=dict)
     pictures: dict[str, bytes] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def samples_shown(experiment: Experiment) -> int:
@@ -91,9 +103,16 @@ class Evaluator:
         self._measures: dict[str, Measure] = {}
         self._metrics = {metric.name: metric for metric in config.metric if metric.applies(config)}
 
-    def due(self, step: int) -> bool:
-        """Return whether ``step`` is evaluated."""
-        return self._due(self.picture_every, step) or self._is_probed(step)
+    def due(self, step: int) -> frozenset[str]:
+        """Return the parts that are due at ``step``; empty if it is not evaluated."""
+        parts = {PICTURES: self._due(self.picture_every, step), PROBE: self._is_probed(step)}
+        return frozenset(part for part, due in parts.items() if due)
+
+    def times(self) -> dict[str, int]:
+        """Return how often each part is due in the whole run."""
+        steps = self.config.steps
+        pictures, probe = (every and -(-steps // every) for every in (self.picture_every, self.probe_every))
+        return {PICTURES: pictures and pictures + 1, PROBE: probe}  # pictures also before the first step
 
     def _due(self, every: int, step: int) -> bool:
         return bool(every) and (step % every == 0 or step == self.config.steps)
@@ -109,17 +128,36 @@ class Evaluator:
     def snapshot(self, state: RunState, step: int) -> Snapshot:
         """Return what the evaluation needs of ``state`` after ``step``, before it is overwritten; does not block."""
         result = self.experiment.snapshot(state, self.samples, self.points)
-        return Snapshot(step, lambda: result)
+        return Snapshot(step, lambda: result, self.due(step))
 
-    def read(self, snapshot: Snapshot) -> EvalResult:
+    def read(self, snapshot: Snapshot, workers: int = 1) -> EvalResult:
         """Return the metrics and pictures of ``snapshot``.
+
+        Args:
+            snapshot: what to evaluate.
+            workers: number of threads for the probe; more than one gains nothing while training continues.
 
         Raises:
             NotFinite: what the method shows of its networks is not finite.
         """
         # Training continues in parallel: more threads than cores would slow down both.
         with threadpool_limits(1):
-            return self._read(snapshot)
+            return self._read(snapshot, workers)
+
+    def prepare(self, snapshot: Snapshot) -> None:
+        """Load the libraries and compile the programs that :meth:`read` needs, so that no evaluation waits for it."""
+        arrays, variables = snapshot.fetch()
+        model = model_distribution("model", self.experiment, variables)
+        with threadpool_limits(1):
+            for name in self._metrics:
+                self._measure(name)
+            if model.push is not None:
+                model.push(np.zeros((1, model.latent_dim), np.float32))
+            samples, nothing = np.asarray(jax.device_get(arrays.samples)), np.zeros(0)
+            if self.picture_every:
+                pictures.draw(samples, self.density, nothing)
+            if self.probe_every:
+                self.config.probe.prepare(self.data, model)
 
     def run(self, context: EvalContext, names: Collection[str] | None = None) -> dict[str, float]:
         """Return the values of metrics at a snapshot, by tag.
@@ -129,14 +167,18 @@ class Evaluator:
             names: options of the group ``metric``; None: all that the run has chosen and that apply to it.
         """
         scalars = {}
-        for name, metric in self._metrics.items():
+        for name in self._metrics:
             if names is None or name in names:
-                if name not in self._measures:
-                    self._measures[name] = metric.prepare(self.experiment)
-                scalars |= self._measures[name](context)
+                scalars |= self._measure(name)(context)
         return scalars
 
-    def _read(self, snapshot: Snapshot) -> EvalResult:
+    def _measure(self, name: str) -> Measure:
+        if name not in self._measures:
+            self._measures[name] = self._metrics[name].prepare(self.experiment)
+        return self._measures[name]
+
+    def _read(self, snapshot: Snapshot, workers: int) -> EvalResult:
+        begun = time.monotonic()
         arrays, variables = snapshot.fetch()
         host_arrays: Any = jax.device_get(arrays)
         inspected = host_arrays.inspected
@@ -146,18 +188,32 @@ class Evaluator:
                 raise NotFinite(tag)
         shown = self.experiment.method.read(inspected)
         model = model_distribution("model", self.experiment, variables)
+        probe = self._probe(model, snapshot, workers)
         context = EvalContext(self.experiment, self.config, snapshot.step, host_arrays.samples, variables, model)
         result.scalars |= shown.scalars | self.run(context)
         title = f"step {snapshot.step}"
-        if self._due(self.picture_every, snapshot.step):
+        if PICTURES in snapshot.parts:
             result.pictures["samples"] = pictures.draw(
                 host_arrays.samples, self.density, shown.field, title, host_arrays.ladder, shown.field_label
             )
-        if self._is_probed(snapshot.step):
+            now = time.monotonic()
+            result.seconds[PICTURES], begun = now - begun, now
+        if PROBE in snapshot.parts:
             if self.density is not None:
                 result.pictures["densities"] = self._densities(context, shown, title)
-            result.scalars |= self.config.probe.measure(self.data, model, self.config.seed, snapshot.step)
+            result.scalars |= probe()
+            result.seconds[PROBE] = time.monotonic() - begun
         return result
+
+    def _probe(self, model: Distribution, snapshot: Snapshot, workers: int) -> Callable[[], dict[str, float]]:
+        """Return a function that returns the probe's metrics; with several ``workers`` it starts to work at once."""
+        measure = partial(self.config.probe.measure, self.data, model, self.config.seed, snapshot.step, workers=workers)
+        if workers == 1 or PROBE not in snapshot.parts:
+            return measure
+        pool = ThreadPoolExecutor(1)
+        future = pool.submit(measure)
+        pool.shutdown(wait=False)
+        return future.result
 
     def _densities(self, context: EvalContext, shown: Inspection, title: str) -> bytes:
         """Return the picture of the densities of data and model, and of the optimal and the learned discriminator."""

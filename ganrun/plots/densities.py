@@ -18,6 +18,8 @@ from ganrun.plots import pictures
 
 NOWHERE = 5.0  # D* is not shown in cells where both masses are below that of this many samples: it would be noise
 DECADES = 4  # range of the density shown in the plane, in decades
+PANELS = {"left": 0.06, "right": 0.88, "bottom": 0.05, "top": 0.91, "wspace": 0.06, "hspace": 0.12}
+BESIDE = ((0.9, 0.52, 0.02, 0.36), (0.9, 0.08, 0.02, 0.36))  # left, bottom, width and height of the colour bars
 
 
 def densities(samples: np.ndarray, density: Mixture, field: np.ndarray, title: str = "", label: str = "D(x)") -> bytes:
@@ -85,21 +87,22 @@ def _line(cells: _Cells, title: str, learned: str) -> Figure:
 
 
 def _plane(cells: _Cells, title: str, learned: str) -> Figure:
-    figure = Figure(figsize=(8, 7.4), dpi=100, layout="constrained")
-    panels = figure.subplots(2, 2, sharex=True, sharey=True)
+    # Positions are fixed: matplotlib's automatic layout takes longer than drawing.
+    figure = Figure(figsize=(8, 7.4), dpi=100)
+    panels = figure.subplots(2, 2, sharex=True, sharey=True, gridspec_kw=PANELS)
     area = float(np.prod([edge[1] - edge[0] for edge in cells.edges]))
     top = np.log10(max(cells.data.max(), cells.model.max()) / area)
     for axes, masses, name in zip(panels[0], (cells.data, cells.model), ("p_data", "p_g"), strict=True):
         height = np.log10(np.maximum(masses / area, 1e-300))
         height = np.where(height > top - DECADES, height, np.nan)
         shown = _show(axes, height, cells.edges, "viridis", (top - DECADES, top), name)
-    figure.colorbar(shown, ax=panels[0], label="log10 density")
+    figure.colorbar(shown, cax=figure.add_axes(BESIDE[0]), label="log10 density")
     shown = _show(panels[1, 0], cells.best, cells.edges, "RdBu_r", (0.0, 1.0), "optimal D*")
     if cells.learned is None:
         panels[1, 1].set_axis_off()
     else:
         _show(panels[1, 1], cells.learned, cells.edges, "RdBu_r", (0.0, 1.0), learned)
-    figure.colorbar(shown, ax=panels[1], label="probability of data")
+    figure.colorbar(shown, cax=figure.add_axes(BESIDE[1]), label="probability of data")
     figure.suptitle(title)
     return figure
 

@@ -28,7 +28,11 @@ def is_metadata(metadata: dict[str, Any], snapshots: int) -> bool:
 
     def is_row(row: Any) -> bool:
         known = isinstance(row, dict) and row.keys() == {"step", "scalars", "snapshot"}
-        return known and is_number(row["step"], int) and numbers(row["scalars"], int, float)
+        return known and is_number(row["step"], int) and numbers(row["scalars"], int, float) and is_parts(row)
+
+    def is_parts(row: dict[str, Any]) -> bool:
+        parts = row["snapshot"]
+        return isinstance(parts, list) and all(isinstance(part, str) and is_one_line(part) for part in parts)
 
     def is_finding(node: Any) -> bool:
         known = isinstance(node, dict) and node.keys() == {"name", "step", "evidence", "try"}

@@ -6,12 +6,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
+from ganrun.evaluation.budget import Budget
 from ganrun.evaluation.evaluator import Snapshot
 from ganrun.methods.run_state import Report
 from ganrun.storage.checkpoints import flatten, not_finite
@@ -24,6 +25,7 @@ from ganrun.writers.console import Display
 CALL_SECONDS = 0.25  # target duration of one device call, so that Ctrl-C and the progress bar respond quickly
 # Maps a step and the latest metrics of every active run, by folder, to the runs to end early and the reasons.
 Pruner = Callable[[int, dict[Path, dict[str, float]]], dict[Path, str]]
+LONG = 3.0  # seconds of training left from which it pays to prepare evaluations meanwhile
 MAX_WAITING_SNAPSHOTS = 1  # unevaluated snapshots that a run may have when the next one is taken
 PATIENCE = 2.0  # seconds that a run waits for pending evaluation and writing after a request to stop
 SAVING = 0.05  # maximum fraction of the time spent on periodic checkpoints
@@ -45,7 +47,7 @@ class Run:
 
     All members share the settings that determine when something happens: steps, rows, snapshots and checkpoints. At
     every snapshot ``pruner`` is given the metrics of the previous one. ``member``: the run is one of a sweep and prints
-    no closing report.
+    no closing report. ``evaluators``: number of threads that evaluate snapshots.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Run:
         display: Display,
         pruner: Pruner | None = None,
         member: bool = False,
+        evaluators: int = 1,
     ) -> None:
         self.executor, self.sessions, self.state, self.step, self.display = executor, sessions, state, step, display
         self.pruner, self.evaluated, self.member = pruner, 0, member
@@ -67,6 +70,25 @@ class Run:
         self.pace: deque[tuple[int, float]] = deque(maxlen=10)  # rows arrive in bursts: average speed over several
         self.calls, self.done, self.per_step = 0, self.saved, CALL_SECONDS
         self.stop = StopRequest()
+        self.budget = self._budget(evaluators)
+        for session in sessions:
+            session.budget = self.budget
+        self.prepared = False  # whether evaluations are prepared
+        self.first: list[Snapshot] | None = None  # of step 0, until the time of a step is known
+
+    def _budget(self, evaluators: int) -> Budget:
+        """Return the budget for evaluation; there is no limit if decisions depend on the metrics of every snapshot."""
+        decides = self.pruner is not None or self.config.checkpoint.best is not None
+        evaluator = self.sessions[0].evaluator
+        return Budget(
+            share=1.0 if decides else self.config.evaluate.share,
+            times=evaluator.times(),
+            begun=self.step,
+            steps=self.config.steps,
+            clock=self.stopwatch.total,
+            costs=[session.costs for session in self.sessions],
+            threads=evaluators,
+        )
 
     @property
     def going(self) -> list[RunSession]:
@@ -95,8 +117,10 @@ class Run:
 
     def _loop(self) -> None:
         """Keep the device one call ahead of the host: while it computes, the previous call is read and logged."""
-        if self.step == 0:
-            self._put(0, None, self._snapshot(), 0.0)
+        if self.step == 0 and (due := self.sessions[0].evaluator.due(0)):
+            self.first = self._take_snapshot(due)
+            if self.budget.share >= 1.0:
+                self._put_first()
         waiting: Call | None = None
         while self.step < self.config.steps and self.stop.signal is None and self.going:
             n, begun = self._call_size(), time.monotonic()
@@ -107,6 +131,7 @@ class Run:
             if waiting is not None:
                 self._collect(waiting)
             waiting = Call(self.step, n, begun, report, snapshots)
+            self._prepare()
             with self.stopwatch.timing("evaluating"):
                 to_prune = self._to_prune() if snapshots is not None else {}
             if to_prune or self._save_due():
@@ -118,6 +143,7 @@ class Run:
                     self._save()
         if waiting is not None:
             self._collect(waiting)
+        self._put_first()
 
     def _on_device(self, program: str, part: str) -> AbstractContextManager[None]:
         """Return a context for dispatching ``program``; its first call compiles it and is timed as compiling."""
@@ -144,6 +170,8 @@ class Run:
             self.pace.clear()
             self.pace.append((call.step - call.n, call.begun))
         self.calls, self.done = self.calls + 1, now
+        if self.calls > 1:
+            self._put_first()
         bad_tags = np.atleast_1d(np.asarray(call.report.bad_tag))
         diverged = any(step and session.going for session, step in zip(self.sessions, bad_steps.tolist(), strict=True))
         states = self.executor.apart(self.state) if diverged else []  # a run takes no step after its first bad one
@@ -160,9 +188,27 @@ class Run:
         self.display.progress(call.step)
         if call.step % self.config.log.every and call.step != self.config.steps:
             return
+        self._put_first()
         self.pace.append((call.step, now))
         first_step, first_time = self.pace[0]
         self._put(call.step, call.report, call.snapshots, (call.step - first_step) / max(now - first_time, 1e-9))
+
+    def _prepare(self) -> None:
+        """Prepare the evaluations of a run that takes long enough, while it trains."""
+        left = (self.config.steps - self.step) * self.per_step
+        if self.prepared or self.calls < 2 or left < LONG or not any(self.budget.times.values()):
+            return
+        self.prepared = True
+        session = self.going[0]
+        session.prepare(self._take_snapshot(frozenset())[self.sessions.index(session)])
+
+    def _put_first(self) -> None:
+        """Log the snapshot of step 0 if the budget allows it."""
+        snapshots, self.first = self.first, None
+        if snapshots is not None:
+            parts = self.budget.granted(snapshots[0].parts, 0, self.per_step)
+            if parts:
+                self._put(0, None, [replace(snapshot, parts=parts) for snapshot in snapshots], 0.0)
 
     def _put(self, step: int, report: Report | None, snapshots: list[Snapshot] | None, rate: float) -> None:
         rows: list[dict[str, float]] = [{} for _ in self.sessions]
@@ -176,8 +222,10 @@ class Run:
                     session.put(step, rows[i], snapshots[i] if snapshots else None)
 
     def _snapshot(self) -> list[Snapshot] | None:
-        first = self.sessions[0].evaluator
-        if not first.due(self.step):
+        """Return a snapshot of every member if one is due and the budget allows it."""
+        due = self.sessions[0].evaluator.due(self.step)
+        parts = self.budget.granted(due, self.step, self.per_step) if due else due
+        if not parts:
             return None
         with self.stopwatch.timing("evaluating"):
             while (
@@ -185,9 +233,14 @@ class Run:
                 and self.stop.signal is None
             ):
                 time.sleep(0.002)
-        points = [session.evaluator.points for session in self.sessions]
+        return self._take_snapshot(parts)
+
+    def _take_snapshot(self, parts: frozenset[str]) -> list[Snapshot]:
+        evaluators = [session.evaluator for session in self.sessions]
         with self._on_device("snapshot", "evaluating"):
-            return [Snapshot(self.step, fetch) for fetch in self.executor.snapshot(self.state, first.samples, points)]
+            points = [evaluator.points for evaluator in evaluators]
+            fetches = self.executor.snapshot(self.state, evaluators[0].samples, points)
+        return [Snapshot(self.step, fetch, parts) for fetch in fetches]
 
     def _to_prune(self) -> dict[Path, str]:
         """Return the runs to end early and the reasons, decided from the metrics logged so far."""
@@ -227,6 +280,7 @@ class Run:
 
     def _save(self) -> None:
         """Save every active run. All finish one save before any begins the next, so they have a step in common."""
+        self._put_first()
         with self.stopwatch.timing("evaluating"):
             for session in self.going:
                 session.settle(self._hurried)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import os
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +15,7 @@ import jax
 from ganrun.config.hparams import chosen
 from ganrun.config.schema import Train
 from ganrun.errors import ConfigError, GanrunError, StorageError, cannot_write
+from ganrun.evaluation.budget import Budget, Costs
 from ganrun.evaluation.evaluator import Evaluator, NotFinite, Snapshot
 from ganrun.evaluation.metrics.spec import latest, rating
 from ganrun.methods.experiment import Experiment
@@ -65,7 +66,8 @@ class RunSession(Outcome):
         opened: whether its files are being written.
         stopped: whether it was closed before all steps were done and written.
         newest: the latest value of each metric, with its step.
-        evaluating: seconds spent evaluating snapshots and drawing pictures in this session.
+        costs: what evaluating snapshots and drawing pictures has taken in this session.
+        budget: decides what is evaluated; shared by all runs of a program.
     """
 
     def __init__(
@@ -84,7 +86,8 @@ class RunSession(Outcome):
         self.lock = taken(folder)
         self.checkpoints = Checkpoints(folder / "checkpoints", max(config.checkpoint.keep, at_least))
         self.step, self.last = 0, {}
-        self.seconds, self.split_before, self.evaluating = 0.0, dict[str, float](), 0.0
+        self.seconds, self.split_before, self.costs = 0.0, dict[str, float](), Costs()
+        self.budget: Budget | None = None
         self.newest = Newest()
         self.watch = Monitor(config, modes(experiment.data.density))
         self.lost: list[str] = []
@@ -118,7 +121,7 @@ class RunSession(Outcome):
         self.step, self.last = saved.step, dict(metadata["metrics"])
         self.seconds, self.split_before = float(metadata["seconds"]), dict(metadata.get("split", {}))
         for row in metadata["rows"]:
-            snapshot = _again(row["step"], next(snapshots)) if row["snapshot"] else None
+            snapshot = _again(row["step"], next(snapshots), row["snapshot"]) if row["snapshot"] else None
             self._rows.append(Row(row["step"], row["scalars"], snapshot))
         return replace(saved.state, hparams=self.experiment.hparams)
 
@@ -150,6 +153,7 @@ class RunSession(Outcome):
         save_config(self.config, self.folder)  # a resumed run may have changed settings; only once it can continue
         (self.folder / "summary.json").unlink(missing_ok=True)
         self.messages, self.opened = messages, True
+        self._workers = (os.cpu_count() or 1) if worker is None else 1  # once a run by itself has ended its training
         columns = chosen(self.config, self.varied)
         board = TensorBoard(self.folder, columns, pages(self.config), self.step or None, self.config.method.CHARTS)
         self._fan = FanOut(
@@ -177,6 +181,10 @@ class RunSession(Outcome):
         self._rows.append(row)
         self._fan.put(partial(self._entry, row))
 
+    def prepare(self, snapshot: Snapshot) -> None:
+        """Load and compile in the writers' thread what evaluations will need."""
+        self._fan.run(partial(self.evaluator.prepare, snapshot))
+
     @property
     def snapshots_waiting(self) -> int:
         """Number of snapshots that have not been evaluated and written yet."""
@@ -198,14 +206,13 @@ class RunSession(Outcome):
         milestone = step % self._milestone_every == 0 or step == self.config.steps
         entry = Entry(step=step, scalars=row.scalars, milestone=milestone and step > 0)
         if row.snapshot is not None:
-            begun = time.monotonic()
             try:
-                result = self.evaluator.read(row.snapshot)
+                result = self.evaluator.read(row.snapshot, self._workers if step == self.config.steps else 1)
             except NotFinite as error:
                 raise self.failure(step, str(error)) from error
-            finally:
-                self.evaluating += time.monotonic() - begun
-            entry.scalars = row.scalars | result.scalars
+            for part, seconds in result.seconds.items():
+                self.costs.add(part, seconds)
+            entry.scalars = row.scalars | result.scalars | {"evaluate/seconds": sum(result.seconds.values())}
             entry.histograms, entry.pictures = result.histograms, result.pictures
             self._rate(step, entry.scalars)
         return entry
@@ -235,7 +242,7 @@ class RunSession(Outcome):
             metadata = {"files": positions(self.folder), "seconds": self.elapsed(), "metrics": self.metrics()}
             metadata |= {"diagnosis": self.watch.plain(), "split": self.split()}
         waiting = list(self._rows)
-        rows = [{"step": row.step, "scalars": row.scalars, "snapshot": row.snapshot is not None} for row in waiting]
+        rows = [{"step": row.step, "scalars": row.scalars, "snapshot": _parts(row.snapshot)} for row in waiting]
         snapshots = [row.snapshot.fetch() for row in waiting if row.snapshot is not None]
         self.checkpoints.save(step, state, {**metadata, "rows": rows}, snapshots)
 
@@ -307,5 +314,9 @@ def modes(density: Any) -> int:
     return 0 if density is None else len(density.means)
 
 
-def _again(step: int, arrays: Any) -> Snapshot:
-    return Snapshot(step, lambda: arrays)
+def _parts(snapshot: Snapshot | None) -> list[str]:
+    return [] if snapshot is None else sorted(snapshot.parts)
+
+
+def _again(step: int, arrays: Any, parts: Sequence[str]) -> Snapshot:
+    return Snapshot(step, lambda: arrays, frozenset(parts))

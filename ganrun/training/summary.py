@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ganrun.errors import StorageError
+from ganrun.evaluation.budget import PARTS
 from ganrun.evaluation.evaluator import pictures_in
 from ganrun.storage.run_directory import STORAGE, relative
 from ganrun.training import device
@@ -26,6 +27,8 @@ def summary(session: RunSession, status: str) -> str:
         "seconds_split": {part: round(seconds, 3) for part, seconds in session.split().items()},
         "metrics": session.metrics(),
     }
+    if session.budget is not None:
+        content["evaluation"] = session.budget.describe(session.costs)
     if session.watch.findings:
         content["warnings"] = [finding.plain() for finding in session.watch.findings]
     if (best := session.checkpoints.best()) is not None:
@@ -47,8 +50,10 @@ def tell_end(session: RunSession, member: bool = False) -> None:
     for line in lines:
         say(f"- {line}", show=show)
     # Known for this session only, so not given for a resumed run.
-    overlapped = 0.0 if session.split_before else session.evaluating - session.stopwatch.split()["evaluating"]
+    overlapped = 0.0 if session.split_before else session.costs.spent - session.stopwatch.split()["evaluating"]
     say(f"time: {time_line(session.split(), overlapped)}", show=show)
+    if line := _evaluation_line(session):
+        say(line, show=show)
     if pictures := sum(1 for _ in (session.folder / "samples").glob("*.png")):
         say(f"pictures: {pictures} in {folder}/samples", show=show)
     if session.checkpoints.latest() is not None:
@@ -56,6 +61,19 @@ def tell_end(session: RunSession, member: bool = False) -> None:
     announce(session, show=show)
     if session.stopped:
         say(f"resume with: {resume_command(session.folder)}", show=show)
+
+
+def _evaluation_line(session: RunSession) -> str:
+    """Return a line about what was left out of the evaluation to save time; empty if nothing was."""
+    if session.budget is None:
+        return ""
+    evaluated = session.budget.describe(session.costs)
+    counts = {part: evaluated[part] for part in PARTS if part in evaluated}
+    if all(done == due for done, due in counts.values()):
+        return ""
+    listed = ", ".join(f"{part} {done} of {due} times" for part, (done, due) in counts.items())
+    share = f"evaluated within evaluate.share={evaluated['share']:g} of the time"
+    return f"{share}: {listed}; evaluate.share=1 leaves none out"
 
 
 def announce(session: RunSession, more: str = "", *, show: bool = True) -> None:

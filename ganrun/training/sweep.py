@@ -244,7 +244,7 @@ def _open_run(
     display = PopulationDisplay(
         messages, config.steps, config.log.every, lambda: [session.newest for session in sessions if session.going]
     )
-    return Run(executor, sessions, state, going[0].step, display, pruner)
+    return Run(executor, sessions, state, going[0].step, display, pruner, evaluators=len(workers))
 
 
 def _start(executor: Population, sessions: list[RunSession], states: dict[int, RunState]) -> Any:

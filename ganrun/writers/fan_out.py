@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ganrun.errors import cannot_write
@@ -73,6 +73,15 @@ class FanOut:
         self._raise()
         self._given += 1
         self._worker.put(lambda: self._write(make))
+
+    def run(self, task: Callable[[], None]) -> None:
+        """Queue a task that writes nothing; its errors are ignored."""
+
+        def quietly() -> None:
+            with suppress(Exception):
+                task()
+
+        self._worker.put(quietly)
 
     @contextmanager
     def still(self) -> Iterator[int]:

@@ -82,7 +82,7 @@ def quick_experts_only() -> Callable[[pytest.MonkeyPatch], None]:
 
     def leave(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(stack, "parametric_learners", lambda d, budget: [stack.base_learners.quadratic])
-        patch.setattr(stack, "neighbour_learners", lambda d, updates: [])
+        patch.setattr(stack, "neighbour_learners", lambda d, updates, workers=1: [])
 
     return leave
 
@@ -96,18 +96,19 @@ def lean(monkeypatch, quick_experts_only) -> None:
 def tiny() -> tuple[str, ...]:
     """Settings that make a run on points small."""
     hidden = ("architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]")
-    return (*hidden, "batch_size=16", PICTURES, "probe=off")
+    return (*hidden, "batch_size=16", PICTURES, "probe=off", ALL)
 
 
 @pytest.fixture(scope="session")
 def tiny_dcgan() -> tuple[str, ...]:
     """Settings that make a convolutional run on images small."""
     digits = ("dataset=digits", "architecture=dcgan", "architecture.width=4", "latent.dim=8")
-    return (*digits, "batch_size=16", PICTURES, "probe=off")
+    return (*digits, "batch_size=16", PICTURES, "probe=off", ALL)
 
 
 PICTURES = "log.pictures=1"
-TIMES = ("steps_per_second", "probe/seconds")
+ALL = "evaluate.share=1"  # nothing is left out of the evaluation, however short the run
+TIMES = ("steps_per_second", "probe/seconds", "evaluate/seconds")
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ class Spy(Measuring):
     name: str = "spy"
     result: list = dataclasses.field(default_factory=list)
 
-    def estimate(self, data, model, seed):
+    def estimate(self, data, model, seed, workers=1):
         self.result.append((data, model, seed))
         return Estimate(0.25, 0.125, 0.0, "spy", 1, data.d)
 

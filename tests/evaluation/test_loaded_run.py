@@ -14,7 +14,8 @@ from ganrun.training.train import train
 
 @pytest.fixture(scope="module")
 def folder(compose_config, tmp_path_factory):
-    words = ("architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]", "batch_size=16", "probe=off")
+    networks = ("architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]")
+    words = (*networks, "batch_size=16", "probe=off", "evaluate.share=1")
     folder = tmp_path_factory.mktemp("loaded") / "run"
     config = compose_config((*words, "dataset=gaussian", "latent.dim=1", "steps=40", "log.every=10", "log.pictures=1"))
     assert train(config, folder) == 0

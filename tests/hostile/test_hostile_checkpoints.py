@@ -105,7 +105,7 @@ def changed(**more):
 
 
 def in_rows(**more):
-    row = {"step": 4, "scalars": {"D(x)": 0.5}, "snapshot": False}
+    row = {"step": 4, "scalars": {"D(x)": 0.5}, "snapshot": []}
     return changed(rows=[{**row, **more}])
 
 

@@ -27,8 +27,10 @@ SMALL = (
     "probe=off",
     "log.pictures=5",
     "log.every=10",
+    "evaluate.share=1",
     "steps=50",
 )
+TIMES = {"steps_per_second", "evaluate/seconds"}
 
 
 def rows(run: Path) -> list[dict[str, float]]:
@@ -94,8 +96,8 @@ def test_the_remaining_runs_equal_unpruned_ones(pruned, compose_config, tmp_path
     for name in "05":
         for row, wanted in zip(rows(folder / name), rows(tmp_path / name), strict=True):
             assert row.keys() == wanted.keys()
-            finite = {tag for tag in row if row[tag] is not None and tag != "steps_per_second"}  # null: infinite
-            assert {tag for tag in wanted if wanted[tag] is None} == row.keys() - finite - {"steps_per_second"}
+            finite = {tag for tag in row if row[tag] is not None and tag not in TIMES}  # null: infinite
+            assert {tag for tag in wanted if wanted[tag] is None} == row.keys() - finite - TIMES
             found = {tag: row[tag] for tag in finite}
             assert found == pytest.approx({tag: wanted[tag] for tag in finite}, rel=1e-3, abs=1e-4)
 

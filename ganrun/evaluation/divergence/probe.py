@@ -41,9 +41,17 @@ class Probe:
     def check(self, dataset: Any) -> None:
         """Raise :class:`ConfigError` if this probe does not support ``dataset``."""
 
-    def measure(self, data: Distribution, model: Distribution, seed: int, step: int) -> dict[str, float]:
-        """Return the metrics of one evaluation of ``model`` by tag; empty without a probe."""
-        del data, model, seed, step
+    def prepare(self, data: Distribution, model: Distribution) -> None:
+        """Load the libraries and compile the programs that :meth:`measure` needs."""
+
+    def measure(
+        self, data: Distribution, model: Distribution, seed: int, step: int, workers: int = 1
+    ) -> dict[str, float]:
+        """Return the metrics of one evaluation of ``model`` by tag; empty without a probe.
+
+        ``workers`` threads share the work; the result does not depend on their number.
+        """
+        del data, model, seed, step, workers
         return {}
 
 
@@ -64,12 +72,15 @@ class Measuring(Probe, ABC):
         if hasattr(dataset, "source"):
             raise ConfigError(f"{dataset.name} has no density, so no divergence can be measured: use probe=off.")
 
-    def measure(self, data: Distribution, model: Distribution, seed: int, step: int) -> dict[str, float]:
+    def measure(
+        self, data: Distribution, model: Distribution, seed: int, step: int, workers: int = 1
+    ) -> dict[str, float]:
         """Return ``jsd/probe``, its lower bound and standard error (nats), and the wall time in seconds."""
         begun = time.perf_counter()
         # Training continues in parallel: more threads than cores would slow down both.
         with threadpool_limits(1):
-            result = self.estimate(data, model, int(np.random.SeedSequence([seed, step]).generate_state(1)[0]))
+            words = np.random.SeedSequence([seed, step]).generate_state(1)
+            result = self.estimate(data, model, int(words[0]), workers)
         assert result.lower is not None  # classifier-based estimates have a lower bound
         return {
             "jsd/probe": result.estimate,
@@ -79,7 +90,7 @@ class Measuring(Probe, ABC):
         }
 
     @abstractmethod
-    def estimate(self, data: Distribution, model: Distribution, seed: int) -> Estimate:
+    def estimate(self, data: Distribution, model: Distribution, seed: int, workers: int = 1) -> Estimate:
         """Return the estimate between ``data`` and ``model``, a function of the seed."""
 
 
@@ -109,11 +120,17 @@ class Streaming(Measuring):
                 f"probe=streaming needs a known density, and {dataset.name} is a finite set: use probe=stack."
             )
 
-    def estimate(self, data: Distribution, model: Distribution, seed: int) -> Estimate:
+    def prepare(self, data: Distribution, model: Distribution) -> None:
         assert data.draw is not None and model.draw is not None
         from ganrun.evaluation.divergence.classifier import streaming
 
-        return streaming.estimate(data.draw, model.draw, seed, self.budget)
+        streaming.prepare(data.draw, model.draw, self.budget)
+
+    def estimate(self, data: Distribution, model: Distribution, seed: int, workers: int = 1) -> Estimate:
+        assert data.draw is not None and model.draw is not None
+        from ganrun.evaluation.divergence.classifier import streaming
+
+        return streaming.estimate(data.draw, model.draw, seed, self.budget, workers=workers)
 
 
 @register("probe", "stack")
@@ -133,14 +150,23 @@ class Stack(Measuring):
 
     name: str = "stack"
 
-    def estimate(self, data: Distribution, model: Distribution, seed: int) -> Estimate:
+    def prepare(self, data: Distribution, model: Distribution) -> None:
         from ganrun.evaluation.divergence.classifier import stack
 
         assert model.draw is not None
+        real = self._examples(data, 0)[:200]
+        stack.prepare(real, model.draw(len(real), 1), self.budget)
+
+    def _examples(self, data: Distribution, seed: int) -> np.ndarray:
         count = max(200, round(FINITE * self.budget))
         if data.rows is None:
             assert data.draw is not None
-            real = data.draw(count, seed)
-        else:
-            real = data.rows[np.random.default_rng(seed).permutation(len(data.rows))[:count]]
-        return stack.estimate(real, model.draw(len(real), seed + 1), seed, self.budget)
+            return data.draw(count, seed)
+        return data.rows[np.random.default_rng(seed).permutation(len(data.rows))[:count]]
+
+    def estimate(self, data: Distribution, model: Distribution, seed: int, workers: int = 1) -> Estimate:
+        from ganrun.evaluation.divergence.classifier import stack
+
+        assert model.draw is not None
+        real = self._examples(data, seed)
+        return stack.estimate(real, model.draw(len(real), seed + 1), seed, self.budget, workers)

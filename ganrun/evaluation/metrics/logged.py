@@ -8,7 +8,7 @@ from ganrun.config.registry import options
 from ganrun.config.schema import Train
 from ganrun.errors import ConfigError, did_you_mean
 from ganrun.evaluation.divergence.probe import Measuring
-from ganrun.evaluation.metrics.spec import OF_TRAINING, better, spec_of
+from ganrun.evaluation.metrics.spec import OF_EVALUATION, OF_TRAINING, better, spec_of
 from ganrun.methods.base import TagFamily
 
 
@@ -73,6 +73,7 @@ def _families(config: Train) -> Iterator[TagFamily]:
             yield tags, not_measured or reason or left_out
     for tags, reason in config.method.snapshot_families(config):
         yield tags, not_measured or reason
+    yield tuple(spec.name for spec in OF_EVALUATION), not_measured
     probe = "" if config.probe.name != "off" else "probe=off measures none"
     yield tuple(spec.name for spec in Measuring.SPECS), probe
 

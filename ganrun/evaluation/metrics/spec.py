@@ -14,6 +14,7 @@ from ganrun.methods.metric_spec import Direction, MetricSpec, Place
 
 GROUPS = ("metric", "probe", "method")  # groups whose options declare metrics, in the order of tables
 OF_TRAINING = (MetricSpec("steps_per_second", "steps of training per second", "steps/s", "higher"),)
+OF_EVALUATION = (MetricSpec("evaluate/seconds", "time of this evaluation: metrics, pictures and probe", "s"),)
 
 
 def specs() -> tuple[MetricSpec, ...]:
@@ -23,7 +24,7 @@ def specs() -> tuple[MetricSpec, ...]:
         for option in options(group).values():
             for spec in _specs(option):
                 found.setdefault(spec.name, spec)
-    return (*found.values(), *OF_TRAINING)
+    return (*found.values(), *OF_TRAINING, *OF_EVALUATION)
 
 
 def shown_at(place: Place) -> tuple[str, ...]:

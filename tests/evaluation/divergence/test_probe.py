@@ -31,7 +31,7 @@ SHIFT = 0.1114  # nats, between N(0, 1) and N(1, 1)
 def lean(monkeypatch):
     """Only the quickest of the experts: enough for normal distributions."""
     monkeypatch.setattr(stack, "parametric_learners", lambda d, budget: [stack.base_learners.quadratic])
-    monkeypatch.setattr(stack, "neighbour_learners", lambda d, updates: [])
+    monkeypatch.setattr(stack, "neighbour_learners", lambda d, updates, workers=1: [])
 
 
 def normal(mean: float = 0.0) -> Distribution:
@@ -154,7 +154,7 @@ def test_a_look_depends_on_the_seed_and_the_step_alone(probe, lean):
 def test_more_budget_asks_for_more(monkeypatch):
     asked = []
 
-    def estimate(real, fake, seed, budget):
+    def estimate(real, fake, seed, budget, workers=1):
         asked.append((len(real), len(fake), budget) if isinstance(real, np.ndarray) else budget)
         return Estimate(0.1, 0.01, 0.0, "spy", 1, 1)
 
@@ -174,7 +174,7 @@ def test_no_more_threads_than_one_are_used_while_it_works_and_the_rest_get_them_
 
     before, during = threads(), []
 
-    def estimate(*_):
+    def estimate(*_, **__):
         during.extend(threads())
         return Estimate(0.1, 0.01, 0.0, "spy", 1, 1)
 
@@ -196,7 +196,7 @@ def compared(monkeypatch):
     """The pairs of arrays that the stack was asked about."""
     pairs = []
 
-    def estimate(real, fake, seed, budget):
+    def estimate(real, fake, seed, budget, workers=1):
         pairs.append((real, fake))
         return Estimate(0.1, 0.01, 0.0, "stack", len(real), real.shape[1])
 

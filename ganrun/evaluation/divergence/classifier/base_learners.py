@@ -58,21 +58,23 @@ def _wave(rows: np.ndarray, frequency: np.ndarray, phase: np.ndarray) -> np.ndar
     return np.sqrt(2.0, dtype=np.float32) * np.cos(rows.astype(np.float32) @ frequency + phase)
 
 
-def _tree(x: np.ndarray) -> KDTree:
+def _tree(x: np.ndarray, leaf: int = 10) -> KDTree:
     # Compact nodes are never faster, and 20 times slower where one class fills a slanted line and the other is off it.
-    return KDTree(x, compact_nodes=False)
+    return KDTree(x, leafsize=leaf, compact_nodes=False)
 
 
-def neighbours(x: np.ndarray, is_real: np.ndarray, seed: int, counts: tuple[int, ...] = (8, 25, 80, 250)) -> Classifier:
+def neighbours(
+    x: np.ndarray, is_real: np.ndarray, seed: int, counts: tuple[int, ...] = (8, 25, 80, 250), workers: int = 1
+) -> Classifier:
     """Log-odds among the nearest 8, 25, 80 and 250 examples: resolves any boundary coarser than the examples' spacing.
 
-    The classifier returns one column per count.
+    The classifier returns one column per count. It searches in ``workers`` threads.
     """
     counts = tuple(k for k in counts if k <= len(x) // 4) or (max(1, len(x) // 4),)
-    tree = _tree(x)
+    tree = _tree(x, leaf=64)  # a quarter faster than the default of 10 for 250 neighbours
 
     def classifier(rows: np.ndarray) -> np.ndarray:
-        _, nearest = tree.query(rows, k=max(counts))
+        _, nearest = tree.query(rows, k=max(counts), workers=workers)
         real = np.cumsum(is_real[nearest.reshape(len(rows), -1)], axis=1)
         columns = [np.log((real[:, k - 1] + 0.5) / (k - real[:, k - 1] + 0.5)) for k in counts]
         return np.stack(columns, axis=1)
@@ -80,11 +82,11 @@ def neighbours(x: np.ndarray, is_real: np.ndarray, seed: int, counts: tuple[int,
     return classifier
 
 
-def distances(x: np.ndarray, is_real: np.ndarray, seed: int, updates: int = 1500) -> Classifier:
+def distances(x: np.ndarray, is_real: np.ndarray, seed: int, updates: int = 1500, workers: int = 1) -> Classifier:
     """A small network on the log distances to the nearest examples of each class, from the first to the 64th.
 
     Sharper than neighbour counts: a thin filament of samples shows in the ratio of the distances at its own
-    scale. The distances of a training example leave out the example itself.
+    scale. The distances of a training example leave out the example itself. It searches in ``workers`` threads.
     """
     ranks = np.array([k for k in (1, 2, 4, 8, 16, 32, 64) if 4 * k <= min(is_real.sum(), (~is_real).sum())])
     queried_ranks = np.unique(ranks[:, None] + np.arange(3))
@@ -94,7 +96,7 @@ def distances(x: np.ndarray, is_real: np.ndarray, seed: int, updates: int = 1500
         """``own_label``: the class that ``rows`` belong to, where the nearest example is the row itself."""
         logs = []
         for label, tree in trees.items():
-            distance, _ = tree.query(rows, k=list(queried_ranks))  # type: ignore[arg-type]
+            distance, _ = tree.query(rows, k=list(queried_ranks), workers=workers)  # type: ignore[arg-type]
             offset = int(own_label is label)
             # An exact copy identifies a drawn example, not its distribution: skip it like the row itself.
             skipped = offset + (distance[:, offset] < 1e-6)

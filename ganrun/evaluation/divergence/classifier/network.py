@@ -38,17 +38,15 @@ def learn(stream: Stream, held: tuple[np.ndarray, np.ndarray], seed: int, update
     The loss on ``held`` ``(x, is_real)`` is evaluated every hundred updates, as early stopping against overfitting a
     fixed set of examples. ``held`` is a part of the training examples, so the selection biases no held-out estimate.
     """
-    x, is_real = jnp.asarray(held[0], jnp.float32), jnp.asarray(held[1], jnp.float32)
-    params = NETWORK.init(jax.random.key(seed), x[:1], train=False)
-    learner = _Learner(params=params, moments=UPDATE.init(params))
+    learner = _init(jax.random.key(seed), jnp.asarray(held[0][:1], jnp.float32))
     calls = max(1, round(updates / CALL))
-    best = jax.tree.map(jnp.zeros_like, params)  # all logits 0: kept if no network improves on it
-    best_loss = float(_loss(best, x, is_real))
+    best = jax.tree.map(jnp.zeros_like, learner.params)  # all logits 0: kept if no network improves on it
+    best_loss = np.log(2.0)
     for call in range(calls):
         rows, labels = stream(CALL * BATCH)
         batches = jnp.asarray(rows, jnp.float32).reshape(CALL, BATCH, -1)
         learner = _train(learner, batches, jnp.asarray(labels, jnp.float32).reshape(CALL, BATCH), call, calls)
-        loss = float(_loss(learner.params, x, is_real))
+        loss = _loss(learner.params, *held)
         if loss < best_loss:
             best, best_loss = learner.params, loss
     return partial(_classify, best)
@@ -75,12 +73,21 @@ def _classify(params: Any, rows: np.ndarray) -> np.ndarray:
     return np.clip(np.concatenate(parts)[: len(rows)].astype(np.float64), -LOGIT, LOGIT)
 
 
+def _loss(params: Any, x: np.ndarray, is_real: np.ndarray) -> float:
+    """Return the mean cross-entropy on the host, so that only programs of one shape are compiled."""
+    logits = _classify(params, x)
+    return float(np.mean(np.logaddexp(0.0, logits) - is_real * logits))
+
+
 def _cross_entropy(params: Any, x: jax.Array, is_real: jax.Array) -> jax.Array:
     logits = NETWORK.apply(params, x, train=False)
     return optax.sigmoid_binary_cross_entropy(logits, is_real).mean()  # type: ignore[arg-type]
 
 
-_loss = jax.jit(_cross_entropy)
+@jax.jit
+def _init(key: jax.Array, x: jax.Array) -> _Learner:
+    params = NETWORK.init(key, x, train=False)
+    return _Learner(params=params, moments=UPDATE.init(params))
 
 
 @jax.jit

@@ -49,11 +49,17 @@ def parametric_learners(d: int, budget: float) -> list[base_learners.BaseLearner
     return learners
 
 
-def neighbour_learners(d: int, updates: int) -> list[base_learners.BaseLearner]:
-    """Return the nearest-neighbour base learners, which resolve the finest differences in few dimensions."""
+def neighbour_learners(d: int, updates: int, workers: int = 1) -> list[base_learners.BaseLearner]:
+    """Return the nearest-neighbour base learners, which resolve the finest differences in few dimensions.
+
+    Their classifiers search in ``workers`` threads.
+    """
     if d > NEAR:
         return []
-    return [base_learners.neighbours, partial(base_learners.distances, updates=updates)]
+    return [
+        partial(base_learners.neighbours, workers=workers),
+        partial(base_learners.distances, updates=updates, workers=workers),
+    ]
 
 
 def classifier(
@@ -71,6 +77,12 @@ def classifier(
     classifiers = [learn(transformed, is_real, seed) for learn in learners]
     combined = combine(classifiers, transform(held_x), held_is_real)
     return lambda rows: combined(transform(rows))
+
+
+def prepare(real: np.ndarray, fake: np.ndarray, budget: float) -> None:
+    """Load the libraries and compile the programs that :func:`estimate` needs for such data."""
+    x, is_real = _together([real], [fake])
+    classifier(x, is_real, x, is_real, 0, min(budget, 0.1))
 
 
 def cross_fit(real: np.ndarray, fake: np.ndarray, seed: int, budget: float, workers: int = 1) -> Scored:

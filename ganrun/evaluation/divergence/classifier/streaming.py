@@ -76,6 +76,14 @@ class Plan:
         )
 
 
+SMALLEST = Plan(learned=400, neighbours=600, combined=100, scored=1, updates=1)
+
+
+def prepare(real: Draw, fake: Draw, budget: float) -> None:
+    """Load the libraries and compile the programs that :func:`estimate` needs for such data."""
+    fit(Source(real, fake, 0), SMALLEST, 0, budget)
+
+
 def estimate(
     real: Draw, fake: Draw, seed: int = 0, budget: float = 1.0, scored: int | None = None, workers: int = 1
 ) -> Estimate:
@@ -101,7 +109,7 @@ def fit(source: Source, plan: Plan, seed: int, budget: float, workers: int = 1) 
         return transform(rows), labels
 
     held, combined = stream(2 * plan.combined), stream(2 * plan.combined)
-    neighbour_learners = stack.neighbour_learners(transformed.shape[1], max(200, plan.updates // 3))
+    neighbour_learners = stack.neighbour_learners(transformed.shape[1], max(200, plan.updates // 3), workers)
     nearest = stream(2 * plan.neighbours) if neighbour_learners else None
     # From here on only the network draws, so the order of the draws does not depend on the threads' timing.
     tasks = [lambda: network.learn(stream, held, seed, plan.updates)]

@@ -94,7 +94,7 @@ def parabolas_only(monkeypatch):
     """One quick expert instead of all: the Jensen-Shannon divergence of Gaussians needs no other."""
     quick = stack.base_learners.quadratic
     monkeypatch.setattr(stack, "parametric_learners", lambda d, budget: [quick])
-    monkeypatch.setattr(stack, "neighbour_learners", lambda d, updates: [])
+    monkeypatch.setattr(stack, "neighbour_learners", lambda d, updates, workers=1: [])
     monkeypatch.setattr(stack.network, "on_examples", lambda x, is_real, seed, updates: quick(x, is_real, seed))
 
 
@@ -161,7 +161,7 @@ def test_everyone_is_scored_once_by_a_judge_who_never_saw_them(monkeypatch, size
 
     monkeypatch.setattr(stack, "Coordinates", SimpleNamespace(fit=fit))
     monkeypatch.setattr(stack, "parametric_learners", lambda d, budget: [expert])
-    monkeypatch.setattr(stack, "neighbour_learners", lambda d, updates: [expert])
+    monkeypatch.setattr(stack, "neighbour_learners", lambda d, updates, workers=1: [expert])
     monkeypatch.setattr(stack.network, "on_examples", expert)
     monkeypatch.setattr(stack, "combine", combine)
     scored = stack.cross_fit(real[:, None], fake[:, None], seed=0, budget=1.0)

@@ -38,7 +38,7 @@ def test_shift():
 
 def test_the_same_seed_is_the_same_number(monkeypatch):
     monkeypatch.setattr(stack, "parametric_learners", lambda d, budget: [stack.base_learners.quadratic])
-    monkeypatch.setattr(stack, "neighbour_learners", lambda d, updates: [])
+    monkeypatch.setattr(stack, "neighbour_learners", lambda d, updates, workers=1: [])
     one, again, other = (streaming.estimate(normal(), normal(1), seed, budget=0.05) for seed in (0, 0, 1))
     assert one == again
     assert one.estimate != other.estimate
@@ -70,7 +70,7 @@ def without_learning(monkeypatch):
         return lambda rows: np.zeros(len(rows))
 
     monkeypatch.setattr(stack, "parametric_learners", lambda d, budget: [expert])
-    monkeypatch.setattr(stack, "neighbour_learners", lambda d, updates: [expert])
+    monkeypatch.setattr(stack, "neighbour_learners", lambda d, updates, workers=1: [expert])
     monkeypatch.setattr(network, "learn", learn)
     monkeypatch.setattr(streaming, "combine", combine)
     monkeypatch.setattr(streaming, "Coordinates", SimpleNamespace(fit=lambda x: lambda rows: rows))
