@@ -76,7 +76,8 @@ def _refuse_changes(config: Train, allow: tuple[str, ...]) -> None:
     """Refuse changes in a resumed run, except to its length, to what is logged and to the settings in ``allow``.
 
     Raises:
-        ConfigError: another setting has changed, or there are fewer steps than the run has done.
+        ConfigError: another setting has changed, one in ``allow`` changes the arrays of the state, or there are fewer
+            steps than the run has done.
     """
     folder = Path(str(config.resume))
     if config.steps < (done := steps_done(folder)):
@@ -87,15 +88,42 @@ def _refuse_changes(config: Train, allow: tuple[str, ...]) -> None:
     for name in allow:
         if not any(_is_within(key, name) for key in known):
             raise ConfigError(f"resume.allow: '{name}' is not a setting.{did_you_mean(name, known)}")
-    changed = [
-        change for change in changed_settings(before, config) if not any(_is_within(change[0], name) for name in allow)
-    ]
+    changes = changed_settings(before, config)
+    changed = [change for change in changes if not any(_is_within(change[0], name) for name in allow)]
     if changed:
         listed = ", ".join(f"{key} ({before!r} before, {now!r} now)" for key, before, now in changed)
         raise ConfigError(
             f"resume continues with the run's own settings, but these differ: {listed}.\n"
             "Only steps, steps_per_call, data_dir, log.*, evaluate.*, checkpoint.* and probe.* may change by "
-            f"themselves; start a new run for the others, or add resume.allow=[{','.join(key for key, *_ in changed)}]."
+            f"themselves; start a new run for the others, or add 'resume.allow=[{','.join(key for key, *_ in changed)}]'."
+        )
+    if changes and done:  # without a checkpoint the run starts again, with any arrays
+        names = [name for name in allow if any(_is_within(key, name) for key, *_ in changes)]
+        _refuse_other_arrays(before, config, names)
+
+
+def _refuse_other_arrays(before: Train, now: Train, names: list[str]) -> None:
+    """Refuse allowed changes, those of the settings ``names``, with which the saved state cannot be restored.
+
+    Raises:
+        ConfigError: they change a shape, or the structure of the state.
+    """
+    from ganrun.training import device
+
+    device.prepare()
+    from ganrun import datasets
+    from ganrun.methods.experiment import Experiment
+    from ganrun.storage.checkpoints import difference
+
+    old, new = (
+        Experiment(config, datasets.Data(None, None, shape=config.dataset.shape, density=None)).abstract()
+        for config in (before, now)
+    )
+    if (different := difference(old, new)) is not None:
+        change = f"{', '.join(names)} {'changes' if len(names) == 1 else 'together change'}"
+        raise ConfigError(
+            f"resume.allow: {change} the arrays of the saved state ({different[0]} before, {different[1]} now): "
+            "start a new run."
         )
 
 

@@ -13,6 +13,7 @@ from ganrun.config.schema import Train, to_dict
 from ganrun.errors import ConfigError, shown, tell
 from ganrun.storage.run_directory import (
     DEFAULTS,
+    changed_names,
     find_run,
     load_config,
     require_own,
@@ -87,16 +88,29 @@ def continue_sweep(sweep: Path, arguments: CliArguments, allow: tuple[str, ...])
         raise ConfigError("resume of a sweep takes settings only: leave out --cfg, --config-dir and the like.")
     others = _other_overrides(arguments)
     runs: list[tuple[dict[str, Any], Path]] = []
+    ignored: list[list[str]] = []
     for folder in runs_of(sweep):
-        config = load_config(folder)
+        config = before = load_config(folder)
         if others:
-            config = inspect(compose(stored(config), [*others, f"resume={quoted(str(folder))}"]), allow, fetch=False)
+            config = inspect(compose(stored(before), [*others, f"resume={quoted(str(folder))}"]), allow, fetch=False)
+            ignored += _without_effect(before, config, folder)
         runs.append((to_dict(config), folder))
     require_writable(str(sweep))
+    if ignored:
+        names = ", ".join(dict.fromkeys(name for changed in ignored for name in changed))
+        print(f"the changed settings have no effect on {len(ignored)} of {len(runs)} runs, which have ended: {names}")
     parts = read_contents(sweep).parts
     if not parts:
         return max(train_jobs.run_jobs(runs, sweep, resumed=True))
     return _continue_parts(sweep, parts, runs)
+
+
+def _without_effect(before: Train, now: Train, folder: Path) -> list[list[str]]:
+    """Return the settings that ``now`` changes in the run in ``folder``, as the only item, if it has ended."""
+    from ganrun.training.sweep_plan import Job, ended  # imports JAX
+
+    changed = changed_names(before, now)
+    return [changed] if changed and ended(Job(now, folder)) is not None else []
 
 
 def _continue_parts(sweep: Path, parts: list[str], runs: list[tuple[dict[str, Any], Path]]) -> int:

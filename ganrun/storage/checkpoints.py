@@ -252,16 +252,39 @@ def _arrays(content: bytes, name: str) -> dict[str, Any]:
 def _fitted(stored: dict[str, Any], target: Tree) -> Tree:
     """Return the arrays ``stored`` in the structure of ``target``; refuse other names, shapes and dtypes."""
     expected = _named(target)
-    for name in sorted(stored.keys() | expected.keys()):
-        actual = (NAMES.get(stored[name]["dtype"]), *stored[name]["shape"]) if name in stored else None
-        required = (str(expected[name].dtype), *expected[name].shape) if name in expected else None
-        if actual != required:
-            raise Damaged(f"it has {_described(name, actual)}, this run {_described(name, required)}")
+    actual = {name: (NAMES.get(array["dtype"]), *array["shape"]) for name, array in stored.items()}
+    if (different := _first_difference(actual, _types(expected))) is not None:
+        raise Damaged(f"it has {different[0]}, this run {different[1]}")
     arrays = {
         name: np.frombuffer(bytearray(stored[name]["data"]), leaf.dtype).reshape(leaf.shape)
         for name, leaf in expected.items()
     }
     return unflatten(target, arrays)
+
+
+def difference(before: Tree, now: Tree) -> tuple[str, str] | None:
+    """Return the first array, by name, in which the shapes of two states differ, described for each of them.
+
+    Args:
+        before: the shapes and dtypes of a state.
+        now: those of another.
+
+    Returns:
+        None if both states have the same arrays.
+    """
+    return _first_difference(_types(_named(before)), _types(_named(now)))
+
+
+def _types(arrays: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
+    """Return the dtype and the shape of each of ``arrays``."""
+    return {name: (str(array.dtype), *array.shape) for name, array in arrays.items()}
+
+
+def _first_difference(one: dict[str, tuple[Any, ...]], other: dict[str, tuple[Any, ...]]) -> tuple[str, str] | None:
+    for name in sorted(one.keys() | other.keys()):
+        if one.get(name) != other.get(name):
+            return _described(name, one.get(name)), _described(name, other.get(name))
+    return None
 
 
 def _described(name: str, array: tuple[Any, ...] | None) -> str:

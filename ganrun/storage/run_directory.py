@@ -14,7 +14,7 @@ import yaml
 from ganrun.config import user_plugins
 from ganrun.config.folders import home_of
 from ganrun.config.hparams import FREE, flat
-from ganrun.config.schema import Train, check, to_dict
+from ganrun.config.schema import NAMED, Train, check, to_dict
 from ganrun.errors import ConfigError, did_you_mean
 from ganrun.storage.safe_io import read_json, read_yaml
 
@@ -179,6 +179,18 @@ def changed_settings(before: Train, now: Train) -> list[tuple[str, Any, Any]]:
     old, new = flat(to_dict(before)), flat(to_dict(now))
     keys = [key for key in old | new if not key.startswith(FREE)]
     return [(key, old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)]
+
+
+def changed_names(before: Train, now: Train) -> list[str]:
+    """Return the keys of all settings that differ besides ``steps``; the group alone where another option is chosen."""
+    old, new = (
+        flat(to_dict(config)) | {f"{group}.name": [option.name for option in getattr(config, group)] for group in NAMED}
+        for config in (before, now)
+    )
+    keys = [key for key in old | new if old.get(key) != new.get(key)]
+    groups = [key.removesuffix("name") for key in keys if key.endswith(".name")]
+    names = [next((group for group in groups if key.startswith(group)), key).rstrip(".") for key in keys]
+    return [name for name in dict.fromkeys(names) if name not in ("steps", "resume", "plugins")]
 
 
 def completed(folder: Path, steps: int) -> bool:

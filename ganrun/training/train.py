@@ -12,7 +12,7 @@ from ganrun.config.folders import data_folder
 from ganrun.config.schema import Train
 from ganrun.errors import cannot_write
 from ganrun.methods.experiment import Experiment
-from ganrun.storage.run_directory import completed, relative, require_free
+from ganrun.storage.run_directory import changed_names, completed, load_config, relative, require_free
 from ganrun.storage.sweep_directory import sweep_of, varied_in
 from ganrun.training.executor import SingleRun
 from ganrun.training.loop import Pruner, Run
@@ -71,7 +71,9 @@ def train(
     if not resume:
         require_free(folder)
     if resume and completed(folder, config.steps):
-        print(f"{relative(folder)} is complete at step {config.steps}; give a larger steps=N to go on.")
+        changed = changed_names(load_config(folder), config)
+        ignored = f" Until then the changed settings have no effect: {', '.join(changed)}." if changed else ""
+        print(f"{relative(folder)} is complete at step {config.steps}; give a larger steps=N to go on.{ignored}")
         return 0
     sweep = sweep or Sweep()
     sweep_folder = sweep_of(folder)

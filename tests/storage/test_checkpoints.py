@@ -10,7 +10,7 @@ import pytest
 
 from ganrun.errors import GanrunError, StorageError
 from ganrun.storage import checksums
-from ganrun.storage.checkpoints import Checkpoints, flatten, unflatten
+from ganrun.storage.checkpoints import Checkpoints, difference, flatten, unflatten
 from ganrun.storage.checksums import Damaged
 
 
@@ -360,3 +360,12 @@ def test_a_checkpoint_without_a_file_that_its_sums_do_not_name_either_is_damaged
     checksums.write(tmp_path / "1", {kept: content for kept, content in files.items() if kept != name})
     with pytest.raises(Damaged, match=f"{name} is missing"):
         Checkpoints(tmp_path).read(ONE, 1)
+
+
+def test_the_first_array_in_which_two_states_differ_is_described_for_both() -> None:
+    other = {**target(), "params": {"kernel": jax.ShapeDtypeStruct((2, 4), jnp.float32)}}
+    assert difference(target(), other) == ("params/bias of type float32 and shape (3,)", "no params/bias")
+    other["params"]["bias"] = jax.ShapeDtypeStruct((3,), jnp.float32)
+    wanted = tuple(f"params/kernel of type float32 and shape (2, {n})" for n in (3, 4))
+    assert difference(target(), other) == wanted
+    assert difference(target(), target()) is None

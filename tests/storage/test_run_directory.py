@@ -9,7 +9,7 @@ import yaml
 from ganrun.config.hparams import flat
 from ganrun.config.schema import Checkpoint, Ema, Log, to_dict
 from ganrun.errors import ConfigError
-from ganrun.storage.run_directory import changed_settings, find_run, load_config, save_config
+from ganrun.storage.run_directory import changed_names, changed_settings, find_run, load_config, save_config
 
 
 def make_run(folder, when=0):
@@ -156,6 +156,20 @@ def test_another_option_shows_the_settings_that_came_and_went(tiny_config, compo
         "dataset.mean": (None, 0.0),
         "dataset.std": (0.02, 1.0),
     }
+
+
+def test_all_changes_have_names_and_those_within_another_option_that_of_the_group(tiny_config, compose_config):
+    other = dataclasses.replace(
+        compose_config(["dataset=gaussian", "metric=exact"]),  # the latent dimension of gaussian is 1, that of ring 2
+        steps=9,
+        seed=3,
+        batch_size=16,
+        architecture=tiny_config.architecture,
+        schedule=dataclasses.replace(tiny_config.schedule, k=2),
+        probe=tiny_config.probe,
+    )
+    assert changed_names(tiny_config, other) == ["seed", "dataset", "schedule.k", "metric", "latent.dim"]
+    assert changed_names(tiny_config, dataclasses.replace(tiny_config, resume="x", plugins=("y",))) == []
 
 
 def test_a_config_that_would_pull_in_other_files_is_refused(tmp_path, tiny_config):
