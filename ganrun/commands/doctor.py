@@ -20,7 +20,7 @@ from ganrun.errors import ConfigError, GanrunError
 
 HELP = """ganrun doctor: check Python, JAX, devices, memory, the compilation cache, plugins, data and TensorBoard.
 
-usage: ganrun doctor [data_dir=FOLDER] [plugins=[PACKAGE,...]]
+usage: ganrun doctor [data_dir=FOLDER] ['plugins=[PACKAGE,...]']
 
 Exit code 0 when runs can be trained, 1 when something essential is missing.
 """

@@ -15,7 +15,7 @@ from ganrun.errors import ConfigError, did_you_mean
 
 HELP = """ganrun list: the options of each group, with their meaning.
 
-usage: ganrun list [GROUP ...] [plugins=[PACKAGE,...]]
+usage: ganrun list [GROUP ...] ['plugins=[PACKAGE,...]']
 
 `ganrun list losses` also shows the formula and the paper of each loss, where it has them. An option of a plugin is
 followed by the name of its package.

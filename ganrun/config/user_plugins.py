@@ -35,11 +35,11 @@ def named(words: Iterable[str]) -> tuple[str, ...]:
     values = [word.partition("=")[2].strip() for word in words if re.match(r"\+{0,2}plugins=", word)]
     if not values:
         return ()
-    listed = re.fullmatch(r"\[\s*(.*?)\s*\]", values[-1])
-    names = re.split(r"\s*,\s*", listed[1]) if listed and listed[1] else []
+    inside = re.fullmatch(r"\[\s*(.*?)\s*\]", values[-1])
+    names = re.split(r"\s*,\s*", inside[1]) if inside and inside[1] else []
     names = [name.strip("'\"") for name in names]
-    if listed is None or not all(map(NAME.fullmatch, names)):
-        hint = f": write plugins=[{values[-1]}]" if NAME.fullmatch(values[-1]) else ""
+    if inside is None or not all(map(NAME.fullmatch, names)):
+        hint = f": write 'plugins=[{values[-1]}]'" if NAME.fullmatch(values[-1]) else ""
         raise ConfigError(f"plugins takes a list of packages, plugins=[PACKAGE,...], not '{shown(values[-1])}'{hint}.")
     if own := next((name for name in names if name.partition(".")[0] == "ganrun"), None):
         raise ConfigError(f"plugins: '{own}' is a part of ganrun, whose options need no plugin: leave it out.")
@@ -157,7 +157,7 @@ def require(names: Any, where: str) -> None:
             raise ConfigError(f"plugins must hold the names of packages, not '{shown(name)}'.")
         raise ConfigError(
             f"{where} uses the package '{shown(name)}', which is not a plugin of ganrun here: "
-            f"install it, or add plugins=[{shown(name)}] if you trust it."
+            f"install it, or add 'plugins=[{shown(name)}]' if you trust it."
         )
 
 

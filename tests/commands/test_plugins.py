@@ -242,7 +242,7 @@ def test_a_run_cannot_have_a_package_imported(words, run, importable, copy, tmp_
     line = refused(run(*words, target=importable, cwd=tmp_path))
     assert line == (
         f"{copy}/config.yaml: this run uses the package '{PACKAGE}', which is not a plugin of ganrun here: "
-        f"install it, or add {NAMED} if you trust it."
+        f"install it, or add '{NAMED}' if you trust it."
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
 

@@ -118,7 +118,7 @@ def test_what_is_no_list_of_packages_is_refused(value):
 
 
 def test_a_package_without_brackets_is_answered_with_the_list():
-    assert refusal(lambda: user_plugins.named(["plugins=one"])).endswith("not 'one': write plugins=[one].")
+    assert refusal(lambda: user_plugins.named(["plugins=one"])).endswith("not 'one': write 'plugins=[one]'.")
 
 
 def test_a_distribution_with_an_entry_point_is_found(tmp_path, monkeypatch):
@@ -323,7 +323,7 @@ def test_a_run_whose_plugin_is_none_here_is_refused_and_nothing_is_imported(run)
     line = refusal(lambda: load_config(run))
     assert line == (
         f"{run}/config.yaml: this run uses the package 'its_package', which is not a plugin of ganrun here: "
-        "install it, or add plugins=[its_package] if you trust it."
+        "install it, or add 'plugins=[its_package]' if you trust it."
     )
     assert "its_package" not in sys.modules
     user_plugins.use(["its_package"])

@@ -14,7 +14,8 @@ def penalty(*names: str) -> Suggestion:
     def suggestion(config: Train, step: int) -> str | None:
         if {option.name for option in config.penalty} >= set(names):
             return None
-        return f"penalty={names[0]}" if len(names) == 1 else f"penalty=[{','.join(names)}]"
+        # In quotes, since a shell reads brackets as a pattern of file names.
+        return f"penalty={names[0]}" if len(names) == 1 else f"'penalty=[{','.join(names)}]'"
 
     return suggestion
 
