@@ -20,6 +20,7 @@ from board import Board
 from ganrun.config.hydra_bridge import compose
 from ganrun.config.registry import options
 from ganrun.config.sweep_compose import jobs
+from ganrun.errors import LINES
 from ganrun.evaluation.metrics.logged import logged
 from ganrun.evaluation.metrics.spec import spec_of, specs
 from ganrun.methods.gan.diagnostics.detectors import DETECTORS
@@ -333,6 +334,10 @@ def test_the_defaults_that_are_promised_are_the_defaults(key, value, compose_con
     for part in key.split("."):
         node = getattr(node, part)
     assert node == value
+
+
+def test_an_error_has_as_many_lines_as_is_documented():
+    assert LINES == 2 and "An error is one or two lines." in PAGES["docs/runs.md"]
 
 
 # The examples of `--help` and of the heads of configs.
