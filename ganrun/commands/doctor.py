@@ -145,18 +145,21 @@ def _cache() -> list[Finding]:
 
 
 def _plugins() -> list[Finding]:
-    from ganrun.config.registry import GROUP_MODULES, options
+    from ganrun.config.registry import registered_by, without_yaml
 
-    user_plugins.config_folders()  # raises ConfigError if the configs of a plugin cannot be used
-    registered: dict[str | None, list[str]] = {}
-    for group in GROUP_MODULES:
-        for name, option in sorted(options(group).items()):
-            registered.setdefault(user_plugins.owner(option.__module__), []).append(f"{group}={name}")
+    folders = user_plugins.config_folders()  # raises ConfigError if the configs of a plugin cannot be used
     findings = []
     for package in user_plugins.packages():
         source = user_plugins.installed().get(package, "named here")
-        text = f"{package} ({source}): {', '.join(registered.get(package, ['no options']))}"
-        findings.append(Finding("plugins", "ok", text))
+        registered = registered_by(package)
+        state, listed = "ok", ", ".join(registered) or "no options"
+        if not registered and package not in folders:
+            state, listed = "note", "no options and no folder conf/, so it is no plugin"
+        findings.append(Finding("plugins", state, f"{package} ({source}): {listed}"))
+        for option in registered:
+            group, _, name = option.partition("=")
+            if not any((folder / group / f"{name}.yaml").is_file() for folder in folders.values()):
+                findings.append(Finding("plugins", "note", without_yaml(group, name)))
     return findings or [Finding("plugins", "ok", "none installed")]
 
 

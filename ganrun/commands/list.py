@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ganrun.config import user_plugins
 from ganrun.config.folders import config_folder
-from ganrun.config.registry import GROUP_MODULES, options
+from ganrun.config.registry import GROUP_MODULES, options, require_options
 from ganrun.errors import ConfigError, did_you_mean
 
 HELP = """ganrun list: the options of each group, with their meaning.
@@ -48,6 +48,7 @@ def main(words: list[str]) -> int:
         print(HELP, end="")
         return 0
     user_plugins.use(user_plugins.named(words))
+    require_options()
     named = [word for word in words if not word.startswith("plugins=")]
     known = _groups()
     chosen = [_find(word, known) for word in named]

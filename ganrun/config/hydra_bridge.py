@@ -24,6 +24,7 @@ from ganrun.config.folders import config_folder
 from ganrun.config.hydra_errors import as_config_error, one_line
 from ganrun.config.hydra_internals import Composed
 from ganrun.config.labels import run_name
+from ganrun.config.registry import require_options
 from ganrun.config.search_path import adding_folders, groups, require_folder, searching
 from ganrun.config.sweep_compose import Composer, jobs
 from ganrun.errors import ConfigError
@@ -70,6 +71,7 @@ def preflight(name: str, arguments: CliArguments, inspect: Callable[[dict[str, A
         The config of a single job, which :func:`hand_over` need not compose again; None for anything else.
     """
     use_plugins(arguments)
+    require_options()
     options, words = arguments.options, arguments.overrides
     if options.multirun or options.config_path or not arguments.runs:
         for node in compose_each(name, jobs(words) if options.multirun else [words], options.config_dir):

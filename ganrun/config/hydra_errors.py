@@ -14,9 +14,9 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ganrun.config.registry import GROUP_MODULES, misplaced, options
+from ganrun.config.registry import GROUP_MODULES, misplaced, options, without_yaml
 from ganrun.config.schema import NAMED, SECTIONS, not_a_part
-from ganrun.config.search_path import groups, searching
+from ganrun.config.search_path import groups, option_names, searching
 from ganrun.config.sweep_compose import parse, unreadable
 from ganrun.errors import ConfigError, did_you_mean
 
@@ -42,7 +42,7 @@ def one_line(error: Exception, config_name: str, overrides: Iterable[str] = (), 
     if isinstance(error, OverrideParseException):
         return unreadable(error)
     if isinstance(error, MissingConfigException):
-        return _missing(error, config_name)
+        return _missing(error, extra_folder)
     text = str(error)
     unknown = re.match(r"Could not (?:override|append to) '([^'@]+)", text)
     if unknown and "No match in the defaults list" in text and unknown[1] in groups() and config_name not in OTHERS:
@@ -70,13 +70,15 @@ def _misused_group(overrides: list[str]) -> str:
     return ""
 
 
-def _missing(error: MissingConfigException, config_name: str) -> str:
+def _missing(error: MissingConfigException, extra_folder: str | None) -> str:
     group, _, option = (error.missing_cfg_file or "").rpartition("/")
     if not group:
         return f"there is no config '{option}'; --config-name takes a file of conf/ or of --config-dir."
+    if group in GROUP_MODULES and option in options(group):
+        return without_yaml(group, option)
     known = [name for name in (error.options or []) if not name.startswith("_")]
-    if not known and group in groups():
-        return f"{group} has no option '{option}': choose one with {group}=NAME (`ganrun list {group}`)."
+    if not known and group in groups():  # an option of a list, for which Hydra's error has none
+        known = option_names(group, extra_folder)
     if not known:
         return f"there is no group '{group}'.{did_you_mean(group, groups())}"
     return f"{group} has no option '{option}' (it has {', '.join(sorted(known))}).{did_you_mean(option, known)}"

@@ -70,9 +70,57 @@ def lookup(group: str, name: str) -> type:
     """Return the option ``name`` of ``group``; raise :class:`ConfigError` with the closest match if there is none."""
     known = options(group)
     if name not in known:
+        _refuse_without_class(group, name)
         listed = ", ".join(sorted(known))
         raise ConfigError(f"{group} has no option '{name}' (it has {listed}).{did_you_mean(name, known)}")
     return known[name]
+
+
+def _refuse_without_class(group: str, name: str) -> None:
+    """Raise :class:`ConfigError` if a plugin has a YAML file for the option ``name``, which nothing registers."""
+    for package, folder in user_plugins.config_folders().items():
+        if any(path.stem == name for path in (folder / group).glob("*.yaml")):
+            raise ConfigError(
+                f"the plugin '{package}' has conf/{group}/{name}.yaml, but importing it registers no {group} '{name}': "
+                f'decorate its class with @register("{group}", "{name}").'
+            )
+
+
+def without_yaml(group: str, name: str) -> str:
+    """Return the message for the registered option ``name`` of ``group``, which no YAML file makes a choice."""
+    option = _options[group][name]
+    package = user_plugins.owner(option.__module__)
+    file = f"conf/{group}/{name}.yaml"
+    if package is None:
+        return f"{group}={name} is registered ({option.__name__}), but has no YAML file: add {file}."
+    folder = package.replace(".", "/")
+    return (
+        f"the plugin '{package}' registers {group}={name} ({option.__name__}), but has no YAML file for it: "
+        f"add {folder}/{file}."
+    )
+
+
+def require_options() -> None:
+    """Refuse a package that the command line names as a plugin, if it neither registers options nor has a ``conf/``.
+
+    Raises:
+        ConfigError: a package is no plugin, or cannot be imported.
+    """
+    for package in user_plugins.chosen():
+        if not user_plugins.has_configs(package) and not registered_by(package):
+            raise ConfigError(
+                f"plugins: the package '{package}' is no plugin: it registers no option and has no folder conf/."
+            )
+
+
+def registered_by(package: str) -> list[str]:
+    """Return the options that the modules of ``package`` register: ``["loss=its_loss"]``."""
+    return [
+        f"{group}={name}"
+        for group in GROUP_MODULES
+        for name, option in sorted(options(group).items())
+        if f"{option.__module__}.".startswith(f"{package}.")
+    ]
 
 
 def misplaced(group: str, name: str, key: str) -> str:

@@ -39,6 +39,13 @@ def groups() -> list[str]:
     return [path.name for path in config_folder().iterdir() if path.is_dir()]
 
 
+def option_names(group: str, config_dir: str | None = None) -> list[str]:
+    """Return the names of the YAML files of ``group`` in all folders that are searched."""
+    more = [Path(config_dir)] if config_dir else []
+    folders = [config_folder(), *more, *user_plugins.config_folders().values()]
+    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+
+
 @contextlib.contextmanager
 def searching(config_dir: str | None = None) -> Iterator[None]:
     """Return a context in which ``hydra.compose`` searches the same folders, in the same order, as Hydra's own runs.

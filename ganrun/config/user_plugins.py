@@ -121,6 +121,11 @@ def _folder(package: str) -> Path | None:
     return next((folder for folder in folders if folder.is_dir()), None)
 
 
+def has_configs(package: str) -> bool:
+    """Return whether ``package`` has a folder ``conf/``; raise :class:`ConfigError` if there is no such package."""
+    return _folder(package) is not None
+
+
 def owner(module: str) -> str | None:
     """Return the plugin that ``module`` is part of; None if it is part of ganrun or of anything else."""
     if module.startswith("ganrun."):

@@ -27,6 +27,11 @@ WRONG = {
     "a value without its key": (["train", "foo"], ["'foo'", "KEY=VALUE"]),
     "an unknown flag": (["train", "--no-such-flag"], ["--no-such-flag", "--help"]),
     "a batch larger than the data": (["train", "batch_size=5000", "dataset=digits"], ["batch_size", "at most 1437"]),
+    "an option in a list that is close to one": (
+        ["train", "metric=[exat,modes]"],
+        ["metric has no option 'exat' (it has diversity, exact,", "Did you mean 'exact'?"],
+    ),
+    "a penalty in a list that is close to one": (["train", "penalty=[r1,drft]"], ["drft", "Did you mean 'drift'?"]),
     "an unknown preset": (["train", "experiment=goodfellow"], ["experiment", "Did you mean 'goodfellow2014'?"]),
     "a sweep without -m": (["train", "seed=0,1"], ["seed=0,1", "-m"]),
     "a config that does not exist": (["train", "--config-name", "nope"], ["'nope'", "--config-dir"]),

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ganrun.commands import doctor
 from ganrun.config import hydra_bridge, registry, user_plugins
 from ganrun.config.cli_args import CliArguments
 from ganrun.config.hparams import settings
@@ -387,3 +388,59 @@ def test_a_job_in_another_process_has_the_plugins_of_its_command_line(write):
 def test_ganrun_itself_is_no_plugin(name):
     with pytest.raises(ConfigError, match=f"^plugins: '{name}' is a part of ganrun, whose options need no plugin"):
         user_plugins.named([f"plugins=[{name}]"])
+
+
+def test_an_option_without_its_yaml_is_answered_with_the_file_to_add(write, install):
+    write("its.own", LOSS.format(name="its_loss"))
+    user_plugins.use(["its.own"])
+    line = (
+        "the plugin 'its.own' registers loss=its_loss (Mine), but has no YAML file for it: "
+        "add its/own/conf/loss/its_loss.yaml."
+    )
+    assert refusal(lambda: compose("train", ["loss=its_loss"])) == line
+    assert compose("train", [])["loss"]["name"] == "nonsaturating"  # the others can be chosen
+
+
+@pytest.mark.parametrize("word", ["metric=[exact,its_metric]", "metric=its_metric"])
+def test_so_is_one_of_several(word, write, install):
+    code = (
+        "from dataclasses import dataclass\nfrom ganrun.config.registry import register\n"
+        "from ganrun.evaluation.metrics.base import Metric\n\n@register('metric', 'its_metric')\n"
+        "@dataclass(frozen=True)\nclass Mine(Metric):\n    name: str = 'its_metric'\n"
+    )
+    write("its_package", code)
+    install("its_package")
+    line = refusal(lambda: compose("train", [word]))
+    assert line.endswith("no YAML file for it: add its_package/conf/metric/its_metric.yaml.")
+
+
+def test_a_yaml_without_a_class_is_answered_with_the_class_to_register(write, install):
+    write("its_package", **{"loss__its_loss": "# A loss.\nname: its_loss\n"})
+    install("its_package")
+    assert refusal(lambda: check(compose("train", ["loss=its_loss"]))) == (
+        "the plugin 'its_package' has conf/loss/its_loss.yaml, but importing it registers no loss 'its_loss': "
+        'decorate its class with @register("loss", "its_loss").'
+    )
+    assert "Did you mean 'hinge'?" in refusal(lambda: check({**compose("train", []), "loss": {"name": "hinje"}}))
+
+
+def test_a_package_with_options_or_configs_alone_is_one(write):
+    write("only_options", LOSS.format(name="its_loss"))
+    write("only_configs", **{"experiment__mine": "# @package _global_\nseed: 5\n"})
+    user_plugins.use(["only_options", "only_configs"])
+    registry.require_options()
+    assert registry.registered_by("only_options") == ["loss=its_loss"]
+    assert registry.registered_by("only") == registry.registered_by("only_configs") == []
+
+
+def test_doctor_says_what_a_package_lacks(write, install):
+    write("only_options", LOSS.format(name="its_loss"))
+    write("empty")
+    with_loss(write, "whole", "whole_loss")
+    install("only_options", "empty", "whole")
+    assert [(finding.state, finding.text) for finding in doctor._plugins()] == [
+        ("ok", "only_options (only_options-dist 1): loss=its_loss"),
+        ("note", registry.without_yaml("loss", "its_loss")),
+        ("note", "empty (empty-dist 1): no options and no folder conf/, so it is no plugin"),
+        ("ok", "whole (whole-dist 1): loss=whole_loss"),
+    ]
