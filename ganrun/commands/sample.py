@@ -86,7 +86,9 @@ class Sample:
 
 def main(words: list[str]) -> int:
     """Run ``ganrun sample`` with ``words`` and return the exit code."""
-    arguments = with_paths(CliArguments(words), ("run", "out", "project", "reconstruct"))
+    arguments = CliArguments(words)
+    arguments.refuse_paths("run")
+    arguments = with_paths(arguments, ("run", "out", "project", "reconstruct"))
     name = arguments.options.config_name or "sample"
     composed = None if arguments.only_shows else preflight(name, arguments, _inspect)
     return hand_over("sample", name, arguments, _job, composed=composed)

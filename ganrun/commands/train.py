@@ -29,6 +29,7 @@ def main(words: list[str]) -> int:
     arguments = CliArguments(words)
     if arguments.only_shows:
         return hand_over("train", "train", arguments, train_jobs.run_job)
+    arguments.refuse_paths("resume")
     use_plugins(arguments)
     resumed, allow = arguments.value("resume"), None
     if resumed is not None:

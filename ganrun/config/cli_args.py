@@ -12,7 +12,7 @@ import shlex
 from pathlib import Path
 
 from ganrun.config.hydra_internals import parse_options
-from ganrun.errors import ConfigError
+from ganrun.errors import ConfigError, shown
 
 ONE = ("run", "multirun", "cfg", "info", "shell_completion")  # mutually exclusive options
 
@@ -55,6 +55,16 @@ class CliArguments:
         other = copy.copy(self)
         other.options = argparse.Namespace(**vars(self.options) | options | {"overrides": list(overrides)})
         return other
+
+    def refuse_paths(self, key: str) -> None:
+        """Refuse a word that names a run without ``key``, the setting that takes one.
+
+        Raises:
+            ConfigError: a word is a folder, or ``latest``.
+        """
+        for word in self.overrides if self.runs else ():
+            if word == "latest" or os.path.isdir(os.path.expanduser(word)):  # noqa: PTH111, PTH112 (they never raise)
+                raise ConfigError(f"'{shown(word)}' is not a setting: write {shlex.quote(f'{key}={word}')}.")
 
     @property
     def overrides(self) -> list[str]:

@@ -50,6 +50,17 @@ WRONG = {
     "a picture format that is not written": (["sample", "out=x.jpg"], [".jpg", ".png", ".npz"]),
     "a folder that does not exist": (["sample", "out=nofolder/x.png"], ["nofolder"]),
     "no samples": (["sample", "n=0"], ["n must be at least 1"]),
+    "a run without its key": (["sample", "."], ["'.' is not a setting: write run=."]),
+    "a latest run without its key": (["sample", "n=4", "latest"], ["'latest' is not a setting: write run=latest."]),
+    "a run to resume without its key": (["train", ".."], ["'..' is not a setting: write resume=.."]),
+    "a package that is no plugin": (
+        ["train", "plugins=[json]"],
+        ["plugins: the package 'json' is no plugin: it registers no option and has no folder conf/."],
+    ),
+    "a module that is no plugin": (["sample", "plugins=[os]"], ["the package 'os' is no plugin"]),
+    "no plugin to compare with": (["compare", "x", "plugins=[json]"], ["the package 'json' is no plugin"]),
+    "no plugin to estimate with": (["jsd", "ring", "ring", "plugins=[json]"], ["the package 'json' is no plugin"]),
+    "no plugin to list": (["list", "plugins=[json]"], ["the package 'json' is no plugin"]),
     "an unknown key of sample": (["sample", "averge=false"], ["averge", "Did you mean 'average'?"]),
     "an option that would unpickle a file": (["train", "--experimental-rerun", "x"], ["unpickle", "--config-dir RUN"]),
     "options that exclude each other": (["train", "-m", "--cfg", "job"], ["--multirun and --cfg exclude each other"]),
@@ -103,6 +114,13 @@ def test_a_real_process_says_the_same(kind, ganrun, tmp_path):
     assert done.stdout == ""
     assert_told_in_a_line_or_two(done.stderr, hints)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_directory_of_a_run_of_a_sweep_is_answered_with_the_quoted_setting(inside, tmp_path):
+    (tmp_path / "it's" / "3-seed=1").mkdir(parents=True)
+    done = inside("sample", "it's/3-seed=1", cwd=tmp_path)
+    wanted = """ganrun: 'it's/3-seed=1' is not a setting: write 'run=it'"'"'s/3-seed=1'.\n"""
+    assert (done.returncode, done.stderr) == (2, wanted)
 
 
 @pytest.mark.parametrize("words", [["train", "schedule.k=0"], ["train", "loss=hinje"], ["sample", "run=nowhere"]])
