@@ -41,6 +41,25 @@ def named(words: Iterable[str]) -> tuple[str, ...]:
     if inside is None or not all(map(NAME.fullmatch, names)):
         hint = f": write 'plugins=[{values[-1]}]'" if NAME.fullmatch(values[-1]) else ""
         raise ConfigError(f"plugins takes a list of packages, plugins=[PACKAGE,...], not '{shown(values[-1])}'{hint}.")
+    return _not_of_ganrun(names)
+
+
+def listed(names: Any) -> tuple[str, ...]:
+    """Return the packages that a program lists as plugins.
+
+    Raises:
+        ConfigError: ``names`` is not a list of packages.
+    """
+    is_list = isinstance(names, (list, tuple))
+    if not is_list or not all(isinstance(name, str) and NAME.fullmatch(name) for name in names):
+        raise ConfigError(
+            f"plugins must be a list of names of packages, such as ['my_package'], not {shown(repr(names))}."
+        )
+    return _not_of_ganrun(names)
+
+
+def _not_of_ganrun(names: Iterable[str]) -> tuple[str, ...]:
+    """Return each of ``names`` once; raise :class:`ConfigError` if one is a part of ganrun."""
     if own := next((name for name in names if name.partition(".")[0] == "ganrun"), None):
         raise ConfigError(f"plugins: '{own}' is a part of ganrun, whose options need no plugin: leave it out.")
     return tuple(dict.fromkeys(names))

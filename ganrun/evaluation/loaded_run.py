@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from ganrun.config import user_plugins
+from ganrun.config.registry import require_options
 from ganrun.config.schema import to_dict
 from ganrun.errors import ConfigError, did_you_mean, shown
 from ganrun.evaluation.load_run import load_run
@@ -138,6 +141,13 @@ def _whole(name: str, value: Any, low: int, high: int) -> int:
     return int(value)
 
 
-def open_run(path: str, checkpoint: str = "latest") -> LoadedRun:
-    """Return the run in ``path``, a run directory or ``latest``; see :class:`LoadedRun`."""
-    return LoadedRun(find_run(str(path)), checkpoint)
+def open_run(path: str, checkpoint: str = "latest", plugins: Sequence[str] = ()) -> LoadedRun:
+    """Return the run in ``path``, a run directory or ``latest``; see :func:`ganrun.load_run`."""
+    before = user_plugins.chosen()
+    user_plugins.use(dict.fromkeys((*before, *user_plugins.listed(plugins))))
+    try:
+        require_options()
+        return LoadedRun(find_run(str(path)), checkpoint)
+    except Exception:
+        user_plugins.use(before)  # a package that cannot be used must not prevent other runs from being opened
+        raise

@@ -1,6 +1,8 @@
 """A run opened from Python: what it says is what the commands say."""
 
 import json
+import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import yaml
 
 import ganrun
 from ganrun.commands import sample
+from ganrun.config import registry, user_plugins
 from ganrun.errors import ConfigError, GanrunError
 from ganrun.training.train import train
 
@@ -69,3 +72,59 @@ def test_wrong_arguments_are_refused_in_a_line(folder):
     for checkpoint in ("newest", None, "-1"):
         with pytest.raises(ConfigError, match=r"^checkpoint must be latest, best or a step, not "):
             ganrun.load_run(str(folder), checkpoint)
+
+
+LOSS = """
+from dataclasses import dataclass
+from ganrun.config.registry import register
+from ganrun.methods.gan.losses import Hinge
+
+@register("loss", "{package}")
+@dataclass(frozen=True)
+class Mine(Hinge):
+    name: str = "{package}"
+"""
+
+
+@pytest.fixture
+def its_run(folder, tmp_path, monkeypatch):
+    """A run with a loss of ``python_plugin``, a package that can be imported and is not."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(registry._options, "loss", dict(registry._options["loss"]))
+    (tmp_path / "python_plugin").mkdir()
+    (tmp_path / "python_plugin" / "__init__.py").write_text(LOSS.format(package="python_plugin"))
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config |= {"loss": {"name": "python_plugin"}, "plugins": ["python_plugin"]}
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(config))
+    shutil.copy(folder / "metrics.jsonl", tmp_path / "run")
+    yield str(tmp_path / "run")
+    user_plugins.use(())
+    sys.modules.pop("python_plugin", None)
+
+
+def test_a_run_of_a_package_is_opened_with_its_name_and_not_without(its_run):
+    with pytest.raises(ConfigError, match="the package 'python_plugin', which is not a plugin of ganrun here"):
+        ganrun.load_run(its_run)
+    assert "python_plugin" not in sys.modules
+    run = ganrun.load_run(its_run, plugins=["python_plugin"])
+    assert run.config["loss"] == {"name": "python_plugin"} and run.metrics["D(x)"].steps.tolist() == [10, 20, 30, 40]
+    assert ganrun.load_run(its_run).config == run.config  # it stays a plugin
+
+
+@pytest.mark.parametrize(
+    ("plugins", "line"),
+    [
+        ("python_plugin", "plugins must be a list of names of packages, such as ['my_package'], not 'python_plugin'."),
+        ([3], "plugins must be a list of names of packages, such as ['my_package'], not [3]."),
+        (["../x"], "plugins must be a list of names of packages, such as ['my_package'], not ['../x']."),
+        (["not_there_at_all"], "plugins: there is no package 'not_there_at_all' to import."),
+        (["json"], "plugins: the package 'json' is no plugin: it registers no option and has no folder conf/."),
+        (["ganrun"], "plugins: 'ganrun' is a part of ganrun, whose options need no plugin: leave it out."),
+    ],
+)
+def test_what_is_no_plugin_is_refused_in_a_line_and_forgotten(plugins, line, folder, its_run):
+    with pytest.raises(ConfigError) as told:
+        ganrun.load_run(str(folder), plugins=plugins)
+    assert str(told.value) == line
+    assert user_plugins.chosen() == () and ganrun.load_run(str(folder)).config["seed"] == 0
