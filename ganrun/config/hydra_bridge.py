@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ganrun.config import hydra_internals, user_plugins
 from ganrun.config.cli_args import CliArguments
 from ganrun.config.folders import config_folder
+from ganrun.config.help_text import explained
 from ganrun.config.hydra_errors import as_config_error, one_line
 from ganrun.config.hydra_internals import Composed
 from ganrun.config.labels import run_name
@@ -162,7 +163,8 @@ def hand_over(
     task, options = Task(job, together), arguments.options
     # ganrun's own configs do not set hydra.mode; the command line may, and the user's own folders of configs.
     own = not (options.config_dir or options.config_path) and not any("hydra" in word for word in arguments.overrides)
-    with _as_one_line(config_name, arguments), adding_folders(options.config_dir):
+    help_text = explained(config_name) if options.help else contextlib.nullcontext()
+    with _as_one_line(config_name, arguments), adding_folders(options.config_dir), help_text:
         hydra_internals.run(
             arguments.replaced(arguments.overrides, config_dir=None).options,  # its folder has been added
             task,

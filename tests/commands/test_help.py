@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 import ganrun as package
 from ganrun.cli import COMMANDS
@@ -194,3 +195,34 @@ def test_bash_completes_the_settings_of_sample(completions):
 
 def test_bash_offers_nothing_for_a_command_without_settings(completions):
     assert completions["ganrun doctor "] == []
+
+
+@pytest.mark.parametrize("command", ["sample", "jsd", "compare"])
+def test_help_gives_the_meaning_of_every_setting(command, inside, tmp_path):
+    lines = inside(command, "--help", cwd=tmp_path).stdout.splitlines()
+    node = yaml.safe_load((config_folder() / f"{command}.yaml").read_text())
+    source = (config_folder() / f"{command}.yaml").read_text().splitlines()
+    settings = [str(key) for key in node if key not in ("defaults", "hydra")]
+    assert "n" in settings or command == "compare"
+    for key in settings:
+        (line,) = [line for line in lines if line.startswith(f"{key}: ")]
+        (written,) = [line for line in source if line.startswith(f"{key}: ")]
+        assert line.split("  # ")[1] == written.split(" # ")[1] and len(line.split("  # ")[1]) > 8
+
+
+def test_help_of_train_gives_the_meaning_of_the_settings_of_the_chosen_options(inside, tmp_path):
+    lines = inside("train", "--help", "penalty=r1", "schedule.k=3", "dataset=grid", cwd=tmp_path).stdout.splitlines()
+    shown = dict(line.split("  # ", 1) for line in lines if "  # " in line)
+    meanings = {line.strip(): meaning for line, meaning in shown.items()}
+    assert meanings["seed: 0"] == "seed of all randomness: initial weights, noise, data order"
+    assert meanings["k: 3"] == "discriminator updates per step (Algorithm 1's k)"
+    assert meanings["weight: 0.1"].startswith("γ: the mean squared gradient norm")
+    assert "side: 5" in meanings and "modes: 8" not in meanings
+    assert [line for line in lines if line.startswith("architecture: ")] == [
+        f"architecture: {', '.join(sorted(path.stem for path in (config_folder() / 'architecture').glob('*.yaml')))}"
+    ]
+
+
+def test_what_is_wrong_in_help_is_an_error_without_help(inside, tmp_path):
+    done = inside("sample", "--help", "nn=3", cwd=tmp_path)
+    assert done.returncode == 2 and done.stdout == "" and "'nn' is not a setting" in done.stderr
