@@ -6,11 +6,15 @@ the line that bash passes in ``COMP_LINE``.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 
 HYDRA_COMMANDS = ("train", "sample", "jsd", "compare")
+WITHOUT_GROUPS = ("sample", "jsd", "compare")  # commands whose configs choose no options of groups
 
 
 def complete(words: list[str], commands: Iterable[str]) -> int:
@@ -31,7 +35,21 @@ def complete(words: list[str], commands: Iterable[str]) -> int:
         rest = _without_paths(rest)
     os.environ["COMP_LINE"] = f"ganrun {rest}"
     os.environ["COMP_POINT"] = str(len(os.environ["COMP_LINE"]))
-    return importlib.import_module(f"ganrun.commands.{command}").main(words)
+    main = importlib.import_module(f"ganrun.commands.{command}").main
+    return _completed_without_groups(main, words) if command in WITHOUT_GROUPS else main(words)
+
+
+def _completed_without_groups(main: Callable[[list[str]], int], words: list[str]) -> int:
+    """Complete ``words`` with ``main``, without the config groups and their options: Hydra offers all of ``conf/``."""
+    from ganrun.config.search_path import groups  # imports Hydra
+
+    offered, known = io.StringIO(), groups()
+    with contextlib.redirect_stdout(offered):
+        code = main(words)
+    for line in offered.getvalue().splitlines():
+        kept = [word for word in line.split() if re.split(r"[=/@]", word.lstrip("+~"))[0] not in known]
+        print(" ".join(kept))
+    return code
 
 
 def _without_paths(line: str) -> str:

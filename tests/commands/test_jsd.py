@@ -21,6 +21,7 @@ from omegaconf import OmegaConf
 
 from ganrun.commands import jsd
 from ganrun.config.cli_args import CliArguments
+from ganrun.config.folders import config_folder
 from ganrun.config.hydra_bridge import compose
 from ganrun.evaluation.divergence import estimators as module
 from ganrun.evaluation.divergence.distribution import Distribution
@@ -399,6 +400,21 @@ def test_completion_offers_the_settings_also_after_the_files(inside, tmp_path, m
     assert {"a=", "b=", "estimator=", "n=", "key="} <= offered("ganrun jsd ")
     assert {"estimator="} == offered("ganrun jsd x.npy y.npy est")
     assert {"seed=", "floor="} <= offered("ganrun jsd x.npy y'.npy n=5 ")
+
+
+def test_completion_offers_no_groups_to_commands_that_choose_no_options(inside, tmp_path, monkeypatch):
+    def offered(line: str) -> list[str]:
+        monkeypatch.setenv("COMP_LINE", line)
+        return inside("-sc", "query=bash", cwd=tmp_path).stdout.split()
+
+    known = {path.name for path in config_folder().iterdir() if path.is_dir()}
+    for command, own in (("jsd", "estimator="), ("compare", "metrics."), ("sample", "mode=")):
+        words = offered(f"ganrun {command} ")
+        assert own in words and not {word.rstrip("=.") for word in words} & known, command
+        assert offered(f"ganrun {command} loss=") == [] and offered(f"ganrun {command} data") == (
+            ["data_dir="] if command == "jsd" else []
+        )
+    assert {"loss=", "dataset="} <= set(offered("ganrun train "))
 
 
 def test_text_reaches_a_stream_that_is_no_terminal_as_it_is(monkeypatch):
