@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
 import os
+import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ganrun.config.cli_args import CliArguments
@@ -149,6 +152,27 @@ def _job(node: DictConfig) -> int:
 
 
 def _compare(request: Jsd) -> None:
+    with _progress() as show:
+        text = _estimated(request, show)
+    _print(text)
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str], None] | None]:
+    """Return a context with a function that shows what is done, beside a spinner on the terminal; None elsewhere."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True)
+    if not sys.stderr.isatty() or console.is_dumb_terminal:
+        yield None
+        return
+    with console.status("opening A and B") as status:
+        yield lambda text: status.update(Text(text))  # a name must not be read as markup
+
+
+def _estimated(request: Jsd, show: Callable[[str], None] | None) -> str:
+    """Return the estimate as text, in the format that ``request`` chooses."""
     from ganrun.evaluation.divergence import pairs
     from ganrun.evaluation.divergence.memorisation import memorised
     from ganrun.evaluation.divergence.open_distribution import glimpse, open_distribution, require_ranges
@@ -170,19 +194,21 @@ def _compare(request: Jsd) -> None:
     if sample_a.rows is not None and sample_b.rows is not None:
         a, b, dropped = without_constants(a, b, sample_a.rows, sample_b.rows)
         warnings += dropped
-    from rich.console import Console
-
+    begins = f"estimating the divergence of {a.label} and {b.label} (estimator={estimator})"
+    if show is None and request.format == "text":
+        print(f"ganrun: {begins}{', then the floor' if request.floor else ''}", file=sys.stderr, flush=True)
+    show = show or (lambda text: None)
+    show(begins)
     from ganrun.evaluation.divergence import estimators  # slow to import, and not needed if A or B is refused
 
     work: dict[str, Any] = {"n": n, "seed": request.seed, "budget": request.budget}
-    with Console(stderr=True).status(f"{estimator}: A against B"):
-        result = estimators.estimate(a, b, estimator, **work)
+    result = estimators.estimate(a, b, estimator, **work)
     floor = None
     if request.floor:
-        with Console(stderr=True).status(f"{estimator}: A against itself, for the floor"):
-            floor = estimators.floor(b if estimator == "exact" and a.density is None else a, estimator, **work)
+        show(f"estimating the floor, A against itself (estimator={estimator})")
+        floor = estimators.floor(b if estimator == "exact" and a.density is None else a, estimator, **work)
     warnings = list(dict.fromkeys([*warnings, *result.warnings, *_weaknesses(result)]))
-    _print(_as_json(result, floor, warnings) if request.format == "json" else _as_text(a, b, result, floor, warnings))
+    return _as_json(result, floor, warnings) if request.format == "json" else _as_text(a, b, result, floor, warnings)
 
 
 def resolve(estimator: str, a: Distribution, b: Distribution) -> str:

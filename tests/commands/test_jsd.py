@@ -74,7 +74,8 @@ def trained(inside, tiny, tmp_path_factory) -> Path:
 def test_text_says_the_estimate_its_bound_and_what_was_compared(folder, inside, estimators, listing):
     before = listing(folder)
     done = inside("jsd", "real.npy", "fake.npy", cwd=folder)
-    assert done.returncode == 0 and done.stderr == "", done.stderr
+    begins = "ganrun: estimating the divergence of real.npy and fake.npy (estimator=stack), then the floor\n"
+    assert (done.returncode, done.stderr) == (0, begins)
     lines = dict(line.split(None, 1) for line in done.stdout.splitlines())
     assert lines["estimate"] == "0.2500 ± 0.0100 nats (log 2 = 0.6931)"
     assert lines["lower"].startswith("0.2300:") and lines["floor"].startswith("0.0020:")
@@ -84,7 +85,8 @@ def test_text_says_the_estimate_its_bound_and_what_was_compared(folder, inside, 
         and lines["n"] == "300 samples per distribution, 2 dimensions"
         and lines["seconds"] == "1.5"
     )
-    assert lines["A"] == "real.npy: 500 samples of 2, float64" and lines["B"].startswith("fake.npy: 400 samples")
+    assert lines["A"] == "real.npy: 500 samples of 2 dimensions, float64"
+    assert lines["B"].startswith("fake.npy: 400 samples")
     assert listing(folder) == before
 
 
@@ -205,11 +207,49 @@ def test_a_run_is_compared_with_its_data(trained, inside, estimators, listing):
     before = listing(trained)
     for words, method in ((["ring", "latest"], "streaming"), (["latest", "ring", "estimator=exact"], "exact")):
         done = inside("jsd", *words, cwd=trained)
-        assert done.returncode == 0 and done.stderr == "", done.stderr
+        begins = (
+            f"ganrun: estimating the divergence of {words[0]} and {words[1]} (estimator={method}), then the floor\n"
+        )
+        assert (done.returncode, done.stderr) == (0, begins)
+        assert "\nB          " in done.stdout and "ring: dataset of 2 dimensions, known density\n" in done.stdout
         assert estimators.asked[-1]["estimator"] == method
         assert "step 20, averaged generator" in done.stdout
         assert estimators.floors[-1]["a"].label == "ring"  # the exact floor needs a density
     assert listing(trained) == before
+
+
+def test_the_path_of_a_run_is_printed_once(trained, inside, estimators):
+    run = next(trained.glob("outputs/*/*")).relative_to(trained)
+    for text in (str(run), f"{run}/", str(trained / run)):
+        lines = inside("jsd", "ring", text, "estimator=exact", "floor=false", cwd=trained).stdout.splitlines()
+        assert lines[1] == f"B          {text}: run, step 20, averaged generator"
+    lines = inside("jsd", "ring", "latest", "estimator=exact", "floor=false", cwd=trained).stdout.splitlines()
+    assert lines[1] == f"B          latest: run {run}, step 20, averaged generator"
+
+
+class OnTerminal(io.StringIO):
+    """A standard error that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_a_spinner_shows_what_is_done(folder, estimators, monkeypatch):
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    for error, spins in ((OnTerminal(), True), (io.StringIO(), False)):
+        monkeypatch.setattr(sys, "stderr", error)
+        monkeypatch.chdir(folder)
+        assert jsd.main(["real.npy", "fake.npy"]) == 0
+        told = error.getvalue()
+        if spins:  # only the last text is sure to be drawn: the estimators of this test take no time
+            assert "\x1b[" in told and "estimating the floor, A against itself (estimator=stack)" in told
+            assert "then the floor" not in told
+        else:
+            line = "ganrun: estimating the divergence of real.npy and fake.npy (estimator=stack), then the floor\n"
+            assert told == line
 
 
 def test_images_of_a_run_are_searched_for_memorised_ones(folder, inside, estimators, monkeypatch):
@@ -351,8 +391,10 @@ def test_what_an_estimator_cannot_do_is_reported_with_its_own_exit_code(folder, 
 
     monkeypatch.setattr(module, "estimate", fail)
     monkeypatch.setattr(module, "estimate", fail)
-    done = inside("jsd", "real.npy", "fake.npy", cwd=folder)
+    done = inside("jsd", "real.npy", "fake.npy", "format=json", cwd=folder)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "ganrun: not with these.\n")
+    done = inside("jsd", "real.npy", "fake.npy", cwd=folder)
+    assert done.returncode == 2 and done.stderr.splitlines()[1:] == ["ganrun: not with these."]
 
 
 # Real processes

@@ -148,8 +148,15 @@ def _of_file(label: str, path: Path, key: str | None, span: Range | None) -> Dis
         flat = to_signed(label, array.reshape(len(array), -1), pixel_range)
         what = "bytes 0 to 255" if pixel_range == BYTES else f"pixels in {range_text(pixel_range)}"
         notes = (f"{label}: {what} were scaled to [-1, 1]: the other samples must be in that range too.",)
-    about = f"{len(flat)} samples of {' x '.join(map(str, shape))}, {array.dtype}"
+    about = f"{len(flat)} samples of {dimensions(shape)}, {array.dtype}"
     return Distribution(label, shape, rows=flat, span=pixel_range, notes=notes, about=about)
+
+
+def dimensions(shape: tuple[int, ...]) -> str:
+    """Return ``shape``, of one example, in words: ``2 dimensions``, ``28 x 28 x 1``."""
+    if len(shape) > 1:
+        return " x ".join(map(str, shape))
+    return "1 dimension" if shape == (1,) else f"{shape[0]} dimensions"
 
 
 def _floats(label: str, array: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -180,7 +187,7 @@ def _of_dataset(name: str, data_dir: str | None) -> Distribution:
     option = lookup("dataset", name)()
     if hasattr(option, "density"):
         density = option.density()
-        about = f"dataset, {' x '.join(map(str, option.shape))}, known density"
+        about = f"dataset of {dimensions(option.shape)}, known density"
         return Distribution(name, tuple(option.shape), draw=drawing(density), density=density, about=about)
     arrays = load_images(option, data_dir)
     rows = to_unit_range(arrays.held_out)

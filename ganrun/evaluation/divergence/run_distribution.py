@@ -39,12 +39,13 @@ def of_run(label: str, folder: Path, data_dir: str | None, *, average: bool) -> 
     variables = experiment.variables(state, average)
     training, held_out, notes = _images(label, config, data_dir)
     weights = "averaged" if average else "trained"
+    place = f" {relative(folder)}" if label == "latest" else ""  # any other label is its path
     return dataclasses.replace(
         model_distribution(label, experiment, variables),
         training=training,
         held_out=held_out,
         notes=notes,
-        about=f"run {relative(folder)}, step {int(state.step)}, {weights} {experiment.method.MODEL}",
+        about=f"run{place}, step {int(state.step)}, {weights} {experiment.method.MODEL}",
     )
 
 
