@@ -105,17 +105,17 @@ def _job(node: DictConfig) -> int:
 def _compare(request: Compare) -> None:
     from ganrun.comparison.curves import curves
     from ganrun.comparison.groups import group
-    from ganrun.comparison.runs import chosen_metrics, read_runs
-    from ganrun.comparison.table import as_csv, as_json, as_markdown, as_text, compare
+    from ganrun.comparison.runs import chosen_metrics, read_comparable
+    from ganrun.comparison.table import as_csv, as_json, as_markdown, as_text, compare, terminal_width
     from ganrun.writers.console import Terminal
     from ganrun.writers.whole import write_whole
 
-    runs = read_runs(list(request.paths))
+    runs, left_out = read_comparable(list(request.paths), curves=request.picture is not None)
     metrics = chosen_metrics(list(request.metrics), runs)
     if not metrics:
         raise ConfigError("no run has come far enough to be compared.")
     groups = group(runs, metrics, request.unfinished)
-    comparison = compare(groups, metrics, request.level, request.interval, request.correction)
+    comparison = compare(groups, metrics, request.level, request.interval, request.correction, left_out)
     formats = {"markdown": as_markdown, "csv": as_csv, "json": as_json}
     if request.picture is not None:
         write_whole(home_of(request.picture), curves(comparison.groups, metrics, request.level, request.interval))
@@ -125,5 +125,5 @@ def _compare(request: Compare) -> None:
     if request.out is None:
         terminal = Terminal(markup=False, emoji=False, highlight=False, soft_wrap=True)
         as_format = formats.get(request.format)
-        text = as_format(comparison) if as_format else as_text(comparison, terminal.width)
+        text = as_format(comparison) if as_format else as_text(comparison, terminal_width())
         terminal.print(text, end="")

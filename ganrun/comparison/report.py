@@ -7,21 +7,22 @@ from pathlib import Path
 
 from ganrun.comparison.curves import curves
 from ganrun.comparison.groups import group
-from ganrun.comparison.runs import chosen_metrics, read_runs
-from ganrun.comparison.table import as_markdown, as_text, compare
+from ganrun.comparison.runs import chosen_metrics, read_comparable
+from ganrun.comparison.table import as_markdown, as_text, compare, terminal_width
 from ganrun.storage.run_directory import relative, write_atomically
 
 
 def report(runs: Sequence[Path], folder: Path, metrics: Sequence[str] = ()) -> str:
     """Write ``comparison.md`` and ``comparison.png`` of ``runs`` into ``folder``; return the comparison as text.
 
-    ``metrics``: the tags to compare; the first determines the order. Default: the usual ones.
+    Runs whose files cannot be read are left out, and reported on standard error. ``metrics``: the tags to compare; the
+    first determines the order. Default: the usual ones.
     """
-    results = read_runs([str(run) for run in runs])
+    results, left_out = read_comparable([str(run) for run in runs], curves=True)
     metrics = chosen_metrics(list(metrics), results)
     if not metrics:
         return "no run has logged any metrics to compare yet"
-    table = compare(group(results, metrics), metrics)
+    table = compare(group(results, metrics), metrics, more_notes=left_out)
     write_atomically(folder / "comparison.md", as_markdown(table))
     (folder / "comparison.png").write_bytes(curves(table.groups, metrics))
-    return f"{as_text(table)}also in {relative(folder)}: comparison.md, comparison.png (curves)"
+    return f"{as_text(table, terminal_width())}also in {relative(folder)}: comparison.md, comparison.png (curves)"

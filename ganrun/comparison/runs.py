@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from ganrun.config.hparams import hyperparameters
-from ganrun.config.schema import Train
-from ganrun.errors import ConfigError, did_you_mean
+from ganrun.config.registry import options
+from ganrun.config.schema import METRICS, Train
+from ganrun.errors import WIDTH, ConfigError, did_you_mean, shown
 from ganrun.evaluation.metrics.spec import latest, specs
 from ganrun.storage.metrics_file import numbers, rows_of
 from ganrun.storage.run_directory import MAX_SUMMARY, PLAN, find_run, load_config, relative
@@ -17,6 +20,7 @@ from ganrun.storage.sweep_directory import find_sweep, numbered_runs, runs_of
 
 PROBE = ("probe.name", "probe.budget")  # settings that affect the probe's values; its frequency does not
 USUAL = ("jsd/exact", "jsd/probe", "modes/covered", "D(x)", "D(G(z))", "critic/real", "critic/fake")
+LISTED = 3  # maximum number of runs that a note lists
 
 
 @dataclass(frozen=True)
@@ -65,14 +69,49 @@ def read_runs(paths: list[str]) -> list[Run]:
     Raises:
         ConfigError: a path is neither, or a run's files cannot be read.
     """
-    folders: list[Path] = []
-    for path in paths:
-        folders += _folders(path)
-    return [_read(folder) for folder in dict.fromkeys(folders)]
+    return [_read(folder) for folder in _run_folders(paths)]
+
+
+def read_comparable(paths: list[str], curves: bool = False) -> tuple[list[Run], list[str]]:
+    """Return the runs at ``paths`` whose files can be read, and a note on the others, if there are any.
+
+    Each of the others is reported on standard error with the reason.
+
+    Args:
+        paths: as of :func:`read_runs`.
+        curves: whether the metrics at all steps are needed, and not the last ones only.
+
+    Raises:
+        ConfigError: a path is no run and no sweep, or no run can be read.
+    """
+    runs: list[Run] = []
+    damaged: dict[Path, ConfigError] = {}
+    for folder in _run_folders(paths):
+        try:
+            run = _read(folder)
+            if curves:
+                rows_of(folder)
+            runs.append(run)
+        except ConfigError as error:
+            damaged[folder] = error
+    if damaged and not runs:
+        raise next(iter(damaged.values()))
+    for folder, error in damaged.items():
+        print(f"ganrun: {shown(f'{relative(folder)} is left out: {error}', WIDTH)}", file=sys.stderr)
+    return runs, [_left_out(list(damaged))] if damaged else []
+
+
+def _left_out(folders: list[Path]) -> str:
+    listed = ", ".join(map(relative, folders[:LISTED])) + (", ..." if len(folders) > LISTED else "")
+    return f"{len(folders)} {'run' if len(folders) == 1 else 'runs'} cannot be read, so not compared: {listed}"
 
 
 def chosen_metrics(requested: list[str], runs: list[Run]) -> list[str]:
-    """Return the metrics to compare: ``requested``, or by default the usual ones that some run has."""
+    """Return the metrics to compare: ``requested``, or by default those of the usual ones that some run has.
+
+    The usual ones include those with a direction of every option of the group ``metric`` that is not a default one: a
+    run has them only because it was asked to.
+    """
     known = list(dict.fromkeys(tag for run in runs for tag in run.last))
     for tag in requested:
         if tag not in known:
@@ -80,7 +119,14 @@ def chosen_metrics(requested: list[str], runs: list[Run]) -> list[str]:
                 f"no run has the metric '{tag}' (they have {', '.join(known) or 'none yet'}).{did_you_mean(tag, known)}"
             )
     shown = [spec.name for spec in specs() if "table" in spec.shown and spec.better]
-    return requested or [tag for tag in (*USUAL, *shown) if tag in known] or known[:4]
+    chosen = [option for name, option in options("metric").items() if name not in METRICS]
+    asked = [spec.name for option in chosen for spec in getattr(option, "SPECS", ()) if spec.better]
+    usual = [tag for name in (*USUAL, *shown, *asked) for tag in known if tag == name or fnmatchcase(tag, name)]
+    return requested or list(dict.fromkeys(usual)) or known[:4]
+
+
+def _run_folders(paths: list[str]) -> list[Path]:
+    return list(dict.fromkeys(folder for path in paths for folder in _folders(path)))
 
 
 def _folders(path: str) -> list[Path]:

@@ -6,6 +6,9 @@ import csv
 import io
 import json
 import math
+import os
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -21,6 +24,7 @@ from ganrun.comparison.statistics import NO_VARIANCE, Difference, Interval, comp
 from ganrun.evaluation.metrics.spec import better
 
 ALWAYS = ("runs", "failed")  # counts that are always shown
+UNLIMITED = 100_000  # columns that no table fills
 FEW = 6  # maximum number of groups for which every pair is compared; otherwise each is compared with the best
 
 
@@ -56,9 +60,17 @@ class Comparison:
 
 
 def compare(
-    groups: list[Group], metrics: list[str], level: float = 0.95, interval: str = "student", correction: str = "holm"
+    groups: list[Group],
+    metrics: list[str],
+    level: float = 0.95,
+    interval: str = "student",
+    correction: str = "holm",
+    more_notes: Sequence[str] = (),
 ) -> Comparison:
-    """Aggregate ``groups`` over their runs, sorted by the first of ``metrics``, best first."""
+    """Aggregate ``groups`` over their runs, sorted by the first of ``metrics``, best first.
+
+    ``more_notes``: on runs that are in none of the groups.
+    """
     first = metrics[0] if metrics else ""
 
     def rank(group: Group) -> tuple[bool, float]:
@@ -83,7 +95,7 @@ def compare(
         correction,
         _counts(groups),
         len(list(combinations(comparable(values), 2))),
-        notes(groups, metrics),
+        [*notes(groups, metrics), *more_notes],
     )
 
 
@@ -169,10 +181,15 @@ def gap_title(comparison: Comparison) -> str:
     return f"differences in {comparison.metrics[0]} (Welch; {comparison.pairs} at once{shown}: {correction})"
 
 
-def as_text(comparison: Comparison, width: int = 100) -> str:
-    """Return a table for each metric, then the differences in the first, for a terminal."""
+def terminal_width() -> int | None:
+    """Return the columns of standard output: those of the terminal, or ``$COLUMNS``; None if neither limits a line."""
+    return Console().width if sys.stdout.isatty() or os.environ.get("COLUMNS") else None
+
+
+def as_text(comparison: Comparison, width: int | None = None) -> str:
+    """Return a table for each metric, then the differences in the first, in at most ``width`` columns."""
     file = io.StringIO()
-    console = Console(file=file, width=width, highlight=False, markup=False, emoji=False)
+    console = Console(file=file, width=width or UNLIMITED, highlight=False, markup=False, emoji=False)
     for i, tag in enumerate(comparison.metrics):
         table = Table(box=SIMPLE_HEAD, padding=(0, 1), title=Text(tag), title_justify="left")
         for head in heads(comparison):

@@ -189,6 +189,65 @@ def test_the_statistics_can_be_chosen(results, inside):
     assert 0.1 <= resampled["jsd/exact low"] < 0.2 < resampled["jsd/exact high"] <= 0.3
 
 
+def test_a_table_in_a_pipe_is_as_wide_as_its_rows_unless_columns_are_set(make_run, inside, tmp_path):
+    lists = {name: ", ".join([name] * 40) for name in ("8", "16")}  # together wider than any terminal
+    for name, units in lists.items():
+        make_run(tmp_path / name, "hinge", 0, {"status": "completed", "metrics": {"w1": 0.5}}, [])
+        config = tmp_path / name / "config.yaml"
+        config.write_text(config.read_text().replace("generator_hidden: []", f"generator_hidden: [{units}]"))
+    rows = [line.split() for line in inside("compare", ".", "metrics=w1", cwd=tmp_path).stdout.splitlines()]
+    assert ["generator_hidden", "runs", "failed", "n", "mean", "0.95", "interval", "best"] in rows
+    for units in lists.values():
+        assert [f"[{units.replace(' ', '')}]", "1", "0", "1", "0.5", "0.5"] in rows
+    narrow = inside("compare", ".", "metrics=w1", cwd=tmp_path, env={"COLUMNS": "70"}).stdout.splitlines()
+    table = narrow[: next(i for i, line in enumerate(narrow) if line.startswith("differences"))]
+    assert len(table) > len(rows) and max(map(len, table)) <= 70
+
+
+DAMAGED = {
+    "summary.json": ("summary.json", "{", "summary.json cannot be read: "),
+    "metrics.jsonl": ("metrics.jsonl", '{"step": 1, "D(x)": "high"}\n', "metrics.jsonl, line 1, cannot be read: "),
+    "config.yaml": ("config.yaml", "loss: [\n", "config.yaml cannot be read: "),
+}
+
+
+@pytest.mark.parametrize(("file", "content", "reason"), DAMAGED.values(), ids=DAMAGED.keys())
+def test_a_damaged_run_is_left_out_and_the_others_are_compared(file, content, reason, results, inside, tmp_path):
+    shutil.copytree(results / "runs", tmp_path / "runs")
+    whole = json.loads(inside("compare", "runs", "format=json", cwd=tmp_path).stdout)
+    shutil.copytree(tmp_path / "runs" / "hinge0", tmp_path / "runs" / "other")
+    if file == "metrics.jsonl":
+        (tmp_path / "runs" / "other" / "summary.json").unlink()
+    (tmp_path / "runs" / "other" / file).write_text(content)
+    done = inside("compare", "runs", "format=json", cwd=tmp_path)
+    assert done.returncode == 0
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("ganrun: runs/other is left out: ") and reason in line
+    told = json.loads(done.stdout)
+    assert told.pop("notes") == ["1 run cannot be read, so not compared: runs/other"] and whole.pop("notes") == []
+    assert told == whole
+    text = inside("compare", "runs", cwd=tmp_path).stdout
+    assert text.splitlines()[-1] == "note: 1 run cannot be read, so not compared: runs/other"
+
+
+def test_a_run_without_its_curve_is_left_out_of_a_comparison_with_a_picture_alone(results, inside, tmp_path):
+    shutil.copytree(results / "runs", tmp_path / "runs")
+    (tmp_path / "runs" / "hinge0" / "metrics.jsonl").write_text("{}\n")
+    done = inside("compare", "runs", "format=json", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "") and json.loads(done.stdout)["groups"][0]["runs"] == 3
+    done = inside("compare", "runs", "picture=x.png", "format=json", cwd=tmp_path)
+    assert done.returncode == 0 and "runs/hinge0 is left out: runs/hinge0/metrics.jsonl, line 1," in done.stderr
+    assert json.loads(done.stdout)["groups"][0]["runs"] == 2 and (tmp_path / "x.png").is_file()
+
+
+def test_where_no_run_can_be_read_the_first_reason_is_the_error(results, inside, tmp_path):
+    for name in ("a", "b"):
+        shutil.copytree(results / "gone", tmp_path / name)
+    done = inside("compare", "a", "b", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("ganrun: a/summary.json cannot be read: ") and len(done.stderr.splitlines()) == 1
+
+
 # Its command line
 
 

@@ -12,8 +12,10 @@ import pytest
 from run_folders import make_run
 
 from ganrun.comparison.runs import Run, chosen_metrics, read_runs
+from ganrun.config import registry
 from ganrun.config.schema import Train
 from ganrun.errors import ConfigError
+from ganrun.methods.metric_spec import MetricSpec
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +217,24 @@ def run_with(*tags: str, failed: bool = False) -> Run:
 def test_the_usual_metrics_are_those_that_some_run_has():
     runs = [run_with("loss/generator", "D(G(z))", "D(x)"), run_with("critic/fake", "modes/covered", "jsd/exact")]
     assert chosen_metrics([], runs) == ["jsd/exact", "modes/covered", "D(x)", "D(G(z))", "critic/fake"]
+
+
+@pytest.fixture
+def norm(monkeypatch):
+    """A metric of the user's own, with a tag, one without a direction, and a family."""
+    specs = (
+        MetricSpec("samples/norm", "mean norm", better="lower", shown=("line",)),
+        MetricSpec("samples/norm_se", "its standard error"),
+        MetricSpec("norm/*", "by class", better="lower"),
+    )
+    option = type("Norm", (), {"SPECS": specs})
+    monkeypatch.setitem(registry._options["metric"], "norm", option)
+
+
+def test_a_metric_that_only_runs_with_their_own_choice_of_metrics_have_is_compared(norm):
+    runs = [run_with("samples/norm_se", "norm/class_1", "norm/class_0", "samples/norm", "D(x)", "modes/kl")]
+    assert chosen_metrics([], runs) == ["D(x)", "samples/norm", "norm/class_1", "norm/class_0"]
+    assert chosen_metrics([], [run_with("D(x)", "w1", "modes/kl")]) == ["D(x)"]  # the defaults stay as they were
 
 
 def test_without_a_usual_metric_the_first_four_are_taken():

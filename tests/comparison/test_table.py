@@ -6,7 +6,9 @@ import csv
 import io
 import json
 import math
+import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from ganrun.comparison.table import (
     gap_lines,
     heads,
     rows,
+    terminal_width,
 )
 
 JSD, MODES, REAL = "jsd/exact", "modes/covered", "D(x)"
@@ -327,6 +330,24 @@ def test_a_narrow_text_loses_nothing_and_reads_no_markup():
     assert "".join(line.split()[0] for line in lines[rule + 1 :] if line.strip()) == name
     both = compare([Group({"a": "[red]:smile:"}, [make_run(w1=1.0)]), Group({"a": "b"}, [make_run(w1=2.0)])], ["w1"])
     assert "  a=[red]:smile: minus a=b: -1 (too few" in as_text(both, 60)
+
+
+def test_a_text_without_a_width_is_as_wide_as_its_rows():
+    name = 300 * "b"
+    found = compare([Group({"name": name}, [make_run(w1=1.0)])], ["w1"])
+    (row,) = [line for line in as_text(found).splitlines() if name in line]
+    assert row.split() == [name, "1", "0", "1", "1", "1"]
+    assert max(map(len, as_text(found).splitlines())) < 400  # and no wider
+
+
+@pytest.mark.parametrize(
+    ("terminal", "columns", "width"), [(False, "", None), (False, "60", 60), (True, "60", 60), (True, "", 80)]
+)
+def test_the_width_is_that_of_the_terminal_or_that_which_is_asked_for(terminal, columns, width, monkeypatch):
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr(os, "get_terminal_size", lambda *_: os.terminal_size((80, 24)))
+    assert terminal_width() == width
 
 
 def test_lines_of_differences_say_how_sure_they_are():
