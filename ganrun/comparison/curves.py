@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ganrun.comparison.groups import Group
 from ganrun.comparison.statistics import intervals
+from ganrun.evaluation.metrics.spec import bounds
 from ganrun.plots.pictures import to_png
 
 COLUMNS = 3
@@ -88,5 +89,5 @@ def _curve(axes: Axes, group: Group, tag: str, band: Band) -> None:
     steps = sorted(values_by_step)
     (line,) = axes.plot(steps, [mean(values_by_step[step]) for step in steps], label=group.label, linewidth=1.4)
     steps = steps[:: max(1, len(steps) // BAND_STEPS)]
-    low, high = band.ends([values_by_step[step] for step in steps])
+    low, high = np.clip(band.ends([values_by_step[step] for step in steps]), *bounds(tag))
     axes.fill_between(steps, low, high, color=line.get_color(), alpha=0.18, linewidth=0)

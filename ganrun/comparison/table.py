@@ -9,7 +9,7 @@ import math
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -21,7 +21,7 @@ from rich.text import Text
 
 from ganrun.comparison.groups import Group, notes
 from ganrun.comparison.statistics import NO_VARIANCE, Difference, Interval, comparable, differences, mean_interval
-from ganrun.evaluation.metrics.spec import better
+from ganrun.evaluation.metrics.spec import better, bounds
 
 ALWAYS = ("runs", "failed")  # counts that are always shown
 UNLIMITED = 100_000  # columns that no table fills
@@ -35,7 +35,7 @@ class Comparison:
     Attributes:
         groups: the groups.
         metrics: the tags compared; the first determines the order.
-        cells: by group and metric: the mean over the runs that count, with its interval.
+        cells: by group and metric: the mean over the runs that count, with its interval inside the metric's bounds.
         best: by group and metric: the best run's value (NaN if there is none, or the metric has no direction).
         gaps: differences in the first metric, corrected for all pairs of groups.
         level: confidence level of the intervals.
@@ -78,7 +78,7 @@ def compare(
         return math.isnan(mean), -mean if better(first) == "higher" else mean
 
     groups = sorted(groups, key=rank)
-    cells = [[mean_interval(group.values(tag), level, interval) for tag in metrics] for group in groups]
+    cells = [[_within(mean_interval(group.values(tag), level, interval), tag) for tag in metrics] for group in groups]
     best = [[_best(group.values(tag), tag) for tag in metrics] for group in groups]
     every = [(i, j) for i in range(len(groups)) for j in range(i + 1, len(groups))]
     pairs = every if len(groups) <= FEW else [(0, j) for j in range(1, len(groups))]
@@ -97,6 +97,12 @@ def compare(
         len(list(combinations(comparable(values), 2))),
         [*notes(groups, metrics), *more_notes],
     )
+
+
+def _within(interval: Interval, tag: str) -> Interval:
+    """Return ``interval`` without what is beyond the bounds of ``tag``, where no mean is: its coverage stays."""
+    low, high = np.clip([interval.low, interval.high], *bounds(tag))
+    return replace(interval, low=float(low), high=float(high))
 
 
 def _counts(groups: list[Group]) -> list[dict[str, int]]:

@@ -9,6 +9,7 @@ from typing import Literal
 Direction = Literal["lower", "higher"]
 Place = Literal["bar", "line", "table"]  # the live progress bar, the lines of a log, the table at the end of a run
 EVERYWHERE: tuple[Place, ...] = ("bar", "line", "table")
+SHARE = (0.0, 1.0)  # the bounds of shares and probabilities
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,10 @@ class MetricSpec:
         meaning: a one-line description for tables.
         unit: nats, steps/s, ...; empty for counts, shares and scores without a unit.
         better: the direction of improvement; None if neither direction is better.
-        shown: where it is printed during and after training. The table also has every metric with a direction.
+        shown: where it is printed during and after training. The table also has every metric with a direction. A
+            comparison has those of ``table`` with a direction, and all with a direction of an option of the group
+            ``metric`` that is not a default of ``train.yaml``.
+        bounds: the lowest and the highest value that is possible, if there are: intervals of means end there.
     """
 
     name: str
@@ -28,6 +32,7 @@ class MetricSpec:
     unit: str = ""
     better: Direction | None = None
     shown: tuple[Place, ...] = ()
+    bounds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from ganrun.commands import compare
 from ganrun.storage.run_directory import save_config
 from ganrun.writers.console import Terminal
 
-T1, T2 = 12.706205, 4.302653  # Student's t at 97.5 % with one and two degrees of freedom
+T2 = 4.302653  # Student's t at 97.5 % with two degrees of freedom; 12.706205 with one
 REAL = {"hinge": (0.4, 0.5, 0.6), "minimax": (0.9, 0.7, 0.8)}
 DISTANCE = {"hinge": (0.1, 0.2, 0.3), "minimax": (0.6, 0.8, None)}  # the third run of minimax failed
 KEYS = ["loss", "runs", "failed", *(f"jsd/exact {what}" for what in ("n", "mean", "low", "high", "best"))]
@@ -76,8 +76,9 @@ def numbers(record: dict[str, Any]) -> list[float]:
 
 
 # 0.1, 0.2, 0.3 have s = 0.1; 0.6, 0.8 have s / sqrt 2 = 0.1.
-HINGE = [0.2, 0.2 - T2 * 0.1 / math.sqrt(3), 0.2 + T2 * 0.1 / math.sqrt(3), 0.1]
-MINIMAX = [0.7, 0.7 - T1 * 0.1, 0.7 + T1 * 0.1, 0.6]
+# T2 * 0.1 / sqrt 3 is 0.248, 12.706 * 0.1 is 1.27: three of the ends are beyond 0 and log 2, where no divergence is.
+HINGE = [0.2, 0.0, 0.2 + T2 * 0.1 / math.sqrt(3), 0.1]
+MINIMAX = [0.7, 0.0, math.log(2), 0.6]
 
 
 # What it prints
@@ -90,8 +91,8 @@ def test_text_is_a_table_for_each_metric_and_the_differences(results, inside, li
     lines = [line.split() for line in done.stdout.splitlines() if line.strip()]
     assert lines[0] == ["jsd/exact"] and ["D(x)"] in lines
     rows = [line for line in lines if line[0] in ("hinge", "minimax")]
-    assert rows[0] == ["hinge", "3", "0", "3", "0.2", "-0.04841", "to", "0.4484", "0.1"]
-    assert rows[1] == ["minimax", "3", "1", "2", "0.7", "-0.5706", "to", "1.971", "0.6"]
+    assert rows[0] == ["hinge", "3", "0", "3", "0.2", "0", "to", "0.4484", "0.1"]
+    assert rows[1] == ["minimax", "3", "1", "2", "0.7", "0", "to", "0.6931", "0.6"]
     assert rows[2] == ["hinge", "3", "0", "3", "0.5", "0.2516", "to", "0.7484"]
     assert rows[3][:5] == ["minimax", "3", "1", "2", "0.8"]
     assert done.stdout.splitlines()[-1].startswith("  loss=hinge minus loss=minimax: -0.5 [")
@@ -121,7 +122,7 @@ def test_markdown_is_a_table(results, inside):
     lines = done.stdout.splitlines()
     assert lines[:2] == ["**jsd/exact**", ""]
     assert lines[2] == "| loss | runs | failed | n | mean | 0.95 interval | best |"
-    assert lines[4] == "| hinge | 3 | 0 | 3 | 0.2 | -0.04841 to 0.4484 | 0.1 |"
+    assert lines[4] == "| hinge | 3 | 0 | 3 | 0.2 | 0 to 0.4484 | 0.1 |"
 
 
 def test_runs_that_differ_in_nothing_have_no_differences(results, inside):
@@ -146,11 +147,11 @@ def test_a_sweep_is_compared_while_it_continues(sweep, inside):
         (one,) = json.loads(done.stdout)["groups"]
         assert (one["runs"], one["unfinished"], one["D(x) mean"]) == (2, 1, 0.5)  # of that which has finished
         assert one["D(x) low"] is None
-        done = inside("compare", *words, "format=json", "unfinished=true", cwd=sweep)
+        done = inside("compare", *words, "format=json", "unfinished=true", "level=0.5", cwd=sweep)
         (one,) = json.loads(done.stdout)["groups"]
         assert (one["runs"], one["unfinished"]) == (2, 1)
         assert one["D(x) mean"] == pytest.approx(0.6)  # 0.5 and, of the last whole row, 0.7
-        assert one["D(x) high"] == pytest.approx(0.6 + T1 * 0.1)
+        assert one["D(x) high"] == pytest.approx(0.6 + 0.1)  # Student's t at 75 % with one degree of freedom is 1
         assert one["D(x) best"] is None
 
 

@@ -19,7 +19,7 @@ from ganrun.comparison.groups import Group
 from ganrun.comparison.runs import Run
 from ganrun.comparison.statistics import mean_interval
 
-T2 = 4.302653  # Student's t at 97.5 % with two degrees of freedom
+T1, T2 = 12.706205, 4.302653  # Student's t at 97.5 % with one and two degrees of freedom
 
 
 @pytest.fixture
@@ -111,6 +111,15 @@ def test_a_curve_is_the_mean_of_the_runs_in_the_band_of_its_interval(write, figu
     assert points(figures[0]) == [[10, 2], [20, 4], [30, 5]]
     assert band(figures[0], 10) == pytest.approx((2 - T2 / math.sqrt(3), 2 + T2 / math.sqrt(3)), rel=1e-6)
     assert banded(figures[0]) == {10}
+
+
+def test_a_band_ends_at_the_bounds_of_the_metric(write, figures):
+    # The means are 0.02 and 0.67, s / sqrt n is 0.01, and T1 times that is more than 0.02 and than log 2 - 0.67.
+    values = ((0.01, 0.66), (0.03, 0.68))
+    runs = [[{"step": 10 * (i + 1), "jsd/exact": value} for i, value in enumerate(row)] for row in values]
+    curves([write("hinge", *runs)], ["jsd/exact"])
+    assert band(figures[0], 10) == pytest.approx((0.0, 0.02 + T1 * 0.01), rel=1e-6)
+    assert band(figures[0], 20) == pytest.approx((0.67 - T1 * 0.01, math.log(2)), rel=1e-6)
 
 
 @pytest.mark.parametrize("level", [0.8, 0.95])

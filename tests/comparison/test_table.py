@@ -64,9 +64,10 @@ def two() -> Comparison:
 
 # Hinge: 0.1, 0.2, 0.3 have s = 0.1; minimax: 0.6, 0.8 have s = 0.2 / sqrt 2, so s / sqrt n = 0.1.
 HALF = {"hinge": T2 * 0.1 / math.sqrt(3), "minimax": T1 * 0.1}
+# 0.2 - HALF is below 0, as is 0.7 - HALF, and 0.7 + HALF is beyond log 2: no divergence is.
 ROWS = {
-    "hinge": {f"{JSD} mean": 0.2, f"{JSD} low": 0.2 - HALF["hinge"], f"{JSD} high": 0.2 + HALF["hinge"]},
-    "minimax": {f"{JSD} mean": 0.7, f"{JSD} low": 0.7 - HALF["minimax"], f"{JSD} high": 0.7 + HALF["minimax"]},
+    "hinge": {f"{JSD} mean": 0.2, f"{JSD} low": 0.0, f"{JSD} high": 0.2 + HALF["hinge"]},
+    "minimax": {f"{JSD} mean": 0.7, f"{JSD} low": 0.0, f"{JSD} high": math.log(2)},
 }
 ROWS["hinge"] |= {f"{JSD} best": 0.1, f"{MODES} mean": 7.0, f"{MODES} low": 7.0 - T2 / math.sqrt(3)}
 ROWS["hinge"] |= {f"{MODES} high": 7.0 + T2 / math.sqrt(3), f"{MODES} best": 8.0}
@@ -175,14 +176,34 @@ def test_beyond_six_groups_each_is_compared_with_the_best():
 
 
 def test_the_level_the_interval_and_the_correction_are_those_asked_for():
-    groups = [make_group("a", JSD, 0.1, 0.2, 0.3), make_group("b", JSD, 0.5, 0.9), make_group("c", JSD, 1.5, 1.8)]
-    wide = compare(groups, [JSD], level=0.99)
+    groups = [make_group("a", "w1", 0.1, 0.2, 0.3), make_group("b", "w1", 0.5, 0.9), make_group("c", "w1", 1.5, 1.8)]
+    wide = compare(groups, ["w1"], level=0.99)
     assert wide.cells[0][0].high == pytest.approx(0.2 + 9.924843 * 0.1 / math.sqrt(3))
-    resampled = compare(groups, [JSD], interval="bootstrap").cells[0][0]
+    resampled = compare(groups, ["w1"], interval="bootstrap").cells[0][0]
     assert 0.1 <= resampled.low < 0.2 < resampled.high <= 0.3
-    raw, bonferroni = (compare(groups, [JSD], correction=name).gaps for name in ("none", "bonferroni"))
+    raw, bonferroni = (compare(groups, ["w1"], correction=name).gaps for name in ("none", "bonferroni"))
     assert [gap.adjusted for gap in bonferroni] == pytest.approx([min(1.0, 3 * gap.p) for gap in raw])
     assert "0.99 interval" in as_text(wide)
+
+
+@pytest.mark.parametrize(
+    ("tag", "values", "ends"),
+    [
+        ("jsd/exact", (0.01, 0.03), (0.0, 0.02 + T1 * 0.01)),  # s / sqrt n = 0.01
+        ("jsd/exact", (0.01, 0.03, 0.02), (0.0, 0.02 + T2 * 0.01 / math.sqrt(3))),
+        ("jsd/exact", (0.68, 0.66), (0.67 - T1 * 0.01, math.log(2))),
+        ("jsd/exact", (0.3, 0.302), (0.301 - T1 * 0.001, 0.301 + T1 * 0.001)),  # within the bounds it stays
+        ("D(x)", (0.9, 1.0), (0.95 - T1 * 0.05, 1.0)),
+        ("jsd/probe", (0.01, 0.03), (0.02 - T1 * 0.01, 0.02 + T1 * 0.01)),  # its expectation may be below 0
+        ("something", (0.01, 0.03), (0.02 - T1 * 0.01, 0.02 + T1 * 0.01)),
+    ],
+)
+def test_an_interval_ends_where_the_mean_cannot_be_and_its_estimate_stays(tag, values, ends):
+    found = compare([make_group("a", tag, *values)], [tag])
+    assert (found.cells[0][0].low, found.cells[0][0].high) == pytest.approx(ends)
+    assert found.cells[0][0].value == pytest.approx(sum(values) / len(values))
+    low, high = (f"{end:.4g}" for end in ends)
+    assert rows(found, 0)[0][-2] == f"{low} to {high}"
 
 
 def test_nothing_is_compared_with_nothing():
@@ -314,8 +335,8 @@ def test_text_has_every_number_of_the_markdown(two):
     heads = re.split(r"  +", lines[start[JSD] + 2].strip())
     assert heads == ["loss", "margin", "runs", "failed", "n", "mean", "0.95 interval", "best"]
     rows = [re.split(r"  +", lines[start[JSD] + i].strip()) for i in (4, 5)]
-    assert rows[0] == ["hinge", "1.5", "4", "1", "3", "0.2", "-0.04841 to 0.4484", "0.1"]
-    assert rows[1] == ["minimax", "2", "0", "2", "0.7", "-0.5706 to 1.971", "0.6"]
+    assert rows[0] == ["hinge", "1.5", "4", "1", "3", "0.2", "0 to 0.4484", "0.1"]
+    assert rows[1] == ["minimax", "2", "0", "2", "0.7", "0 to 0.6931", "0.6"]
     assert lines[-2].startswith("differences in jsd/exact (Welch; 1 at once")
     assert lines[-1].startswith("  loss=hinge, margin=1.5 minus loss=minimax: -0.5 [")
     assert all(line == line.rstrip() for line in lines) and all(len(line) <= 120 for line in lines)

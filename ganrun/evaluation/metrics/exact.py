@@ -9,12 +9,12 @@ from typing import ClassVar
 
 from ganrun.config.registry import register
 from ganrun.config.schema import Train
-from ganrun.evaluation.divergence.estimate import withheld
+from ganrun.evaluation.divergence.estimate import LOG_2, withheld
 from ganrun.evaluation.divergence.exact.model import of_model
 from ganrun.evaluation.metrics.base import EvalContext, Measure, Metric, known_density
 from ganrun.methods.base import TagFamily
 from ganrun.methods.experiment import Experiment
-from ganrun.methods.metric_spec import MetricSpec
+from ganrun.methods.metric_spec import SHARE, MetricSpec
 
 DURING_TRAINING, AT_THE_END = (256, 1 << 14), (512, 1 << 16)  # grid nodes and query points for a latent plane
 
@@ -29,16 +29,26 @@ class ExactDivergences(Metric):
     """
 
     SPECS: ClassVar[tuple[MetricSpec, ...]] = (
-        MetricSpec("jsd/exact", "Jensen-Shannon divergence of data and model, from the known density", "nats", "lower"),
+        MetricSpec(
+            "jsd/exact",
+            "Jensen-Shannon divergence of data and model, from the known density",
+            "nats",
+            "lower",
+            bounds=(0.0, LOG_2),
+        ),
         MetricSpec("jsd/exact_error", "error bound of jsd/exact; logged without it where it exceeds the value", "nats"),
         MetricSpec(
-            "jsd/smoothed", "the same with noise of half a mode's width added to data and model", "nats", "lower"
+            "jsd/smoothed",
+            "the same with noise of half a mode's width added to data and model",
+            "nats",
+            "lower",
+            bounds=(0.0, LOG_2),
         ),
         MetricSpec("jsd/smoothed_error", "error bound of jsd/smoothed", "nats"),
         MetricSpec("kl/forward", "KL(data, model)", "nats", "lower"),
         MetricSpec("kl/reverse", "KL(model, data)", "nats", "lower"),
         MetricSpec("w1", "Wasserstein-1 distance on the line, in the data's units", "", "lower"),
-        MetricSpec("data_missed", "share of the data where the model has no density", "", "lower"),
+        MetricSpec("data_missed", "share of the data where the model has no density", "", "lower", bounds=SHARE),
     )
 
     name: str = "exact"

@@ -13,7 +13,7 @@ from ganrun.config.schema import Train
 from ganrun.evaluation.metrics.base import EvalContext, Measure, Metric, known_density
 from ganrun.methods.base import TagFamily
 from ganrun.methods.experiment import Experiment
-from ganrun.methods.metric_spec import MetricSpec
+from ganrun.methods.metric_spec import SHARE, MetricSpec
 
 HIGH_QUALITY_STDS = 3.0  # maximum distance of a high-quality sample from its mode's centre, in standard deviations
 BLOCK = 1 << 22  # distances computed at once
@@ -34,7 +34,12 @@ class Modes(Metric):
         MetricSpec("modes/high_quality_data", "modes/high_quality of as many examples of the data"),
         MetricSpec("modes/kl_data", "modes/kl of as many examples of the data", "nats"),
         MetricSpec(
-            "modes/high_quality", "share of samples within three standard deviations of a mode", "", "higher", ("line",)
+            "modes/high_quality",
+            "share of samples within three standard deviations of a mode",
+            "",
+            "higher",
+            ("line",),
+            bounds=SHARE,
         ),
         MetricSpec("modes/kl", "KL(samples, data) over the modes", "nats", "lower", ("line",)),
     )

@@ -6,6 +6,7 @@ page in TensorBoard use the description.
 
 from __future__ import annotations
 
+import math
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -57,6 +58,12 @@ def better(tag: str) -> Direction | None:
     """Return the direction in which ``tag`` improves; None if it has none, or the tag is unknown."""
     spec = spec_of(tag)
     return spec.better if spec else None
+
+
+def bounds(tag: str) -> tuple[float, float]:
+    """Return the lowest and the highest value that ``tag`` can have; infinite where it has no bound."""
+    spec = spec_of(tag)
+    return (-math.inf, math.inf) if spec is None or spec.bounds is None else spec.bounds
 
 
 def rating(tag: str, value: float, best_is: str | None = None) -> float:

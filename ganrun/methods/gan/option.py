@@ -16,7 +16,7 @@ from ganrun.methods.gan.diagnostics.detectors import DETECTORS
 from ganrun.methods.gan.gan import Gan
 from ganrun.methods.gan.spec import cautions, gan_hparams, gan_spec
 from ganrun.methods.gan.state import OUTPUT_METRICS, tags
-from ganrun.methods.metric_spec import EVERYWHERE, Chart, MetricSpec
+from ganrun.methods.metric_spec import EVERYWHERE, SHARE, Chart, MetricSpec
 
 READ_AS = {"probability": "as a probability", "critic": "as a critic's score", "pair": "in pairs of data and samples"}
 
@@ -35,8 +35,10 @@ class GanOption(MethodOption):
     )
     SPECS: ClassVar[tuple[MetricSpec, ...]] = (
         MetricSpec("jsd/online", "(V + log 4)/2 of the training discriminator; not a divergence", "nats"),
-        MetricSpec("D(x)", "mean probability of being real that D assigns to data", shown=EVERYWHERE),
-        MetricSpec("D(G(z))", "mean probability of being real that D assigns to samples", shown=EVERYWHERE),
+        MetricSpec("D(x)", "mean probability of being real that D assigns to data", shown=EVERYWHERE, bounds=SHARE),
+        MetricSpec(
+            "D(G(z))", "mean probability of being real that D assigns to samples", shown=EVERYWHERE, bounds=SHARE
+        ),
         MetricSpec("value", "the game value V", "nats", shown=EVERYWHERE),
         MetricSpec("critic/real", "mean output of the critic on data", shown=EVERYWHERE),
         MetricSpec("critic/fake", "mean output of the critic on samples", shown=EVERYWHERE),
