@@ -154,9 +154,9 @@ def _of_file(label: str, path: Path, key: str | None, span: Range | None) -> Dis
 
 def dimensions(shape: tuple[int, ...]) -> str:
     """Return ``shape``, of one example, in words: ``2 dimensions``, ``28 x 28 x 1``."""
-    if len(shape) > 1:
+    if len(shape) != 1:
         return " x ".join(map(str, shape))
-    return "1 dimension" if shape == (1,) else f"{shape[0]} dimensions"
+    return f"{shape[0]} dimension{'' if shape[0] == 1 else 's'}"
 
 
 def _floats(label: str, array: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
