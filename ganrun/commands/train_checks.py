@@ -94,8 +94,9 @@ def _refuse_changes(config: Train, allow: tuple[str, ...]) -> None:
         listed = ", ".join(f"{key} ({before!r} before, {now!r} now)" for key, before, now in changed)
         raise ConfigError(
             f"resume continues with the run's own settings, but these differ: {listed}.\n"
-            "Only steps, steps_per_call, data_dir, log.*, evaluate.*, checkpoint.* and probe.* may change by "
-            f"themselves; start a new run for the others, or add 'resume.allow=[{','.join(key for key, *_ in changed)}]'."
+            "Only steps, steps_per_call, data_dir, log.*, evaluate.*, checkpoint.* and probe.* may change "
+            "by themselves; start a new run for the others, "
+            f"or add 'resume.allow=[{','.join(key for key, *_ in changed)}]'."
         )
     if changes and done:  # without a checkpoint the run starts again, with any arrays
         names = [name for name in allow if any(_is_within(key, name) for key, *_ in changes)]

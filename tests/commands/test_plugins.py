@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "tests" / "example_plugin"
 PACKAGE = "ganrun_example"
 OPTIONS = ("loss=least_absolute", "penalty=centre", "dataset=row", "architecture=affine")
-SHORT = ("steps=20", "log.every=10", "log.pictures=1", "batch_size=16", "probe=off")
+SHORT = ("steps=20", "log.every=10", "log.pictures=1", "batch_size=16", "probe=off", "evaluate.share=1")
 NAMED = f"plugins=[{PACKAGE}]"
 CANARY = "\nimport pathlib\n\npathlib.Path('imported').touch()\n"
 

@@ -32,6 +32,7 @@ ALWAYS = (
     "steps_per_second",
 )
 PICTURED = (
+    "evaluate/seconds",
     "modes/covered",
     "samples/diversity",
     "modes/high_quality",

@@ -74,7 +74,10 @@ def bits(run: Path) -> dict[str, bytes]:
 
 def rows(run: Path) -> list[dict[str, float]]:
     table = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{tag: value for tag, value in row.items() if tag != "steps_per_second"} for row in table]
+    return [
+        {tag: value for tag, value in row.items() if tag not in ("steps_per_second", "evaluate/seconds")}
+        for row in table
+    ]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

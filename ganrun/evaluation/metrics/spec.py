@@ -22,7 +22,8 @@ def specs() -> tuple[MetricSpec, ...]:
     """Return the specs of all metrics of all options, each once."""
     found: dict[str, MetricSpec] = {}
     for group in GROUPS:
-        for option in options(group).values():
+        # By module, and not by which module happens to be imported first.
+        for option in sorted(options(group).values(), key=lambda option: option.__module__):
             for spec in _specs(option):
                 found.setdefault(spec.name, spec)
     return (*found.values(), *OF_TRAINING, *OF_EVALUATION)
