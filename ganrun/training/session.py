@@ -17,6 +17,7 @@ from ganrun.config.schema import Train
 from ganrun.errors import ConfigError, GanrunError, StorageError, cannot_write
 from ganrun.evaluation.budget import Budget, Costs
 from ganrun.evaluation.evaluator import Evaluator, NotFinite, Snapshot
+from ganrun.evaluation.metrics.logged import logged
 from ganrun.evaluation.metrics.spec import latest, rating
 from ganrun.methods.experiment import Experiment
 from ganrun.methods.run_state import RunState
@@ -155,7 +156,9 @@ class RunSession(Outcome):
         self.messages, self.opened = messages, True
         self._workers = (os.cpu_count() or 1) if worker is None else 1  # once a run by itself has ended its training
         columns = chosen(self.config, self.varied)
-        board = TensorBoard(self.folder, columns, pages(self.config), self.step or None, self.config.method.CHARTS)
+        divergences = any(tag.startswith("jsd/") for tag in logged(self.config))
+        charts = self.config.method.CHARTS
+        board = TensorBoard(self.folder, columns, pages(self.config), self.step or None, charts, divergences)
         self._fan = FanOut(
             [self.watch, JsonLines(self.folder), board, Pictures(self.folder), *shown], worker, self.folder
         )

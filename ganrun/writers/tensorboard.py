@@ -47,7 +47,8 @@ class TensorBoard:
         hyperparameters: flat, by dotted key.
         pages: Markdown by tag, for the text page.
         resumed_at: the step at which the run is resumed; TensorBoard discards the events after it.
-        charts: of the method's metrics, besides that of the divergences.
+        charts: of the method's metrics.
+        divergences: whether the run logs divergences, which have a chart of their own.
     """
 
     def __init__(
@@ -57,8 +58,9 @@ class TensorBoard:
         pages: dict[str, str] | None = None,
         resumed_at: int | None = None,
         charts: Sequence[Chart] = (),
+        divergences: bool = True,
     ) -> None:
-        self._folder, self._charts = folder, (*charts, DIVERGENCES)
+        self._folder, self._charts = folder, (*charts, *([DIVERGENCES] if divergences else []))
         self._copied = {tag: f"chart/{name}" for chart in charts for tag, name in chart.curves.items()}
         # TensorBoard can draw horizontal lines only as scalars.
         lines = [chart.reference for chart in self._charts if chart.reference is not None]

@@ -10,13 +10,25 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.custom_scalar import metadata as custom_scalar
 from written import arrays, assert_logs_what_was_foretold, assert_same_bits, summary
 
 from ganrun.storage.run_directory import load_config
 
 NARROW = ("architecture.encoder_hidden=[8]", "architecture.decoder_hidden=[8]")
 QUICK = ("metric.log_density.examples=50", "metric.log_density.final_examples=100", "method.importance_samples=3")
-TINY = ("method=vae", *NARROW, *QUICK, "batch_size=16", "probe=off", "log.every=10", "log.pictures=1")
+TINY = (
+    "method=vae",
+    *NARROW,
+    *QUICK,
+    "batch_size=16",
+    "probe=off",
+    "log.every=10",
+    "log.pictures=1",
+    "evaluate.share=1",
+)
 DIGITS = (*TINY, "dataset=digits", "latent.dim=2")
 STEPS = 20
 
@@ -73,6 +85,21 @@ def test_the_numbers_obey_their_definitions(run, ring) -> None:
         assert row["elbo"] <= row["iwae"] and row["elbo_se"] > 0 and row["grad_norm"] > 0
         assert row["latents/active"] in (0, 1, 2)
     assert last(run)["iwae"] < 0 < last(run)["kl/latent"]  # the probability of an image of black and white pixels
+
+
+@pytest.mark.parametrize(("name", "charts"), [("run", ["bounds"]), ("ring", ["bounds", "Jensen-Shannon"])])
+def test_tensorboard_charts_the_bounds_and_the_divergences_that_are_logged(name, charts, request) -> None:
+    events = EventAccumulator(str(request.getfixturevalue(name)), size_guidance={"scalars": 0}).Reload()
+    (tensor,) = events.Tensors(custom_scalar.CONFIG_SUMMARY_TAG)
+    layout = layout_pb2.Layout.FromString(tensor.tensor_proto.string_val[0])
+    drawn = {chart.title: chart.multiline.tag for category in layout.category for chart in category.chart}
+    assert [title.split()[0] for title in drawn] == charts
+    tags = events.Tags()["scalars"]
+    for patterns in drawn.values():  # no chart is empty but for its reference line
+        shown = {tag for tag in tags for pattern in patterns if re.match(pattern, tag)}
+        assert shown - {"chart/log_2"}
+    assert events.Scalars("chart/elbo")[-1].value == events.Scalars("elbo")[-1].value
+    assert ("chart/log_2" in tags) == (len(charts) == 2)
 
 
 def test_the_progress_and_the_last_table_show_the_loss_and_the_bounds(printed) -> None:

@@ -12,7 +12,7 @@ from ganrun.config.schema import Train
 from ganrun.errors import ConfigError
 from ganrun.methods.base import MethodOption, TagFamily, as_arrays, run_hparams
 from ganrun.methods.detection import Detector
-from ganrun.methods.metric_spec import EVERYWHERE, MetricSpec
+from ganrun.methods.metric_spec import EVERYWHERE, Chart, MetricSpec
 from ganrun.methods.sample_detectors import astray, collapsed, copied, longer, shorter
 from ganrun.methods.vae.likelihoods import LIKELIHOODS
 from ganrun.methods.vae.vae import ELBO, IWAE, Vae
@@ -57,6 +57,13 @@ class VaeOption(MethodOption):
         MetricSpec("grad_norm", "Euclidean norm of the gradient of all parameters"),
         MetricSpec(
             "latents/active", "latents whose posterior mean varies with x: variance above 0.01", shown=EVERYWHERE
+        ),
+    )
+
+    CHARTS: ClassVar[tuple[Chart, ...]] = (
+        Chart(
+            "bounds on log p(x) (nats)",
+            {"elbo": "elbo", "iwae": "iwae", "elbo/train": "elbo_on_training_data"},
         ),
     )
 
