@@ -15,6 +15,7 @@ FREE = (
     "steps_per_call",
     "data_dir",
     "resume",
+    "profile",
     "plugins",
     "log.",
     "evaluate.",

@@ -122,6 +122,7 @@ class Train:
     inference: str = choice("none", ("none", "bigan"))
     data_dir: str | None = None
     resume: str | None = None
+    profile: str | None = None
     plugins: tuple[str, ...] = ()
     dataset: Any = None
     architecture: Any = None

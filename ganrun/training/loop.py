@@ -17,6 +17,7 @@ from ganrun.evaluation.evaluator import Snapshot
 from ganrun.methods.run_state import Report
 from ganrun.storage.checkpoints import flatten, not_finite
 from ganrun.training.executor import Executor, Population, fewer
+from ganrun.training.profile import Profile
 from ganrun.training.session import RunSession
 from ganrun.training.signals import StopRequest
 from ganrun.training.summary import announce, tell_end
@@ -73,6 +74,7 @@ class Run:
         self.budget = self._budget(evaluators)
         for session in sessions:
             session.budget = self.budget
+        self.profile = Profile(self.config.profile, self.config.steps, sessions[0].folder)
         self.prepared = False  # whether evaluations are prepared
         self.first: list[Snapshot] | None = None  # of step 0, until the time of a step is known
 
@@ -111,6 +113,7 @@ class Run:
                             session.checkpoints.wait()
                 status = "stopped" if self.step < self.config.steps else "completed"
             finally:
+                self._trace(over=True)
                 self._close(self.sessions, status)
         # A signal received while a run was closing also ends the rest of the sweep.
         return self.stop.exit_code or int(all(session.error is not None for session in self.sessions))
@@ -123,6 +126,7 @@ class Run:
                 self._put_first()
         waiting: Call | None = None
         while self.step < self.config.steps and self.stop.signal is None and self.going:
+            self._trace()
             n, begun = self._call_size(), time.monotonic()
             with self._on_device("advance", "training"):
                 self.state, report = self.executor.advance(self.state, n)
@@ -144,6 +148,13 @@ class Run:
         if waiting is not None:
             self._collect(waiting)
         self._put_first()
+        self._trace()
+
+    def _trace(self, over: bool = False) -> None:
+        """Start or end the trace of steps that the setting ``profile`` asks for."""
+        message = self.profile.close() if over else self.profile.at(self.step, self.state)
+        if message is not None:
+            self.sessions[0].messages.say(message)
 
     def _on_device(self, program: str, part: str) -> AbstractContextManager[None]:
         """Return a context for dispatching ``program``; its first call compiles it and is timed as compiling."""
@@ -155,7 +166,7 @@ class Run:
         """Return the steps of the next call: at most ``steps_per_call``, to the next row, fewer if steps are slow."""
         every = self.config.log.every
         limit = min(every - self.step % every, self.config.steps - self.step, self.config.steps_per_call)
-        limit = min(limit, self.executor.most_steps or limit)
+        limit = min(limit, self.executor.most_steps or limit, self.profile.until(self.step) or limit)
         if self.config.checkpoint.steps:
             limit = min(limit, self.config.checkpoint.steps - self.step % self.config.checkpoint.steps)
         return max(1, min(limit, int(CALL_SECONDS / self.per_step)))
