@@ -16,6 +16,7 @@ from typing import Any
 
 from ganrun.config.folders import cache_folder, cache_is_off, has_home
 from ganrun.errors import ConfigError, GanrunError, shown
+from ganrun.storage.compilation_cache import bound
 
 # Makes XLA parse its flags, which aborts the process if they are invalid; needs no device and only part of JAX.
 READ_FLAGS = "from jaxlib.xla_client import CompileOptions; CompileOptions()"
@@ -26,7 +27,7 @@ def prepare() -> None:
     """Check that JAX can compute, and enable its compilation cache; call before the first JAX computation.
 
     Every program is cached, however quickly it compiled: a GAN has several small ones, and compiling them takes most
-    of a short run's time. JAX's own environment variables for the cache take precedence.
+    of a short run's time. JAX's own environment variables for the cache take precedence; its size is bounded otherwise.
 
     Raises:
         GanrunError: JAX has no device, or XLA rejects its flags.
@@ -38,6 +39,8 @@ def prepare() -> None:
     import jax
 
     folder = programs_folder()
+    if folder is not None and not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        bound(Path(folder))
     jax.config.update("jax_compilation_cache_dir", folder)
     for name, value in (("min_compile_time_secs", 0), ("min_entry_size_bytes", -1)):
         if folder is not None and f"JAX_PERSISTENT_CACHE_{name.upper()}" not in os.environ:
