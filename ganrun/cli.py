@@ -21,6 +21,7 @@ COMMANDS = {
     "doctor": "check Python, JAX, devices, caches, data and TensorBoard",
     "compare": "compare runs in a table, seeds aggregated, with confidence intervals",
     "jsd": "estimate the Jensen-Shannon divergence between two sets of samples",
+    "bench": "measure the speed of a run on this machine",
 }
 PLACELESS = ("list", "doctor")  # commands that need no working directory
 COLLECT_EVERY = 20_000  # garbage collection threshold: imports and tracing create very many long-lived objects

@@ -50,6 +50,7 @@ KEYS = {
     ),
     "compare": ("paths", "metrics", "level", "interval", "correction", "unfinished", "format", "out", "picture"),
     "jsd": ("a", "b", "method", "key", "key_b", "n", "seed", "budget", "floor", "format", "average", "data_dir"),
+    "bench": ("members", "seconds", "format", "out", "seed", "batch_size", "dataset", "architecture", "resume"),
     "list": (),
     "train": (),
 }
@@ -57,6 +58,7 @@ BARE = {
     "sample": ("run=stranger",),
     "compare": ("stranger", "outputs", "broken", "latest"),
     "jsd": ("ring", "good.npy", "stranger", "two.npz", "bad.npy", "digits", "pipe.npy"),
+    "bench": ("loss=minimax", "architecture=dcgan", "experiment=ring", "format=json"),
     "list": ("losses", "loss", "datasets", "nothing", "--help"),
     "train": ("loss=minimax", "dataset=digits", "architecture=dcgan", "resume=stranger", "steps=1", "experiment=ring"),
 }
@@ -77,7 +79,7 @@ class Words:
         self._held.enter_context(contextlib.chdir(self.place))
         self._held.enter_context(mock.patch.dict(os.environ, {"COLUMNS": "80"}))
         self._held.enter_context(mock.patch("ganrun.datasets.images.fetch", _no_network))
-        for command in ("train", "sample", "jsd"):
+        for command in ("train", "sample", "jsd", "bench"):
             module = __import__(f"ganrun.commands.{command}", fromlist=["hand_over"])
             self._held.enter_context(mock.patch.object(module, "hand_over", _without_work(module.hand_over)))
         train_jobs = __import__("ganrun.commands.train_jobs", fromlist=["run_jobs"])

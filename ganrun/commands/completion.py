@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Callable, Iterable
 
-HYDRA_COMMANDS = ("train", "sample", "jsd", "compare")
+HYDRA_COMMANDS = ("train", "sample", "jsd", "compare", "bench")
 WITHOUT_GROUPS = ("sample", "jsd", "compare")  # commands whose configs choose no options of groups
 
 

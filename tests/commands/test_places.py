@@ -153,7 +153,7 @@ def test_a_data_folder_whose_name_no_config_can_hold_is_refused():
         ("--help",),
         ("list",),
         ("list", *GROUPS),
-        *((command, "--help") for command in ("train", "sample", "jsd", "compare", "list", "doctor")),
+        *((command, "--help") for command in ("train", "sample", "jsd", "compare", "bench", "list", "doctor")),
         ("train", "--cfg", "job", "data_dir='dü ≥ x'"),
         ("train", "loss=hingé"),
         ("sample", "run='nicht dä'"),

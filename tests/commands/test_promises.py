@@ -364,12 +364,12 @@ def test_an_example_can_be_typed_as_it_stands(file, command, inside, tmp_path):
     if "-m" in words:
         assert all(compose(command, one) for one in jobs(settings))
     else:  # what stands without a = is a path, which is no setting of train
-        shown = inside(command, *(settings if command == "train" else words), "--cfg", "job", cwd=tmp_path)
+        shown = inside(command, *(settings if command in ("train", "bench") else words), "--cfg", "job", cwd=tmp_path)
         assert shown.returncode == 0, shown.stderr
 
 
 def test_there_are_examples_for_every_command_that_takes_settings():
-    assert {command.split()[1] for _, command in examples()} == {"train", "sample", "jsd", "compare"}
+    assert {command.split()[1] for _, command in examples()} == {"train", "sample", "jsd", "compare", "bench"}
 
 
 # "Every choice is a YAML file under conf/; every number in it can be set on the command line."

@@ -30,7 +30,7 @@ README = PAGES["README.md"]
 BLOCK = re.compile(r"```bash\n(.*?)```", re.DOTALL)
 SHORT = ("steps=6", "log.every=3", "log.pictures=1", "probe=off", "batch_size=16")
 LITTLE = ("budget=0.1", "n=1000", "floor=false")
-USED = ("methods", "metrics", "sampling", "sweeps")  # the pages in docs/ that have commands
+USED = ("methods", "metrics", "performance", "sampling", "sweeps")  # the pages in docs/ that have commands
 
 
 def commands() -> list[tuple[str, str]]:
@@ -86,6 +86,8 @@ def test_a_ganrun_command_of_a_page_runs(page, command, workplace, ganrun, insid
     trains = words[1] == "train" and "--help" not in words and "--cfg" not in words
     if trains and "resume=latest" not in words:
         words += [*SHORT, *narrow(words, compose_config)]
+    if words[1] == "bench":
+        words += ["batch_size=16", "seconds=0.1", *narrow(words, compose_config)]
     if words[1] == "jsd" and "estimator=exact" not in words:
         words += LITTLE
     run = ganrun if (page, command) == GANRUN[0] else inside

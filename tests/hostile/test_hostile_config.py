@@ -115,7 +115,7 @@ def test_what_is_no_file_is_refused_and_not_waited_for(command, kind, stranger, 
 
 def test_a_pickled_config_is_never_unpickled(outside, refused, tmp_path):
     (tmp_path / "config.pickle").write_bytes(pickle.dumps(Payload(outside / "canary")))
-    for command in ("train", "sample", "jsd", "compare"):
+    for command in ("train", "sample", "jsd", "compare", "bench"):
         assert "would unpickle a file" in refused(command, "--experimental-rerun=config.pickle")
 
 
