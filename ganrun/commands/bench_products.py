@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from ganrun.methods.run_state import update
 LARGE = {"cpu": 1024}  # rows and columns of a product that is large enough for its full speed, by backend
 LARGE_ELSEWHERE = 8192
 CALL_FLOPS = 2e8  # minimum work of one timed call, so that dispatching it is negligible
+LOOPS = ("scan", "while", "cond")  # operations whose functions are not computed exactly once
 MAX_PAIRS = 16  # maximum number of pairs of products in a call, so that values stay finite
 
 
@@ -47,7 +48,8 @@ def work_of_step(experiment: Experiment, loops: float = 1.0) -> dict[Product, fl
 
     They are counted in the traced step and not in the compiled program, whose cost analysis counts the body of a loop
     once, however often it runs. A convolution counts as the product of its windows, without padding and without the
-    zeros of a dilated input, with its kernel. Of a branch, the side with the most work is counted.
+    zeros of a dilated input, with its kernel. Of a branch, the side with the most work is counted, and of equal
+    expressions one.
 
     Args:
         experiment: the run.
@@ -61,7 +63,7 @@ def work_of_step(experiment: Experiment, loops: float = 1.0) -> dict[Product, fl
 def work_of(jaxpr: Any, loops: float = 1.0) -> dict[Product, float]:
     """Return the floating-point operations of ``jaxpr`` by matrix product; see :func:`work_of_step`."""
     work: dict[Product, float] = {}
-    for product, flops in _products(jaxpr, loops):
+    for product, flops in _products(jaxpr, loops, 1.0):
         work[product] = work.get(product, 0.0) + flops
     return work
 
@@ -118,9 +120,9 @@ def _compiled_pairs(pairs: int, *matrices: jax.Array) -> Any:
     return compiled
 
 
-def _products(jaxpr: Any, loops: float, times: float = 1.0) -> Iterator[tuple[Product, float]]:
-    """Yield the products of ``jaxpr`` and of all that it calls, and the operations of each."""
-    for equation in jaxpr.eqns:
+def _products(jaxpr: Any, loops: float, times: float) -> Iterator[tuple[Product, float]]:
+    """Yield the products of ``jaxpr``, which is computed ``times`` times, and the operations of each."""
+    for equation in _distinct(jaxpr):
         name, params = equation.primitive.name, equation.params
         if name == "dot_general":
             product = _dot(equation)
@@ -135,6 +137,46 @@ def _products(jaxpr: Any, loops: float, times: float = 1.0) -> Iterator[tuple[Pr
             factor = {"scan": params.get("length", 1), "while": loops}.get(name, 1)
             for inner in _called(params):
                 yield from _products(inner, loops, times * factor)
+
+
+def _distinct(jaxpr: Any) -> list[Any]:
+    """Return the equations of ``jaxpr`` and of the functions that it calls, without repetitions.
+
+    XLA computes equal expressions once. A gradient penalty, for instance, evaluates the discriminator where the loss
+    has evaluated it already.
+    """
+    found: dict[Any, tuple[Any, list[Any]]] = {}  # equations and the values that they return, by what they compute
+
+    def run(jaxpr: Any, arguments: Iterable[Any]) -> list[Any]:
+        values = dict(zip(jaxpr.invars, arguments, strict=True))
+
+        def value(variable: Any) -> Any:
+            if hasattr(variable, "val"):  # a constant
+                return variable.aval, str(variable.val)
+            return values.setdefault(variable, object())
+
+        for equation in jaxpr.eqns:
+            inputs = [value(variable) for variable in equation.invars]
+            inner = list(_called(equation.params))
+            if equation.primitive.name not in LOOPS and len(inner) == 1 and len(inner[0].invars) == len(inputs):
+                outputs = run(inner[0], inputs)
+            else:
+                settings = [(name, _hashable(setting)) for name, setting in equation.params.items()]
+                key = (equation.primitive, *settings, *inputs)
+                _, outputs = found.setdefault(key, (equation, [object() for _ in equation.outvars]))
+            values |= zip(equation.outvars, outputs, strict=True)
+        return [value(variable) for variable in jaxpr.outvars]
+
+    run(jaxpr, [object() for _ in jaxpr.invars])
+    return [equation for equation, _ in found.values()]
+
+
+def _hashable(setting: Any) -> Any:
+    try:
+        hash(setting)
+    except TypeError:
+        return id(setting)
+    return setting
 
 
 def _called(params: dict[str, Any]) -> Iterator[Any]:

@@ -70,6 +70,25 @@ def test_products_are_counted_as_often_as_they_are_computed():
     assert work(lambda x: jnp.sin(x), (4,)) == {}
 
 
+def test_equal_products_are_counted_once_as_xla_computes_them_once():
+    def twice(x, w):
+        return jnp.sin(x @ w) + jax.jit(lambda x, w: jnp.sin(x @ w) @ w)(x, w)
+
+    def penalised(w, x):
+        """The value of a linear critic, and the square of its gradient, which evaluates the critic again."""
+
+        def critic(x):
+            return jax.nn.relu(x @ w).sum()
+
+        return critic(x) + (jax.grad(critic)(x) ** 2).sum()
+
+    one = Product(4, 3, 3)
+    assert work(twice, (4, 3), (3, 3)) == {one: 2 * one.flops}
+    assert work(penalised, (3, 3), (4, 3)) == {one: 2 * one.flops}
+    # Forwards, the gradient with respect to x, and that of both with respect to w.
+    assert sum(work(jax.grad(penalised), (3, 3), (4, 3)).values()) == 4 * one.flops
+
+
 def convolution(x, kernel, groups=1):
     numbers = ("NHWC", "HWIO", "NHWC")
     return jax.lax.conv_general_dilated(
