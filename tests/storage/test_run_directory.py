@@ -167,6 +167,7 @@ def test_all_changes_have_names_and_those_within_another_option_that_of_the_grou
         architecture=tiny_config.architecture,
         schedule=dataclasses.replace(tiny_config.schedule, k=2),
         probe=tiny_config.probe,
+        evaluate=tiny_config.evaluate,
     )
     assert changed_names(tiny_config, other) == ["seed", "dataset", "schedule.k", "metric", "latent.dim"]
     assert changed_names(tiny_config, dataclasses.replace(tiny_config, resume="x", plugins=("y",))) == []
