@@ -2,8 +2,8 @@
 
     python scripts/bench_vs_pytorch.py [pytorch=PYTHON] [problems=ring,dcgan28] [repeats=3] [out=FILE.md] ...
 
-PyTorch is not a dependency of ganrun: `python -m venv torch && torch/bin/pip install torch numpy` installs it, and
-``pytorch=torch/bin/python`` names it. JAX and PyTorch run in processes of their own.
+PyTorch is not a dependency of ganrun. `python -m venv venv/pytorch && venv/pytorch/bin/pip install torch numpy`
+installs it, and ``pytorch=venv/pytorch/bin/python`` names it. JAX and PyTorch run in processes of their own.
 
 ``problems``: ring, mnist_mlp, dcgan28, dcgan32, resnet, r3gan; all by default.
 ``variants``: of PyTorch: eager, compile, graphs (CUDA graphs); all by default, those that do not run are left out.

@@ -48,6 +48,7 @@ def test_both_sides_have_the_same_settings(name, problems, compose_config):
     assert (config.latent.dim, config.latent.prior, config.batch_size) == (problem.latent, "normal", problem.batch)
     assert config.loss.name == problem.loss and config.schedule.k == problem.k
     assert tuple(penalty.name for penalty in config.penalty) == problem.penalties
+    assert all(penalty.weight == problems.WEIGHTS[penalty.name] for penalty in config.penalty)
     for network in (config.optimizer.generator, config.optimizer.discriminator):
         assert (network.name, network.learning_rate, network.eps) == ("adam", problem.rate, 1e-8)
         assert (network.b1, network.b2) == problem.betas

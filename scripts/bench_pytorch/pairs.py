@@ -135,9 +135,10 @@ def sweep(name: str, words: list[str], runs: int, steps: int, timed_runs: int, s
         ours = timed(command, _new(folder, "ganrun"), setting.environment(GANRUN_CACHE="off"), _never)
         tell(f"{name}: ganrun {ours.whole:.1f} s")
         command = [setting.pytorch, *pytorch_words("sweep", "ring", "eager", None, timed_runs, steps)]
-        theirs = timed(command, _new(folder, "pytorch"), setting.environment(), _never)
+        theirs = timed(command, _new(folder, "pytorch"), setting.environment(), _said_step)
         tell(f"{name}: PyTorch {theirs.whole:.1f} s for {timed_runs} runs")
-    return {"ganrun": ours.whole, "pytorch": theirs.whole * runs / timed_runs}
+    training = theirs.whole - theirs.first  # without the start of the process, of which there is one
+    return {"ganrun": ours.whole, "pytorch": theirs.first + training * runs / timed_runs}
 
 
 def _new(folder: Path, name: str) -> Path:

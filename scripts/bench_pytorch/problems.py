@@ -8,6 +8,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 PLUGIN = HERE / "plugin"  # the folder with the package bench_images, the dataset of random images
 
+WEIGHTS = {"gradient_penalty": 10.0, "r1": 0.1, "r2": 0.1}  # of the penalties: λ, and γ
 MNIST = ("dataset=mnist", "dataset.download=false")
 RANDOM = ("plugins=[bench_images]", "dataset=random_images")
 WGAN_GP = (

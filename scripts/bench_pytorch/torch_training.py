@@ -9,11 +9,10 @@ import torch  # pyright: ignore[reportMissingImports]
 from torch.nn import functional as F  # pyright: ignore[reportMissingImports]
 
 from bench_pytorch import networks
-from bench_pytorch.problems import Problem
+from bench_pytorch.problems import WEIGHTS, Problem
 
 MODES, RADIUS, STD = 8, 2.0, 0.02  # of the ring
 WARM_UP = 3  # steps before a CUDA graph is captured
-PENALTY = {"gradient_penalty": 10.0, "r1": 0.1, "r2": 0.1}  # λ, and γ
 
 
 class Trainer:
@@ -126,10 +125,10 @@ class Trainer:
         if "gradient_penalty" in penalties:
             between = torch.lerp(real, fake, torch.rand(len(real), 1, 1, 1, device=self.device)).requires_grad_()
             norms = squared_gradients(self.discriminator(between), between).sqrt()
-            loss = loss + PENALTY["gradient_penalty"] * ((norms - 1.0) ** 2).mean()
+            loss = loss + WEIGHTS["gradient_penalty"] * ((norms - 1.0) ** 2).mean()
         for name, logits, x in (("r1", real_logits, real), ("r2", fake_logits, fake)):
             if name in penalties:
-                loss = loss + PENALTY[name] / 2 * squared_gradients(logits, x).mean()
+                loss = loss + WEIGHTS[name] / 2 * squared_gradients(logits, x).mean()
         return loss
 
     def _generator_loss(self, noise: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:

@@ -3,7 +3,7 @@
     python -m bench_pytorch.torch_worker serve|start|sweep PROBLEM VARIANT [IMAGES.npy] [RUNS STEPS]
 
 ``serve`` answers requests, one JSON object a line, on standard input; ``start`` prints a line after its first step;
-``sweep`` trains RUNS runs of STEPS steps one after another.
+``sweep`` prints a line and trains RUNS runs of STEPS steps one after another.
 """
 
 from __future__ import annotations
@@ -155,6 +155,7 @@ def main() -> None:
         print("step", flush=True)
     else:
         runs, length = map(int, rest)
+        print("step", flush=True)  # the time from here on is that of the runs
         for seed in range(runs):
             torch.manual_seed(seed)
             steps(make(problem, variant, images), length)
