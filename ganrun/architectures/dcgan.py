@@ -9,8 +9,9 @@ from flax import linen as nn
 
 from ganrun.architectures.attention import attend, attended_side
 from ganrun.architectures.conditional import normalise, with_label
+from ganrun.architectures.convolution import FORMS
 from ganrun.architectures.discriminator import Discriminator, MinibatchOption
-from ganrun.architectures.layers import FORMS, StridedConv, TransposedConv, batch_norm, dcgan_init, leaky_relu
+from ganrun.architectures.layers import StridedConv, TransposedConv, batch_norm, dcgan_init, leaky_relu
 from ganrun.architectures.networks import Networks, base_and_stages, checked_shape
 from ganrun.config.registry import choice, number, register
 

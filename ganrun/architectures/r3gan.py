@@ -12,8 +12,9 @@ import jax
 from flax import linen as nn
 
 from ganrun.architectures.conditional import with_label
+from ganrun.architectures.convolution import FORMS
 from ganrun.architectures.discriminator import Discriminator, MinibatchOption
-from ganrun.architectures.layers import FORMS, Conv, largest_divisor, leaky_relu
+from ganrun.architectures.layers import Conv, largest_divisor, leaky_relu
 from ganrun.architectures.networks import Networks, base_and_stages, checked_shape, is_image
 from ganrun.architectures.resampling import average_pool, bilinear_upsample
 from ganrun.config.registry import choice, number, register

@@ -9,8 +9,9 @@ from flax import linen as nn
 
 from ganrun.architectures.attention import attend, attended_side
 from ganrun.architectures.conditional import normalise
+from ganrun.architectures.convolution import FORMS
 from ganrun.architectures.discriminator import Discriminator, MinibatchOption
-from ganrun.architectures.layers import FORMS, Conv
+from ganrun.architectures.layers import Conv
 from ganrun.architectures.networks import Networks, base_and_stages, checked_shape
 from ganrun.architectures.resampling import average_pool, nearest_upsample
 from ganrun.config.registry import choice, number, register
@@ -40,8 +41,8 @@ class GeneratorBlock(nn.Module):
     def __call__(self, x: jax.Array, train: bool, y: jax.Array | None = None) -> jax.Array:
         """Map ``(n, side, side, channel)`` to ``(n, side, side, features)`` or twice the side."""
         h = nn.relu(normalise(x, train, y, self.classes))
-        h = nearest_upsample(h) if self.double else h
-        h = Conv(self.features, form=self.form, kernel_init=residual_init)(h)
+        up = "up" if self.double else "none"
+        h = Conv(self.features, form=self.form, resample=up, kernel_init=residual_init)(h)
         h = nn.relu(normalise(h, train, y, self.classes))
         h = Conv(self.features, form=self.form, kernel_init=residual_init)(h)
         # A 1x1 convolution commutes with the resampling and is cheaper on the smaller map.
@@ -69,8 +70,9 @@ class DiscriminatorBlock(nn.Module):
         """Map ``(n, side, side, channel)`` to ``(n, side, side, features)`` or half the side."""
         h = x if self.first else nn.relu(x)
         h = nn.relu(Conv(self.features, form=self.form, kernel_init=residual_init)(h))
-        h = Conv(self.features, form=self.form, kernel_init=residual_init)(h)
-        h, x = (average_pool(h), average_pool(x)) if self.halve else (h, x)
+        down = "down" if self.halve else "none"
+        h = Conv(self.features, form=self.form, resample=down, kernel_init=residual_init)(h)
+        x = average_pool(x) if self.halve else x
         return h + _shortcut(x, self.features, self.halve, self.form)
 
 
