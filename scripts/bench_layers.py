@@ -17,11 +17,11 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import jaxlib
 
 from ganrun.architectures.convolution import (
     pooled_convolution,
@@ -178,7 +178,7 @@ def main() -> None:
     device = jax.devices()[0].device_kind if jax.default_backend() != "cpu" else platform.machine()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     text = (
-        f"### {device}, {cores} cores: jax {jax.__version__}, jaxlib {jaxlib.__version__}\n\n"
+        f"### {device}, {cores} cores: jax {jax.__version__}, jaxlib {version('jaxlib')}\n\n"
         f"{table(int(options['batch']), float(options['seconds']), options['forms'].split(','))}\n"
     )
     if options["out"]:

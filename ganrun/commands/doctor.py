@@ -25,6 +25,8 @@ usage: ganrun doctor [data_dir=FOLDER] ['plugins=[PACKAGE,...]']
 Exit code 0 when runs can be trained, 1 when something essential is missing.
 """
 
+FASTER_CONVOLUTIONS = (0, 12)  # the version of JAX, on the CPU: docs/performance.md
+
 
 @dataclass
 class Finding:
@@ -103,6 +105,9 @@ def _jax() -> list[Finding]:
     if jax.default_backend() == "cpu" and (shutil.which("nvidia-smi") or Path("/dev/nvidia0").exists()):
         text = "this machine has an NVIDIA GPU that JAX does not see: pip install 'ganrun[cuda]'"
         findings.append(Finding("GPU", "note", text))
+    if jax.default_backend() == "cpu" and jax.__version_info__ < FASTER_CONVOLUTIONS:
+        text = "convolutions are faster with jax 0.12, which needs Python 3.12 or later"
+        findings.append(Finding("JAX", "note", text))
     return findings
 
 

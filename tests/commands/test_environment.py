@@ -205,3 +205,10 @@ def test_a_file_is_no_folder_of_data(inside, tmp_path):
     assert (done.returncode, done.stderr) == (2, f"ganrun: {line}\n")
     done = inside("doctor", "data_dir=file", cwd=tmp_path)
     assert done.returncode == 1 and f"BAD   data         {line}" in done.stdout
+
+
+@pytest.mark.parametrize(("version", "noted"), [((0, 11, 9), True), ((0, 12, 0), False)])
+def test_doctor_notes_a_version_of_jax_with_slower_convolutions(monkeypatch, version, noted):
+    monkeypatch.setattr(jax, "__version_info__", version)
+    texts = [finding.text for finding in doctor._jax() if finding.state == "note"]
+    assert ("convolutions are faster with jax 0.12, which needs Python 3.12 or later" in texts) == noted
