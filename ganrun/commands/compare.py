@@ -103,7 +103,6 @@ def _job(node: DictConfig) -> int:
 
 
 def _compare(request: Compare) -> None:
-    from ganrun.comparison.curves import curves
     from ganrun.comparison.groups import group
     from ganrun.comparison.runs import chosen_metrics, read_comparable
     from ganrun.comparison.table import as_csv, as_json, as_markdown, as_text, compare, terminal_width
@@ -118,6 +117,8 @@ def _compare(request: Compare) -> None:
     comparison = compare(groups, metrics, request.level, request.interval, request.correction, left_out)
     formats = {"markdown": as_markdown, "csv": as_csv, "json": as_json}
     if request.picture is not None:
+        from ganrun.comparison.curves import curves  # loads matplotlib, which takes a second
+
         write_whole(home_of(request.picture), curves(comparison.groups, metrics, request.level, request.interval))
     if request.out is not None:
         table = formats.get(request.format, as_markdown)(comparison)

@@ -8,6 +8,7 @@ options of a group (``dataset=ring``) have their own fields: see :mod:`ganrun.co
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import typing
 from collections.abc import Mapping
@@ -265,7 +266,7 @@ def _mapping(node: Any, path: str) -> dict[str, Any]:
 
 def _build(schema: type, node: Mapping[str, Any], path: str, skip: tuple[str, ...] = ()) -> Any:
     fields = {field.name: field for field in dataclasses.fields(schema) if field.name not in skip}
-    kinds = typing.get_type_hints(schema)
+    kinds = _kinds(schema)
     values = {}
     for key, value in node.items():
         if key not in fields:
@@ -277,6 +278,11 @@ def _build(schema: type, node: Mapping[str, Any], path: str, skip: tuple[str, ..
         else:
             values[key] = checked(kind, value, where, fields[key].metadata)
     return schema(**values)
+
+
+@functools.cache
+def _kinds(schema: type) -> dict[str, Any]:
+    return typing.get_type_hints(schema)
 
 
 def _refuse_key(path: str, key: str, allowed: Any) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 
 import pytest
 import yaml
 
 from ganrun.config.hydra_bridge import config_folder
+from ganrun.storage import safe_io
 from ganrun.storage.run_directory import save_config
 from ganrun.storage.safe_io import DEEPEST, is_one_line, open_file, parsed, read_bytes, read_yaml
 
@@ -77,3 +79,20 @@ def test_numbers_that_json_does_not_have_are_refused_where_they_must_be():
 def test_what_breaks_a_line_or_speaks_to_the_terminal_is_no_line(text):
     assert not is_one_line(f"a{text}b")
     assert is_one_line("naïve ∑ 数 a b")
+
+
+def test_yaml_is_read_alike_without_libyaml(monkeypatch, tmp_path):
+    monkeypatch.setattr(yaml, "__with_libyaml__", False)
+    spec = importlib.util.find_spec("ganrun.storage.safe_io")
+    slow = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(slow)
+    assert slow.Loader is yaml.SafeLoader
+    for content in ("a: 1\nb: [x, 2.5, null, true]\nc: {d: '1'}\n", "a: &x 1\nb: *x\n", "a: [1\n", "a: 1\na: 2\n"):
+        (tmp_path / "file.yaml").write_text(content)
+        results = []
+        for reader in (slow, safe_io):
+            try:
+                results.append(reader.read_yaml(tmp_path / "file.yaml", 100))
+            except ValueError as error:
+                results.append(str(error).split(":")[0])
+        assert results[0] == results[1]
