@@ -20,6 +20,7 @@ from scipy.special import expit
 
 from ganrun.evaluation.divergence.classifier import network
 from ganrun.evaluation.divergence.classifier.classifier import LOGIT, Classifier
+from ganrun.evaluation.divergence.classifier.nearest import Nearest
 
 BaseLearner = Callable[[np.ndarray, np.ndarray, int], Classifier]
 
@@ -58,11 +59,6 @@ def _wave(rows: np.ndarray, frequency: np.ndarray, phase: np.ndarray) -> np.ndar
     return np.sqrt(2.0, dtype=np.float32) * np.cos(rows.astype(np.float32) @ frequency + phase)
 
 
-def _tree(x: np.ndarray, leaf: int = 10) -> KDTree:
-    # Compact nodes are never faster, and 20 times slower where one class fills a slanted line and the other is off it.
-    return KDTree(x, leafsize=leaf, compact_nodes=False)
-
-
 def neighbours(
     x: np.ndarray, is_real: np.ndarray, seed: int, counts: tuple[int, ...] = (8, 25, 80, 250), workers: int = 1
 ) -> Classifier:
@@ -71,11 +67,11 @@ def neighbours(
     The classifier returns one column per count. It searches in ``workers`` threads.
     """
     counts = tuple(k for k in counts if k <= len(x) // 4) or (max(1, len(x) // 4),)
-    tree = _tree(x, leaf=64)  # a quarter faster than the default of 10 for 250 neighbours
+    examples = Nearest(x, leaf=32, workers=workers)
 
     def classifier(rows: np.ndarray) -> np.ndarray:
-        _, nearest = tree.query(rows, k=max(counts), workers=workers)
-        real = np.cumsum(is_real[nearest.reshape(len(rows), -1)], axis=1)
+        _, nearest = examples.query(rows, max(counts))
+        real = np.cumsum(is_real[nearest], axis=1)
         columns = [np.log((real[:, k - 1] + 0.5) / (k - real[:, k - 1] + 0.5)) for k in counts]
         return np.stack(columns, axis=1)
 
@@ -90,13 +86,13 @@ def distances(x: np.ndarray, is_real: np.ndarray, seed: int, updates: int = 1500
     """
     ranks = np.array([k for k in (1, 2, 4, 8, 16, 32, 64) if 4 * k <= min(is_real.sum(), (~is_real).sum())])
     queried_ranks = np.unique(ranks[:, None] + np.arange(3))
-    trees = {label: _tree(x[is_real == label]) for label in (True, False)}
+    examples = {label: Nearest(x[is_real == label], workers=workers) for label in (True, False)}
 
     def features(rows: np.ndarray, own_label: bool | None = None) -> np.ndarray:
         """``own_label``: the class that ``rows`` belong to, where the nearest example is the row itself."""
         logs = []
-        for label, tree in trees.items():
-            distance, _ = tree.query(rows, k=list(queried_ranks), workers=workers)  # type: ignore[arg-type]
+        for label, nearest in examples.items():
+            distance, _ = nearest.query(rows, queried_ranks.tolist())
             offset = int(own_label is label)
             # An exact copy identifies a drawn example, not its distribution: skip it like the row itself.
             skipped = offset + (distance[:, offset] < 1e-6)
