@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,30 +16,19 @@ from ganrun.evaluation.evaluator import Snapshot
 from ganrun.methods.run_state import Report
 from ganrun.storage.checkpoints import flatten, not_finite
 from ganrun.training.executor import Executor, Population, fewer
+from ganrun.training.pace import Call, Pace
 from ganrun.training.profile import Profile
 from ganrun.training.session import RunSession
 from ganrun.training.signals import StopRequest
 from ganrun.training.summary import announce, tell_end
 from ganrun.writers.console import Display
 
-CALL_SECONDS = 0.25  # target duration of one device call, so that Ctrl-C and the progress bar respond quickly
 # Maps a step and the latest metrics of every active run, by folder, to the runs to end early and the reasons.
 Pruner = Callable[[int, dict[Path, dict[str, float]]], dict[Path, str]]
 LONG = 3.0  # seconds of training left from which it pays to prepare evaluations meanwhile
 MAX_WAITING_SNAPSHOTS = 1  # unevaluated snapshots that a run may have when the next one is taken
 PATIENCE = 2.0  # seconds that a run waits for pending evaluation and writing after a request to stop
 SAVING = 0.05  # maximum fraction of the time spent on periodic checkpoints
-
-
-@dataclass
-class Call:
-    """A call of ``advance`` that is running on the device."""
-
-    step: int
-    n: int
-    begun: float
-    report: Report
-    snapshots: list[Snapshot] | None
 
 
 class Run:
@@ -68,8 +56,7 @@ class Run:
         self.compiled: set[str] = set()  # programs that have been called on the device
         self.config = sessions[0].config
         self.saved, self.cost = time.monotonic(), 0.0
-        self.pace: deque[tuple[int, float]] = deque(maxlen=10)  # rows arrive in bursts: average speed over several
-        self.calls, self.done, self.per_step = 0, self.saved, CALL_SECONDS
+        self.pace = Pace(self.saved)
         self.stop = StopRequest()
         self.budget = self._budget(evaluators)
         for session in sessions:
@@ -169,19 +156,14 @@ class Run:
         limit = min(limit, self.executor.most_steps or limit, self.profile.until(self.step) or limit)
         if self.config.checkpoint.steps:
             limit = min(limit, self.config.checkpoint.steps - self.step % self.config.checkpoint.steps)
-        return max(1, min(limit, int(CALL_SECONDS / self.per_step)))
+        return self.pace.call_size(limit)
 
     def _collect(self, call: Call) -> None:
         """Wait for ``call``, end the runs that have a NaN or Inf, and pass rows that are due to the writers."""
         bad_steps = np.atleast_1d(np.asarray(call.report.bad_step))  # blocks until the call is done
         now = time.monotonic()
-        if self.calls:  # the first call includes compilation
-            self.per_step = max((now - max(self.done, call.begun)) / call.n, 1e-7)
-        if self.calls <= 1:  # speed is measured from the second call on, if there is one
-            self.pace.clear()
-            self.pace.append((call.step - call.n, call.begun))
-        self.calls, self.done = self.calls + 1, now
-        if self.calls > 1:
+        self.pace.end(call, now)
+        if self.pace.calls > 1:
             self._put_first()
         bad_tags = np.atleast_1d(np.asarray(call.report.bad_tag))
         diverged = any(step and session.going for session, step in zip(self.sessions, bad_steps.tolist(), strict=True))
@@ -200,14 +182,12 @@ class Run:
         if call.step % self.config.log.every and call.step != self.config.steps:
             return
         self._put_first()
-        self.pace.append((call.step, now))
-        first_step, first_time = self.pace[0]
-        self._put(call.step, call.report, call.snapshots, (call.step - first_step) / max(now - first_time, 1e-9))
+        self._put(call.step, call.report, call.snapshots, self.pace.rate(call.step, now))
 
     def _prepare(self) -> None:
         """Prepare the evaluations of a run that takes long enough, while it trains."""
-        left = (self.config.steps - self.step) * self.per_step
-        if self.prepared or self.calls < 2 or left < LONG or not any(self.budget.times.values()):
+        left = (self.config.steps - self.step) * self.pace.per_step
+        if self.prepared or self.pace.calls < 2 or left < LONG or not any(self.budget.times.values()):
             return
         self.prepared = True
         session = self.going[0]
@@ -217,7 +197,7 @@ class Run:
         """Log the snapshot of step 0 if the budget allows it."""
         snapshots, self.first = self.first, None
         if snapshots is not None:
-            parts = self.budget.granted(snapshots[0].parts, 0, self.per_step)
+            parts = self.budget.granted(snapshots[0].parts, 0, self.pace.per_step)
             if parts:
                 self._put(0, None, [replace(snapshot, parts=parts) for snapshot in snapshots], 0.0)
 
@@ -235,7 +215,7 @@ class Run:
     def _snapshot(self) -> list[Snapshot] | None:
         """Return a snapshot of every member if one is due and the budget allows it."""
         due = self.sessions[0].evaluator.due(self.step)
-        parts = self.budget.granted(due, self.step, self.per_step) if due else due
+        parts = self.budget.granted(due, self.step, self.pace.per_step) if due else due
         if not parts:
             return None
         with self.stopwatch.timing("evaluating"):
