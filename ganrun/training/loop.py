@@ -115,7 +115,7 @@ class Run:
         while self.step < self.config.steps and self.stop.signal is None and self.going:
             self._trace()
             n, begun = self._call_size(), time.monotonic()
-            with self._on_device("advance", "training"):
+            with self._on_device("advance", "training"), self.profile.call(self.step):
                 self.state, report = self.executor.advance(self.state, n)
             self.step += n
             snapshots = self._snapshot()

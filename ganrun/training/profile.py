@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,14 @@ class Profile:
         ahead = [end - step for end in self._range or () if end > step]
         return min(ahead, default=None)
 
+    def call(self, step: int) -> AbstractContextManager[Any]:
+        """Return a context for dispatching a call that begins after ``step``: the trace shows it as a step."""
+        if not self._recording:
+            return nullcontext()
+        import jax
+
+        return jax.profiler.StepTraceAnnotation("train", step_num=step)
+
     def at(self, step: int, state: Any) -> str | None:
         """Start or end the trace if ``step`` says so, once ``state`` is computed; return a message when it is written.
 
@@ -74,6 +83,6 @@ class Profile:
         self._recording = False
         jax.profiler.stop_trace()
         return (
-            f"profile: {self._folder} (open its .trace.json.gz in ui.perfetto.dev, or with tensorboard and "
-            "tensorboard-plugin-profile)"
+            f"profile: {self._folder} (open its .trace.json.gz in ui.perfetto.dev, or the folder with tensorboard and "
+            "the package xprof)"
         )

@@ -49,4 +49,6 @@ def test_a_run_records_the_trace_that_it_was_asked_for(compose_config, tmp_path,
     (trace,) = (tmp_path / "run" / "profile").rglob("*.trace.json.gz")
     events = json.loads(gzip.decompress(trace.read_bytes()))["traceEvents"]
     assert any("_advance" in str(event.get("name")) for event in events)
+    marked = [event["args"]["step_num"] for event in events if event.get("name") == "train"]
+    assert marked and set(map(int, marked)) <= {5, 6, 7}
     assert f"profile: {tmp_path / 'run' / 'profile'}" in capsys.readouterr().out
