@@ -24,7 +24,7 @@ M_ARENA_MAX, ARENAS = -8, 2  # glibc's constant for the mallopt parameter, and i
 
 
 def prepare() -> None:
-    """Check that JAX can compute, and enable its compilation cache; call before the first JAX computation.
+    """Check that JAX can compute, and set its compilation cache and precision; call before the first computation.
 
     Every program is cached, however quickly it compiled: a GAN has several small ones, and compiling them takes most
     of a short run's time. JAX's own environment variables for the cache take precedence; its size is bounded otherwise.
@@ -38,6 +38,8 @@ def prepare() -> None:
     require_device()
     import jax
 
+    # By default JAX rounds the operands of products on accelerators. `precision` of a run says where it should.
+    jax.config.update("jax_default_matmul_precision", "float32")
     folder = programs_folder()
     if folder is not None and not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         bound(Path(folder))
