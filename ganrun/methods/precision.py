@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from ganrun.methods.float32_sums import with_float32_sums
+
 Tree = Any
 Program = TypeVar("Program", bound=Callable[..., Any])
 
@@ -30,7 +32,8 @@ class InPrecision:
 
     With ``bf16``, parameters and inputs are rounded to bfloat16 in ``apply``, and again the inputs of every module
     inside, because an operation of bfloat16 and float32 gives float32. Outputs are returned as float32. Gradients are
-    float32 too, being those with respect to the float32 parameters. Batch statistics are not rounded, and Flax's
+    float32 too, being those with respect to the float32 parameters, and sums over a batch, of products of matrices and
+    of gradients, are float32 inside (:mod:`ganrun.methods.float32_sums`). Batch statistics are not rounded, and Flax's
     normalisation layers compute means and variances in float32 whatever they normalise.
 
     With ``tf32``, the arrays remain float32, and only products of matrices and convolutions are computed differently.
@@ -55,9 +58,10 @@ class InPrecision:
         with jax.default_matmul_precision(PRODUCTS[self.precision]):
             if self.precision != "bf16":
                 return self.module.apply(variables, *inputs, mutable=mutable, **named)
-            rounded = {**variables, "params": _to_bfloat16(variables["params"])}
             with nn.intercept_methods(_round_inputs):
-                return _to_float32(self.module.apply(rounded, *inputs, mutable=mutable, **named))
+                apply = functools.partial(self.module.apply, mutable=mutable, **named)
+                rounded = {**variables, "params": _to_bfloat16(variables["params"])}
+                return _to_float32(with_float32_sums(lambda given: apply(given, *inputs))(rounded))
 
 
 def in_precision(module: Any, precision: str) -> Any:
