@@ -22,7 +22,8 @@ ELEMENTWISE = ("add", "sub", "mul", "div", "max", "min")  # operations that broa
 def with_float32_sums(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return ``function`` with broadcasts of bfloat16 through float32: same values, gradients summed in float32.
 
-    This holds for derivatives of any order, but not inside the loops and branches of ``function``.
+    This holds for derivatives of any order, but not inside loops, branches and functions with derivatives of their own,
+    such as the softmax.
 
     Args:
         function: a function of pytrees of arrays, which may also use arrays of its scope.
@@ -82,9 +83,9 @@ def _is_bfloat16(array: Any) -> bool:
 
 
 def _stretched(array: Any, shape: tuple[int, ...]) -> Any:
-    """Return ``array``, whose axes have the length of those of ``shape`` or 1, with ``shape``; scalars as they are."""
-    same = jnp.shape(array) in ((), shape)
-    return array if same or not _is_bfloat16(array) else _broadcast(array, shape, range(len(shape)))
+    """Return ``array``, a scalar or with axes of the length of those of ``shape`` or 1, with ``shape``."""
+    stays = not isinstance(array, jax.Array) or not _is_bfloat16(array) or array.shape == shape
+    return array if stays else _broadcast(array, shape, range(array.ndim))
 
 
 def _broadcast(array: Any, shape: tuple[int, ...], axes: Sequence[int]) -> Any:

@@ -1,0 +1,124 @@
+"""What ``precision=bf16`` and ``precision=tf32`` change in the results of short runs, over five seeds each.
+
+    python scripts/compare_precision.py [problems=ring,mixture1d,vae] [runs=FOLDER] [out=FILE.md]
+
+Every problem is trained once per precision, its seeds as one population, and a table is printed: means of the last
+metrics with 95 % intervals (Student's t), failed runs, and training time relative to f32. The runs, which stay in
+``runs=FOLDER``, are much shorter than the presets, so their values are not the presets' results. ``GANRUN_DATA`` must
+have MNIST, or it is downloaded. About ten minutes on one core of a CPU.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ganrun.comparison.statistics import mean_interval
+from ganrun.config.schema import PRECISIONS
+from ganrun.training import device
+
+SEEDS = 5
+# problem -> the command-line arguments of its runs, and the metrics to show.
+PROBLEMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "ring": (
+        ("experiment=ring", "steps=1500"),
+        ("jsd/exact", "modes/covered", "modes/high_quality", "jsd/probe"),
+    ),
+    "mixture1d": (("experiment=mixture1d", "steps=3000"), ("jsd/exact", "w1", "jsd/probe")),
+    "vae": (
+        (
+            "experiment=vae",
+            "steps=1500",
+            "batch_size=50",
+            "latent.dim=10",
+            "architecture.encoder_hidden=[128,128]",
+            "architecture.decoder_hidden=[128,128]",
+        ),
+        ("elbo", "iwae", "kl/latent", "jsd/probe"),
+    ),
+}
+
+
+def train(problem: str, precision: str, folder: Path) -> list[dict[str, Any]]:
+    """Train the seeds of ``problem`` in ``precision`` as one population in ``folder``; return their summaries."""
+    words = [f"precision={precision}", f"seed=range({SEEDS})", "log.pictures=1", *PROBLEMS[problem][0]]
+    command = [sys.executable, "-m", "ganrun", "train", "-m", *words, f"hydra.sweep.dir={folder}"]
+    subprocess.run(command, check=False, stdout=subprocess.DEVNULL)  # a run that fails is a result
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("*/summary.json"))]
+
+
+def same_metrics(folder: Path, other: Path) -> bool:
+    """Return whether the runs in both folders logged the same numbers, but for times."""
+
+    def rows(folder: Path) -> list[list[dict[str, Any]]]:
+        files = sorted(folder.glob("*/metrics.jsonl"))
+        return [[_without_times(json.loads(line)) for line in path.read_text().splitlines()] for path in files]
+
+    return rows(folder) == rows(other)
+
+
+def _without_times(row: dict[str, Any]) -> dict[str, Any]:
+    return {tag: value for tag, value in row.items() if "second" not in tag}
+
+
+def cell(summaries: list[dict[str, Any]], tag: str) -> str:
+    """Return the mean and the interval of the last values of ``tag`` in the runs that completed and logged it."""
+    values = [run["metrics"][tag] for run in summaries if run["status"] == "completed" and tag in run["metrics"]]
+    if not values:
+        return "-"
+    interval = mean_interval(np.array(values))
+    ends = "no variance" if math.isnan(interval.low) else f"{interval.low:.4g} to {interval.high:.4g}"
+    few = "" if len(values) == SEEDS else f", n = {len(values)}"
+    return f"{interval.value:.4g} ({ends}{few})"
+
+
+def rows_of(problem: str, results: dict[str, list[dict[str, Any]]], same: bool) -> list[str]:
+    """Return the rows of the table for ``problem``, one for each metric and precision.
+
+    Args:
+        problem: its name.
+        results: the summaries of the runs, by precision.
+        same: whether the runs in tf32 are those in f32.
+    """
+    seconds = {name: sum(run["seconds_split"]["training"] for run in runs) for name, runs in results.items()}
+    lines = []
+    for name, runs in results.items():
+        if name == "tf32" and same:
+            lines.append(f"| {problem} | tf32 | every logged metric | equal to f32 | | |")
+            continue
+        failed = SEEDS - sum(run["status"] == "completed" for run in runs)
+        ratio = f"{seconds[name] / seconds['f32']:.2f}"
+        lines += [
+            f"| {problem} | {name} | `{tag}` | {cell(runs, tag)} | {failed} | {ratio} |" for tag in PROBLEMS[problem][1]
+        ]
+    return lines
+
+
+def main(words: list[str]) -> None:
+    options = dict(word.split("=", 1) for word in words)
+    if unknown := set(options) - {"problems", "runs", "out"}:
+        raise SystemExit(f"{min(unknown)} is not an option: use problems=, runs= and out=.")
+    problems = options.get("problems", ",".join(PROBLEMS)).split(",")
+    root = Path(options.get("runs") or tempfile.mkdtemp()).absolute()
+    about = device.describe()
+    versions = ", ".join(f"{name} {about['versions'][name]}" for name in ("jax", "jaxlib", "flax"))
+    lines = [f"{about['device']}; {versions}; {SEEDS} seeds", ""]
+    lines += ["| problem | precision | metric | mean (95 % interval) | failed | time |", "|---|---|---|---|---|---|"]
+    for problem in problems:
+        folders = {precision: root / problem / precision for precision in PRECISIONS}
+        results = {precision: train(problem, precision, folder) for precision, folder in folders.items()}
+        lines += rows_of(problem, results, same_metrics(folders["f32"], folders["tf32"]))
+        print("\n".join(lines), flush=True)
+    if "out" in options:
+        Path(options["out"]).write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
