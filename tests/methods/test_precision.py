@@ -83,12 +83,11 @@ def equations(jaxpr):
 
 def products(jaxpr):
     """The dtypes of the operands, and the precision, of every matrix product and convolution of ``jaxpr``."""
-    found = [
+    return [
         (*(str(operand.aval.dtype) for operand in equation.invars), equation.params["precision"])
         for equation in equations(jaxpr)
         if equation.primitive.name in ("dot_general", "conv_general_dilated")
     ]
-    return found
 
 
 def floats(tree):
@@ -109,7 +108,7 @@ def test_in_bf16_all_products_of_the_networks_are_of_bfloat16_and_all_else_is_fl
     for equation in equations(jaxpr):
         if equation.primitive.name == "reduce_sum" and equation.invars[0].aval.dtype == jnp.bfloat16:
             terms = equation.invars[0].aval.size // equation.outvars[0].aval.size
-            assert name == "maxout" and terms == PIECES  # other sums are of float32
+            assert terms == 1 or (name == "maxout" and terms == PIECES)  # other sums are of float32
 
 
 @pytest.mark.parametrize("name", ["mlp", "dcgan", "mlp_vae", "r1 and r2"])
@@ -122,7 +121,7 @@ def test_without_bf16_nothing_is_of_bfloat16_and_products_are_as_precise_as_aske
     found = products(jaxpr)
     assert found
     wanted = jax.lax.Precision[level]
-    assert {product for product in found} == {("float32", "float32", (wanted, wanted))}
+    assert set(found) == {("float32", "float32", (wanted, wanted))}
 
 
 def test_the_programs_of_a_run_multiply_in_float32_whatever_the_process_has_chosen(experiment):
@@ -250,7 +249,7 @@ def test_samples_are_rounded_and_what_exact_divergences_integrate_is_not(experim
     np.testing.assert_allclose(samples, pushed, atol=0.03 * np.abs(pushed).max())
     distribution = model_distribution("model", run, variables)
     assert distribution.push is not None
-    np.testing.assert_array_equal(distribution.push(latents), pushed)
+    np.testing.assert_allclose(distribution.push(latents), pushed, atol=1e-6)  # in batches of another size
 
 
 def test_a_generator_of_dense_layers_is_read_exactly_in_every_precision(experiment):
