@@ -1,11 +1,13 @@
 """What ``precision=bf16`` and ``precision=tf32`` change in the results of short runs, over five seeds each.
 
-    python scripts/compare_precision.py [problems=ring,mixture1d,vae] [runs=FOLDER] [out=FILE.md]
+    python scripts/compare_precision.py [problems=ring,mixture1d,vae] [precisions=f32,bf16,tf32] [probe=streaming]
+        [runs=FOLDER] [out=FILE.md]
 
 Every problem is trained once per precision, its seeds as one population, and a table is printed: means of the last
 metrics with 95 % intervals (Student's t), failed runs, and training time relative to f32. The runs, which stay in
-``runs=FOLDER``, are much shorter than the presets, so their values are not the presets' results. ``GANRUN_DATA`` must
-have MNIST, or it is downloaded. About ten minutes on one core of a CPU.
+``runs=FOLDER``, are smaller and much shorter than the presets, so their values are not the presets' results. With
+``probe=streaming`` the divergence is estimated by classifiers too, which takes most of the time. MNIST is in
+``GANRUN_DATA``, or is downloaded. About ten minutes on one core of a CPU.
 """
 
 from __future__ import annotations
@@ -28,27 +30,39 @@ SEEDS = 5
 # problem -> the command-line arguments of its runs, and the metrics to show.
 PROBLEMS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "ring": (
-        ("experiment=ring", "steps=1500"),
-        ("jsd/exact", "modes/covered", "modes/high_quality", "jsd/probe"),
+        (
+            "experiment=ring",
+            "steps=2000",
+            "batch_size=128",
+            "architecture.generator_hidden=[64,64,64]",
+            "architecture.discriminator_hidden=[64,64,64]",
+        ),
+        ("jsd/exact", "modes/covered", "modes/high_quality"),
     ),
-    "mixture1d": (("experiment=mixture1d", "steps=3000"), ("jsd/exact", "w1", "jsd/probe")),
+    "mixture1d": (("experiment=mixture1d", "steps=1500", "batch_size=256"), ("jsd/exact", "w1")),
     "vae": (
         (
             "experiment=vae",
-            "steps=1500",
+            "steps=800",
             "batch_size=50",
             "latent.dim=10",
             "architecture.encoder_hidden=[128,128]",
             "architecture.decoder_hidden=[128,128]",
         ),
-        ("elbo", "iwae", "kl/latent", "jsd/probe"),
+        ("elbo", "iwae", "kl/latent"),
     ),
 }
 
 
-def train(problem: str, precision: str, folder: Path) -> list[dict[str, Any]]:
+def train(problem: str, precision: str, folder: Path, probe: str) -> list[dict[str, Any]]:
     """Train the seeds of ``problem`` in ``precision`` as one population in ``folder``; return their summaries."""
-    words = [f"precision={precision}", f"seed=range({SEEDS})", "log.pictures=1", *PROBLEMS[problem][0]]
+    words = [
+        f"precision={precision}",
+        f"seed=range({SEEDS})",
+        "log.pictures=1",
+        f"probe={probe}",
+        *PROBLEMS[problem][0],
+    ]
     command = [sys.executable, "-m", "ganrun", "train", "-m", *words, f"hydra.sweep.dir={folder}"]
     subprocess.run(command, check=False, stdout=subprocess.DEVNULL)  # a run that fails is a result
     return [json.loads(path.read_text()) for path in sorted(folder.glob("*/summary.json"))]
@@ -95,26 +109,28 @@ def rows_of(problem: str, results: dict[str, list[dict[str, Any]]], same: bool) 
             continue
         failed = SEEDS - sum(run["status"] == "completed" for run in runs)
         ratio = f"{seconds[name] / seconds['f32']:.2f}"
-        lines += [
-            f"| {problem} | {name} | `{tag}` | {cell(runs, tag)} | {failed} | {ratio} |" for tag in PROBLEMS[problem][1]
-        ]
+        shown = (*PROBLEMS[problem][1], *["jsd/probe"] * any("jsd/probe" in run["metrics"] for run in runs))
+        lines += [f"| {problem} | {name} | `{tag}` | {cell(runs, tag)} | {failed} | {ratio} |" for tag in shown]
     return lines
 
 
 def main(words: list[str]) -> None:
     options = dict(word.split("=", 1) for word in words)
-    if unknown := set(options) - {"problems", "runs", "out"}:
-        raise SystemExit(f"{min(unknown)} is not an option: use problems=, runs= and out=.")
+    if unknown := set(options) - {"problems", "precisions", "probe", "runs", "out"}:
+        raise SystemExit(f"{min(unknown)} is not an option: use problems=, precisions=, probe=, runs= and out=.")
     problems = options.get("problems", ",".join(PROBLEMS)).split(",")
+    precisions = options.get("precisions", ",".join(PRECISIONS)).split(",")
+    probe = options.get("probe", "off")
     root = Path(options.get("runs") or tempfile.mkdtemp()).absolute()
     about = device.describe()
     versions = ", ".join(f"{name} {about['versions'][name]}" for name in ("jax", "jaxlib", "flax"))
     lines = [f"{about['device']}; {versions}; {SEEDS} seeds", ""]
     lines += ["| problem | precision | metric | mean (95 % interval) | failed | time |", "|---|---|---|---|---|---|"]
     for problem in problems:
-        folders = {precision: root / problem / precision for precision in PRECISIONS}
-        results = {precision: train(problem, precision, folder) for precision, folder in folders.items()}
-        lines += rows_of(problem, results, same_metrics(folders["f32"], folders["tf32"]))
+        folders = {precision: root / problem / precision for precision in precisions}
+        results = {precision: train(problem, precision, folder, probe) for precision, folder in folders.items()}
+        same = "tf32" in folders and same_metrics(folders["f32"], folders["tf32"])
+        lines += rows_of(problem, results, same)
         print("\n".join(lines), flush=True)
     if "out" in options:
         Path(options["out"]).write_text("\n".join(lines) + "\n")
