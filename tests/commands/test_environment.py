@@ -205,3 +205,21 @@ def test_a_file_is_no_folder_of_data(inside, tmp_path):
     assert (done.returncode, done.stderr) == (2, f"ganrun: {line}\n")
     done = inside("doctor", "data_dir=file", cwd=tmp_path)
     assert done.returncode == 1 and f"BAD   data         {line}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("backend", "capability", "line"),
+    [
+        ("cpu", None, "f32; bf16 rounds as on other devices, but is no faster; tf32 is f32"),
+        ("gpu", "9.0", "f32, tf32, bf16"),
+        ("gpu", "10.0", "f32, tf32, bf16"),
+        ("gpu", "7.5", "f32; this GPU (compute capability 7.5) has no units for bf16, and tf32 is f32"),
+        ("gpu", "gfx942", "f32, bf16; tf32 is f32 unless the GPU has units for it"),
+        ("tpu", None, "f32 (6 passes of bfloat16 per product), tf32 (3 passes), bf16 (1 pass)"),
+    ],
+)
+def test_doctor_says_what_the_precisions_are_on_a_device(backend, capability, line, monkeypatch):
+    assert device.precisions(backend, capability) == line
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    if capability is None:
+        assert [finding.text for finding in doctor._jax() if finding.what == "precision"] == [line]
