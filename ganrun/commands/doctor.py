@@ -18,7 +18,7 @@ from ganrun.config import user_plugins
 from ganrun.config.folders import home_of
 from ganrun.errors import ConfigError, GanrunError
 
-HELP = """ganrun doctor: check Python, JAX, devices, precisions, memory, the compilation cache, plugins, data and TensorBoard.
+HELP = """ganrun doctor: check Python, JAX, devices, memory, the compilation cache, plugins, data and TensorBoard.
 
 usage: ganrun doctor [data_dir=FOLDER] ['plugins=[PACKAGE,...]']
 
