@@ -4,8 +4,8 @@
         [runs=FOLDER] [out=FILE.md]
 
 Every problem is trained once per precision, its seeds as one population, and a table is printed: means of the last
-metrics with 95 % intervals (Student's t), failed runs, and the time of a step relative to f32, the median and the range
-of measurements in turn. The runs, which stay in ``runs=FOLDER`` and are not trained again if they are there, are smaller
+metrics with 95 % intervals (Student's t), failed runs, and the time of a step relative to f32, the median and range of
+measurements in turn. The runs, which stay in ``runs=FOLDER`` and are not trained again if they are there, are smaller
 and much shorter than the presets, so their values are not the presets' results. With ``probe=streaming`` the divergence
 is estimated by classifiers too, which takes most of the time. MNIST is in ``GANRUN_DATA``, or is downloaded. About ten
 minutes on one core of a CPU.
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import math
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -94,10 +93,8 @@ def time_ratios(problem: str, precisions: list[str]) -> dict[str, str]:
             runs[precision] = executor, jax.block_until_ready(executor.advance(state, n)[0])
             seconds[precision].append((time.perf_counter() - begun) / n)
         n = max(1, round(SECONDS / seconds["f32"][-1])) if index < 0 else n
-    ratios = {name: [a / b for a, b in zip(times[2:], seconds["f32"][2:])] for name, times in seconds.items()}
-    return {
-        name: f"{statistics.median(each):.2f} ({min(each):.2f} to {max(each):.2f})" for name, each in ratios.items()
-    }
+    ratios = {name: np.divide(times, seconds["f32"])[2:] for name, times in seconds.items()}
+    return {name: f"{np.median(each):.2f} ({each.min():.2f} to {each.max():.2f})" for name, each in ratios.items()}
 
 
 def same_metrics(folder: Path, other: Path) -> bool:
