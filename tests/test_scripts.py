@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from ganrun.evaluation.metrics.logged import logged
+
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 TINY = ["architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]", "batch_size=16", "probe=off"]
 REPORT = """<testsuites><testsuite name="pytest">
@@ -33,6 +35,18 @@ def test_the_gallery_puts_pictures_side_by_side() -> None:
     assert sheet.size == (1600, 600)
     assert sheet.getpixel((10, 300)) == (0, 0, 0)
     assert sheet.getpixel((1590, 300)) == (255, 255, 255)
+
+
+def test_precisions_are_compared_by_commands_that_can_be_typed_and_failed_runs_are_not_averaged(compose_config) -> None:
+    script = runpy.run_path(str(SCRIPTS / "compare_precision.py"))
+    for words, tags in script["PROBLEMS"].values():
+        config = compose_config((*words, "precision=bf16", "probe=off"))
+        assert config.steps <= 2000 and set(tags) <= set(logged(config))
+    runs = [{"status": "completed", "metrics": {"a": value}} for value in (1.0, 3.0)]
+    failed = {"status": "failed", "metrics": {"a": 100.0}}
+    # Mean 2, standard error 1, and t = 12.706 for one degree of freedom.
+    assert script["cell"]([*runs, failed], "a") == "2 (-10.71 to 14.71, n = 2)"
+    assert script["cell"]([failed], "a") == "-"
 
 
 def test_every_variant_that_is_compared_is_a_command_that_can_be_typed(compose_config) -> None:

@@ -20,6 +20,7 @@ from ganrun.config.folders import data_folder
 from ganrun.config.schema import Train
 from ganrun.errors import ConfigError, GanrunError
 from ganrun.methods.experiment import Experiment
+from ganrun.methods.precision import PRODUCTS
 from ganrun.training import device
 from ganrun.training.executor import Executor, SingleRun, executor_for
 from ganrun.training.train import build
@@ -108,8 +109,10 @@ def measure(config: Train, members: int, seconds: float, phase: Phase | None = N
     memory = _peak_bytes()
     work = work_of_step(experiments[0], _loops(experiments[0], report))
     with during("matrix products"):
-        chosen = [large_product(), *sorted(work, key=lambda product: work[product])[-1:]]
-        measured = [(product, product_speed(product, seconds * PRODUCT)) for product in chosen]
+        most = sorted(work, key=lambda product: work[product])[-1:]
+        chosen = [large_product(*(product.dtype for product in most)), *most]
+        with jax.default_matmul_precision(PRODUCTS[config.precision]):
+            measured = [(product, product_speed(product, seconds * PRODUCT)) for product in chosen]
     return Measurement(
         members=members,
         compile_seconds=max(0.0, first - second),

@@ -68,10 +68,10 @@ def work_of(jaxpr: Any, loops: float = 1.0) -> dict[Product, float]:
     return work
 
 
-def large_product() -> Product:
-    """Return a product that is large enough to reach the full speed of the default backend."""
+def large_product(dtype: str = "float32") -> Product:
+    """Return a product of ``dtype`` that is large enough to reach the full speed of the default backend."""
     side = LARGE.get(jax.default_backend(), LARGE_ELSEWHERE)
-    return Product(side, side, side)
+    return Product(side, side, side, dtype=dtype)
 
 
 def product_speed(product: Product, seconds: float) -> float:

@@ -102,6 +102,9 @@ def _jax() -> list[Finding]:
     findings = [Finding("JAX", "ok", f"{jax.__version__}, backend {jax.default_backend()}")]
     kinds = sorted({item.device_kind for item in devices})
     findings.append(Finding("devices", "ok", f"{len(devices)}: {', '.join(kinds)}"))
+    capability = getattr(devices[0], "compute_capability", None)
+    text = device.precisions(jax.default_backend(), None if capability is None else str(capability))
+    findings.append(Finding("precision", "ok", text))
     if jax.default_backend() == "cpu" and (shutil.which("nvidia-smi") or Path("/dev/nvidia0").exists()):
         text = "this machine has an NVIDIA GPU that JAX does not see: pip install 'ganrun[cuda]'"
         findings.append(Finding("GPU", "note", text))

@@ -28,6 +28,7 @@ GROUPS = ("dataset", "architecture", "method", "loss", "schedule", "probe")  # g
 NAMED = ("penalty", "metric")  # groups of which any number of options is chosen, each with its settings by name
 # Parts of a config that only some methods have (:class:`ganrun.methods.base.MethodOption`); null for the others.
 SECTIONS = ("architecture", "loss", "penalty", "schedule", "inputs", "generator_update", "optimizer.discriminator")
+PRECISIONS = ("f32", "bf16", "tf32")  # of the networks (:mod:`ganrun.methods.precision`)
 METRICS: dict[str, Any] = {"exact": {}, "modes": {}, "diversity": {}, "log_density": {}}  # the default of train.yaml
 
 
@@ -121,6 +122,7 @@ class Train:
     steps_per_call: int = number(100, low=1, high=1_000_000)
     conditional: bool = False
     inference: str = choice("none", ("none", "bigan"))
+    precision: str = choice("f32", PRECISIONS)
     data_dir: str | None = None
     resume: str | None = None
     profile: str | None = None
@@ -167,6 +169,7 @@ def check(given: Mapping[str, Any]) -> Train:
         parts[name] = _build(schema, _mapping(node, name), name) if name in method.SECTIONS else None
     given = _spaced(given)
     plain = _build(Train, given, "", skip=tuple(parts))
+    _require_precision(plain.precision, method)
     # An empty data_dir, as from an empty environment variable, counts as not given and not as the working directory.
     plain = dataclasses.replace(plain, data_dir=str(absolute(plain.data_dir)) if plain.data_dir else None)
     return dataclasses.replace(plain, **parts)
@@ -183,6 +186,13 @@ def _refuse_sections(given: Mapping[str, Any], method: Any) -> None:
             node = node.get(part) if isinstance(node, Mapping) else None
         if node and section not in method.SECTIONS:
             raise ConfigError(f"{not_a_part(section, method.name)}, or set {section}=null.")
+
+
+def _require_precision(precision: str, method: Any) -> None:
+    """Raise :class:`ConfigError` if the networks of ``method`` cannot compute in ``precision``."""
+    if precision not in method.PRECISIONS:
+        able = ", ".join(method.PRECISIONS)
+        raise ConfigError(f"precision={precision} cannot be combined with method={method.name}, which has {able}.")
 
 
 def not_a_part(section: str, method: str) -> str:

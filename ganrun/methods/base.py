@@ -205,6 +205,10 @@ class Method(ABC):
         del arrays
         return Inspection()
 
+    def in_float32(self) -> Method:
+        """Return the method with a decoder that computes in float32, whatever the precision of the run."""
+        return self
+
     def for_population(self) -> Method:
         """Return the method in the form in which it is fastest under ``vmap``."""
         return self
@@ -218,11 +222,13 @@ class MethodOption(ABC):
         SECTIONS: the parts of a config that this method has; see :data:`ganrun.config.schema.SECTIONS` for all.
         SPECS: the metrics of a step, and those of :meth:`Method.read`.
         CHARTS: charts of these metrics in TensorBoard.
+        PRECISIONS: the values of ``precision`` that :meth:`build` obeys; see :mod:`ganrun.methods.precision`.
     """
 
     SECTIONS: ClassVar[frozenset[str]] = frozenset()
     SPECS: ClassVar[tuple[MetricSpec, ...]] = ()
     CHARTS: ClassVar[tuple[Chart, ...]] = ()
+    PRECISIONS: ClassVar[tuple[str, ...]] = ("f32",)
 
     name: str
 

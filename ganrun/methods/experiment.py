@@ -20,6 +20,7 @@ from ganrun.datasets.sampler import Cursor, Source
 from ganrun.errors import ConfigError
 from ganrun.keys import key_for
 from ganrun.methods.base import Method, Metrics, Tree
+from ganrun.methods.precision import with_float32_products
 from ganrun.methods.run_state import Report, RunState, create, update
 
 RUNGS = 41  # arrows from z to x = G(z) in the picture of a generator in one dimension
@@ -103,6 +104,14 @@ class Experiment:
         """Return the samples ``(n, *shape)`` of ``latents`` ``(n, latent_dim)``; requires ``decode``."""
         return _decode(self.method, variables, latents, labels)
 
+    def push(self, variables: Tree, latents: jax.Array) -> jax.Array:
+        """Return :meth:`decode` of ``latents`` in float32, whatever the precision of the run; requires ``push``.
+
+        Exact divergences integrate it. Rounded to bfloat16, a generator is constant between steps, so that no model on
+        the line would have a density.
+        """
+        return _decode(self.method.in_float32(), variables, latents, None)
+
     def encode(self, variables: Tree, x: jax.Array) -> jax.Array:
         """Return the latents ``(n, latent_dim)`` of ``x``; requires ``encode``."""
         return _encode(self.method, variables, x)
@@ -120,11 +129,13 @@ class Experiment:
 
 
 @partial(jax.jit, static_argnums=0)
+@with_float32_products
 def _create(method: Method, hparams: Tree, seed: jax.Array, example: jax.Array) -> RunState:
     return create(method, hparams, seed, example)
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=1)
+@with_float32_products
 def _advance(
     method: Method, state: RunState, source: Source, held_out: Source, n: jax.Array
 ) -> tuple[RunState, Report]:
@@ -142,21 +153,25 @@ def _advance(
 
 
 @partial(jax.jit, static_argnums=(0, 4))
+@with_float32_products
 def _sample(method: Method, hparams: Tree, variables: Tree, key: jax.Array, n: int) -> jax.Array:
     return method.sample(variables, hparams, key, n)
 
 
 @partial(jax.jit, static_argnums=0)
+@with_float32_products
 def _decode(method: Method, variables: Tree, latents: jax.Array, labels: jax.Array | None) -> jax.Array:
     return method.decode(variables, latents, labels)
 
 
 @partial(jax.jit, static_argnums=0)
+@with_float32_products
 def _encode(method: Method, variables: Tree, x: jax.Array) -> jax.Array:
     return method.encode(variables, x)
 
 
 @partial(jax.jit, static_argnums=0)
+@with_float32_products
 def _log_density(method: Method, variables: Tree, key: jax.Array, x: jax.Array) -> Metrics:
     return method.log_density(variables, key, x)
 
@@ -179,7 +194,7 @@ def take_snapshot(
     return arrays, jax.tree.map(jnp.copy, variables)
 
 
-_snapshot = jax.jit(take_snapshot, static_argnums=(0, 4))
+_snapshot = jax.jit(with_float32_products(take_snapshot), static_argnums=(0, 4))
 
 
 def _ladder(method: Method, variables: Tree, samples: jax.Array) -> jax.Array:

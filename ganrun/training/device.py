@@ -20,11 +20,12 @@ from ganrun.storage.compilation_cache import bound
 
 # Makes XLA parse its flags, which aborts the process if they are invalid; needs no device and only part of JAX.
 READ_FLAGS = "from jaxlib.xla_client import CompileOptions; CompileOptions()"
+AMPERE = 8  # compute capability of the first NVIDIA GPUs with units for bfloat16 and TensorFloat-32
 M_ARENA_MAX, ARENAS = -8, 2  # glibc's constant for the mallopt parameter, and its value here
 
 
 def prepare() -> None:
-    """Check that JAX can compute, and enable its compilation cache; call before the first JAX computation.
+    """Check that JAX can compute, and set its compilation cache and precision; call before the first computation.
 
     Every program is cached, however quickly it compiled: a GAN has several small ones, and compiling them takes most
     of a short run's time. JAX's own environment variables for the cache take precedence; its size is bounded otherwise.
@@ -38,6 +39,8 @@ def prepare() -> None:
     require_device()
     import jax
 
+    # By default JAX rounds the operands of products on accelerators. `precision` of a run says where it should.
+    jax.config.update("jax_default_matmul_precision", "float32")
     folder = programs_folder()
     if folder is not None and not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         bound(Path(folder))
@@ -128,6 +131,23 @@ def free_bytes() -> int:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration):
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def precisions(backend: str, capability: str | None = None) -> str:
+    """Describe what ``precision=bf16`` and ``tf32`` are on a device, beside ``f32``, which is float32 on all.
+
+    Args:
+        backend: JAX's name of the platform: ``cpu``, ``gpu`` or ``tpu``.
+        capability: compute capability of an NVIDIA GPU, such as ``8.0``; None if unknown.
+    """
+    if backend == "cpu":
+        return "f32; bf16 rounds as on other devices, but is no faster; tf32 is f32"
+    if backend == "tpu":
+        return "f32 (6 passes of bfloat16 per product), tf32 (3 passes), bf16 (1 pass)"
+    generation = int(capability.partition(".")[0]) if capability and capability[0].isdigit() else None
+    if generation is not None and generation < AMPERE:
+        return f"f32; this GPU (compute capability {capability}) has no units for bf16, and tf32 is f32"
+    return "f32, tf32, bf16" if generation else "f32, bf16; tf32 is f32 unless the GPU has units for it"
 
 
 def describe() -> dict[str, Any]:

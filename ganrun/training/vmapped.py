@@ -19,6 +19,7 @@ import numpy as np
 from ganrun.datasets.sampler import Cursor, Source
 from ganrun.methods.base import Method, Tree
 from ganrun.methods.experiment import Experiment, SnapshotArrays, take_snapshot
+from ganrun.methods.precision import with_float32_products
 from ganrun.methods.run_state import Report, RunState, create, update
 
 # Copies one member's snapshot and the variables that its samples are drawn from to the host.
@@ -190,11 +191,13 @@ def _arrays(source: Any) -> list[str]:
 
 
 @partial(jax.jit, static_argnums=0)
+@with_float32_products
 def _create(method: Method, hparams: Tree, seeds: jax.Array, example: jax.Array) -> RunState:
     return jax.vmap(lambda member, seed: create(method, member, seed, example))(hparams, seeds)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=3)
+@with_float32_products
 def _advance(
     method: Method, own: Own, held_out_own: Own, state: RunState, source: Source, held_out: Source, n: jax.Array
 ) -> tuple[RunState, Report]:
@@ -216,6 +219,7 @@ def _without_key(state: RunState) -> RunState:
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
+@with_float32_products
 def _snapshot_members(method: Method, n: int, own: Own, state: RunState, held_out: Source, points: jax.Array) -> Any:
     def snapshot(state: RunState, held_out: Source, points: jax.Array) -> Any:
         return take_snapshot(method, state, held_out, points, n)

@@ -36,7 +36,9 @@ def make(problem: str, variant: str, images: str | None) -> Trainer:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if variant == "graphs" and device == "cpu":
         raise RuntimeError("CUDA graphs need a GPU")
-    torch.set_float32_matmul_precision("high")  # TF32 where there is TF32, as XLA does by default
+    # No TF32, as in a run of ganrun with precision=f32.
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
     rows = None
     if images is not None:
         rows = torch.from_numpy(np.load(images)).permute(0, 3, 1, 2).contiguous()

@@ -212,3 +212,21 @@ def test_doctor_notes_a_version_of_jax_with_slower_convolutions(monkeypatch, ver
     monkeypatch.setattr(jax, "__version_info__", version)
     texts = [finding.text for finding in doctor._jax() if finding.state == "note"]
     assert ("convolutions are faster with jax 0.12, which needs Python 3.12 or later" in texts) == noted
+
+
+@pytest.mark.parametrize(
+    ("backend", "capability", "line"),
+    [
+        ("cpu", None, "f32; bf16 rounds as on other devices, but is no faster; tf32 is f32"),
+        ("gpu", "9.0", "f32, tf32, bf16"),
+        ("gpu", "10.0", "f32, tf32, bf16"),
+        ("gpu", "7.5", "f32; this GPU (compute capability 7.5) has no units for bf16, and tf32 is f32"),
+        ("gpu", "gfx942", "f32, bf16; tf32 is f32 unless the GPU has units for it"),
+        ("tpu", None, "f32 (6 passes of bfloat16 per product), tf32 (3 passes), bf16 (1 pass)"),
+    ],
+)
+def test_doctor_says_what_the_precisions_are_on_a_device(backend, capability, line, monkeypatch):
+    assert device.precisions(backend, capability) == line
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    if capability is None:
+        assert [finding.text for finding in doctor._jax() if finding.what == "precision"] == [line]

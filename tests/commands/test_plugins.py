@@ -299,3 +299,13 @@ def test_the_package_in_contributing_works(run, tmp_path):
     done = run("train", "plugins=[my_gans]", *words, target=tmp_path, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert [row["step"] for row in rows(tmp_path / "run")] == [0, 10, 20]
+
+
+def test_an_architecture_computes_in_bf16_and_a_method_that_does_not_know_of_it_is_refused(run, installed, tmp_path):
+    words = (*OPTIONS, *SHORT, "precision=bf16", "hydra.run.dir=run")
+    done = run("train", *words, target=installed, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["precision"] == "bf16"
+    assert rows(tmp_path / "run")[-1]["step"] == 20
+    line = refused(run("train", "method=normal", "precision=bf16", target=installed, cwd=tmp_path))
+    assert line == "precision=bf16 cannot be combined with method=normal, which has f32."

@@ -42,6 +42,7 @@ APART = (
     "steps=200",
     "steps_per_call=10",
     "batch_size=17",
+    "precision=bf16",
     "latent.dim=3",
     "latent.prior=uniform",
     "dataset.modes=7",

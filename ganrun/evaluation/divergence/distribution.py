@@ -32,7 +32,7 @@ class Distribution:
         draw: ``draw(n, seed)`` returns fresh samples ``(n, d)`` float32, for any n. The same seed gives the same rows,
             and two distributions may share a source of noise: draw A and B with different seeds.
         density: the density of ``draw``'s samples, if known.
-        push: a run's generator: latents ``(n, latent_dim)`` to samples ``(n, d)`` float32.
+        push: a run's generator, in float32: latents ``(n, latent_dim)`` to samples ``(n, d)`` float32.
         prior: of the latents: ``normal``, or ``uniform`` on [-1, 1].
         latent_dim: dimension of the latents; 0 if there is no generator.
         rank: upper bound on the dimension of the generator's range; 0 if unknown.

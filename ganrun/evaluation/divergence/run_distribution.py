@@ -96,9 +96,7 @@ def _pushing(experiment: Experiment, variables: Any, batch: int) -> Callable[[np
         padded = np.zeros((-(-n // batch) * batch, latents.shape[1]), np.float32)
         padded[:n] = latents
         starts = range(0, len(padded), batch)
-        parts = [
-            np.asarray(experiment.decode(variables, jnp.asarray(padded[start : start + batch]))) for start in starts
-        ]
+        parts = [np.asarray(experiment.push(variables, jnp.asarray(padded[start : start + batch]))) for start in starts]
         return np.concatenate(parts)[:n].reshape(n, -1)
 
     return push

@@ -22,6 +22,7 @@ from ganrun.methods.gan import algorithm
 from ganrun.methods.gan.calibration import calibrate, calibrated_probabilities
 from ganrun.methods.gan.networks import Conditioning, draw_data, draw_labels, pack, scores
 from ganrun.methods.gan.state import GanModel, GanSpec, Tree
+from ganrun.methods.precision import unwrapped
 from ganrun.priors import Prior
 
 LOGITS = 512  # examples per distribution in the histograms of logits, so that a picture of DCGAN takes under a second
@@ -65,7 +66,8 @@ class Gan(Method):
     @property
     def rank(self) -> int:
         """The width of the narrowest layer of the generator."""
-        generator = self.spec.generator.generator if self.spec.has_encoder else self.spec.generator
+        generator = unwrapped(self.spec.generator)
+        generator = generator.generator if self.spec.has_encoder else generator
         hidden = generator.hidden if isinstance(generator, (MlpGenerator, MaxoutGenerator)) else ()
         return min(self.spec.latent_dim, *hidden, int(np.prod(self.shape)))
 
@@ -93,7 +95,7 @@ class Gan(Method):
         return self.spec.generator.apply(variables, latents, train=False, **conditioning)  # type: ignore[return-value]
 
     def decoder(self, variables: Tree) -> tuple[Any, Tree]:
-        generator = self.spec.generator
+        generator = unwrapped(self.spec.generator)
         if not self.spec.has_encoder:
             return generator, variables
         return generator.generator, {name: part["generator"] for name, part in variables.items() if part}
@@ -160,6 +162,9 @@ class Gan(Method):
         scalars |= calibrated_probabilities(real, fake)
         scale, offset = calibrate(real, fake)
         return Inspection(scalars, scale * np.asarray(field, np.float64) + offset, "D(x), calibrated")
+
+    def in_float32(self) -> Gan:
+        return replace(self, spec=replace(self.spec, generator=unwrapped(self.spec.generator)))
 
     def for_population(self) -> Gan:
         networks = {name: with_matmul_convolutions(getattr(self.spec, name)) for name in ("generator", "discriminator")}

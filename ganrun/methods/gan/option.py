@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ganrun.config.registry import register
-from ganrun.config.schema import Train
+from ganrun.config.schema import PRECISIONS, Train
 from ganrun.methods.base import MethodOption, TagFamily
 from ganrun.methods.detection import Detector
 from ganrun.methods.experiment import Experiment
@@ -62,6 +62,8 @@ class GanOption(MethodOption):
         MetricSpec("penalty/*", "term that the penalty adds to the discriminator's loss"),
         MetricSpec("schedule/k", "discriminator updates per step"),
     )
+
+    PRECISIONS: ClassVar[tuple[str, ...]] = PRECISIONS
 
     CHARTS: ClassVar[tuple[Chart, ...]] = (
         Chart(

@@ -17,6 +17,7 @@ from ganrun.errors import ConfigError
 from ganrun.methods.base import as_arrays, run_hparams
 from ganrun.methods.gan.penalties.constraints import STATE
 from ganrun.methods.gan.state import GanSpec
+from ganrun.methods.precision import in_precision
 
 if TYPE_CHECKING:
     from ganrun.methods.experiment import Experiment
@@ -73,6 +74,8 @@ def gan_spec(config: Train, shape: tuple[int, ...]) -> GanSpec:
             f"inputs.packing must be 1 with architecture={config.architecture.name}, whose discriminator takes one "
             "example at a time."
         )
+    # Inside the wrappers of penalties, so that spectral normalisation computes in float32.
+    generator, discriminator = (in_precision(network, config.precision) for network in (generator, discriminator))
     for penalty in config.penalty:
         discriminator = penalty.bind(discriminator)
     return GanSpec(

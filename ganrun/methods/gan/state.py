@@ -38,8 +38,9 @@ class GanSpec:
     """The static settings of a GAN, which determine the compiled program. Runs with equal specs share one program.
 
     Attributes:
-        generator: a linen module that maps latents to samples; with an encoder it also has a method ``encode``.
-        discriminator: a linen module, or a wrapper of one by a penalty, with the same ``init`` and ``apply``.
+        generator: a linen module that maps latents to samples, or a wrapper of one with the same ``init`` and ``apply``
+            (:mod:`ganrun.methods.precision`); with an encoder it also has a method ``encode``.
+        discriminator: a linen module, or wrappers of one: by the precision, then by penalties.
         loss: the loss of both networks.
         schedule: how many updates of each network a step makes.
         generator_optimizer: the generator's optimizer.

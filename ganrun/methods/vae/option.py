@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 
 from ganrun.architectures.networks import builder, describe, is_image
 from ganrun.config.registry import choice, number, register, static, traced
-from ganrun.config.schema import Train
+from ganrun.config.schema import PRECISIONS, Train
 from ganrun.errors import ConfigError
 from ganrun.methods.base import MethodOption, TagFamily, as_arrays, run_hparams
 from ganrun.methods.detection import Detector
 from ganrun.methods.metric_spec import EVERYWHERE, Chart, MetricSpec
+from ganrun.methods.precision import in_precision
 from ganrun.methods.sample_detectors import astray, collapsed, copied, longer, shorter
 from ganrun.methods.vae.likelihoods import LIKELIHOODS
 from ganrun.methods.vae.vae import ELBO, IWAE, Vae
@@ -60,6 +61,8 @@ class VaeOption(MethodOption):
         ),
     )
 
+    PRECISIONS: ClassVar[tuple[str, ...]] = PRECISIONS
+
     CHARTS: ClassVar[tuple[Chart, ...]] = (
         Chart(
             "bounds on log p(x) (nats)",
@@ -76,7 +79,7 @@ class VaeOption(MethodOption):
         likelihood = LIKELIHOODS[self._decoder(shape)]
         build = builder(config.architecture, "build_autoencoder", self.name)
         return Vae(
-            module=build(shape, config.latent.dim, likelihood.OUTPUTS),
+            module=in_precision(build(shape, config.latent.dim, likelihood.OUTPUTS), config.precision),
             likelihood=likelihood,
             optimizer=static(config.optimizer.generator),
             latent_dim=config.latent.dim,

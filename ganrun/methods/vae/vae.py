@@ -59,7 +59,8 @@ class Vae(Method):
     """A variational autoencoder.
 
     Attributes:
-        module: a linen module with the functions of :class:`ganrun.architectures.autoencoder.MlpAutoencoder`.
+        module: a linen module with the functions of :class:`ganrun.architectures.autoencoder.MlpAutoencoder`, or its
+            wrapper (:mod:`ganrun.methods.precision`).
         likelihood: the distribution p(x|z).
         optimizer: of all parameters.
         latent_dim: dimension of the latents.
