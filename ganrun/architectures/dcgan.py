@@ -139,4 +139,5 @@ class Dcgan(MinibatchOption):
             DcganGenerator(base, stages, shape[-1], *settings, classes, at),
             DcganDiscriminator(stages, *settings, at, **self.head_options(classes, outputs)),
             DcganEncoder(stages, *settings, latent_dim, at),
+            by_example=self.minibatch == "none" and not self.batch_norm,
         )

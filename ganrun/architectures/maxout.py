@@ -120,4 +120,5 @@ class MaxoutNetworks(MinibatchOption):
         return Networks(
             MaxoutGenerator(shape, tuple(self.generator_hidden), classes),
             MaxoutDiscriminator(hidden, self.pieces, *rates, **self.head_options(classes, outputs)),
+            by_example=self.minibatch == "none" and not any(rates),
         )

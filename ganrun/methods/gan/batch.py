@@ -10,9 +10,12 @@ import jax.numpy as jnp
 
 from ganrun.keys import key_for
 from ganrun.methods.gan.networks import Conditioning, discriminator_input, encode_data, features, forward, scores
-from ganrun.methods.gan.penalties import PenaltyInputs
+from ganrun.methods.gan.penalties import PenaltyInputs, output_and_squared_gradient_norms
 from ganrun.methods.gan.state import GanSpec, Player, Tree
 
+import os
+
+SEPARATE = bool(os.environ.get("SEPARATE"))
 # Names of the discriminator's dropout keys.
 ON_DATA, ON_SAMPLES = "dropout on data", "dropout on samples"
 
@@ -22,6 +25,22 @@ class NetworkInput(NamedTuple):
 
     x: jax.Array
     conditioning: Conditioning
+
+
+class DiscriminatorOutputs(NamedTuple):
+    """The discriminator's outputs on a minibatch in training mode.
+
+    Attributes:
+        real: outputs on data.
+        fake: outputs on samples.
+        stats: updated batch statistics.
+        squared_norms: squared gradient norms ``(n,)`` on data (``real``) and samples (``fake``) for the fused penalties.
+    """
+
+    real: jax.Array
+    fake: jax.Array
+    stats: Tree
+    squared_norms: dict[str, jax.Array]
 
 
 @dataclass(frozen=True)
@@ -76,23 +95,40 @@ class Batch:
 
     def discriminator_outputs(
         self, params: Tree, stats: Tree, real: NetworkInput, fake: NetworkInput
-    ) -> tuple[jax.Array, jax.Array, Tree]:
-        """Return the discriminator's outputs on data and on samples, and its updated batch statistics.
+    ) -> DiscriminatorOutputs:
+        """Return the discriminator's outputs on data and on samples.
 
-        Data and samples are two separate batches with independent dropout masks.
+        Data and samples are two separate batches with independent dropout masks, unless the output on an example
+        depends on that example alone: then they pass through the network together.
         """
-        network = self.spec.discriminator
-        real_output, stats = forward(network, params, stats, real.x, key_for(self.key, ON_DATA), real.conditioning)
-        fake_output, stats = forward(network, params, stats, fake.x, key_for(self.key, ON_SAMPLES), fake.conditioning)
-        return real_output, fake_output, stats
+        if not self.spec.by_example:
+            network, keys = self.spec.discriminator, (key_for(self.key, ON_DATA), key_for(self.key, ON_SAMPLES))
+            real_output, stats = forward(network, params, stats, real.x, keys[0], real.conditioning)
+            fake_output, stats = forward(network, params, stats, fake.x, keys[1], fake.conditioning)
+            return DiscriminatorOutputs(real_output, fake_output, stats, {})
+
+        def critic(x: jax.Array, conditioning: Conditioning) -> jax.Array:
+            return forward(self.spec.discriminator, params, stats, x, key_for(self.key, ON_DATA), conditioning)[0]
+
+        def evaluate(inputs: NetworkInput, fused: bool) -> tuple[jax.Array, jax.Array | None]:
+            return output_and_squared_gradient_norms(critic, *inputs) if fused else (critic(*inputs), None)
+
+        fused = self.spec.fused
+        if SEPARATE or len(fused) == 1:
+            results = [evaluate(real, "real" in fused), evaluate(fake, "fake" in fused)]
+        else:
+            both = jax.tree.map(lambda *parts: jnp.concatenate(parts), real, fake)
+            results = _halves(evaluate(both, bool(fused)))
+        norms = {name: squares for name, (_, squares) in zip(("real", "fake"), results) if squares is not None}
+        return DiscriminatorOutputs(results[0][0], results[1][0], stats, norms)
 
     def discriminator_loss(
         self, params: Tree, stats: Tree, real: NetworkInput, fake: NetworkInput
-    ) -> tuple[jax.Array, Any]:
-        """Return the discriminator's loss, and (output on data, output on samples, updated batch statistics)."""
-        real_output, fake_output, stats = self.discriminator_outputs(params, stats, real, fake)
-        value = self.spec.loss.discriminator(*self._relabelled(real_output, fake_output), self.hparams["loss"])
-        return value, (real_output, fake_output, stats)
+    ) -> tuple[jax.Array, DiscriminatorOutputs]:
+        """Return the discriminator's loss and its outputs."""
+        outputs = self.discriminator_outputs(params, stats, real, fake)
+        relabelled = self._relabelled(outputs.real, outputs.fake)
+        return self.spec.loss.discriminator(*relabelled, self.hparams["loss"]), outputs
 
     def _relabelled(self, real: jax.Array, fake: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Swap the outputs on data and on samples in a random fraction of the rows (label flipping)."""
@@ -158,7 +194,7 @@ class Batch:
         generator: Tree,
         real: NetworkInput,
         fake: NetworkInput,
-        outputs: tuple[jax.Array, ...],
+        outputs: DiscriminatorOutputs,
         due: dict[str, jax.Array],
     ) -> dict[str, jax.Array]:
         """Return the terms that the penalties add to the discriminator's loss, by name.
@@ -168,18 +204,18 @@ class Batch:
             generator: the generator's parameters.
             real: the data.
             fake: the samples.
-            outputs: the discriminator's outputs on data and on samples.
+            outputs: the discriminator's outputs on both.
             due: for each lazy penalty, whether it is computed in this update; it is then multiplied by its interval,
                 and zero otherwise.
         """
-        real_scores, _ = scores(self.spec, *outputs)
+        real_scores, _ = scores(self.spec, outputs.real, outputs.fake)
 
         # A penalty's interpolated or perturbed points are neither data nor samples: their batch statistics are dropped.
         def critic(x: jax.Array, conditioning: Conditioning, key: jax.Array) -> jax.Array:
             output, _ = forward(
                 self.spec.discriminator, discriminator.params, discriminator.stats, x, key, conditioning
             )
-            return output if self.spec.loss.outputs == 1 else scores(self.spec, output, outputs[1])[0]
+            return output if self.spec.loss.outputs == 1 else scores(self.spec, output, outputs.fake)[0]
 
         def term(i: int, penalty: Any) -> jax.Array:
             inputs = PenaltyInputs(
@@ -189,6 +225,7 @@ class Batch:
                 real_conditioning=real.conditioning,
                 fake_conditioning=fake.conditioning,
                 real_scores=real_scores,
+                squared_norms=outputs.squared_norms,
                 field=lambda: self.field(discriminator, generator),
                 done=self.done,
                 key=key_for(self.key, "penalty", i),
@@ -217,3 +254,9 @@ class Batch:
             return self.generator_loss(params, discriminator)[0]
 
         return jax.grad(discriminator_loss)(discriminator.params), jax.grad(generator_loss)(generator)
+
+
+def _halves(tree: Tree) -> list[Tree]:
+    """Return the first and the second half of the rows of every array in ``tree``."""
+    size = len(jax.tree.leaves(tree)[0]) // 2
+    return [jax.tree.map(lambda rows: rows[:size], tree), jax.tree.map(lambda rows: rows[size:], tree)]

@@ -93,6 +93,7 @@ def gan_spec(config: Train, shape: tuple[int, ...]) -> GanSpec:
         top_k=config.generator_update.top_k < 1,
         classes=classes,
         has_encoder=has_encoder,
+        by_example=networks.by_example and discriminator is networks.discriminator,
     )
 
 

@@ -55,6 +55,7 @@ class GanSpec:
         top_k: the generator learns from its highest-scored samples only.
         classes: number of classes that both networks are conditioned on; 0 if the GAN is not class-conditional.
         has_encoder: the discriminator classifies pairs of an example and a latent (BiGAN).
+        by_example: the discriminator's output on an example in training depends on that example alone.
     """
 
     generator: Any
@@ -74,6 +75,17 @@ class GanSpec:
     top_k: bool = False
     classes: int = 0
     has_encoder: bool = False
+    by_example: bool = False
+
+    @property
+    def fused(self) -> frozenset[str]:
+        """Inputs, ``real`` and ``fake``, whose squared gradient norms are computed together with D's outputs on them.
+
+        A critic of several outputs per example is not differentiated by itself, but relative to its anchors.
+        """
+        if not self.by_example or self.loss.outputs > 1:
+            return frozenset()
+        return frozenset(penalty.fused_on for penalty in self.penalties if penalty.fused_on)
 
     @property
     def tags(self) -> tuple[str, ...]:

@@ -32,6 +32,8 @@ class PenaltyInputs:
         real_conditioning: conditioning of the data.
         fake_conditioning: conditioning of the samples.
         real_scores: scores of the data, ``(n,)``.
+        squared_norms: squared gradient norms ``(n,)`` of the critic on ``real`` and on ``fake``, by these names, which
+            were computed together with the scores; those of penalties that are not fused are absent.
         field: returns the gradient of each network's loss on this minibatch with respect to its own parameters.
         done: fraction of the run that is done.
         key: from which the penalty derives the keys of its random draws, by name.
@@ -43,6 +45,7 @@ class PenaltyInputs:
     real_conditioning: Conditioning
     fake_conditioning: Conditioning
     real_scores: jax.Array
+    squared_norms: Mapping[str, jax.Array]
     field: Callable[[], tuple[Tree, Tree]]
     done: jax.Array
     key: jax.Array
@@ -67,6 +70,11 @@ class Penalty:
     every = 1
 
     name: str = ""
+
+    @property
+    def fused_on(self) -> str:
+        """``real`` or ``fake``: its squared gradient norms there are computed together with the loss; else empty."""
+        return ""
 
     def term(self, inputs: PenaltyInputs, hparams: Hparams) -> jax.Array:
         """Return the scalar term to add to the discriminator's loss."""
@@ -93,11 +101,22 @@ def squared_gradient_norms(inputs: PenaltyInputs, x: jax.Array, conditioning: Co
 
     The gradient is taken with respect to the example and, if there is one, the latent.
     """
+
+    def critic(x: jax.Array, conditioning: Conditioning) -> jax.Array:
+        return inputs.critic(x, conditioning, key_for(inputs.key, "dropout"))
+
+    return output_and_squared_gradient_norms(critic, x, conditioning)[1]
+
+
+def output_and_squared_gradient_norms(
+    critic: Callable[[jax.Array, Conditioning], jax.Array], x: jax.Array, conditioning: Conditioning
+) -> tuple[jax.Array, jax.Array]:
+    """Return the output of ``critic`` at each row of ``x`` and its squared gradient norm there, both ``(n,)``.
+
+    One forward pass serves both. The gradient is taken with respect to the example and, if there is one, the latent.
+    """
     latent = {name: value for name, value in conditioning.items() if jnp.issubdtype(value.dtype, jnp.floating)}
-
-    def total(x: jax.Array, latent: Conditioning) -> jax.Array:
-        return jnp.sum(inputs.critic(x, conditioning | latent, key_for(inputs.key, "dropout")))
-
-    gradients = jax.tree.leaves(jax.grad(total, argnums=(0, 1))(x, latent))
+    output, pull_back = jax.vjp(lambda x, latent: critic(x, conditioning | latent), x, latent)
+    gradients = jax.tree.leaves(pull_back(jnp.ones_like(output)))
     squares = (jnp.sum(gradient.reshape(len(gradient), -1) ** 2, axis=1) for gradient in gradients)
-    return sum(squares, start=jnp.zeros(len(x)))
+    return output, sum(squares, start=jnp.zeros(len(x)))

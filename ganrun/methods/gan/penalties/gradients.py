@@ -14,10 +14,11 @@ import jax.numpy as jnp
 
 from ganrun.config.registry import choice, number, register
 from ganrun.keys import key_for
-from ganrun.methods.gan.penalties.base import Hparams, Penalty, PenaltyInputs, squared_gradient_norms
+from ganrun.methods.gan.penalties.base import Conditioning, Hparams, Penalty, PenaltyInputs, squared_gradient_norms
 
 FLAT = 1e-8
 DECAYS = ("constant", "cosine", "linear")
+GRADIENTS = ("exact", "fused", "approximate")
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,12 @@ class Lazy(Penalty):
 class ZeroCentred(Lazy):
     """A gradient penalty whose weight γ goes from ``weight`` to ``final_weight`` unless ``decay`` is constant."""
 
+    on: ClassVar[str]
+
     weight: float = number(0.1, low=0.0)
     final_weight: float = number(0.0, low=0.0)
     decay: str = choice("constant", DECAYS)
+    gradient: str = choice("fused", GRADIENTS)
 
     def gamma(self, done: jax.Array, hparams: Hparams) -> jax.Array:
         """Return γ when a fraction ``done`` of the run is done."""
@@ -45,6 +49,18 @@ class ZeroCentred(Lazy):
         if self.decay == "linear":
             return end + (start - end) * (1.0 - done)
         return start
+
+    @property
+    def fused_on(self) -> str:
+        return self.on if self.gradient == "fused" and self.every == 1 else ""
+
+    def weighted(self, inputs: PenaltyInputs, x: jax.Array, conditioning: Conditioning, hparams: Hparams) -> jax.Array:
+        """Return γ/2 times the mean squared gradient norm on the rows of ``x``."""
+        if self.on in inputs.squared_norms:
+            squares = inputs.squared_norms[self.on]
+        else:
+            squares = squared_gradient_norms(inputs, x, conditioning)
+        return 0.5 * self.gamma(inputs.done, hparams) * jnp.mean(squares)
 
 
 @register("penalty", "r1")
@@ -56,11 +72,12 @@ class R1(ZeroCentred):
     Paper: Mescheder et al. 2018, "Which training methods for GANs do actually converge?", section 4.1.
     """
 
+    on: ClassVar[str] = "real"
+
     name: str = "r1"
 
     def term(self, inputs: PenaltyInputs, hparams: Hparams) -> jax.Array:
-        weight = 0.5 * self.gamma(inputs.done, hparams)
-        return weight * jnp.mean(squared_gradient_norms(inputs, inputs.real, inputs.real_conditioning))
+        return self.weighted(inputs, inputs.real, inputs.real_conditioning, hparams)
 
 
 @register("penalty", "r2")
@@ -72,11 +89,12 @@ class R2(ZeroCentred):
     Paper: Mescheder et al. 2018, "Which training methods for GANs do actually converge?", section 4.1.
     """
 
+    on: ClassVar[str] = "fake"
+
     name: str = "r2"
 
     def term(self, inputs: PenaltyInputs, hparams: Hparams) -> jax.Array:
-        weight = 0.5 * self.gamma(inputs.done, hparams)
-        return weight * jnp.mean(squared_gradient_norms(inputs, inputs.fake, inputs.fake_conditioning))
+        return self.weighted(inputs, inputs.fake, inputs.fake_conditioning, hparams)
 
 
 @dataclass(frozen=True)
