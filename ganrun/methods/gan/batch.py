@@ -13,9 +13,6 @@ from ganrun.methods.gan.networks import Conditioning, discriminator_input, encod
 from ganrun.methods.gan.penalties import PenaltyInputs, output_and_squared_gradient_norms
 from ganrun.methods.gan.state import GanSpec, Player, Tree
 
-import os
-
-SEPARATE = bool(os.environ.get("SEPARATE"))
 # Names of the discriminator's dropout keys.
 ON_DATA, ON_SAMPLES = "dropout on data", "dropout on samples"
 
@@ -98,29 +95,30 @@ class Batch:
     ) -> DiscriminatorOutputs:
         """Return the discriminator's outputs on data and on samples.
 
-        Data and samples are two separate batches with independent dropout masks, unless the output on an example
-        depends on that example alone: then they pass through the network together.
+        Data and samples are two separate batches with independent dropout masks, unless ``spec.joined``: then they pass
+        through the network together.
         """
-        if not self.spec.by_example:
-            network, keys = self.spec.discriminator, (key_for(self.key, ON_DATA), key_for(self.key, ON_SAMPLES))
-            real_output, stats = forward(network, params, stats, real.x, keys[0], real.conditioning)
-            fake_output, stats = forward(network, params, stats, fake.x, keys[1], fake.conditioning)
+        network, fused = self.spec.discriminator, self.spec.fused
+        keys = {"real": key_for(self.key, ON_DATA), "fake": key_for(self.key, ON_SAMPLES)}
+        if not (self.spec.joined or fused):
+            real_output, stats = forward(network, params, stats, real.x, keys["real"], real.conditioning)
+            fake_output, stats = forward(network, params, stats, fake.x, keys["fake"], fake.conditioning)
             return DiscriminatorOutputs(real_output, fake_output, stats, {})
 
-        def critic(x: jax.Array, conditioning: Conditioning) -> jax.Array:
-            return forward(self.spec.discriminator, params, stats, x, key_for(self.key, ON_DATA), conditioning)[0]
+        def evaluate(name: str, inputs: NetworkInput) -> tuple[jax.Array, ...]:
+            def critic(x: jax.Array, conditioning: Conditioning) -> jax.Array:
+                return forward(network, params, stats, x, keys[name], conditioning)[0]
 
-        def evaluate(inputs: NetworkInput, fused: bool) -> tuple[jax.Array, jax.Array | None]:
-            return output_and_squared_gradient_norms(critic, *inputs) if fused else (critic(*inputs), None)
+            return output_and_squared_gradient_norms(critic, *inputs) if name in fused else (critic(*inputs),)
 
-        fused = self.spec.fused
-        if SEPARATE or len(fused) == 1:
-            results = [evaluate(real, "real" in fused), evaluate(fake, "fake" in fused)]
-        else:
+        if self.spec.joined:
             both = jax.tree.map(lambda *parts: jnp.concatenate(parts), real, fake)
-            results = _halves(evaluate(both, bool(fused)))
-        norms = {name: squares for name, (_, squares) in zip(("real", "fake"), results) if squares is not None}
-        return DiscriminatorOutputs(results[0][0], results[1][0], stats, norms)
+            on_real, on_fake = zip(*(jnp.split(rows, 2) for rows in evaluate("real", both)), strict=True)
+        else:
+            on_real, on_fake = evaluate("real", real), evaluate("fake", fake)
+        norms = {"real": on_real[1:], "fake": on_fake[1:]}
+        known = {name: squares for name, found in norms.items() for squares in found}
+        return DiscriminatorOutputs(on_real[0], on_fake[0], stats, known)
 
     def discriminator_loss(
         self, params: Tree, stats: Tree, real: NetworkInput, fake: NetworkInput
@@ -208,7 +206,7 @@ class Batch:
             due: for each lazy penalty, whether it is computed in this update; it is then multiplied by its interval,
                 and zero otherwise.
         """
-        real_scores, _ = scores(self.spec, outputs.real, outputs.fake)
+        real_scores, fake_scores = scores(self.spec, outputs.real, outputs.fake)
 
         # A penalty's interpolated or perturbed points are neither data nor samples: their batch statistics are dropped.
         def critic(x: jax.Array, conditioning: Conditioning, key: jax.Array) -> jax.Array:
@@ -225,6 +223,7 @@ class Batch:
                 real_conditioning=real.conditioning,
                 fake_conditioning=fake.conditioning,
                 real_scores=real_scores,
+                fake_scores=fake_scores,
                 squared_norms=outputs.squared_norms,
                 field=lambda: self.field(discriminator, generator),
                 done=self.done,
@@ -254,9 +253,3 @@ class Batch:
             return self.generator_loss(params, discriminator)[0]
 
         return jax.grad(discriminator_loss)(discriminator.params), jax.grad(generator_loss)(generator)
-
-
-def _halves(tree: Tree) -> list[Tree]:
-    """Return the first and the second half of the rows of every array in ``tree``."""
-    size = len(jax.tree.leaves(tree)[0]) // 2
-    return [jax.tree.map(lambda rows: rows[:size], tree), jax.tree.map(lambda rows: rows[size:], tree)]

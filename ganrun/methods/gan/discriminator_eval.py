@@ -54,9 +54,7 @@ class DiscriminatorEval:
         been updated. The new batch statistics are dropped, so that no held-out example influences the run.
         """
         spec = self.batch.spec
-        outputs = self.batch.discriminator_outputs(
-            discriminator.params, discriminator.stats, self.real, self.fake
-        )
+        outputs = self.batch.discriminator_outputs(discriminator.params, discriminator.stats, self.real, self.fake)
         value = -spec.loss.discriminator(outputs.real, outputs.fake, self.batch.hparams["loss"])
         real, fake = scores(spec, outputs.real, outputs.fake)
         if spec.loss.output_type == "probability":

@@ -75,6 +75,13 @@ def gan_spec(config: Train, shape: tuple[int, ...]) -> GanSpec:
         )
     for penalty in config.penalty:
         discriminator = penalty.bind(discriminator)
+    by_example = networks.by_example and discriminator is networks.discriminator
+    for penalty in config.penalty:
+        if penalty.gradient != "exact" and not (by_example and config.loss.outputs == 1):
+            raise ConfigError(
+                f"penalty.{penalty.name}.gradient={penalty.gradient} needs one output of D that depends on one example "
+                "alone, without batch norm, dropout, minibatch features or spectral normalisation: use gradient=exact."
+            )
     return GanSpec(
         generator=generator,
         discriminator=discriminator,
@@ -93,7 +100,7 @@ def gan_spec(config: Train, shape: tuple[int, ...]) -> GanSpec:
         top_k=config.generator_update.top_k < 1,
         classes=classes,
         has_encoder=has_encoder,
-        by_example=networks.by_example and discriminator is networks.discriminator,
+        by_example=by_example,
     )
 
 

@@ -79,13 +79,18 @@ class GanSpec:
 
     @property
     def fused(self) -> frozenset[str]:
-        """Inputs, ``real`` and ``fake``, whose squared gradient norms are computed together with D's outputs on them.
+        """The inputs, ``real`` and ``fake``, on which squared gradient norms are computed together with D's outputs."""
+        return frozenset(penalty.on for penalty in self.penalties if penalty.gradient == "fused" and penalty.every == 1)
 
-        A critic of several outputs per example is not differentiated by itself, but relative to its anchors.
+    @property
+    def joined(self) -> bool:
+        """Whether data and samples pass through the discriminator together, as one batch.
+
+        A penalty that differentiates D on one of them shares its forward pass with the loss only if that is a separate
+        batch.
         """
-        if not self.by_example or self.loss.outputs > 1:
-            return frozenset()
-        return frozenset(penalty.fused_on for penalty in self.penalties if penalty.fused_on)
+        alone = any(penalty.on and penalty.gradient == "exact" for penalty in self.penalties)
+        return self.by_example and not alone and len(self.fused) != 1
 
     @property
     def tags(self) -> tuple[str, ...]:
