@@ -31,7 +31,7 @@ class DiscriminatorOutputs(NamedTuple):
         real: outputs on data.
         fake: outputs on samples.
         stats: updated batch statistics.
-        squared_norms: squared gradient norms ``(n,)`` on data (``real``) and samples (``fake``) for the fused penalties.
+        squared_norms: squared gradient norms ``(n,)`` on data (``real``) and samples (``fake``), for fused penalties.
     """
 
     real: jax.Array

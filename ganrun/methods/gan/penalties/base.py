@@ -130,8 +130,9 @@ def squared_directional_derivatives(
     """Return an estimate of the squared gradient norm at each row of ``x``, ``(n,)``, without a derivative.
 
     It is the squared forward difference in a random direction u, standard normal in all dimensions of the example and
-    of the latent: E (u . g)² = ||g||². Its expectation exceeds ||g||² by step² E[(u' H u)² / 4 + (u . g) T(u, u, u) / 3]
-    in the next order, with the second and third derivatives H and T, plus (rounding error of a difference / step)².
+    of the latent: E (u . g)² = ||g||². With the second and third derivatives H and T of the critic, its expectation
+    exceeds ||g||² by step² E[(u' H u)² / 4 + (u . g) T(u, u, u) / 3] in the next order, and by the mean square of the
+    rounding error of a difference, divided by step².
 
     Formula: ((D(x + step u) - D(x)) / step)²
     Paper: Lin et al. 2025, "Diffusion adversarial post-training for one-step video generation" (approximated R1), which
