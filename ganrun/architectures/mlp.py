@@ -139,4 +139,5 @@ class Mlp(MinibatchOption):
             MlpDiscriminator(hidden, self.slope, self.initializer, **self.head_options(classes, outputs)),
             MlpEncoder(hidden, latent_dim, self.slope, self.initializer),
             by_example=self.minibatch == "none",
+            piecewise_linear=self.minibatch == "none",
         )

@@ -30,6 +30,8 @@ class Networks:
         packs: whether the discriminator accepts packed examples.
         by_example: whether the discriminator's output on an example in training is a function of that example alone:
             without batch norm, dropout or minibatch features.
+        piecewise_linear: whether the discriminator in training is also piecewise linear, and homogeneous in the example
+            and its parameters named ``bias`` together: layers that are linear up to the bias, ReLU, maxima, means.
 
     ``y`` are labels ``(n,)``, int32. Networks that were built with ``classes`` require them, including in ``init``;
     others ignore them. A discriminator that gets latents ``z`` ``(n, latent_dim)`` classifies the pair (x, z); it must
@@ -45,6 +47,7 @@ class Networks:
     encoder: nn.Module | None = None
     packs: bool = True
     by_example: bool = False
+    piecewise_linear: bool = False
 
 
 def builder(option: Any, name: str, method: str) -> Callable[..., Any]:

@@ -226,6 +226,7 @@ class R3gan(MinibatchOption):
                 R3ganVectorGenerator(shape[0], *dense, classes),
                 R3ganVectorDiscriminator(*dense, **head_options),
                 by_example=by_example,
+                piecewise_linear=by_example,
             )
         base, stages = base_and_stages(shape, self.name)
         settings = (self.width or 32, self.depth or 1, self.expansion, self.group_width, self.convolution)
@@ -237,4 +238,5 @@ class R3gan(MinibatchOption):
                 "choose a larger group_width that divides width times expansion."
             )
         generator = R3ganGenerator(base, stages, shape[-1], *settings, classes)
-        return Networks(generator, R3ganDiscriminator(*settings, **head_options), by_example=by_example)
+        discriminator = R3ganDiscriminator(*settings, **head_options)
+        return Networks(generator, discriminator, by_example=by_example, piecewise_linear=by_example)

@@ -26,9 +26,9 @@ CASES = [
     (Mlp(**SMALL["mlp"], minibatch="discrimination"), (2,), False),
     (MaxoutNetworks(**SMALL["maxout"]), (2,), False),
     (MaxoutNetworks(**SMALL["maxout"], **OFF), (2,), True),
-    (MaxoutNetworks(**SMALL["maxout"], dropout=0.0), (2,), False),
+    (MaxoutNetworks(**SMALL["maxout"], dropout=0.0), (8,), False),
     (MaxoutNetworks(**SMALL["maxout"], **OFF, minibatch="stddev"), (2,), False),
-    (Dcgan(**SMALL["dcgan"]), IMAGE, False),
+    (Dcgan(**SMALL["dcgan"]), (16, 16, 1), False),  # two stages: the first is not normalised
     (Dcgan(**SMALL["dcgan"], batch_norm=False), IMAGE, True),
     (Dcgan(**SMALL["dcgan"], batch_norm=False, attention=True), IMAGE, True),
     (Dcgan(**SMALL["dcgan"], batch_norm=False, minibatch="stddev"), IMAGE, False),
@@ -72,3 +72,27 @@ def test_by_example_means_that_an_output_depends_on_its_example_alone(option, sh
     same = bool(np.allclose(first[0], others[0], rtol=1e-5, atol=1e-6)) and not jax.tree.leaves(stats)
     assert same == wanted
     assert not jnp.allclose(first[1:], others[1:])
+
+
+@pytest.mark.parametrize(
+    ("option", "shape", "alone"), CASES, ids=lambda value: value.name if dataclasses.is_dataclass(value) else None
+)
+def test_piecewise_linear_means_that_an_output_is_its_derivative_along_example_and_biases(option, shape, alone):
+    # Euler's identity for functions that are homogeneous of degree one: f(v) is the derivative of f at v along v.
+    networks = option.build(shape, 3, *([3] if option.name != "dirac" else []))
+    assert networks.piecewise_linear == (alone and not getattr(option, "attention", False))
+    if not networks.piecewise_linear:
+        return
+    x, y = jax.random.normal(jax.random.key(0), (4, *shape)), jnp.array([0, 1, 2, 0])
+    params = networks.discriminator.init(jax.random.key(1), x, train=False, y=y)["params"]
+    leaves, tree = jax.tree_util.tree_flatten_with_path(params)
+    moved = [leaf + 0.1 * jax.random.normal(jax.random.key(i), leaf.shape) for i, (_, leaf) in enumerate(leaves)]
+    along = [leaf if path[-1].key == "bias" else 0.0 * leaf for (path, _), leaf in zip(leaves, moved, strict=True)]
+
+    def output(params, x):
+        return networks.discriminator.apply({"params": params}, x, train=True, y=y)
+
+    unflatten = tree.unflatten
+    value, derivative = jax.jvp(output, (unflatten(moved), x), (unflatten(along), x))
+    np.testing.assert_allclose(derivative, value, rtol=1e-4, atol=1e-5)
+    assert float(jnp.abs(value).min()) > 1e-4

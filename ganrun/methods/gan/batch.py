@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,8 +10,9 @@ import jax
 import jax.numpy as jnp
 
 from ganrun.keys import key_for
+from ganrun.methods.gan.fused import loss_and_squared_norms
 from ganrun.methods.gan.networks import Conditioning, discriminator_input, encode_data, features, forward, scores
-from ganrun.methods.gan.penalties import PenaltyInputs, output_and_squared_gradient_norms
+from ganrun.methods.gan.penalties import PenaltyInputs
 from ganrun.methods.gan.state import GanSpec, Player, Tree
 
 # Names of the discriminator's dropout keys.
@@ -98,44 +100,53 @@ class Batch:
         Data and samples are two separate batches with independent dropout masks, unless ``spec.joined``: then they pass
         through the network together.
         """
-        network, fused = self.spec.discriminator, self.spec.fused
-        keys = {"real": key_for(self.key, ON_DATA), "fake": key_for(self.key, ON_SAMPLES)}
-        if not (self.spec.joined or fused):
-            real_output, stats = forward(network, params, stats, real.x, keys["real"], real.conditioning)
-            fake_output, stats = forward(network, params, stats, fake.x, keys["fake"], fake.conditioning)
-            return DiscriminatorOutputs(real_output, fake_output, stats, {})
-
-        def evaluate(name: str, inputs: NetworkInput) -> tuple[jax.Array, ...]:
-            def critic(x: jax.Array, conditioning: Conditioning) -> jax.Array:
-                return forward(network, params, stats, x, keys[name], conditioning)[0]
-
-            return output_and_squared_gradient_norms(critic, *inputs) if name in fused else (critic(*inputs),)
-
+        network = self.spec.discriminator
+        real_key, fake_key = key_for(self.key, ON_DATA), key_for(self.key, ON_SAMPLES)
         if self.spec.joined:
-            both = jax.tree.map(lambda *parts: jnp.concatenate(parts), real, fake)
-            on_real, on_fake = zip(*(jnp.split(rows, 2) for rows in evaluate("real", both)), strict=True)
+            both = _joined(real, fake)
+            output, stats = forward(network, params, stats, both.x, real_key, both.conditioning)
+            real_output, fake_output = jnp.split(output, 2)
         else:
-            on_real, on_fake = evaluate("real", real), evaluate("fake", fake)
-        norms = {"real": on_real[1:], "fake": on_fake[1:]}
-        known = {name: squares for name, found in norms.items() for squares in found}
-        return DiscriminatorOutputs(on_real[0], on_fake[0], stats, known)
+            real_output, stats = forward(network, params, stats, real.x, real_key, real.conditioning)
+            fake_output, stats = forward(network, params, stats, fake.x, fake_key, fake.conditioning)
+        return DiscriminatorOutputs(real_output, fake_output, stats, {})
 
     def discriminator_loss(
         self, params: Tree, stats: Tree, real: NetworkInput, fake: NetworkInput
     ) -> tuple[jax.Array, DiscriminatorOutputs]:
         """Return the discriminator's loss and its outputs."""
+        if self.spec.fused:
+            return self._fused_loss(params, stats, real, fake)
         outputs = self.discriminator_outputs(params, stats, real, fake)
-        relabelled = self._relabelled(outputs.real, outputs.fake)
-        return self.spec.loss.discriminator(*relabelled, self.hparams["loss"]), outputs
+        return _loss(self.spec, outputs.real, outputs.fake, self.hparams, key_for(self.key, "flips")), outputs
 
-    def _relabelled(self, real: jax.Array, fake: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Swap the outputs on data and on samples in a random fraction of the rows (label flipping)."""
-        if not self.spec.flipping:
-            return real, fake
-        share = self.hparams["inputs"]["label_flipping"]
-        flip = jax.random.bernoulli(key_for(self.key, "flips"), share, (len(real),))
-        flip = flip.reshape(-1, *[1] * (real.ndim - 1))
-        return jnp.where(flip, fake, real), jnp.where(flip, real, fake)
+    def _fused_loss(
+        self, params: Tree, stats: Tree, real: NetworkInput, fake: NetworkInput
+    ) -> tuple[jax.Array, DiscriminatorOutputs]:
+        """Return the discriminator's loss and its outputs, with the squared gradient norms of the fused penalties."""
+        spec, fused = self.spec, self.spec.fused
+
+        def network(params: Tree, inputs: NetworkInput) -> jax.Array:
+            unused = jax.random.key(0)  # there is no dropout in a network that is piecewise linear
+            return forward(spec.discriminator, params, {}, inputs.x, unused, inputs.conditioning)[0]
+
+        def in_order(penalised: jax.Array, others: jax.Array | None) -> Sequence[jax.Array]:
+            """Return the outputs on data and on samples."""
+            if others is None:
+                return jnp.split(penalised, 2)
+            return (penalised, others) if "real" in fused else (others, penalised)
+
+        def loss(penalised: jax.Array, others: jax.Array | None, settings: Tree) -> jax.Array:
+            return _loss(spec, *in_order(penalised, others), *settings)
+
+        apart = (real, fake) if "real" in fused else (fake, real)
+        inputs = (_joined(real, fake), None) if len(fused) == 2 else apart
+        settings = (self.hparams, key_for(self.key, "flips"))
+        found: Any = loss_and_squared_norms(network, loss, params, *inputs, settings)
+        value, penalised, others, squares = found
+        real_output, fake_output = in_order(penalised, others)
+        norms = jnp.split(squares, len(fused))
+        return value, DiscriminatorOutputs(real_output, fake_output, stats, dict(zip(fused, norms, strict=True)))
 
     def generator_loss(self, params: Tree, opponent: Player) -> tuple[jax.Array, tuple[jax.Array, Tree]]:
         """Return what the generator minimises, and (loss over all samples, updated batch statistics)."""
@@ -253,3 +264,20 @@ class Batch:
             return self.generator_loss(params, discriminator)[0]
 
         return jax.grad(discriminator_loss)(discriminator.params), jax.grad(generator_loss)(generator)
+
+
+def _joined(real: NetworkInput, fake: NetworkInput) -> NetworkInput:
+    """Return data and samples as one batch."""
+    return jax.tree.map(lambda *rows: jnp.concatenate(rows), real, fake)
+
+
+def _loss(spec: GanSpec, real: jax.Array, fake: jax.Array, hparams: Tree, key: jax.Array) -> jax.Array:
+    """Return the discriminator's loss, given its outputs.
+
+    With label flipping, the outputs on data and on samples are swapped in a random fraction of the rows.
+    """
+    if spec.flipping:
+        flip = jax.random.bernoulli(key, hparams["inputs"]["label_flipping"], (len(real),))
+        flip = flip.reshape(-1, *[1] * (real.ndim - 1))
+        real, fake = jnp.where(flip, fake, real), jnp.where(flip, real, fake)
+    return spec.loss.discriminator(real, fake, hparams["loss"])

@@ -77,10 +77,13 @@ def gan_spec(config: Train, shape: tuple[int, ...]) -> GanSpec:
         discriminator = penalty.bind(discriminator)
     by_example = networks.by_example and discriminator is networks.discriminator
     for penalty in config.penalty:
-        if penalty.gradient != "exact" and not (by_example and config.loss.outputs == 1):
+        able = {"exact": True, "fused": networks.piecewise_linear}.get(penalty.gradient, True)
+        if penalty.gradient != "exact" and not (able and by_example and config.loss.outputs == 1):
+            linear = ", and that is piecewise linear, without attention" if penalty.gradient == "fused" else ""
             raise ConfigError(
                 f"penalty.{penalty.name}.gradient={penalty.gradient} needs one output of D that depends on one example "
-                "alone, without batch norm, dropout, minibatch features or spectral normalisation: use gradient=exact."
+                "alone, without batch norm, dropout, minibatch features or spectral normalisation"
+                f"{linear}: use gradient=exact."
             )
     return GanSpec(
         generator=generator,

@@ -78,9 +78,10 @@ class GanSpec:
     by_example: bool = False
 
     @property
-    def fused(self) -> frozenset[str]:
-        """The inputs, ``real`` and ``fake``, on which squared gradient norms are computed together with D's outputs."""
-        return frozenset(penalty.on for penalty in self.penalties if penalty.gradient == "fused" and penalty.every == 1)
+    def fused(self) -> tuple[str, ...]:
+        """``real``, ``fake`` or both: the inputs whose squared gradient norms are computed together with the loss."""
+        fused = {penalty.on for penalty in self.penalties if penalty.gradient == "fused" and penalty.every == 1}
+        return tuple(name for name in ("real", "fake") if name in fused)
 
     @property
     def joined(self) -> bool:
@@ -90,7 +91,7 @@ class GanSpec:
         batch.
         """
         alone = any(penalty.on and penalty.gradient == "exact" for penalty in self.penalties)
-        return self.by_example and not alone and len(self.fused) != 1
+        return self.by_example and not alone and not self.fused
 
     @property
     def tags(self) -> tuple[str, ...]:

@@ -1,13 +1,6 @@
 """Penalties on the discriminator and constraints on its weights. Importing this package registers every option."""
 
 from ganrun.methods.gan.penalties import consensus, constraints, gradients
-from ganrun.methods.gan.penalties.base import Penalty, PenaltyInputs, output_and_squared_gradient_norms
+from ganrun.methods.gan.penalties.base import Penalty, PenaltyInputs
 
-__all__ = [
-    "Penalty",
-    "PenaltyInputs",
-    "consensus",
-    "constraints",
-    "gradients",
-    "output_and_squared_gradient_norms",
-]
+__all__ = ["Penalty", "PenaltyInputs", "consensus", "constraints", "gradients"]

@@ -104,24 +104,12 @@ def squared_gradient_norms(inputs: PenaltyInputs, x: jax.Array, conditioning: Co
     The gradient is taken with respect to the example and, if there is one, the latent.
     """
 
-    def critic(x: jax.Array, conditioning: Conditioning) -> jax.Array:
-        return inputs.critic(x, conditioning, key_for(inputs.key, "dropout"))
+    def total(x: jax.Array, latent: Conditioning) -> jax.Array:
+        return jnp.sum(inputs.critic(x, conditioning | latent, key_for(inputs.key, "dropout")))
 
-    return output_and_squared_gradient_norms(critic, x, conditioning)[1]
-
-
-def output_and_squared_gradient_norms(
-    critic: Callable[[jax.Array, Conditioning], jax.Array], x: jax.Array, conditioning: Conditioning
-) -> tuple[jax.Array, jax.Array]:
-    """Return the output of ``critic`` at each row of ``x`` and its squared gradient norm there, both ``(n,)``.
-
-    One forward pass serves both. The gradient is taken with respect to the example and, if there is one, the latent.
-    """
-    latent = latents(conditioning)
-    output, pull_back = jax.vjp(lambda x, latent: critic(x, conditioning | latent), x, latent)
-    gradients = jax.tree.leaves(pull_back(jnp.ones_like(output)))
+    gradients = jax.tree.leaves(jax.grad(total, argnums=(0, 1))(x, latents(conditioning)))
     squares = (jnp.sum(gradient.reshape(len(gradient), -1) ** 2, axis=1) for gradient in gradients)
-    return output, sum(squares, start=jnp.zeros(len(x)))
+    return sum(squares, start=jnp.zeros(len(x)))
 
 
 def squared_directional_derivatives(
