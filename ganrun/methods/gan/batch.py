@@ -272,12 +272,12 @@ def _joined(real: NetworkInput, fake: NetworkInput) -> NetworkInput:
 
 
 def _loss(spec: GanSpec, real: jax.Array, fake: jax.Array, hparams: Tree, key: jax.Array) -> jax.Array:
-    """Return the discriminator's loss, given its outputs.
-
-    With label flipping, the outputs on data and on samples are swapped in a random fraction of the rows.
-    """
-    if spec.flipping:
-        flip = jax.random.bernoulli(key, hparams["inputs"]["label_flipping"], (len(real),))
-        flip = flip.reshape(-1, *[1] * (real.ndim - 1))
-        real, fake = jnp.where(flip, fake, real), jnp.where(flip, real, fake)
+    """Return the discriminator's loss, given its outputs."""
+    real, fake = relabelled(real, fake, hparams["inputs"]["label_flipping"], key) if spec.flipping else (real, fake)
     return spec.loss.discriminator(real, fake, hparams["loss"])
+
+
+def relabelled(real: jax.Array, fake: jax.Array, share: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Swap the outputs on data and on samples in a random ``share`` of the rows (label flipping)."""
+    flip = jax.random.bernoulli(key, share, (len(real),)).reshape(-1, *[1] * (real.ndim - 1))
+    return jnp.where(flip, fake, real), jnp.where(flip, real, fake)

@@ -90,7 +90,7 @@ class GanSpec:
         A penalty that differentiates D on one of them shares its forward pass with the loss only if that is a separate
         batch.
         """
-        alone = any(penalty.on and penalty.gradient == "exact" for penalty in self.penalties)
+        alone = any(penalty.on and penalty.gradient in ("auto", "exact") for penalty in self.penalties)
         return self.by_example and not alone and not self.fused
 
     @property

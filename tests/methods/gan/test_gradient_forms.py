@@ -267,8 +267,35 @@ def test_forms_that_need_an_output_of_one_example_alone_are_refused_elsewhere(wo
     shape = (8, 8, 1) if "dataset=digits" in words else (2,)
     gan_spec(config, shape)  # exact is always possible
     config = check(compose("train", [*words, f"penalty.r1.gradient={form}"]))
-    with pytest.raises(ConfigError, match=rf"penalty\.r1\.gradient={form} needs one output of D .* use gradient=exact"):
+    with pytest.raises(
+        ConfigError, match=rf"penalty\.r1\.gradient={form} needs a D whose only output .* use gradient=exact"
+    ):
         gan_spec(config, shape)
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ([], ("fused", "fused")),
+        (["penalty.r1.gradient=exact"], ("exact", "fused")),
+        (["architecture=maxout"], ("exact", "exact")),
+        (["architecture.minibatch=stddev"], ("exact", "exact")),
+        (["generator_update.unrolled=2"], ("exact", "exact")),
+        (["penalty=[r1,r2,consensus]"], ("exact", "exact")),
+        (["loss=cramer"], ("exact", "exact")),
+    ],
+    ids=lambda value: "+".join(value) or "defaults",
+)
+def test_auto_is_fused_where_that_is_possible(words, wanted):
+    spec = gan_spec(check(compose("train", ["penalty=[r1,r2]", *words])), (2,))
+    assert tuple(penalty.gradient for penalty in spec.penalties[:2]) == wanted
+
+
+def test_fused_needs_a_network_without_attention():
+    words = ["dataset=digits", "architecture=resnet", "penalty=[r1]", "architecture.attention=true"]
+    assert gan_spec(check(compose("train", words)), (8, 8, 1)).penalties[0].gradient == "exact"
+    with pytest.raises(ConfigError, match=r"is piecewise linear \(no attention\)"):
+        gan_spec(check(compose("train", [*words, "penalty.r1.gradient=fused"])), (8, 8, 1))
 
 
 def test_fused_where_dropout_is_off():

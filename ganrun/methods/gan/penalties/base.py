@@ -63,8 +63,8 @@ class Penalty:
         by_example: it assumes that the discriminator's output on an example depends on that example alone.
         every: it is computed once per so many discriminator updates, and multiplied by that number (lazy
             regularisation, Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN", section 3.1).
-        gradient: how it computes the discriminator's gradient: ``exact``, or with the outputs that the loss uses
-            (``fused``, ``approximate``), which requires that an output depends on one example alone.
+        gradient: how it computes the discriminator's gradient: ``exact``, ``fused`` or ``approximate``, of which the
+            last two require that an output depends on one example alone.
         on: ``real`` or ``fake`` if it is computed from squared gradient norms on exactly the data or the samples.
         name: the option's name.
     """

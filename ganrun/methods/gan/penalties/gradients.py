@@ -24,7 +24,7 @@ from ganrun.methods.gan.penalties.base import (
 
 FLAT = 1e-8
 DECAYS = ("constant", "cosine", "linear")
-GRADIENTS = ("exact", "fused", "approximate")
+GRADIENTS = ("auto", "exact", "fused", "approximate")
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,17 @@ class ZeroCentred(Lazy):
         weight: γ at the start of the run.
         final_weight: γ at its end.
         decay: how γ changes.
-        gradient: ``exact`` differentiates D by itself. ``fused`` differentiates the pass over data and samples that
-            gives the outputs that the loss uses; the value is the same. ``approximate`` takes a finite difference in a
-            random direction, so that training needs first derivatives only.
+        gradient: ``exact`` differentiates D by itself, then the penalty. ``fused`` computes the gradients of loss and
+            penalty together (:mod:`ganrun.methods.gan.fused`), with the same result; with ``every`` > 1 the penalty is
+            computed by itself. ``approximate`` takes a finite difference in a random direction, so that training needs
+            first derivatives only. ``auto`` is ``fused`` where that is possible, and ``exact`` elsewhere.
         step: size of the finite difference.
     """
 
     weight: float = number(0.1, low=0.0)
     final_weight: float = number(0.0, low=0.0)
     decay: str = choice("constant", DECAYS)
-    gradient: str = choice("exact", GRADIENTS)
+    gradient: str = choice("auto", GRADIENTS)
     step: float = number(0.01, above=0.0, high=10.0)
 
     def gamma(self, done: jax.Array, hparams: Hparams) -> jax.Array:
