@@ -117,8 +117,8 @@ def _with_gradients(config: Train, by_example: bool, piecewise_linear: bool) -> 
                 penalty.gradient == "fused"
             )
             raise ConfigError(
-                f"penalty.{penalty.name}.gradient={penalty.gradient} needs a D whose only output depends on one example "
-                "alone, without batch norm, dropout, minibatch features or spectral normalisation"
+                f"penalty.{penalty.name}.gradient={penalty.gradient} needs a D whose only output depends on one "
+                "example alone, without batch norm, dropout, minibatch features or spectral normalisation"
                 f"{linear}: use gradient=exact."
             )
     chosen = "fused" if able["fused"] else "exact"
