@@ -136,8 +136,11 @@ class Dcgan(MinibatchOption):
         sides = [base * 2**stage for stage in range(stages)]
         at = attended_side(sides, self.attention_side) if self.attention else 0
         settings = (self.width, self.batch_norm, self.convolution)
+        by_example = self.minibatch == "none" and not self.batch_norm
         return Networks(
             DcganGenerator(base, stages, shape[-1], *settings, classes, at),
             DcganDiscriminator(stages, *settings, at, **self.head_options(classes, outputs)),
             DcganEncoder(stages, *settings, latent_dim, at),
+            by_example=by_example,
+            piecewise_linear=by_example and not self.attention,
         )

@@ -63,4 +63,4 @@ class Dirac:
                 "architecture=dirac supports neither conditional=true nor losses with several outputs. "
                 "Use architecture=mlp."
             )
-        return Networks(DiracGenerator(), DiracDiscriminator(), packs=False)
+        return Networks(DiracGenerator(), DiracDiscriminator(), packs=False, by_example=True, piecewise_linear=True)

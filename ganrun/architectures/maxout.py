@@ -117,7 +117,10 @@ class MaxoutNetworks(MinibatchOption):
         """Return the networks for examples of ``shape``; raise :class:`ConfigError` if it is not supported."""
         shape = checked_shape(shape, latent_dim)
         hidden, rates = tuple(self.discriminator_hidden), (self.dropout, self.input_dropout)
+        by_example = self.minibatch == "none" and not any(rates)
         return Networks(
             MaxoutGenerator(shape, tuple(self.generator_hidden), classes),
             MaxoutDiscriminator(hidden, self.pieces, *rates, **self.head_options(classes, outputs)),
+            by_example=by_example,
+            piecewise_linear=by_example,
         )

@@ -138,4 +138,6 @@ class Mlp(MinibatchOption):
             MlpGenerator(shape, generator_hidden, normalised, classes, self.slope, self.initializer),
             MlpDiscriminator(hidden, self.slope, self.initializer, **self.head_options(classes, outputs)),
             MlpEncoder(hidden, latent_dim, self.slope, self.initializer),
+            by_example=self.minibatch == "none",
+            piecewise_linear=self.minibatch == "none",
         )

@@ -28,6 +28,10 @@ class Networks:
             ``x``: if ``packs``, ``x`` may be several examples concatenated along the last axis.
         encoder: maps ``(x, train)`` to latents ``(n, latent_dim)``, float32; None if the architecture has none.
         packs: whether the discriminator accepts packed examples.
+        by_example: whether the discriminator's output on an example in training is a function of that example alone:
+            without batch norm, dropout or minibatch features.
+        piecewise_linear: whether the discriminator in training is also piecewise linear, and homogeneous in the example
+            and its parameters named ``bias`` together: layers that are linear up to the bias, ReLU, maxima, means.
 
     ``y`` are labels ``(n,)``, int32. Networks that were built with ``classes`` require them, including in ``init``;
     others ignore them. A discriminator that gets latents ``z`` ``(n, latent_dim)`` classifies the pair (x, z); it must
@@ -42,6 +46,8 @@ class Networks:
     discriminator: nn.Module
     encoder: nn.Module | None = None
     packs: bool = True
+    by_example: bool = False
+    piecewise_linear: bool = False
 
 
 def builder(option: Any, name: str, method: str) -> Callable[..., Any]:

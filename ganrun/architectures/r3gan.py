@@ -220,11 +220,14 @@ class R3gan(MinibatchOption):
     def build(self, shape: tuple[int, ...], latent_dim: int, classes: int = 0, outputs: int = 1) -> Networks:
         """Return the networks for examples of ``shape``; raise :class:`ConfigError` if it is not supported."""
         shape = checked_shape(shape, latent_dim)
-        head_options = self.head_options(classes, outputs)
+        head_options, by_example = self.head_options(classes, outputs), self.minibatch == "none"
         if not is_image(shape):
             dense = (self.width or 64, self.depth or 3, self.expansion)
             return Networks(
-                R3ganVectorGenerator(shape[0], *dense, classes), R3ganVectorDiscriminator(*dense, **head_options)
+                R3ganVectorGenerator(shape[0], *dense, classes),
+                R3ganVectorDiscriminator(*dense, **head_options),
+                by_example=by_example,
+                piecewise_linear=by_example,
             )
         base, stages = base_and_stages(shape, self.name)
         settings = (self.width or 32, self.depth or 1, self.expansion, self.group_width, self.convolution)
@@ -236,4 +239,5 @@ class R3gan(MinibatchOption):
                 "choose a larger group_width that divides width times expansion."
             )
         generator = R3ganGenerator(base, stages, shape[-1], *settings, classes)
-        return Networks(generator, R3ganDiscriminator(*settings, **head_options))
+        discriminator = R3ganDiscriminator(*settings, **head_options)
+        return Networks(generator, discriminator, by_example=by_example, piecewise_linear=by_example)

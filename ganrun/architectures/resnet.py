@@ -189,4 +189,6 @@ class Resnet(MinibatchOption):
         return Networks(
             ResnetGenerator(base, stages, shape[-1], self.width, self.depth, form, classes, at),
             ResnetDiscriminator(self.width, self.depth, self.pooling, form, at, **self.head_options(classes, outputs)),
+            by_example=self.minibatch == "none",
+            piecewise_linear=self.minibatch == "none" and not self.attention,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from ganrun.keys import key_for
+from ganrun.methods.gan.fused import loss_and_squared_norms
 from ganrun.methods.gan.networks import Conditioning, discriminator_input, encode_data, features, forward, scores
 from ganrun.methods.gan.penalties import PenaltyInputs
 from ganrun.methods.gan.state import GanSpec, Player, Tree
@@ -22,6 +24,22 @@ class NetworkInput(NamedTuple):
 
     x: jax.Array
     conditioning: Conditioning
+
+
+class DiscriminatorOutputs(NamedTuple):
+    """The discriminator's outputs on a minibatch in training mode.
+
+    Attributes:
+        real: outputs on data.
+        fake: outputs on samples.
+        stats: updated batch statistics.
+        squared_norms: squared gradient norms ``(n,)`` on data (``real``) and samples (``fake``), for fused penalties.
+    """
+
+    real: jax.Array
+    fake: jax.Array
+    stats: Tree
+    squared_norms: dict[str, jax.Array]
 
 
 @dataclass(frozen=True)
@@ -76,32 +94,59 @@ class Batch:
 
     def discriminator_outputs(
         self, params: Tree, stats: Tree, real: NetworkInput, fake: NetworkInput
-    ) -> tuple[jax.Array, jax.Array, Tree]:
-        """Return the discriminator's outputs on data and on samples, and its updated batch statistics.
+    ) -> DiscriminatorOutputs:
+        """Return the discriminator's outputs on data and on samples.
 
-        Data and samples are two separate batches with independent dropout masks.
+        Data and samples are two separate batches with independent dropout masks, unless ``spec.joined``: then they pass
+        through the network together.
         """
         network = self.spec.discriminator
-        real_output, stats = forward(network, params, stats, real.x, key_for(self.key, ON_DATA), real.conditioning)
-        fake_output, stats = forward(network, params, stats, fake.x, key_for(self.key, ON_SAMPLES), fake.conditioning)
-        return real_output, fake_output, stats
+        real_key, fake_key = key_for(self.key, ON_DATA), key_for(self.key, ON_SAMPLES)
+        if self.spec.joined:
+            both = _joined(real, fake)
+            output, stats = forward(network, params, stats, both.x, real_key, both.conditioning)
+            real_output, fake_output = jnp.split(output, 2)
+        else:
+            real_output, stats = forward(network, params, stats, real.x, real_key, real.conditioning)
+            fake_output, stats = forward(network, params, stats, fake.x, fake_key, fake.conditioning)
+        return DiscriminatorOutputs(real_output, fake_output, stats, {})
 
     def discriminator_loss(
         self, params: Tree, stats: Tree, real: NetworkInput, fake: NetworkInput
-    ) -> tuple[jax.Array, Any]:
-        """Return the discriminator's loss, and (output on data, output on samples, updated batch statistics)."""
-        real_output, fake_output, stats = self.discriminator_outputs(params, stats, real, fake)
-        value = self.spec.loss.discriminator(*self._relabelled(real_output, fake_output), self.hparams["loss"])
-        return value, (real_output, fake_output, stats)
+    ) -> tuple[jax.Array, DiscriminatorOutputs]:
+        """Return the discriminator's loss and its outputs."""
+        if self.spec.fused:
+            return self._fused_loss(params, stats, real, fake)
+        outputs = self.discriminator_outputs(params, stats, real, fake)
+        return _loss(self.spec, outputs.real, outputs.fake, self.hparams, key_for(self.key, "flips")), outputs
 
-    def _relabelled(self, real: jax.Array, fake: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Swap the outputs on data and on samples in a random fraction of the rows (label flipping)."""
-        if not self.spec.flipping:
-            return real, fake
-        share = self.hparams["inputs"]["label_flipping"]
-        flip = jax.random.bernoulli(key_for(self.key, "flips"), share, (len(real),))
-        flip = flip.reshape(-1, *[1] * (real.ndim - 1))
-        return jnp.where(flip, fake, real), jnp.where(flip, real, fake)
+    def _fused_loss(
+        self, params: Tree, stats: Tree, real: NetworkInput, fake: NetworkInput
+    ) -> tuple[jax.Array, DiscriminatorOutputs]:
+        """Return the discriminator's loss and its outputs, with the squared gradient norms of the fused penalties."""
+        spec, fused = self.spec, self.spec.fused
+
+        def network(params: Tree, inputs: NetworkInput) -> jax.Array:
+            unused = jax.random.key(0)  # there is no dropout in a network that is piecewise linear
+            return forward(spec.discriminator, params, {}, inputs.x, unused, inputs.conditioning)[0]
+
+        def in_order(penalised: jax.Array, others: jax.Array | None) -> Sequence[jax.Array]:
+            """Return the outputs on data and on samples."""
+            if others is None:
+                return jnp.split(penalised, 2)
+            return (penalised, others) if "real" in fused else (others, penalised)
+
+        def loss(penalised: jax.Array, others: jax.Array | None, settings: Tree) -> jax.Array:
+            return _loss(spec, *in_order(penalised, others), *settings)
+
+        apart = (real, fake) if "real" in fused else (fake, real)
+        inputs = (_joined(real, fake), None) if len(fused) == 2 else apart
+        settings = (self.hparams, key_for(self.key, "flips"))
+        found: Any = loss_and_squared_norms(network, loss, params, *inputs, settings)
+        value, penalised, others, squares = found
+        real_output, fake_output = in_order(penalised, others)
+        norms = jnp.split(squares, len(fused))
+        return value, DiscriminatorOutputs(real_output, fake_output, stats, dict(zip(fused, norms, strict=True)))
 
     def generator_loss(self, params: Tree, opponent: Player) -> tuple[jax.Array, tuple[jax.Array, Tree]]:
         """Return what the generator minimises, and (loss over all samples, updated batch statistics)."""
@@ -158,7 +203,7 @@ class Batch:
         generator: Tree,
         real: NetworkInput,
         fake: NetworkInput,
-        outputs: tuple[jax.Array, ...],
+        outputs: DiscriminatorOutputs,
         due: dict[str, jax.Array],
     ) -> dict[str, jax.Array]:
         """Return the terms that the penalties add to the discriminator's loss, by name.
@@ -168,18 +213,18 @@ class Batch:
             generator: the generator's parameters.
             real: the data.
             fake: the samples.
-            outputs: the discriminator's outputs on data and on samples.
+            outputs: the discriminator's outputs on both.
             due: for each lazy penalty, whether it is computed in this update; it is then multiplied by its interval,
                 and zero otherwise.
         """
-        real_scores, _ = scores(self.spec, *outputs)
+        real_scores, fake_scores = scores(self.spec, outputs.real, outputs.fake)
 
         # A penalty's interpolated or perturbed points are neither data nor samples: their batch statistics are dropped.
         def critic(x: jax.Array, conditioning: Conditioning, key: jax.Array) -> jax.Array:
             output, _ = forward(
                 self.spec.discriminator, discriminator.params, discriminator.stats, x, key, conditioning
             )
-            return output if self.spec.loss.outputs == 1 else scores(self.spec, output, outputs[1])[0]
+            return output if self.spec.loss.outputs == 1 else scores(self.spec, output, outputs.fake)[0]
 
         def term(i: int, penalty: Any) -> jax.Array:
             inputs = PenaltyInputs(
@@ -189,6 +234,8 @@ class Batch:
                 real_conditioning=real.conditioning,
                 fake_conditioning=fake.conditioning,
                 real_scores=real_scores,
+                fake_scores=fake_scores,
+                squared_norms=outputs.squared_norms,
                 field=lambda: self.field(discriminator, generator),
                 done=self.done,
                 key=key_for(self.key, "penalty", i),
@@ -217,3 +264,20 @@ class Batch:
             return self.generator_loss(params, discriminator)[0]
 
         return jax.grad(discriminator_loss)(discriminator.params), jax.grad(generator_loss)(generator)
+
+
+def _joined(real: NetworkInput, fake: NetworkInput) -> NetworkInput:
+    """Return data and samples as one batch."""
+    return jax.tree.map(lambda *rows: jnp.concatenate(rows), real, fake)
+
+
+def _loss(spec: GanSpec, real: jax.Array, fake: jax.Array, hparams: Tree, key: jax.Array) -> jax.Array:
+    """Return the discriminator's loss, given its outputs."""
+    real, fake = relabelled(real, fake, hparams["inputs"]["label_flipping"], key) if spec.flipping else (real, fake)
+    return spec.loss.discriminator(real, fake, hparams["loss"])
+
+
+def relabelled(real: jax.Array, fake: jax.Array, share: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Swap the outputs on data and on samples in a random ``share`` of the rows (label flipping)."""
+    flip = jax.random.bernoulli(key, share, (len(real),)).reshape(-1, *[1] * (real.ndim - 1))
+    return jnp.where(flip, fake, real), jnp.where(flip, real, fake)

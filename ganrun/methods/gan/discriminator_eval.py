@@ -54,11 +54,9 @@ class DiscriminatorEval:
         been updated. The new batch statistics are dropped, so that no held-out example influences the run.
         """
         spec = self.batch.spec
-        real, fake, _ = self.batch.discriminator_outputs(
-            discriminator.params, discriminator.stats, self.real, self.fake
-        )
-        value = -spec.loss.discriminator(real, fake, self.batch.hparams["loss"])
-        real, fake = scores(spec, real, fake)
+        outputs = self.batch.discriminator_outputs(discriminator.params, discriminator.stats, self.real, self.fake)
+        value = -spec.loss.discriminator(outputs.real, outputs.fake, self.batch.hparams["loss"])
+        real, fake = scores(spec, outputs.real, outputs.fake)
         if spec.loss.output_type == "probability":
             return value, 0.5 * (jnp.mean(real > 0) + jnp.mean(fake < 0))
         return value, jnp.mean(real > fake)

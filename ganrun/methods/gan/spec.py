@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import flax.linen as nn
@@ -78,6 +79,8 @@ def gan_spec(config: Train, shape: tuple[int, ...]) -> GanSpec:
     generator, discriminator = (in_precision(network, config.precision) for network in (generator, discriminator))
     for penalty in config.penalty:
         discriminator = penalty.bind(discriminator)
+    by_example = networks.by_example and discriminator is networks.discriminator
+    penalties = _with_gradients(config, by_example, networks.piecewise_linear)
     return GanSpec(
         generator=generator,
         discriminator=discriminator,
@@ -88,7 +91,7 @@ def gan_spec(config: Train, shape: tuple[int, ...]) -> GanSpec:
         prior=config.latent.prior,
         latent_dim=config.latent.dim,
         batch_size=config.batch_size,
-        penalties=tuple(map(static, config.penalty)),
+        penalties=tuple(map(static, penalties)),
         packing=config.inputs.packing,
         noisy=max(config.inputs.noise, config.inputs.final_noise) > 0,
         flipping=config.inputs.label_flipping > 0,
@@ -96,7 +99,36 @@ def gan_spec(config: Train, shape: tuple[int, ...]) -> GanSpec:
         top_k=config.generator_update.top_k < 1,
         classes=classes,
         has_encoder=has_encoder,
+        by_example=by_example,
     )
+
+
+def _with_gradients(config: Train, by_example: bool, piecewise_linear: bool) -> list[Any]:
+    """Return the penalties with ``gradient=auto`` resolved: ``fused`` where that is possible, ``exact`` elsewhere.
+
+    Updates that are differentiated again, as those of an unrolled discriminator, are exact.
+
+    Raises:
+        ConfigError: a gradient is not possible with this discriminator.
+    """
+    alone = by_example and config.loss.outputs == 1
+    once = config.generator_update.unrolled == 0 and not any(penalty.for_generator for penalty in config.penalty)
+    able = {"exact": True, "fused": alone and piecewise_linear and once, "approximate": alone}
+    for penalty in config.penalty:
+        if not able.get(penalty.gradient, True):
+            linear = ", is piecewise linear (no attention), not unrolled and without consensus" * (
+                penalty.gradient == "fused"
+            )
+            raise ConfigError(
+                f"penalty.{penalty.name}.gradient={penalty.gradient} needs a D whose only output depends on one "
+                "example alone, without batch norm, dropout, minibatch features or spectral normalisation"
+                f"{linear}: use gradient=exact."
+            )
+    chosen = "fused" if able["fused"] else "exact"
+    return [
+        dataclasses.replace(penalty, gradient=chosen) if penalty.gradient == "auto" else penalty
+        for penalty in config.penalty
+    ]
 
 
 def _check(config: Train) -> None:

@@ -56,6 +56,7 @@ class GanSpec:
         top_k: the generator learns from its highest-scored samples only.
         classes: number of classes that both networks are conditioned on; 0 if the GAN is not class-conditional.
         has_encoder: the discriminator classifies pairs of an example and a latent (BiGAN).
+        by_example: the discriminator's output on an example in training depends on that example alone.
     """
 
     generator: Any
@@ -75,6 +76,23 @@ class GanSpec:
     top_k: bool = False
     classes: int = 0
     has_encoder: bool = False
+    by_example: bool = False
+
+    @property
+    def fused(self) -> tuple[str, ...]:
+        """``real``, ``fake`` or both: the inputs whose squared gradient norms are computed together with the loss."""
+        fused = {penalty.on for penalty in self.penalties if penalty.gradient == "fused" and penalty.every == 1}
+        return tuple(name for name in ("real", "fake") if name in fused)
+
+    @property
+    def joined(self) -> bool:
+        """Whether data and samples pass through the discriminator together, as one batch.
+
+        A penalty that differentiates D on one of them shares its forward pass with the loss only if that is a separate
+        batch.
+        """
+        alone = any(penalty.on and penalty.gradient in ("auto", "exact") for penalty in self.penalties)
+        return self.by_example and not alone and not self.fused
 
     @property
     def tags(self) -> tuple[str, ...]:

@@ -70,16 +70,16 @@ def discriminator_update(
     due = _lazy_due(spec, discriminator)
 
     def loss(params: Tree) -> tuple[jax.Array, Any]:
-        value, (*outputs, stats) = batch.discriminator_loss(params, discriminator.stats, real, fake)
-        terms = batch.terms(replace(discriminator, params=params), generator.params, real, fake, tuple(outputs), due)
-        return sum(terms.values(), start=value), (value, terms, outputs, stats)
+        value, outputs = batch.discriminator_loss(params, discriminator.stats, real, fake)
+        terms = batch.terms(replace(discriminator, params=params), generator.params, real, fake, outputs, due)
+        return sum(terms.values(), start=value), (value, terms, outputs)
 
-    (_, (value, terms, outputs, stats)), gradient = jax.value_and_grad(loss, has_aux=True)(discriminator.params)
-    metrics = output_metrics(spec.loss.output_type, *scores(spec, *outputs))
+    (_, (value, terms, outputs)), gradient = jax.value_and_grad(loss, has_aux=True)(discriminator.params)
+    metrics = output_metrics(spec.loss.output_type, *scores(spec, outputs.real, outputs.fake))
     metrics |= dict(zip(DISCRIMINATOR_METRICS, (value, optax.tree.norm(gradient)), strict=True))
     # A lazy penalty is summed over the updates of a step; `algorithm.update` divides the sum by their number.
     metrics |= {tag(name): term + before[tag(name)] if name in due else term for name, term in terms.items()}
-    player = descend(context, "discriminator", discriminator, gradient, stats, smooth)
+    player = descend(context, "discriminator", discriminator, gradient, outputs.stats, smooth)
     for penalty in spec.penalties:
         player = replace(player, params=penalty.project(player.params, hparams["penalty"][penalty.name]))
     return player, cursor, metrics

@@ -13,7 +13,7 @@ from test_algorithm import PAPER_GAME, Counting, Linear, PointGenerator, create,
 
 from ganrun.config.registry import static, traced
 from ganrun.keys import key_for
-from ganrun.methods.gan.batch import Batch
+from ganrun.methods.gan.batch import Batch, relabelled
 from ganrun.methods.gan.losses import NonSaturating
 from ganrun.methods.gan.networks import draw_noise, features
 from ganrun.methods.gan.penalties.gradients import R1, R2
@@ -132,11 +132,8 @@ def test_learning_from_the_best_samples_leaves_the_encoder_its_gradient(loss):
 
 @pytest.mark.parametrize("outputs", [(), (3,)], ids=["one output", "three outputs"])
 def test_whole_rows_are_exchanged_and_between_the_same_places(outputs):
-    spec = dataclasses.replace(PAPER_GAME, flipping=True)
-    nothing: list = [None] * 6
-    hparams = {"inputs": {"label_flipping": jnp.float32(0.25)}}
     real, fake = jnp.ones((4000, *outputs)), -jnp.ones((4000, *outputs))
-    one, other = Batch(spec, hparams, *nothing, jax.random.key(0))._relabelled(real, fake)
+    one, other = relabelled(real, fake, jnp.float32(0.25), jax.random.key(0))
     assert one.shape == other.shape == real.shape
     np.testing.assert_array_equal(one, -other)
     rows = np.asarray(one).reshape(4000, -1)

@@ -125,12 +125,22 @@ def test_the_weight_of_a_zero_centred_penalty_over_the_run(decay, done, gamma):
     assert float(R1(decay=decay).gamma(jnp.float32(done), hparams)) == pytest.approx(gamma)
 
 
-def match(critic, real, fake, conditioning=None):
+def match(critic, real, fake, conditioning=None, **known):
     conditioning = conditioning or {}
-    nothing = jnp.zeros(len(real))
-    return PenaltyInputs(
-        critic, real, fake, conditioning, conditioning, nothing, lambda: ((), ()), jnp.float32(0), jax.random.key(3)
-    )
+    inputs = {
+        "critic": critic,
+        "real": real,
+        "fake": fake,
+        "real_conditioning": conditioning,
+        "fake_conditioning": conditioning,
+        "real_scores": jnp.zeros(len(real)),
+        "fake_scores": jnp.zeros(len(fake)),
+        "squared_norms": {},
+        "field": lambda: ((), ()),
+        "done": jnp.float32(0),
+        "key": jax.random.key(3),
+    }
+    return PenaltyInputs(**(inputs | known))
 
 
 def test_the_slope_of_a_curved_critic_is_taken_at_each_row():

@@ -32,6 +32,9 @@ class PenaltyInputs:
         real_conditioning: conditioning of the data.
         fake_conditioning: conditioning of the samples.
         real_scores: scores of the data, ``(n,)``.
+        fake_scores: scores of the samples, ``(n,)``.
+        squared_norms: squared gradient norms ``(n,)`` of the critic on ``real`` and on ``fake``, by these names, as far
+            as they were computed together with the scores.
         field: returns the gradient of each network's loss on this minibatch with respect to its own parameters.
         done: fraction of the run that is done.
         key: from which the penalty derives the keys of its random draws, by name.
@@ -43,6 +46,8 @@ class PenaltyInputs:
     real_conditioning: Conditioning
     fake_conditioning: Conditioning
     real_scores: jax.Array
+    fake_scores: jax.Array
+    squared_norms: Mapping[str, jax.Array]
     field: Callable[[], tuple[Tree, Tree]]
     done: jax.Array
     key: jax.Array
@@ -58,6 +63,9 @@ class Penalty:
         by_example: it assumes that the discriminator's output on an example depends on that example alone.
         every: it is computed once per so many discriminator updates, and multiplied by that number (lazy
             regularisation, Karras et al. 2020, "Analyzing and improving the image quality of StyleGAN", section 3.1).
+        gradient: how it computes the discriminator's gradient: ``exact``, ``fused`` or ``approximate``, of which the
+            last two require that an output depends on one example alone.
+        on: ``real`` or ``fake`` if it is computed from squared gradient norms on exactly the data or the samples.
         name: the option's name.
     """
 
@@ -65,6 +73,8 @@ class Penalty:
     for_generator: ClassVar[bool] = False
     by_example: ClassVar[bool] = False
     every = 1
+    gradient = "exact"
+    on: ClassVar[str] = ""
 
     name: str = ""
 
@@ -93,11 +103,45 @@ def squared_gradient_norms(inputs: PenaltyInputs, x: jax.Array, conditioning: Co
 
     The gradient is taken with respect to the example and, if there is one, the latent.
     """
-    latent = {name: value for name, value in conditioning.items() if jnp.issubdtype(value.dtype, jnp.floating)}
 
     def total(x: jax.Array, latent: Conditioning) -> jax.Array:
         return jnp.sum(inputs.critic(x, conditioning | latent, key_for(inputs.key, "dropout")))
 
-    gradients = jax.tree.leaves(jax.grad(total, argnums=(0, 1))(x, latent))
+    gradients = jax.tree.leaves(jax.grad(total, argnums=(0, 1))(x, latents(conditioning)))
     squares = (jnp.sum(gradient.reshape(len(gradient), -1) ** 2, axis=1) for gradient in gradients)
     return sum(squares, start=jnp.zeros(len(x)))
+
+
+def squared_directional_derivatives(
+    inputs: PenaltyInputs, x: jax.Array, conditioning: Conditioning, scores: jax.Array, step: jax.Array
+) -> jax.Array:
+    """Return an estimate of the squared gradient norm at each row of ``x``, ``(n,)``, without a derivative.
+
+    It is the squared forward difference in a random direction u, standard normal in all dimensions of the example and
+    of the latent: E (u . g)² = ||g||². With the second and third derivatives H and T of the critic, its expectation
+    exceeds ||g||² by step² E[(u' H u)² / 4 + (u . g) T(u, u, u) / 3] in the next order, and by the mean square of the
+    rounding error of a difference, divided by step².
+
+    Formula: ((D(x + step u) - D(x)) / step)²
+    Paper: Lin et al. 2025, "Diffusion adversarial post-training for one-step video generation" (approximated R1), which
+    does not divide by step².
+
+    Args:
+        inputs: the critic and the key.
+        x: the examples.
+        conditioning: their labels or latents.
+        scores: the critic's scores of ``x``.
+        step: standard deviation of the distance in each dimension.
+    """
+    continuous = {"x": x} | latents(conditioning)
+    moved = {
+        name: value + step * jax.random.normal(key_for(inputs.key, f"direction of {name}"), value.shape)
+        for name, value in continuous.items()
+    }
+    nearby = inputs.critic(moved.pop("x"), conditioning | moved, key_for(inputs.key, "dropout"))
+    return ((nearby - scores) / step) ** 2
+
+
+def latents(conditioning: Conditioning) -> Conditioning:
+    """Return the part of ``conditioning`` that the critic can be differentiated by: latents, but not labels."""
+    return {name: value for name, value in conditioning.items() if jnp.issubdtype(value.dtype, jnp.floating)}

@@ -14,10 +14,17 @@ import jax.numpy as jnp
 
 from ganrun.config.registry import choice, number, register
 from ganrun.keys import key_for
-from ganrun.methods.gan.penalties.base import Hparams, Penalty, PenaltyInputs, squared_gradient_norms
+from ganrun.methods.gan.penalties.base import (
+    Hparams,
+    Penalty,
+    PenaltyInputs,
+    squared_directional_derivatives,
+    squared_gradient_norms,
+)
 
 FLAT = 1e-8
 DECAYS = ("constant", "cosine", "linear")
+GRADIENTS = ("auto", "exact", "fused", "approximate")
 
 
 @dataclass(frozen=True)
@@ -31,11 +38,24 @@ class Lazy(Penalty):
 
 @dataclass(frozen=True)
 class ZeroCentred(Lazy):
-    """A gradient penalty whose weight γ goes from ``weight`` to ``final_weight`` unless ``decay`` is constant."""
+    """A penalty on squared gradient norms, whose weight γ goes to ``final_weight`` unless ``decay`` is constant.
+
+    Attributes:
+        weight: γ at the start of the run.
+        final_weight: γ at its end.
+        decay: how γ changes.
+        gradient: ``exact`` differentiates D by itself, then the penalty. ``fused`` computes the gradients of loss and
+            penalty together (:mod:`ganrun.methods.gan.fused`), with the same result; with ``every`` > 1 the penalty is
+            computed by itself. ``approximate`` takes a finite difference in a random direction, so that training needs
+            first derivatives only. ``auto`` is ``fused`` where that is possible, and ``exact`` elsewhere.
+        step: size of the finite difference.
+    """
 
     weight: float = number(0.1, low=0.0)
     final_weight: float = number(0.0, low=0.0)
     decay: str = choice("constant", DECAYS)
+    gradient: str = choice("auto", GRADIENTS)
+    step: float = number(0.01, above=0.0, high=10.0)
 
     def gamma(self, done: jax.Array, hparams: Hparams) -> jax.Array:
         """Return γ when a fraction ``done`` of the run is done."""
@@ -45,6 +65,21 @@ class ZeroCentred(Lazy):
         if self.decay == "linear":
             return end + (start - end) * (1.0 - done)
         return start
+
+    def term(self, inputs: PenaltyInputs, hparams: Hparams) -> jax.Array:
+        return 0.5 * self.gamma(inputs.done, hparams) * jnp.mean(self._squared_norms(inputs, hparams))
+
+    def _squared_norms(self, inputs: PenaltyInputs, hparams: Hparams) -> jax.Array:
+        if self.on in inputs.squared_norms:
+            return inputs.squared_norms[self.on]
+        x, conditioning, scores = (
+            (inputs.real, inputs.real_conditioning, inputs.real_scores)
+            if self.on == "real"
+            else (inputs.fake, inputs.fake_conditioning, inputs.fake_scores)
+        )
+        if self.gradient == "approximate":
+            return squared_directional_derivatives(inputs, x, conditioning, scores, hparams["step"])
+        return squared_gradient_norms(inputs, x, conditioning)
 
 
 @register("penalty", "r1")
@@ -56,11 +91,9 @@ class R1(ZeroCentred):
     Paper: Mescheder et al. 2018, "Which training methods for GANs do actually converge?", section 4.1.
     """
 
-    name: str = "r1"
+    on: ClassVar[str] = "real"
 
-    def term(self, inputs: PenaltyInputs, hparams: Hparams) -> jax.Array:
-        weight = 0.5 * self.gamma(inputs.done, hparams)
-        return weight * jnp.mean(squared_gradient_norms(inputs, inputs.real, inputs.real_conditioning))
+    name: str = "r1"
 
 
 @register("penalty", "r2")
@@ -72,11 +105,9 @@ class R2(ZeroCentred):
     Paper: Mescheder et al. 2018, "Which training methods for GANs do actually converge?", section 4.1.
     """
 
-    name: str = "r2"
+    on: ClassVar[str] = "fake"
 
-    def term(self, inputs: PenaltyInputs, hparams: Hparams) -> jax.Array:
-        weight = 0.5 * self.gamma(inputs.done, hparams)
-        return weight * jnp.mean(squared_gradient_norms(inputs, inputs.fake, inputs.fake_conditioning))
+    name: str = "r2"
 
 
 @dataclass(frozen=True)
