@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ganrun.architectures.convolution.derivatives import implementation
 from ganrun.datasets.sampler import Cursor
 from ganrun.methods.experiment import Experiment
 from ganrun.methods.run_state import update
@@ -134,6 +135,9 @@ def _products(jaxpr: Any, loops: float, times: float) -> Iterator[tuple[Product,
             sides = [list(_products(branch.jaxpr, loops, times)) for branch in params["branches"]]
             yield from max(sides, key=lambda side: sum(flops for _, flops in side))
         else:
+            if (compute := implementation(equation.primitive)) is not None:
+                traced = jax.make_jaxpr(partial(compute, **params))(*(variable.aval for variable in equation.invars))
+                yield from _products(traced.jaxpr, loops, times)
             factor = {"scan": params.get("length", 1), "while": loops}.get(name, 1)
             for inner in _called(params):
                 yield from _products(inner, loops, times * factor)

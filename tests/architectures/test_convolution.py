@@ -193,3 +193,29 @@ def test_auto_takes_products_for_few_channels():
 def test_auto_is_xla_elsewhere(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert resolved_form("auto", 64, 128) == resolved_form("auto", 1, 128) == "xla"
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.__name__)
+@pytest.mark.parametrize("form", OURS)
+def test_forward_mode_is_the_derivative_along_a_direction(layer, form):
+    """A convolution is bilinear: its derivative along (u, v) is the sum of those by each argument, each exact."""
+    size = LAYERS[layer]
+    x, u, kernel, v = (
+        normal(0, 2, 4, 6, 5),
+        normal(1, 2, 4, 6, 5),
+        normal(2, size, size, 5, 7),
+        normal(3, size, size, 5, 7),
+    )
+    _, along = jax.jvp(lambda x, kernel: layer(x, kernel, form), (x, kernel), (u, v))
+    np.testing.assert_allclose(along, layer(u, kernel, "xla") + layer(x, v, "xla"), atol=1e-4)
+
+
+@pytest.mark.parametrize("form", OURS)
+def test_derivatives_have_the_precision_of_the_place_of_the_convolution(form):
+    def network(kernel):
+        with jax.default_matmul_precision("tensorfloat32"):
+            return jnp.sum(jnp.sin(same_convolution(normal(0, 2, 4, 4, 5), kernel, form)))
+
+    with jax.default_matmul_precision("float32"):
+        program = jax.jit(jax.grad(network)).lower(normal(1, 3, 3, 5, 7)).as_text()
+    assert set(re.findall(r"HIGH\w*|DEFAULT", program)) == {"HIGH"}

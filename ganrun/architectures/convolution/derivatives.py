@@ -1,8 +1,9 @@
 """Convolutions whose derivatives of any order are in the same form.
 
 A convolution is linear in its input and in its kernel. The derivatives of each of the three functions below are the two
-others, so that none of them needs JAX's own derivative of a convolution, which is slow in a loop on the CPU. JAX's
-forward mode does not apply to them.
+others, so that none of them needs JAX's own derivative of a convolution, which is slow in a loop on the CPU. They are
+primitives of JAX, and not functions with ``jax.custom_vjp``, because forward mode applies to primitives too. Under
+``vmap`` they become what their implementation becomes.
 
 Arrays are ``(n, height, width, channel)`` and kernels ``(size, size, input channels, features)``; ``form`` is
 ``direct`` or ``matmul``.
@@ -10,63 +11,101 @@ Arrays are ``(n, height, width, channel)`` and kernels ``(size, size, input chan
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 import jax
+from jax import core
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
 
 from ganrun.architectures.convolution import direct, matmul
 from ganrun.architectures.convolution.window import Window
 
 FORMS: dict[str, Any] = {"direct": direct, "matmul": matmul}
-Pair = tuple[jax.Array, jax.Array]
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def convolve(x: jax.Array, kernel: jax.Array, window: Window, form: str) -> jax.Array:
     """Return the convolution of ``x`` with ``kernel``, which is not rotated, as is usual in neural networks."""
-    return FORMS[form].convolve(x, kernel, window)
+    return CONVOLVE.bind(x, kernel, **_settings(window, form))
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def input_gradient(dy: jax.Array, kernel: jax.Array, window: Window, form: str) -> jax.Array:
     """Return the gradient of ``sum(dy * convolve(x, kernel))`` with respect to ``x``: a transposed convolution."""
-    return FORMS[form].input_gradient(dy, kernel, window)
+    return INPUT_GRADIENT.bind(dy, kernel, **_settings(window, form))
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def kernel_gradient(x: jax.Array, dy: jax.Array, window: Window, form: str) -> jax.Array:
     """Return the gradient of ``sum(dy * convolve(x, kernel))`` with respect to ``kernel``."""
-    return FORMS[form].kernel_gradient(x, dy, window)
+    return KERNEL_GRADIENT.bind(x, dy, **_settings(window, form))
 
 
-def _convolve(x: jax.Array, kernel: jax.Array, window: Window, form: str) -> tuple[jax.Array, Pair]:
-    return convolve(x, kernel, window, form), (x, kernel)
+def _settings(window: Window, form: str) -> dict[str, Any]:
+    """Return the parameters of the primitives.
+
+    They include the precision of products at this place of the program: JAX computes derivatives and compiles later,
+    where :func:`jax.default_matmul_precision` may be another one.
+    """
+    precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+    return {"window": window, "form": form, "precision": precision}
 
 
-def _convolve_backward(window: Window, form: str, saved: Pair, dy: jax.Array) -> Pair:
-    x, kernel = saved
-    return input_gradient(dy, kernel, window, form), kernel_gradient(x, dy, window, form)
+def implementation(primitive: Any) -> Callable[..., jax.Array] | None:
+    """Return the function that computes a primitive of this module, which takes the same arguments; None for others."""
+    return IMPLEMENTATIONS.get(primitive)
 
 
-def _input_gradient(dy: jax.Array, kernel: jax.Array, window: Window, form: str) -> tuple[jax.Array, Pair]:
-    return input_gradient(dy, kernel, window, form), (dy, kernel)
+IMPLEMENTATIONS: dict[Any, Callable[..., jax.Array]] = {}
 
 
-def _input_gradient_backward(window: Window, form: str, saved: Pair, dx: jax.Array) -> Pair:
-    dy, kernel = saved
-    return convolve(dx, kernel, window, form), kernel_gradient(dx, dy, window, form)
+def _primitive(function: str) -> Primitive:
+    """Return a primitive that is computed by this function of the form's module."""
+
+    def compute(a: jax.Array, b: jax.Array, *, window: Window, form: str, precision: str | None) -> jax.Array:
+        with jax.default_matmul_precision(precision):
+            return getattr(FORMS[form], function)(a, b, window)
+
+    def shape(a: Any, b: Any, **settings: Any) -> core.ShapedArray:
+        out = jax.eval_shape(lambda a, b: compute(a, b, **settings), a, b)
+        return core.ShapedArray(out.shape, out.dtype)
+
+    def batched(arrays: Any, axes: Any, **settings: Any) -> tuple[jax.Array, int]:
+        return jax.vmap(lambda a, b: compute(a, b, **settings), in_axes=tuple(axes))(*arrays), 0
+
+    primitive = Primitive(f"convolution_{function}")
+    primitive.def_impl(jax.jit(compute, static_argnames=("window", "form", "precision")))
+    primitive.def_abstract_eval(shape)
+    batching.primitive_batchers[primitive] = batched
+    IMPLEMENTATIONS[primitive] = compute
+    mlir.register_lowering(primitive, mlir.lower_fun(compute, multiple_results=False))
+    return primitive
 
 
-def _kernel_gradient(x: jax.Array, dy: jax.Array, window: Window, form: str) -> tuple[jax.Array, Pair]:
-    return kernel_gradient(x, dy, window, form), (x, dy)
+CONVOLVE, INPUT_GRADIENT, KERNEL_GRADIENT = map(_primitive, ("convolve", "input_gradient", "kernel_gradient"))
+Rule = Callable[..., jax.Array]
 
 
-def _kernel_gradient_backward(window: Window, form: str, saved: Pair, dk: jax.Array) -> Pair:
-    x, dy = saved
-    return input_gradient(dy, dk, window, form), convolve(x, dk, window, form)
+def _bilinear(primitive: Primitive, by_first: Rule, by_second: Rule) -> None:
+    """Register the transposes of ``primitive(a, b)``: functions of its cotangent and of the other argument."""
+    ad.defbilinear(
+        primitive,
+        lambda cotangent, _, b, **settings: by_first(cotangent, b, settings),
+        lambda cotangent, a, _, **settings: by_second(cotangent, a, settings),
+    )
 
 
-convolve.defvjp(_convolve, _convolve_backward)
-input_gradient.defvjp(_input_gradient, _input_gradient_backward)
-kernel_gradient.defvjp(_kernel_gradient, _kernel_gradient_backward)
+_bilinear(
+    CONVOLVE,  # of x and kernel
+    lambda dy, kernel, settings: INPUT_GRADIENT.bind(dy, kernel, **settings),
+    lambda dy, x, settings: KERNEL_GRADIENT.bind(x, dy, **settings),
+)
+_bilinear(
+    INPUT_GRADIENT,  # of dy and kernel
+    lambda dx, kernel, settings: CONVOLVE.bind(dx, kernel, **settings),
+    lambda dx, dy, settings: KERNEL_GRADIENT.bind(dx, dy, **settings),
+)
+_bilinear(
+    KERNEL_GRADIENT,  # of x and dy
+    lambda dk, dy, settings: INPUT_GRADIENT.bind(dy, dk, **settings),
+    lambda dk, x, settings: CONVOLVE.bind(x, dk, **settings),
+)

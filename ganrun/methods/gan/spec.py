@@ -77,9 +77,10 @@ def gan_spec(config: Train, shape: tuple[int, ...]) -> GanSpec:
         )
     # Inside the wrappers of penalties, so that spectral normalisation computes in float32.
     generator, discriminator = (in_precision(network, config.precision) for network in (generator, discriminator))
+    alone = discriminator
     for penalty in config.penalty:
         discriminator = penalty.bind(discriminator)
-    by_example = networks.by_example and discriminator is networks.discriminator
+    by_example = networks.by_example and discriminator is alone
     penalties = _with_gradients(config, by_example, networks.piecewise_linear)
     return GanSpec(
         generator=generator,
