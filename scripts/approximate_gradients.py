@@ -5,7 +5,8 @@
 Three discriminators: a quadratic function, whose bias is known; the default MLP after 1000 steps on the ring; and a
 residual network with attention after 100 steps on the digits. For each step size, the difference between the estimate
 and the squared derivative in the same direction, whose expectation is the squared gradient norm, is averaged over
-examples of the data and directions; its standard error is that of independent directions. KEY=VALUE are settings of `ganrun train` for both runs.
+examples of the data and directions; its standard error is that of independent directions. KEY=VALUE are settings of
+`ganrun train` for both runs.
 """
 
 from __future__ import annotations
