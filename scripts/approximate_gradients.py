@@ -4,8 +4,9 @@
 
 Three discriminators: a quadratic function, whose bias is known; the default MLP after 1000 steps on the ring; and a
 residual network with attention after 100 steps on the digits. For each step size, the difference between the estimate
-and the exact value at the same examples of the data is averaged over all directions; its standard error is that of
-independent directions. KEY=VALUE are settings of `ganrun train` for both runs.
+and the squared derivative in the same direction, whose expectation is the squared gradient norm, is averaged over
+examples of the data and directions; its standard error is that of independent directions. KEY=VALUE are settings of
+`ganrun train` for both runs.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 from ganrun.config.hydra_bridge import compose
 from ganrun.config.schema import check
 from ganrun.datasets.sampler import Cursor
+from ganrun.keys import key_for
 from ganrun.methods.gan.penalties import PenaltyInputs
 from ganrun.methods.gan.penalties.base import squared_directional_derivatives, squared_gradient_norms
 from ganrun.training import device
@@ -64,8 +66,10 @@ def biases(inputs: PenaltyInputs, draws: int) -> tuple[float, list[tuple[float, 
     exact = squared_gradient_norms(inputs, inputs.real, {})
 
     def difference(key: jax.Array, step: jax.Array) -> jax.Array:
-        drawn = dataclasses.replace(inputs, key=key)
-        return jnp.mean(squared_directional_derivatives(drawn, drawn.real, {}, drawn.real_scores, step) - exact)
+        drawn, x = dataclasses.replace(inputs, key=key), inputs.real
+        direction = jax.random.normal(key_for(key, "direction of x"), x.shape)
+        _, slope = jax.jvp(lambda x: drawn.critic(x, {}, key), (x,), (direction,))
+        return jnp.mean(squared_directional_derivatives(drawn, x, {}, drawn.real_scores, step) - slope**2)
 
     several = jax.jit(lambda step: jax.lax.map(lambda key: difference(key, step), jax.random.split(inputs.key, draws)))
     mean = float(jnp.mean(exact))

@@ -199,6 +199,29 @@ def test_fused_equals_exact(network, data, names):
     assert sum(float(jnp.sum(leaf**2)) for leaf in jax.tree.leaves(difference)) ** 0.5 < 1e-6 * size
 
 
+@dataclasses.dataclass(frozen=True)
+class OneSided(Score):
+    """Some rows have no weight at all in the loss, as in the hinge loss, and others next to none."""
+
+    def discriminator(self, real_logits, fake_logits, hparams):
+        small = jnp.array([0.0, 0.0, 1.0, 1e-30, -1e-12, 1.0])
+        return jnp.mean(small * fake_logits) - jnp.mean(small[::-1] * real_logits)
+
+
+def test_fused_equals_exact_where_the_loss_ignores_an_example():
+    gradients = []
+    for form in ("exact", "fused"):
+        penalties = (R1(weight=2.0, gradient=form), R2(weight=2.0, gradient=form))
+        spec = dataclasses.replace(
+            PAPER_GAME, discriminator=MLP, loss=OneSided(), penalties=tuple(map(static, penalties)), by_example=True
+        )
+        real, fake, params = data_of(spec)
+        hparams = {penalty.name: traced(penalty) for penalty in penalties}
+        gradients.append(jax.grad(total(spec, real, fake), has_aux=True)(params, hparams)[0])
+    for exact, fused in zip(*map(jax.tree.leaves, gradients), strict=True):
+        np.testing.assert_allclose(fused, exact, rtol=1e-4, atol=2e-6 * float(jnp.abs(exact).max() + 0.1))
+
+
 @pytest.mark.parametrize("form", ["fused", "approximate"])
 def test_members_of_a_population_have_their_own_weights(form):
     penalties = (static(R1(gradient=form)), static(R2(gradient=form)))

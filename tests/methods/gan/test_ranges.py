@@ -14,6 +14,8 @@ FADING = {
     "weight": "0.1 in [0.0, ∞)",
     "final_weight": "0.0 in [0.0, ∞)",
     "decay": "constant of constant, cosine, linear",
+    "gradient": "auto of auto, exact, fused, approximate",
+    "step": "0.01 in (0.0, 10.0]",
 }
 SLOPE = {"weight": "10.0 in [0.0, ∞)", "target": "1.0 in [0.0, ∞)", "one_sided": "False"}
 WATCHING = {"accuracy": "0.7 in [0.0, 1.0]", "until": "value of value, accuracy"}
