@@ -76,7 +76,8 @@ class Layer:
         return 3 * 2 * batch * pixels * taps * self.channels * self.features / self.groups
 
     def form(self) -> str:
-        return resolved_form("auto", self.channels // self.groups, self.features // self.groups)
+        pixels = (self.side // 2 if self.convolution in (STRIDED, POOLED) else self.side) ** 2
+        return resolved_form("auto", self.channels // self.groups, self.features // self.groups, pixels)
 
 
 LAYERS = {

@@ -3,10 +3,9 @@
     python scripts/bench_step.py [rounds=7] [out=FILE.md] [problems=ring,mnist] [KEY=VALUE ...]
 
 The sum of the products is that of the step's matrix products, each at the speed that it reaches alone in this process.
-Times are processor time: on one core (`taskset -c 1`) other load then changes little. The variants of the step
-alternate, and each is compared with the whole step of the same round. A part's time is that of the whole step less that
-of the step without it; parts overlap where XLA fuses them, so they need not add up. KEY=VALUE are settings of
-`ganrun train` for all problems.
+The variants of the step alternate, and each is compared with the whole step of the same round. A part's time is that of
+the whole step less that of the step without it; parts overlap where XLA fuses them, so they need not add up. KEY=VALUE
+are settings of `ganrun train` for all problems.
 """
 
 from __future__ import annotations
@@ -137,16 +136,15 @@ class Loop:
 
     def measure(self, n: int) -> float:
         """Take ``n`` steps; return the seconds of one."""
-        begun = time.process_time()
+        begun = time.perf_counter()
         self.state, _ = jax.block_until_ready(self.program(self.state, *self.data, jnp.int32(n)))
-        return (time.process_time() - begun) / n
+        return (time.perf_counter() - begun) / n
 
 
 def products(experiment: Experiment) -> float:
     """Return the seconds of the matrix products of a step, each at the speed that it reaches alone."""
     work = bench_products.work_of_step(experiment)
-    with mock.patch.object(bench_products.time, "perf_counter", time.process_time):
-        return sum(flops / bench_products.product_speed(product, 0.15) for product, flops in work.items())
+    return sum(flops / bench_products.product_speed(product, 0.15) for product, flops in work.items())
 
 
 def table(name: str, words: list[str], rounds: int) -> list[str]:

@@ -184,15 +184,16 @@ def test_loops_keep_the_fast_form(layer, side):
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="what auto means on the CPU")
-def test_auto_takes_products_for_few_channels():
-    assert resolved_form("auto", 64, 128) == "direct"
-    assert resolved_form("auto", 1, 128) == resolved_form("auto", 64, 3) == "matmul"
-    assert resolved_form("xla", 1, 1) == "xla"
+def test_auto_takes_products_for_few_channels_and_few_pixels():
+    assert resolved_form("auto", 64, 128, 25) == "direct"
+    assert resolved_form("auto", 1, 128, 25) == resolved_form("auto", 64, 3, 25) == "matmul"
+    assert resolved_form("auto", 64, 128, 16) == "matmul"
+    assert resolved_form("xla", 1, 1, 1) == "xla"
 
 
 def test_auto_is_xla_elsewhere(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert resolved_form("auto", 64, 128) == resolved_form("auto", 1, 128) == "xla"
+    assert resolved_form("auto", 64, 128, 25) == resolved_form("auto", 1, 128, 4) == "xla"
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.__name__)

@@ -147,7 +147,7 @@ def test_kernels_start_at_the_papers_scale():
 
 def test_forms_and_sizes_are_checked():
     with pytest.raises(ValueError, match="unknown form 'fast' of a convolution: use one of auto, direct, matmul, xla"):
-        resolved_form("fast", 1, 1)
+        resolved_form("fast", 1, 1, 1)
     with pytest.raises(ValueError, match="even height and width, not 5 x 4"):
         StridedConv(1).init(jax.random.key(0), jnp.ones((1, 5, 4, 1)))
     for wrong in (Conv(4, size=2), Conv(4, groups=3), Conv(5, groups=2)):

@@ -4,8 +4,8 @@
 * ``direct``: XLA's convolutions, with gradients that are fast in a loop on the CPU too.
 * ``matmul``: matrix products. ``vmap`` turns them into batched products and not into a grouped convolution, which is
   slow on every device.
-* ``auto``: ``xla`` on accelerators. On the CPU ``direct``, but ``matmul`` for layers with at most :data:`FEW` input
-  channels or features, where XLA's convolutions are inefficient.
+* ``auto``: ``xla`` on accelerators. On the CPU ``direct``, but ``matmul`` where XLA's convolutions are inefficient: for
+  at most :data:`FEW` input channels or features, and on images of at most :data:`SMALL` pixels.
 
 Arrays are ``(n, height, width, channel)`` and kernels ``(size, size, input channels, features)``.
 """
@@ -20,16 +20,18 @@ from ganrun.architectures.convolution.matmul import FEW
 from ganrun.architectures.convolution.window import HALVING, rotated, same
 from ganrun.architectures.resampling import average_pool, nearest_upsample
 
+SMALL = 16  # pixels of the smaller one of input and output up to which a product is faster
 FORMS = ("auto", "direct", "matmul", "xla")
 
 
-def resolved_form(form: str, channels: int, features: int) -> str:
+def resolved_form(form: str, channels: int, features: int, pixels: int) -> str:
     """Return ``direct``, ``matmul`` or ``xla``.
 
     Args:
         form: one of :data:`FORMS`.
         channels: input channels of the layer, of each group.
         features: output channels of the layer, of each group.
+        pixels: of the input, or of the output if that is smaller.
 
     Raises:
         ValueError: unknown form.
@@ -40,18 +42,18 @@ def resolved_form(form: str, channels: int, features: int) -> str:
         return form
     if jax.default_backend() != "cpu":
         return "xla"
-    return "matmul" if min(channels, features) <= FEW else "direct"
+    return "matmul" if min(channels, features) <= FEW or pixels <= SMALL else "direct"
 
 
 def strided_convolution(x: jax.Array, kernel: jax.Array, form: str) -> jax.Array:
     """Convolve with stride 2 and one pixel of padding; ``kernel`` is ``(4, 4, ...)``, the sides are even."""
-    form = resolved_form(form, *kernel.shape[2:])
+    form = resolved_form(form, *kernel.shape[2:], _pixels(x) // 4)
     return _xla(x, kernel, padding=1, strides=2) if form == "xla" else convolve(x, kernel, HALVING, form)
 
 
 def transposed_convolution(x: jax.Array, kernel: jax.Array, form: str) -> jax.Array:
     """Convolve ``x`` dilated by zeros between its pixels, which doubles the side; ``kernel`` is ``(4, 4, ...)``."""
-    form = resolved_form(form, *kernel.shape[2:])
+    form = resolved_form(form, *kernel.shape[2:], _pixels(x))
     if form == "xla":
         return _xla(x, kernel, padding=2, dilation=2)
     return input_gradient(x, rotated(kernel), HALVING, form)
@@ -63,7 +65,7 @@ def same_convolution(x: jax.Array, kernel: jax.Array, form: str, groups: int = 1
     With ``groups``, the channels of ``x`` and the features are convolved in so many separate groups.
     """
     size, _, channels, features = kernel.shape
-    form = resolved_form(form, channels, features // groups)
+    form = resolved_form(form, channels, features // groups, _pixels(x))
     if form == "xla":
         return _xla(x, kernel, padding=size // 2, groups=groups)
     if groups > 1:
@@ -77,7 +79,7 @@ def pooled_convolution(x: jax.Array, kernel: jax.Array, form: str) -> jax.Array:
 
     Both are one strided convolution with a 4x4 kernel, which takes 4/9 of the operations.
     """
-    form = resolved_form(form, *kernel.shape[2:])
+    form = resolved_form(form, *kernel.shape[2:], _pixels(x) // 4)
     if form == "xla":
         return average_pool(same_convolution(x, kernel, form))
     return strided_convolution(x, 0.25 * _block_sums(kernel), form)
@@ -88,10 +90,14 @@ def upsampled_convolution(x: jax.Array, kernel: jax.Array, form: str) -> jax.Arr
 
     Both are one transposed convolution with a 4x4 kernel, which takes 4/9 of the operations.
     """
-    form = resolved_form(form, *kernel.shape[2:])
+    form = resolved_form(form, *kernel.shape[2:], _pixels(x))
     if form == "xla":
         return same_convolution(nearest_upsample(x), kernel, form)
     return transposed_convolution(x, _block_sums(kernel), form)
+
+
+def _pixels(x: jax.Array) -> int:
+    return x.shape[1] * x.shape[2]
 
 
 def _block_sums(kernel: jax.Array) -> jax.Array:
