@@ -117,13 +117,11 @@ def _with_gradients(config: Train, by_example: bool, piecewise_linear: bool) -> 
     able = {"exact": True, "fused": alone and piecewise_linear and once, "approximate": alone}
     for penalty in config.penalty:
         if not able.get(penalty.gradient, True):
-            linear = ", is piecewise linear (no attention), not unrolled and without consensus" * (
-                penalty.gradient == "fused"
-            )
+            fused = " It must also be piecewise linear (no attention), and neither unrolled nor with consensus."
             raise ConfigError(
-                f"penalty.{penalty.name}.gradient={penalty.gradient} needs a D whose only output depends on one "
-                "example alone, without batch norm, dropout, minibatch features or spectral normalisation"
-                f"{linear}: use gradient=exact."
+                f"penalty.{penalty.name}.gradient={penalty.gradient} needs a discriminator whose output, a single one, "
+                "depends on one example alone: without batch norm, dropout, minibatch features and spectral "
+                f"normalisation.{fused if penalty.gradient == 'fused' else ''} Use gradient=exact."
             )
     chosen = "fused" if able["fused"] else "exact"
     return [

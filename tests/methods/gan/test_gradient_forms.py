@@ -291,7 +291,8 @@ def test_forms_that_need_an_output_of_one_example_alone_are_refused_elsewhere(wo
     gan_spec(config, shape)  # exact is always possible
     config = check(compose("train", [*words, f"penalty.r1.gradient={form}"]))
     with pytest.raises(
-        ConfigError, match=rf"penalty\.r1\.gradient={form} needs a D whose only output .* use gradient=exact"
+        ConfigError,
+        match=rf"penalty\.r1\.gradient={form} needs a discriminator whose output, a single one, .* Use gradient=exact",
     ):
         gan_spec(config, shape)
 
@@ -317,7 +318,7 @@ def test_auto_is_fused_where_that_is_possible(words, wanted):
 def test_fused_needs_a_network_without_attention():
     words = ["dataset=digits", "architecture=resnet", "penalty=[r1]", "architecture.attention=true"]
     assert gan_spec(check(compose("train", words)), (8, 8, 1)).penalties[0].gradient == "exact"
-    with pytest.raises(ConfigError, match=r"is piecewise linear \(no attention\)"):
+    with pytest.raises(ConfigError, match=r"be piecewise linear \(no attention\)"):
         gan_spec(check(compose("train", [*words, "penalty.r1.gradient=fused"])), (8, 8, 1))
 
 
