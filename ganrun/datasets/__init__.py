@@ -70,17 +70,19 @@ def load(option: Any, folder: Path, seed: int, labels: bool = False, resident: b
     if hasattr(option, "source"):
         source = option.source()
         return Data(train=source, held_out=source, shape=option.shape, density=None, classes=source.classes)
-    arrays = option.load(folder, labels=labels)
+    arrays: images.ImageArrays = option.load(folder, labels=labels)
     order = jax.random.key_data(jax.random.key(seed))
     classes = option.classes if labels else 0
 
-    def pixels(flat: np.ndarray, targets: np.ndarray | None) -> Pixels:
-        on_device = None if targets is None else jnp.asarray(targets)
-        return Pixels(jnp.asarray(flat), order, arrays.shape, on_device, classes)
+    flip = bool(getattr(option, "flip", False)) and len(arrays.shape) == 3
 
-    on_host = HostPixels(arrays.train, order, arrays.shape, arrays.train_labels, classes)
+    def pixels(flat: np.ndarray, targets: np.ndarray | None, flip: bool = False) -> Pixels:
+        on_device = None if targets is None else jnp.asarray(targets)
+        return Pixels(jnp.asarray(flat), order, arrays.shape, on_device, classes, flip)
+
+    on_host = HostPixels(arrays.train, order, arrays.shape, arrays.train_labels, classes, flip)
     return Data(
-        train=pixels(arrays.train, arrays.train_labels) if resident else on_host,
+        train=pixels(arrays.train, arrays.train_labels, flip) if resident else on_host,
         held_out=pixels(arrays.held_out, arrays.held_out_labels),
         shape=arrays.shape,
         density=None,

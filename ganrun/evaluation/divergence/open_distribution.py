@@ -10,7 +10,6 @@ import numpy as np
 
 from ganrun.config.registry import lookup, options
 from ganrun.errors import ConfigError, did_you_mean, exact, shown
-from ganrun.evaluation.divergence.array_files import SUFFIXES, float_type, read_array, require_array
 from ganrun.evaluation.divergence.distribution import Distribution, drawing, load_images, to_unit_range
 from ganrun.evaluation.divergence.pixel_range import (
     BYTES,
@@ -22,6 +21,7 @@ from ganrun.evaluation.divergence.pixel_range import (
     range_text,
     to_signed,
 )
+from ganrun.storage.array_files import SUFFIXES, float_type, read_array, require_array
 from ganrun.storage.run_directory import find_run, load_config
 
 FEWEST = 100  # minimum number of samples: fewer cannot give a useful estimate

@@ -256,7 +256,7 @@ def test_an_image_dataset_is_its_held_out_split_between_minus_one_and_one():
 
 
 def test_missing_files_of_a_dataset_are_told_and_never_downloaded(tmp_path, monkeypatch):
-    monkeypatch.setattr("ganrun.datasets.images.fetch", lambda *args, **options: pytest.fail("downloads"))
+    monkeypatch.setattr("ganrun.datasets.download.fetch", lambda *args, **options: pytest.fail("downloads"))
     with pytest.raises(ConfigError, match=r"missing in .*; dataset\.download is false"):
         opened("mnist", data_dir=str(tmp_path))
     monkeypatch.setenv("GANRUN_DATA", str(tmp_path / "elsewhere"))
