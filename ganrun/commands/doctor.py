@@ -146,7 +146,20 @@ def _cache() -> list[Finding]:
     if not folder.is_dir():  # JAX creates the folder of its own variable later, unless it is a remote one
         return [Finding("cache", "note", f"{kept} ($JAX_COMPILATION_CACHE_DIR): nothing in it yet")]
     sizes = [path.stat().st_size for path in folder.iterdir() if path.is_file()]
-    return [Finding("cache", "ok", f"{folder}: {len(sizes)} compiled programs, {_size(sum(sizes))}")]
+    return [Finding("cache", "ok", f"{folder}: {len(sizes)} compiled programs, {_size(sum(sizes))}"), *_datasets()]
+
+
+def _datasets() -> list[Finding]:
+    """Return what the decoded images of the user's datasets take in the cache."""
+    from ganrun.datasets.images.cache import datasets_folder
+
+    folder = datasets_folder()
+    if not folder.is_dir():
+        return []
+    kept = [path for path in folder.iterdir() if path.is_dir()]
+    size = sum(file.stat().st_size for path in kept for file in path.iterdir())
+    text = f"{folder}: decoded images of {len(kept)} datasets, {_size(size)}; delete a folder in it to free its space"
+    return [Finding("cache", "ok", text)] if kept else []
 
 
 def _plugins() -> list[Finding]:

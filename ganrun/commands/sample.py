@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from ganrun.methods.experiment import Experiment
+
+    Units = Callable[[np.ndarray], np.ndarray]
     from ganrun.priors import Prior
 
 MODES = ("random", "interpolate", "walk", "truncate")
@@ -167,6 +169,8 @@ def _job(node: DictConfig) -> int:
 
 
 def _work(request: Sample, run: Path) -> None:
+    from ganrun import datasets
+
     config = load_config(run)
     density = config.dataset.density() if hasattr(config.dataset, "density") else None
     suffix, drawn = request.target.suffix.lower(), density is not None or len(config.dataset.shape) == 3
@@ -179,6 +183,7 @@ def _work(request: Sample, run: Path) -> None:
 
         span = require_range(request.range, "range")
         inputs = read_inputs(request.source, request.key, tuple(config.dataset.shape), span, note=print)[: request.n]
+        inputs = datasets.from_data_units(config.dataset, inputs)
     if suffix == ".png":
         _require_room(2 * len(inputs) if has_inputs else (request.n or 0) * (request.steps or 1), config.dataset.shape)
     if request.task == "mode=truncate" and config.latent.prior == "uniform" and (request.truncation or 0) > 1:
@@ -190,10 +195,11 @@ def _work(request: Sample, run: Path) -> None:
     _require_latents(request, experiment)
     _require_label(request, experiment)
     description = f"of {config.dataset.name}, step {int(state.step)}, in {request.target}"
+    units = partial(datasets.in_data_units, config.dataset)
     if has_inputs:
-        _write_pairs(request, experiment, variables, inputs, description)
+        _write_pairs(request, experiment, variables, inputs, units, description)
     else:
-        _write_samples(request, experiment, variables, f"{run.name}, step {int(state.step)}", description)
+        _write_samples(request, experiment, variables, units, f"{run.name}, step {int(state.step)}", description)
 
 
 def _require_room(count: int, shape: tuple[int, ...]) -> None:
@@ -228,7 +234,10 @@ def _require_label(request: Sample, experiment: Experiment) -> None:
         raise ConfigError(f"label must be at most {classes - 1}, not {request.label}.")
 
 
-def _write_samples(request: Sample, experiment: Experiment, variables: Any, title: str, description: str) -> None:
+def _write_samples(
+    request: Sample, experiment: Experiment, variables: Any, units: Units, title: str, description: str
+) -> None:
+    """Draw samples and write them; ``units`` converts them to the units of the data."""
     import numpy as np
 
     from ganrun.plots import pairs as rows
@@ -236,6 +245,7 @@ def _write_samples(request: Sample, experiment: Experiment, variables: Any, titl
     from ganrun.writers.whole import write_whole
 
     samples, latents = _draw(request, experiment, variables)
+    samples = units(samples)
     shape = tuple(experiment.data.shape)
     suffix = request.target.suffix.lower()
     if suffix == ".gif":
@@ -278,7 +288,10 @@ def _draw(request: Sample, experiment: Experiment, variables: Any) -> tuple[np.n
     return samples.reshape(*z.shape[:-1], *samples.shape[1:]), z
 
 
-def _write_pairs(request: Sample, experiment: Experiment, variables: Any, inputs: np.ndarray, description: str) -> None:
+def _write_pairs(
+    request: Sample, experiment: Experiment, variables: Any, inputs: np.ndarray, units: Units, description: str
+) -> None:
+    """Write ``inputs`` and their reconstructions; ``units`` converts both to the units of the data."""
     from ganrun.evaluation.samples import BATCH
     from ganrun.latent_space import latents
     from ganrun.latent_space.agreement import in_words, latent_error
@@ -295,8 +308,12 @@ def _write_pairs(request: Sample, experiment: Experiment, variables: Any, inputs
         begins = latents.draw(prior, request.seed, len(inputs) * starts).reshape(len(inputs), starts, -1)
         z = project(push, variables, inputs, begins, prior.name, request.iterations or 0)
     outputs = latents.through(partial(push, variables), z)
-    content = {"inputs": inputs, "latents": z, "reconstructions": outputs}
-    write_whole(request.target, pictures.pairs(inputs, outputs) if request.target.suffix.lower() == ".png" else content)
+    shown_inputs, shown_outputs = units(inputs), units(outputs)
+    content = {"inputs": shown_inputs, "latents": z, "reconstructions": shown_outputs}
+    write_whole(
+        request.target,
+        pictures.pairs(shown_inputs, shown_outputs) if request.target.suffix.lower() == ".png" else content,
+    )
     print(f"{len(inputs)} examples and their reconstructions {description}")
     print(in_words(inputs, outputs))
     print(f"latents: mean square {(z**2).mean():.3g} (of the prior {1 if prior.name == 'normal' else 1 / 3:.3g})")

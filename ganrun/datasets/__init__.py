@@ -10,11 +10,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ganrun.datasets import images, point, synthetic
+from ganrun.datasets import array, images, point, synthetic
 from ganrun.datasets.feed import HostPixels
 from ganrun.datasets.sampler import Pixels, Source
 
-__all__ = ["Data", "images", "load", "point", "reordered", "resolved", "synthetic"]
+__all__ = [
+    "Data",
+    "array",
+    "from_data_units",
+    "images",
+    "in_data_units",
+    "load",
+    "log_volume",
+    "point",
+    "reordered",
+    "resolved",
+    "synthetic",
+]
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,24 @@ def resolved(option: Any, folder: Path) -> Any:
         ConfigError: files are missing or damaged.
     """
     return option.resolve(folder) if hasattr(option, "resolve") else option
+
+
+def in_data_units(option: Any, x: np.ndarray) -> np.ndarray:
+    """Return examples ``(..., *shape)`` of the model in the units of the data, for an option that scales them."""
+    return option.in_data_units(x) if hasattr(option, "in_data_units") else x
+
+
+def from_data_units(option: Any, x: np.ndarray) -> np.ndarray:
+    """Return examples in the units of the data as the model sees them: the inverse of :func:`in_data_units`."""
+    return option.from_data_units(x) if hasattr(option, "from_data_units") else x
+
+
+def log_volume(option: Any) -> float:
+    """Return the log of the volume, in the units of the data, of a unit cube of the model, nats.
+
+    It is subtracted from a log density of the model for that in the units of the data.
+    """
+    return getattr(option, "log_volume", 0.0)
 
 
 def load(option: Any, folder: Path, seed: int, labels: bool = False, resident: bool = True) -> Data:

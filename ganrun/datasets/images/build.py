@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
@@ -18,6 +17,7 @@ from ganrun.datasets.images import cache
 from ganrun.datasets.images.decode import MAX_BYTES, NO_CLASS, TOO_LARGE, LeftOut, Rules, fitted, opened, safe_decoding
 from ganrun.datasets.images.progress import Advance, progress
 from ganrun.datasets.images.source import Collection, Entry, Listing
+from ganrun.datasets.split import is_held_out, rank_of
 from ganrun.errors import ConfigError, shown
 
 DECODER = f"pillow {PIL.__version__}"
@@ -25,7 +25,6 @@ THREADS = 8  # at most
 BATCH = 32  # images per task
 SURVEYED = 64  # images that are opened first, to find out whether some are coloured
 MAX_CLASSES = 1 << 16
-RANKS = 1 << 64
 
 
 @dataclass(frozen=True)
@@ -98,11 +97,6 @@ def build(collection: Collection, listing: Listing, plan: Plan, folder: Path, na
                 return _written(collection, listing, plan, coloured, folder, name)
         except OSError as error:
             raise cache.cannot_cache(error) from error
-
-
-def rank_of(content: bytes) -> int:
-    """Return a number from 0 to 2^64 - 1 that is a hash of ``content``."""
-    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")
 
 
 def _surveyed(collection: Collection, listing: Listing, plan: Plan) -> _Target:
@@ -213,7 +207,7 @@ def _content(collection: Collection, entry: Entry) -> bytes:
 def _is_held_out(plan: Plan, found: _Decoded) -> bool:
     if plan.held_out_folder is not None:
         return found.entry.top == plan.held_out_folder
-    return found.rank < plan.held_out * RANKS
+    return is_held_out(found.rank, plan.held_out)
 
 
 def _require_enough(collection: Collection, writer: cache.Writer, left_out: list[tuple[str, str]], plan: Plan) -> None:

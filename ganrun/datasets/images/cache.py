@@ -114,7 +114,7 @@ class Writer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.counts = dict.fromkeys(SPLITS, 0)
+        self.counts: dict[str, int] = dict.fromkeys(SPLITS, 0)
         self._temporary = folder.with_name(f"{folder.name}.{os.getpid()}{UNFINISHED}")
         self._numbers: dict[str, int] = {}  # of the classes, in the order of their first appearance
         self._labels: dict[str, list[int]] = {split: [] for split in SPLITS}
@@ -148,7 +148,8 @@ class Writer:
             self._hold_out(self._smallest[1])
         self._write_labels()
         reasons = dict(sorted(Counter(reason for _, reason in left_out).items()))
-        manifest = Manifest(self._shape, dict(self.counts), self.classes, self._content(), reasons)
+        counts = {split: self.counts[split] for split in SPLITS}
+        manifest = Manifest(self._shape, counts, self.classes, self._content(), reasons)
         lines = "".join(f"{reason}\t{shown(name, 4096)}\n" for name, reason in sorted(left_out))
         (self._temporary / LEFT_OUT).write_text(lines, encoding="utf-8")
         (self._temporary / MANIFEST).write_text(json.dumps(asdict(manifest)), encoding="utf-8")
