@@ -146,7 +146,7 @@ def _cache() -> list[Finding]:
     if not folder.is_dir():  # JAX creates the folder of its own variable later, unless it is a remote one
         return [Finding("cache", "note", f"{kept} ($JAX_COMPILATION_CACHE_DIR): nothing in it yet")]
     sizes = [path.stat().st_size for path in folder.iterdir() if path.is_file()]
-    return [Finding("cache", "ok", f"{folder}: {len(sizes)} compiled programs, {_size(sum(sizes))}"), *_datasets()]
+    return [Finding("cache", "ok", f"{folder}: {len(sizes)} compiled programs, {_size(sum(sizes))}")]
 
 
 def _datasets() -> list[Finding]:
@@ -159,7 +159,7 @@ def _datasets() -> list[Finding]:
     kept = [path for path in folder.iterdir() if path.is_dir()]
     size = sum(file.stat().st_size for path in kept for file in path.iterdir())
     text = f"{folder}: decoded images of {len(kept)} datasets, {_size(size)}; delete a folder in it to free its space"
-    return [Finding("cache", "ok", text)] if kept else []
+    return [Finding("data", "ok", text)] if kept else []
 
 
 def _plugins() -> list[Finding]:
@@ -202,7 +202,7 @@ def _data(data_dir: str | None) -> list[Finding]:
         else:
             text = f"{name}: not in {folder}; dataset={name} downloads it, or set data_dir or GANRUN_DATA"
             findings.append(Finding("data", "note", text))
-    return findings
+    return findings + _datasets()
 
 
 def _tensorboard() -> list[Finding]:

@@ -308,12 +308,9 @@ def _write_pairs(
         begins = latents.draw(prior, request.seed, len(inputs) * starts).reshape(len(inputs), starts, -1)
         z = project(push, variables, inputs, begins, prior.name, request.iterations or 0)
     outputs = latents.through(partial(push, variables), z)
-    shown_inputs, shown_outputs = units(inputs), units(outputs)
-    content = {"inputs": shown_inputs, "latents": z, "reconstructions": shown_outputs}
-    write_whole(
-        request.target,
-        pictures.pairs(shown_inputs, shown_outputs) if request.target.suffix.lower() == ".png" else content,
-    )
+    content = {"inputs": units(inputs), "latents": z, "reconstructions": units(outputs)}
+    drawn = request.target.suffix.lower() == ".png"
+    write_whole(request.target, pictures.pairs(content["inputs"], content["reconstructions"]) if drawn else content)
     print(f"{len(inputs)} examples and their reconstructions {description}")
     print(in_words(inputs, outputs))
     print(f"latents: mean square {(z**2).mean():.3g} (of the prior {1 if prior.name == 'normal' else 1 / 3:.3g})")

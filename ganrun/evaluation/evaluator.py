@@ -194,13 +194,9 @@ class Evaluator:
         result.scalars |= shown.scalars | self.run(context)
         title = f"step {snapshot.step}"
         if PICTURES in snapshot.parts:
+            samples = in_data_units(self.config.dataset, host_arrays.samples)
             result.pictures["samples"] = pictures.draw(
-                in_data_units(self.config.dataset, host_arrays.samples),
-                self.density,
-                shown.field,
-                title,
-                host_arrays.ladder,
-                shown.field_label,
+                samples, self.density, shown.field, title, host_arrays.ladder, shown.field_label
             )
             now = time.monotonic()
             result.seconds[PICTURES], begun = now - begun, now

@@ -96,7 +96,9 @@ class LoadedRun:
         return int(self._model[1].step)
 
     def sample(self, n: int, seed: int = 0, average: bool = True) -> np.ndarray:
-        """Return ``n`` samples, float32 ``(n, *shape)``, images in [-1, 1], vectors in the data's units: those of ``ganrun sample n=N seed=SEED``.
+        """Return ``n`` samples, float32 ``(n, *shape)``, images in [-1, 1], vectors in the units of the data.
+
+        They are those of ``ganrun sample n=N seed=SEED``.
 
         Args:
             n: number of samples, at least 1.
