@@ -18,7 +18,7 @@ from ganrun.datasets.images.decode import MAX_BYTES, NO_CLASS, TOO_LARGE, LeftOu
 from ganrun.datasets.images.progress import Advance, progress
 from ganrun.datasets.images.source import Collection, Entry, Listing
 from ganrun.datasets.split import is_held_out, rank_of
-from ganrun.errors import ConfigError, shown
+from ganrun.errors import ConfigError, did_you_mean, shown
 
 DECODER = f"pillow {PIL.__version__}"
 THREADS = 8  # at most
@@ -87,6 +87,10 @@ def build(collection: Collection, listing: Listing, plan: Plan, folder: Path, na
         ConfigError: there are fewer than two images or two classes, they have different sizes, the held-out folder does
             not exist, or the cache cannot be written.
     """
+    if plan.held_out_folder is not None and all(entry.top != plan.held_out_folder for entry in listing.entries):
+        known = sorted({entry.top for entry in listing.entries} - {""})
+        folder, guess = shown(plan.held_out_folder), did_you_mean(plan.held_out_folder, known)
+        raise ConfigError(f"dataset.held_out_folder={folder}: there is no such folder in {collection.place}.{guess}")
     with safe_decoding():
         target = _surveyed(collection, listing, plan)
         try:
