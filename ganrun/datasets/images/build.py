@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -148,8 +149,8 @@ def _written(
         entries = [entry for entry in entries if entry.folder]
     writer = cache.Writer(folder)
     try:
-        with progress(name, len(entries)) as advance:
-            for found in _decoded(collection, entries, target, advance):
+        with progress(name, len(entries)) as advance, closing(_decoded(collection, entries, target, advance)) as images:
+            for found in images:
                 if found.image is None:
                     left_out.append((found.entry.name, found.reason))
                     continue
@@ -161,7 +162,9 @@ def _written(
         writer.discard()
 
 
-def _decoded(collection: Collection, entries: list[Entry], target: _Target, advance: Advance) -> Iterator[_Decoded]:
+def _decoded(
+    collection: Collection, entries: list[Entry], target: _Target, advance: Advance
+) -> Generator[_Decoded, None, None]:
     """Yield the images of ``entries`` in their order, while the next few batches are decoded in threads."""
     threads = min(THREADS, os.cpu_count() or 1)
     waiting: deque[Future[list[_Decoded]]] = deque()

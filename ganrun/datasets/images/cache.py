@@ -119,7 +119,8 @@ class Writer:
         self._numbers: dict[str, int] = {}  # of the classes, in the order of their first appearance
         self._labels: dict[str, list[int]] = {split: [] for split in SPLITS}
         self._shape: tuple[int, int, int] = (0, 0, 0)
-        self._smallest: tuple[int, int] | None = None  # of the training examples: the hash of its file, and its row
+        # Of each split the image that moves to the other one if that is empty: the hash of its file, and its row.
+        self._nearest: dict[str, tuple[int, int]] = {}
         folder.parent.mkdir(parents=True, exist_ok=True)
         sweep(folder.parent)
         shutil.rmtree(self._temporary, ignore_errors=True)
@@ -134,8 +135,9 @@ class Writer:
     def add(self, image: np.ndarray, held_out: bool, rank: int, label: str | None) -> None:
         """Append ``image``, uint8 ``(height, width, channel)`` of the class ``label``; ``rank`` is the file's hash."""
         split = "held_out" if held_out else "train"
-        if not held_out and (self._smallest is None or rank < self._smallest[0]):
-            self._smallest = rank, self.counts["train"]
+        nearest = self._nearest.get(split)
+        if nearest is None or (rank > nearest[0] if held_out else rank < nearest[0]):
+            self._nearest[split] = rank, self.counts[split]
         self._shape = image.shape  # type: ignore[assignment]
         self._files[split].write(image.tobytes())
         if label is not None:
@@ -144,8 +146,9 @@ class Writer:
 
     def finish(self, left_out: list[tuple[str, str]]) -> Manifest:
         """Complete the folder; ``left_out`` are the names that were left out, each with the reason."""
-        if self.counts["held_out"] == 0 and self._smallest is not None:
-            self._hold_out(self._smallest[1])
+        for split, other in (SPLITS, SPLITS[::-1]):
+            if self.counts[other] == 0 and self.counts[split] > 1:
+                self._move(self._nearest[split][1], split, other)
         self._write_labels()
         reasons = dict(sorted(Counter(reason for _, reason in left_out).items()))
         counts = {split: self.counts[split] for split in SPLITS}
@@ -167,18 +170,19 @@ class Writer:
             file.close()
         shutil.rmtree(self._temporary, ignore_errors=True)
 
-    def _hold_out(self, row: int) -> None:
-        """Move training example ``row`` to the held-out split, which is empty: a set of few images."""
-        train, size = self._files["train"], math.prod(self._shape)
-        train.seek(0)
-        content = train.read()
-        train.seek(0)
-        train.truncate()
-        train.write(content[: row * size] + content[(row + 1) * size :])
-        self._files["held_out"].write(content[row * size : (row + 1) * size])
-        if self._labels["train"]:
-            self._labels["held_out"].append(self._labels["train"].pop(row))
-        self.counts = {"train": self.counts["train"] - 1, "held_out": 1}
+    def _move(self, row: int, split: str, other: str) -> None:
+        """Move image ``row`` of ``split`` to the ``other`` one, which is empty: there are few images."""
+        file, size = self._files[split], math.prod(self._shape)
+        file.seek(0)
+        content = file.read()
+        file.seek(0)
+        file.truncate()
+        file.write(content[: row * size] + content[(row + 1) * size :])
+        self._files[other].write(content[row * size : (row + 1) * size])
+        if self._labels[split]:
+            self._labels[other].append(self._labels[split].pop(row))
+        self.counts[split] -= 1
+        self.counts[other] += 1
 
     def _write_labels(self) -> None:
         """Write the labels, which count the classes in the order of their names."""
