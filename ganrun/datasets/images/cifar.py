@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import tarfile
 from pathlib import Path
 from typing import ClassVar
@@ -23,6 +24,7 @@ SIDE, CHANNELS = 32, 3
 PIXELS = SIDE * SIDE * CHANNELS
 MAX_MEMBERS = 100  # entries of an archive that are looked at; the published ones have less than ten
 MAX_MEMBER = 1 << 28  # bytes of an entry
+MAX_PADDING = 1 << 20  # bytes of zeros after the last entry
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,13 +147,17 @@ class CifarImages:
         found: dict[str, bytes] = {}
         with refusing(shown(str(path))):
             try:
-                with open_file(path) as file, tarfile.open(fileobj=file, mode="r|gz") as archive:
-                    for number, member in enumerate(archive):
-                        if number >= MAX_MEMBERS or member.size > MAX_MEMBER:
-                            raise ValueError(f"it is not the archive of {self.name}")
-                        folder, _, name = member.name.removeprefix("./").rpartition("/")
-                        if folder == self.folder and name in sizes and name not in found:
-                            found[name] = _content(archive, member, sizes[name])
+                with open_file(path) as file, gzip.GzipFile(fileobj=file) as unpacked:
+                    with tarfile.open(fileobj=unpacked, mode="r|") as archive:
+                        for number, member in enumerate(archive):
+                            if number >= MAX_MEMBERS or member.size > MAX_MEMBER:
+                                raise ValueError(f"it is not the archive of {self.name}")
+                            folder, _, name = member.name.removeprefix("./").rpartition("/")
+                            if folder == self.folder and name in sizes and name not in found:
+                                found[name] = _content(archive, member, sizes[name])
+                    # gzip verifies its checksum at the end, which is behind the padding of the archive.
+                    if len(unpacked.read(MAX_PADDING)) == MAX_PADDING:
+                        raise ValueError("there are trailing bytes after the archive")
             except tarfile.TarError as error:
                 raise ValueError(f"the archive is damaged ({error})") from error
             if missing := sorted(sizes.keys() - found.keys()):

@@ -8,7 +8,7 @@ import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from ganrun.config.registry import register
 from ganrun.datasets.images.decode import CORRUPT, EMPTY, MAX_BYTES, TOO_LARGE, TRUNCATED, LeftOut
@@ -92,7 +92,7 @@ class Archive:
         names: set[str] = set()
         for info in self._archive.infolist():
             name = info.filename
-            if info.is_dir() or PurePosixPath(name).name.startswith(".") or name.startswith("__MACOSX/"):
+            if info.is_dir() or _parts(name)[-1].startswith(".") or name.startswith("__MACOSX/"):
                 continue
             reason = TWICE if name in names else _refusal(info)
             names.add(name)
@@ -126,9 +126,14 @@ class Archive:
         self._file.close()
 
 
+def _parts(name: str) -> list[str]:
+    """Return the parts of a path in an archive; some programs separate them by backslashes."""
+    return name.replace("\\", "/").split("/")
+
+
 def _refusal(info: zipfile.ZipInfo) -> str:
     """Return why the entry ``info`` is left out without being read; empty if it is read."""
-    parts = info.filename.replace("\\", "/").split("/")
+    parts = _parts(info.filename)
     tests = {
         OUTSIDE: not parts[0] or ".." in parts or parts[0][1:2] == ":",
         ENCRYPTED: bool(info.flag_bits & 0x41),
