@@ -95,7 +95,7 @@ WORDS = (
 
 
 def test_held_out_images_are_not_mirrored_and_a_resumed_run_mirrors_the_same(images, compose_config):
-    config = compose_config((*WORDS, f"data_dir={images}", "latent.dim=4", "metric=none"))
+    config = compose_config((*WORDS, f"data_dir={images}", "latent.dim=4", "probe=off"))
     config = dataclasses.replace(config, dataset=config.dataset.resolve(images))
     states = []
     for resident, parts in ((True, (6,)), (True, (2, 4)), (False, (3, 3))):
