@@ -91,12 +91,13 @@ def test_a_table_gives_the_columns_that_are_named(tmp_path):
     arrays = option.load(tmp_path, labels=True)
     back = option.in_data_units(both(arrays))[:, 0]
     labels = [*arrays.train_labels, *arrays.held_out_labels]
-    expected = {round(float(row[0]), 4): 1 - index % 2 for index, row in enumerate(VECTORS)}
-    assert {round(float(x), 4): label for x, label in zip(back, labels, strict=True)} == pytest.approx(expected)
+    for x, label in zip(back, labels, strict=True):
+        row = int(np.abs(VECTORS[:, 0] - x).argmin())
+        assert label == 1 - row % 2  # b is the second class
     one = ArrayFile(columns=("y",)).resolve(tmp_path)
-    assert one.shape == (1,) and one.mean[0] == pytest.approx(-7, abs=60)
+    assert one.shape == (1,) and abs(one.mean[0] - VECTORS[:, 1].mean()) < 30
     swapped = ArrayFile(columns=("y", "x")).resolve(tmp_path)
-    assert swapped.mean[0] == pytest.approx(one.mean[0], rel=0.5) and swapped.shape == (2,)
+    assert swapped.shape == (2,) and swapped.std[0] > 50 > 3 > swapped.std[1]
 
 
 def test_numbers_as_classes_are_counted_in_their_order(tmp_path):
