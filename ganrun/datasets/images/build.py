@@ -90,8 +90,8 @@ def build(collection: Collection, listing: Listing, plan: Plan, folder: Path, na
     """
     if plan.held_out_folder is not None and all(entry.top != plan.held_out_folder for entry in listing.entries):
         known = sorted({entry.top for entry in listing.entries} - {""})
-        folder, guess = shown(plan.held_out_folder), did_you_mean(plan.held_out_folder, known)
-        raise ConfigError(f"dataset.held_out_folder={folder}: there is no such folder in {collection.place}.{guess}")
+        name, guess = shown(plan.held_out_folder), did_you_mean(plan.held_out_folder, known)
+        raise ConfigError(f"dataset.held_out_folder={name}: there is no such folder in {collection.place}.{guess}")
     with safe_decoding():
         target = _surveyed(collection, listing, plan)
         try:
