@@ -207,3 +207,12 @@ def test_other_examples_than_those_of_the_run_are_refused(tmp_path):
 def test_a_stranger_s_scale_of_another_length_changes_nothing():
     option = dataclasses.replace(ArrayFile(), shape=(3,), mean=(1.0,), std=(2.0,))
     assert option.in_data_units(VECTORS) is VECTORS
+
+
+def test_a_log_density_is_in_the_units_of_the_file():
+    # With x = 10 z + 5 the density of x is a tenth of that of z: log p(x) = log p(z) - log 10.
+    option = dataclasses.replace(ArrayFile(), shape=(1,), mean=(5.0,), std=(10.0,))
+    assert datasets.log_volume(option) == pytest.approx(np.log(10))
+    assert datasets.in_data_units(option, np.array([[0.0], [1.0]])).tolist() == [[5.0], [15.0]]
+    assert datasets.from_data_units(option, np.array([[25.0]])).tolist() == [[2.0]]
+    assert datasets.log_volume(datasets.synthetic.Ring()) == 0
