@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fuzz_files import TOKENS, Files, Idx, Npz, Png, mutated
+from fuzz_images import Archives, Pictures, Tables
 
 TINY = ("architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]", "batch_size=16", "probe=off")
 
@@ -196,6 +197,9 @@ FILES: dict[str, Callable[[Path], Files]] = {
     "idx": Idx,
     "npz": Npz,
     "png": Png,
+    "pictures": Pictures,
+    "archives": Archives,
+    "tables": Tables,
     "checkpoints": CheckpointFiles,
     "metrics": Metrics,
 }

@@ -78,7 +78,7 @@ class Words:
         self.keys = {**KEYS, "train": tuple(keys)}
         self._held.enter_context(contextlib.chdir(self.place))
         self._held.enter_context(mock.patch.dict(os.environ, {"COLUMNS": "80"}))
-        self._held.enter_context(mock.patch("ganrun.datasets.images.fetch", _no_network))
+        self._held.enter_context(mock.patch("ganrun.datasets.download.fetch", _no_network))
         for command in ("train", "sample", "jsd", "bench"):
             module = __import__(f"ganrun.commands.{command}", fromlist=["hand_over"])
             self._held.enter_context(mock.patch.object(module, "hand_over", _without_work(module.hand_over)))

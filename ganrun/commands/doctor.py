@@ -152,6 +152,19 @@ def _cache() -> list[Finding]:
     return [Finding("cache", "ok", f"{folder}: {len(sizes)} compiled programs, {_size(sum(sizes))}")]
 
 
+def _datasets() -> list[Finding]:
+    """Return what the decoded images of the user's datasets take in the cache."""
+    from ganrun.datasets.images.cache import datasets_folder
+
+    folder = datasets_folder()
+    if not folder.is_dir():
+        return []
+    kept = [path for path in folder.iterdir() if path.is_dir()]
+    size = sum(file.stat().st_size for path in kept for file in path.iterdir())
+    text = f"{folder}: decoded images of {len(kept)} datasets, {_size(size)}; delete a folder in it to free its space"
+    return [Finding("data", "ok", text)] if kept else []
+
+
 def _plugins() -> list[Finding]:
     from ganrun.config.registry import registered_by, without_yaml
 
@@ -192,7 +205,7 @@ def _data(data_dir: str | None) -> list[Finding]:
         else:
             text = f"{name}: not in {folder}; dataset={name} downloads it, or set data_dir or GANRUN_DATA"
             findings.append(Finding("data", "note", text))
-    return findings
+    return findings + _datasets()
 
 
 def _tensorboard() -> list[Finding]:

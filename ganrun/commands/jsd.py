@@ -127,8 +127,8 @@ def _inspect(node: dict[str, Any]) -> Jsd:
 
 def _require_ranges(request: Jsd) -> None:
     """Refuse a pixel range that is invalid, or that applies to no file."""
-    from ganrun.evaluation.divergence.array_files import SUFFIXES
     from ganrun.evaluation.divergence.pixel_range import require_range
+    from ganrun.storage.array_files import SUFFIXES
 
     files = [str(text).lower().endswith(SUFFIXES) for text in (request.a, request.b)]
     for name, given, used in (("range", request.range, any(files)), ("range_b", request.range_b, files[1])):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,11 +17,9 @@ from ganrun.errors import ConfigError, did_you_mean, shown, tell
 from ganrun.storage.run_directory import find_run, load_config, require_place
 
 if TYPE_CHECKING:
-    import numpy as np
     from omegaconf import DictConfig
 
     from ganrun.methods.experiment import Experiment
-    from ganrun.priors import Prior
 
 MODES = ("random", "interpolate", "walk", "truncate")
 FORMATS = (".png", ".npy", ".npz")
@@ -167,6 +164,8 @@ def _job(node: DictConfig) -> int:
 
 
 def _work(request: Sample, run: Path) -> None:
+    from ganrun import datasets
+
     config = load_config(run)
     density = config.dataset.density() if hasattr(config.dataset, "density") else None
     suffix, drawn = request.target.suffix.lower(), density is not None or len(config.dataset.shape) == 3
@@ -179,10 +178,12 @@ def _work(request: Sample, run: Path) -> None:
 
         span = require_range(request.range, "range")
         inputs = read_inputs(request.source, request.key, tuple(config.dataset.shape), span, note=print)[: request.n]
+        inputs = datasets.from_data_units(config.dataset, inputs)
     if suffix == ".png":
         _require_room(2 * len(inputs) if has_inputs else (request.n or 0) * (request.steps or 1), config.dataset.shape)
     if request.task == "mode=truncate" and config.latent.prior == "uniform" and (request.truncation or 0) > 1:
         raise ConfigError("truncation must be at most 1 with latent.prior=uniform, whose latents it multiplies.")
+    from ganrun.commands.sample_write import write_pairs, write_samples
     from ganrun.evaluation.load_run import load_run
 
     experiment, state = load_run(run, config, request.checkpoint, density)
@@ -190,10 +191,11 @@ def _work(request: Sample, run: Path) -> None:
     _require_latents(request, experiment)
     _require_label(request, experiment)
     description = f"of {config.dataset.name}, step {int(state.step)}, in {request.target}"
+    units = partial(datasets.in_data_units, config.dataset)
     if has_inputs:
-        _write_pairs(request, experiment, variables, inputs, description)
+        write_pairs(request, experiment, variables, inputs, units, description)
     else:
-        _write_samples(request, experiment, variables, f"{run.name}, step {int(state.step)}", description)
+        write_samples(request, experiment, variables, units, f"{run.name}, step {int(state.step)}", description)
 
 
 def _require_room(count: int, shape: tuple[int, ...]) -> None:
@@ -211,12 +213,6 @@ def _require_latents(request: Sample, experiment: Experiment) -> None:
         )
 
 
-def _prior(experiment: Experiment) -> Prior:
-    prior = experiment.method.prior
-    assert prior is not None  # _require_latents
-    return prior
-
-
 def _require_label(request: Sample, experiment: Experiment) -> None:
     """Refuse a label that the run does not have, and a missing label for tasks whose latents must share a class."""
     classes = experiment.method.classes
@@ -226,87 +222,3 @@ def _require_label(request: Sample, experiment: Experiment) -> None:
         raise ConfigError(f"this run is class-conditional: choose a class with label=0 to label={classes - 1}.")
     if (request.label or 0) >= max(1, classes):
         raise ConfigError(f"label must be at most {classes - 1}, not {request.label}.")
-
-
-def _write_samples(request: Sample, experiment: Experiment, variables: Any, title: str, description: str) -> None:
-    import numpy as np
-
-    from ganrun.plots import pairs as rows
-    from ganrun.plots import pictures
-    from ganrun.writers.whole import write_whole
-
-    samples, latents = _draw(request, experiment, variables)
-    shape = tuple(experiment.data.shape)
-    suffix = request.target.suffix.lower()
-    if suffix == ".gif":
-        content = rows.animation(samples.reshape(-1, *shape), experiment.data.density)
-    elif suffix == ".png" and request.steps and len(shape) == 3:
-        content = pictures.table(samples)
-    elif suffix == ".png":
-        rows_of = samples.reshape(-1, *shape)
-        content = pictures.draw(rows_of, experiment.data.density, np.zeros(0), title, maximum=len(rows_of))
-    elif suffix == ".npy":
-        content = samples
-    else:
-        content = {"samples": samples} if latents is None else {"samples": samples, "latents": latents}
-    write_whole(request.target, content)
-    count = f"{request.n} x {request.steps}" if request.steps else str(request.n)
-    print(f"{count} samples {description}")
-
-
-def _draw(request: Sample, experiment: Experiment, variables: Any) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the samples, and their latents unless these are plain draws from the prior."""
-    import numpy as np
-
-    from ganrun.evaluation.samples import draw_samples
-    from ganrun.latent_space import latents
-
-    n = request.n or 0
-    if request.mode == "random" and request.label is None:
-        return draw_samples(experiment, variables, n, request.seed), None
-    prior = _prior(experiment)
-    if request.mode in ("random", "truncate"):
-        z = latents.draw(prior, request.seed, n, request.truncation)
-    elif request.mode == "walk":
-        z = latents.walk(latents.draw(prior, request.seed, n), prior.name, request.steps or 0)
-    else:
-        ends = latents.draw(prior, request.seed, 2 * n)
-        z = latents.interpolate(ends[::2], ends[1::2], prior.name, request.steps or 0)
-    z = z.astype(np.float32)
-    push = latents.pushing(experiment, request.label)
-    samples = latents.through(partial(push, variables), z.reshape(-1, prior.dim))
-    return samples.reshape(*z.shape[:-1], *samples.shape[1:]), z
-
-
-def _write_pairs(request: Sample, experiment: Experiment, variables: Any, inputs: np.ndarray, description: str) -> None:
-    from ganrun.evaluation.samples import BATCH
-    from ganrun.latent_space import latents
-    from ganrun.latent_space.agreement import in_words, latent_error
-    from ganrun.latent_space.projection import project
-    from ganrun.plots import pairs as pictures
-    from ganrun.writers.whole import write_whole
-
-    prior, push = _prior(experiment), latents.pushing(experiment, request.label)
-    if request.task == "reconstruct":
-        encode = _encoder(experiment, variables)
-        z = latents.through(encode, inputs)
-    else:
-        starts = request.starts or 0
-        begins = latents.draw(prior, request.seed, len(inputs) * starts).reshape(len(inputs), starts, -1)
-        z = project(push, variables, inputs, begins, prior.name, request.iterations or 0)
-    outputs = latents.through(partial(push, variables), z)
-    content = {"inputs": inputs, "latents": z, "reconstructions": outputs}
-    write_whole(request.target, pictures.pairs(inputs, outputs) if request.target.suffix.lower() == ".png" else content)
-    print(f"{len(inputs)} examples and their reconstructions {description}")
-    print(in_words(inputs, outputs))
-    print(f"latents: mean square {(z**2).mean():.3g} (of the prior {1 if prior.name == 'normal' else 1 / 3:.3g})")
-    if request.task == "reconstruct":
-        drawn = latents.draw(prior, request.seed, BATCH)
-        back = latents.through(encode, latents.through(partial(push, variables), drawn))
-        print(f"E(G(z)) against z: mean squared error over variance {latent_error(drawn, back):.3g}")
-
-
-def _encoder(experiment: Experiment, variables: Any) -> Callable[[Any], Any]:
-    if "encode" not in experiment.method.capabilities:
-        raise ConfigError("this run has no encoder: train with inference=bigan, or use project=FILE.")
-    return partial(experiment.encode, variables)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from ganrun.errors import ConfigError, shown
 
+DATA_FILES = (".zip", ".npy", ".npz", ".csv", ".parquet")  # suffixes of files that a dataset can be read from
+
 
 def config_folder() -> Path:
     """Return the folder of YAML configs: inside the installed package, or next to it in a checkout."""
@@ -61,14 +63,18 @@ def home_of(name: str) -> Path:
 
 
 def absolute(name: str) -> Path:
-    """Return the folder ``name`` as an absolute path; raise :class:`ConfigError` if it is not a valid folder name."""
+    """Return the folder of data ``name``, or the file of data, as an absolute path.
+
+    Raises:
+        ConfigError: it is not a valid folder name, or is another kind of file.
+    """
     if any("\ud800" <= character <= "\udfff" for character in name):
         raise ConfigError(
             f"data_dir: '{shown(name)}' is not valid UTF-8, so a config cannot store it: rename the folder."
         )
     try:
         folder = home_of(name).resolve()
-        if folder.exists() and not folder.is_dir():
+        if folder.exists() and not folder.is_dir() and folder.suffix.lower() not in DATA_FILES:
             raise ConfigError(f"data_dir: {folder} is a file, not a folder.")
         return folder
     except (OSError, ValueError, RuntimeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -24,6 +25,7 @@ FREE = (
     "metric.",
     "population.",
 )
+CONTENT = "dataset.content"  # hash of the examples of a dataset that is read from the user's files
 FIRST = ("dataset", "architecture", "method", "loss", "seed")  # shown for every run that has them, in this order
 GROUPS = ("dataset", "architecture", "method", "loss", "schedule")  # groups whose setting `name` is the chosen option
 
@@ -37,9 +39,19 @@ def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def hyperparameters(config: Train) -> dict[str, Any]:
-    """Return the settings that affect what a run computes, by dotted key: the columns of TensorBoard's HPARAMS tab."""
-    settings = flat(to_dict(config))
-    return {key: value for key, value in settings.items() if key == "steps" or not key.startswith(FREE)}
+    """Return the settings that affect what a run computes, by dotted key: the columns of TensorBoard's HPARAMS tab.
+
+    Of what is recorded from the files of a dataset, only the hash of their content is one of them.
+    """
+    settings, hidden = flat(to_dict(config)), recorded_keys(config) - {CONTENT}
+    kept = {key: value for key, value in settings.items() if key == "steps" or not key.startswith(FREE)}
+    return {key: value for key, value in kept.items() if key not in hidden}
+
+
+def recorded_keys(config: Train) -> set[str]:
+    """Return the keys of the settings that were not chosen, but recorded from the files of the dataset."""
+    fields = dataclasses.fields(config.dataset)
+    return {f"dataset.{field.name}" for field in fields if field.metadata.get("recorded")}
 
 
 def settings(config: Train) -> dict[str, Any]:
@@ -76,7 +88,8 @@ def chosen(config: Train, also: Collection[str] = ()) -> dict[str, Any]:
         sets is not returned.
     """
     values, defaults = settings(config), _defaults(config)
-    rest = {key for key, value in values.items() if key in also or key not in defaults or defaults[key] != value}
+    own = values.keys() - recorded_keys(config)
+    rest = {key for key in values if key in also or (key in own and defaults.get(key, ...) != values[key])}
     first = [key for key in FIRST if key in values]
     return {key: values[key] for key in (*first, *(key for key in values if key in rest - set(FIRST)))}
 

@@ -170,6 +170,15 @@ def choice(default: str | None, allowed: Sequence[str]) -> Any:
     return _field(default, {"choices": tuple(allowed)})
 
 
+def recorded(default: Any, *, low: float | None = None, high: float | None = None, most: int = 1000) -> Any:
+    """Return a dataclass field that a user does not choose: ``resolve`` of the option reads it from files.
+
+    It is part of the run's config, but not of the settings that tables show; the arguments are those of :func:`number`.
+    """
+    bounds = {key: value for key, value in {"low": low, "high": high}.items() if value is not None}
+    return _field(default, bounds | {"most": most, "recorded": True})
+
+
 def _field(default: Any, metadata: dict[str, Any]) -> Any:
     if isinstance(default, (list, tuple)):
         return dataclasses.field(default_factory=lambda: tuple(default), metadata=metadata)

@@ -10,11 +10,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ganrun.datasets import images, point, synthetic
+from ganrun.datasets import array, images, point, synthetic
 from ganrun.datasets.feed import HostPixels
 from ganrun.datasets.sampler import Pixels, Source
 
-__all__ = ["Data", "images", "load", "point", "reordered", "resolved", "synthetic"]
+__all__ = [
+    "Data",
+    "array",
+    "from_data_units",
+    "images",
+    "in_data_units",
+    "load",
+    "log_volume",
+    "point",
+    "reordered",
+    "resolved",
+    "synthetic",
+]
 
 
 @dataclass(frozen=True)
@@ -48,6 +60,24 @@ def resolved(option: Any, folder: Path) -> Any:
     return option.resolve(folder) if hasattr(option, "resolve") else option
 
 
+def in_data_units(option: Any, x: np.ndarray) -> np.ndarray:
+    """Return examples ``(..., *shape)`` of the model in the units of the data, for an option that scales them."""
+    return option.in_data_units(x) if hasattr(option, "in_data_units") else x
+
+
+def from_data_units(option: Any, x: np.ndarray) -> np.ndarray:
+    """Return examples in the units of the data as the model sees them: the inverse of :func:`in_data_units`."""
+    return option.from_data_units(x) if hasattr(option, "from_data_units") else x
+
+
+def log_volume(option: Any) -> float:
+    """Return the log of the volume, in the units of the data, of a unit cube of the model, nats.
+
+    It is subtracted from a log density of the model for that in the units of the data.
+    """
+    return getattr(option, "log_volume", 0.0)
+
+
 def load(option: Any, folder: Path, seed: int, labels: bool = False, resident: bool = True) -> Data:
     """Load the dataset ``option``.
 
@@ -70,17 +100,19 @@ def load(option: Any, folder: Path, seed: int, labels: bool = False, resident: b
     if hasattr(option, "source"):
         source = option.source()
         return Data(train=source, held_out=source, shape=option.shape, density=None, classes=source.classes)
-    arrays = option.load(folder, labels=labels)
+    arrays: images.ImageArrays = option.load(folder, labels=labels)
     order = jax.random.key_data(jax.random.key(seed))
     classes = option.classes if labels else 0
 
-    def pixels(flat: np.ndarray, targets: np.ndarray | None) -> Pixels:
-        on_device = None if targets is None else jnp.asarray(targets)
-        return Pixels(jnp.asarray(flat), order, arrays.shape, on_device, classes)
+    flip = bool(getattr(option, "flip", False)) and len(arrays.shape) == 3
 
-    on_host = HostPixels(arrays.train, order, arrays.shape, arrays.train_labels, classes)
+    def pixels(flat: np.ndarray, targets: np.ndarray | None, flip: bool = False) -> Pixels:
+        on_device = None if targets is None else jnp.asarray(targets)
+        return Pixels(jnp.asarray(flat), order, arrays.shape, on_device, classes, flip)
+
+    on_host = HostPixels(arrays.train, order, arrays.shape, arrays.train_labels, classes, flip)
     return Data(
-        train=pixels(arrays.train, arrays.train_labels) if resident else on_host,
+        train=pixels(arrays.train, arrays.train_labels, flip) if resident else on_host,
         held_out=pixels(arrays.held_out, arrays.held_out_labels),
         shape=arrays.shape,
         density=None,

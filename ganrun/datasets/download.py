@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from ganrun.errors import ConfigError
 
-MAX = 1 << 28  # maximum bytes accepted from a mirror: 20 times the largest file that is downloaded
+MAX = 1 << 28  # maximum bytes accepted from a mirror, for datasets that set no limit of their own
 CHUNK = 1 << 16
 
 
@@ -21,6 +22,7 @@ def fetch(
     md5: str | None = None,
     timeout: float = 20,
     verify: Callable[[Path], object] | None = None,
+    limit: int | None = None,
 ) -> Path:
     """Download ``<mirror>/<name>`` to ``folder/name`` from the first mirror that serves it; return its path.
 
@@ -34,6 +36,7 @@ def fetch(
         md5: The md5 (hexadecimal) that the file must have, if known.
         timeout: Seconds without a response after which to try the next mirror.
         verify: Called with the path of the downloaded file; after a ConfigError the next mirror is tried.
+        limit: Maximum bytes accepted from a mirror; None: :data:`MAX`.
 
     Raises:
         ConfigError: No mirror served the file, or ``folder`` cannot be written to.
@@ -42,7 +45,7 @@ def fetch(
     try:
         with tempfile.TemporaryDirectory(prefix=".ganrun-download-", dir=_nearest_existing(folder)) as temporary:
             for mirror in mirrors:
-                reason = _attempt(mirror, Path(temporary, name), md5, timeout, verify)
+                reason = _attempt(mirror, Path(temporary, name), md5, timeout, verify, limit or MAX)
                 if reason is None:
                     folder.mkdir(parents=True, exist_ok=True)
                     Path(temporary, name).chmod(0o644)  # pooch makes it private, but data folders are often shared
@@ -53,8 +56,18 @@ def fetch(
     raise ConfigError(f"{name} could not be downloaded: {', '.join(failures) or 'no mirrors are given'}.")
 
 
+def announce(dataset: str, name: str, folder: Path) -> None:
+    """Print that the file ``name`` of ``dataset`` is being downloaded into ``folder``."""
+    print(f"{dataset}: downloading {name} into {folder}", file=sys.stderr)
+
+
 def _attempt(
-    mirror: str, path: Path, md5: str | None, timeout: float, verify: Callable[[Path], object] | None
+    mirror: str,
+    path: Path,
+    md5: str | None,
+    timeout: float,
+    verify: Callable[[Path], object] | None,
+    limit: int,
 ) -> str | None:
     """Download to ``path`` from one mirror; return None, or the reason of the failure in a few words."""
     # Imported here because most runs download nothing, and both imports noticeably slow down the start.
@@ -62,7 +75,7 @@ def _attempt(
     import requests
 
     pooch.get_logger().setLevel("CRITICAL")  # it would give advice on hashes; errors are reported by exceptions
-    downloader: Any = functools.partial(_download, timeout)  # pooch's own annotation is wrong
+    downloader: Any = functools.partial(_download, timeout, limit)  # pooch's own annotation is wrong
     try:
         pooch.retrieve(
             f"{mirror.rstrip('/')}/{path.name}",
@@ -93,15 +106,15 @@ def _attempt(
     return None
 
 
-def _download(timeout: float, url: str, output: str, _: object) -> None:
+def _download(timeout: float, limit: int, url: str, output: str, _: object) -> None:
     import requests
 
     with requests.get(url, stream=True, timeout=timeout) as response, Path(output).open("wb") as file:
         response.raise_for_status()
         for chunk in response.iter_content(CHUNK):
             file.write(chunk)
-            if file.tell() > MAX:
-                raise ConfigError(f"it sends more than {MAX} bytes")
+            if file.tell() > limit:
+                raise ConfigError(f"it sends more than {limit} bytes")
 
 
 def _nearest_existing(folder: Path) -> Path:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from ganrun.datasets.sampler import Cursor, Source, permuted, to_unit_range
+from ganrun.datasets.sampler import Cursor, Source, mirrored, permuted, to_unit_range
 
 WINDOW_BYTES = 1 << 26  # maximum size of a window, unless a single step needs more
 
@@ -53,12 +53,14 @@ class Window:
     """Consecutive examples of a finite set, in the order of training.
 
     Attributes:
-        flat: uint8 ``(capacity, height * width * channel)``; rows beyond those asked for are arbitrary.
-        targets: their labels, uint8 ``(capacity,)``; None if they were not read.
+        flat: ``(capacity, prod(shape))`` of the dataset's type; rows beyond those asked for are arbitrary.
+        targets: their labels ``(capacity,)``; None if they were not read.
         start: the cursor of the first row.
+        order: ``key_data`` of the key from which the orders of all epochs are derived.
         examples: number of examples in the dataset.
-        shape: ``(height, width, channel)`` of one example.
+        shape: of one example.
         classes: number of classes; 0 if the labels were not read.
+        flip: whether images are mirrored, see :func:`ganrun.datasets.sampler.mirrored`.
     """
 
     SHARED: ClassVar[tuple[str, ...]] = ()
@@ -66,9 +68,11 @@ class Window:
     flat: jax.Array
     targets: jax.Array | None
     start: Cursor
+    order: jax.Array
     examples: int = struct.field(pytree_node=False)
     shape: tuple[int, ...] = struct.field(pytree_node=False)
     classes: int = struct.field(pytree_node=False, default=0)
+    flip: bool = struct.field(pytree_node=False, default=False)
 
     @property
     def class_probabilities(self) -> np.ndarray:
@@ -76,10 +80,12 @@ class Window:
         raise ValueError("class frequencies are those of the whole dataset, not of a window")
 
     def minibatch(self, key: jax.Array, cursor: Cursor, n: int) -> tuple[jax.Array, Cursor]:
-        """Return ``(n, *shape)`` in [-1, 1], as :meth:`ganrun.datasets.sampler.Pixels.minibatch` of the dataset."""
+        """Return ``(n, *shape)``, as :meth:`ganrun.datasets.sampler.Pixels.minibatch` of the dataset."""
         del key
         rows = jax.lax.dynamic_slice_in_dim(self.flat, self._row(cursor), n)
-        return to_unit_range(rows).reshape(n, *self.shape), self._following(cursor, n)
+        x = to_unit_range(rows).reshape(n, *self.shape)
+        x = mirrored(x, self.order, cursor, self.examples) if self.flip else x
+        return x, self._following(cursor, n)
 
     def labelled(self, key: jax.Array, cursor: Cursor, n: int) -> tuple[jax.Array, jax.Array, Cursor]:
         """Return the examples of :meth:`minibatch`, their labels int32 ``(n,)``, and the next cursor."""
@@ -102,14 +108,9 @@ class Window:
 
 @dataclass(frozen=True, eq=False)
 class HostPixels:
-    """A finite set of images in the memory of the host, or mapped from a file.
+    """A finite set of examples in the memory of the host, or mapped from a file.
 
-    Attributes:
-        flat: uint8 ``(examples, height * width * channel)``.
-        order: ``key_data`` of the key from which the orders of all epochs are derived.
-        shape: ``(height, width, channel)`` of one example.
-        targets: labels of the examples, uint8 ``(examples,)``; None if they were not read.
-        classes: number of classes; 0 if the labels were not read.
+    The attributes are those of :class:`ganrun.datasets.sampler.Pixels`.
     """
 
     flat: np.ndarray
@@ -117,6 +118,7 @@ class HostPixels:
     shape: tuple[int, ...]
     targets: np.ndarray | None = None
     classes: int = 0
+    flip: bool = False
 
     @property
     def class_probabilities(self) -> np.ndarray:
@@ -154,19 +156,21 @@ class Streamed:
         position = int(cursor.offset) + np.arange(examples, dtype=np.int64)
         epoch = jnp.asarray(int(cursor.epoch) + position // count, jnp.int32)
         rows = np.asarray(_permuted(self.data.order, epoch, jnp.asarray(position % count, jnp.int32), count))
-        flat = np.zeros((self.size, self.data.flat.shape[1]), np.uint8)
+        flat = np.zeros((self.size, self.data.flat.shape[1]), self.data.flat.dtype)
         flat[:examples] = self.data.flat[rows]
         targets = None
         if self.data.targets is not None:
-            targets = np.zeros((self.size,), np.uint8)
+            targets = np.zeros((self.size,), self.data.targets.dtype)
             targets[:examples] = self.data.targets[rows]
         return Window(
             flat=jnp.asarray(flat),
             targets=None if targets is None else jnp.asarray(targets),
             start=Cursor(epoch=jnp.int32(int(cursor.epoch)), offset=jnp.int32(int(cursor.offset))),
+            order=self.data.order,
             examples=count,
             shape=self.data.shape,
             classes=self.data.classes,
+            flip=self.data.flip,
         )
 
 
@@ -183,5 +187,5 @@ def feed_of(train: Source | HostPixels, per_step: int, steps: int) -> Feed:
     """
     if not isinstance(train, HostPixels):
         return Resident(train)
-    fitting = WINDOW_BYTES // train.flat.shape[1]
+    fitting = WINDOW_BYTES // (train.flat.shape[1] * train.flat.itemsize)
     return Streamed(train, max(per_step, min(per_step * steps, fitting)))

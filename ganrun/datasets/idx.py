@@ -13,6 +13,8 @@ import math
 import os
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +43,30 @@ def read_idx_hashed(path: Path, limit: int = LIMIT) -> tuple[np.ndarray, str]:
 
     An array of more than ``limit`` bytes is refused before it is read.
     """
+    with refusing(str(path)), open_file(path) as raw:
+        if os.fstat(raw.fileno()).st_size > limit + CHUNK:
+            raise ValueError(f"the file is larger than {limit} bytes")
+        return read_idx_stream(raw, limit)
+
+
+def read_idx_stream(raw: Any, limit: int) -> tuple[np.ndarray, str]:
+    """Return the array and the sha256 of :func:`read_idx_hashed` from the open file ``raw``, which has ``peek``.
+
+    Raises:
+        ValueError, EOFError, OSError, zlib.error: the content is invalid; :func:`refusing` translates them.
+    """
+    # Decided by content, not by name: browsers and mirrors decompress files without renaming them.
+    if raw.peek(2)[:2] != GZIP_MAGIC:
+        return _parse(raw, limit)
+    with gzip.GzipFile(fileobj=raw) as unpacked:
+        return _parse(unpacked, limit)
+
+
+@contextmanager
+def refusing(name: str) -> Iterator[None]:
+    """Return a context that turns the errors of damaged and missing files into a ConfigError about ``name``."""
     try:
-        with open_file(path) as raw:
-            if os.fstat(raw.fileno()).st_size > limit + CHUNK:
-                raise ValueError(f"the file is larger than {limit} bytes")
-            # Decided by content, not by name: browsers and mirrors decompress files without renaming them.
-            if raw.peek(2)[:2] != GZIP_MAGIC:
-                return _parse(raw, limit)
-            with gzip.GzipFile(fileobj=raw) as unpacked:
-                return _parse(unpacked, limit)
+        yield
     except EOFError:
         reason = "the gzip data is truncated"
     except (gzip.BadGzipFile, zlib.error) as error:
@@ -58,7 +75,9 @@ def read_idx_hashed(path: Path, limit: int = LIMIT) -> tuple[np.ndarray, str]:
         reason = f"cannot be read ({error.strerror or error})"
     except ValueError as error:
         reason = str(error)
-    raise ConfigError(f"{path}: {reason}")
+    else:
+        return
+    raise ConfigError(f"{name}: {reason}")
 
 
 def _parse(stream: io.BufferedIOBase, limit: int) -> tuple[np.ndarray, str]:

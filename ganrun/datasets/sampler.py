@@ -14,6 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from ganrun.storage.array_files import HALF_RANGES
+
+MIRROR = 0x5DEECE66  # separates the hashes that mirror images from those that order them
 ROUNDS = 6  # rounds of the Feistel network, enough to make the orders of successive epochs unrelated
 
 
@@ -59,15 +62,16 @@ class Source(Protocol):
 
 @struct.dataclass
 class Pixels:
-    """A finite set of images on the device as flat bytes, reshuffled in every epoch.
+    """A finite set of examples on the device as flat rows, reshuffled in every epoch.
 
     Attributes:
-        flat: uint8 ``(examples, height * width * channel)``; flat because gathering rows of an image-shaped array
-            is several times slower.
+        flat: ``(examples, prod(shape))``: uint8 or uint16 pixels, or float32 numbers; flat because gathering rows of an
+            image-shaped array is several times slower.
         order: ``key_data`` of the key from which the orders of all epochs are derived.
-        shape: ``(height, width, channel)`` of one example.
-        targets: labels of the examples, uint8 ``(examples,)``; None if they were not read.
+        shape: ``(height, width, channel)`` of one example, or ``(dim,)``.
+        targets: labels of the examples, uint8 or uint16 ``(examples,)``; None if they were not read.
         classes: number of classes; 0 if the labels were not read.
+        flip: whether images are mirrored left to right with probability 1/2, see :func:`mirrored`.
     """
 
     SHARED: ClassVar[tuple[str, ...]] = ("flat", "targets")
@@ -77,6 +81,7 @@ class Pixels:
     shape: tuple[int, ...] = struct.field(pytree_node=False)
     targets: jax.Array | None = None
     classes: int = struct.field(pytree_node=False, default=0)
+    flip: bool = struct.field(pytree_node=False, default=False)
 
     @property
     def class_probabilities(self) -> np.ndarray:
@@ -89,10 +94,10 @@ class Pixels:
         return np.bincount(targets, minlength=self.classes) / len(targets)
 
     def minibatch(self, key: jax.Array, cursor: Cursor, n: int) -> tuple[jax.Array, Cursor]:
-        """Return ``(n, *shape)`` in [-1, 1]; every example occurs exactly once per epoch (``n`` ≤ examples)."""
+        """Return ``(n, *shape)``; every example occurs exactly once per epoch (``n`` ≤ examples)."""
         del key  # the order is a function of the seed and the cursor
         row, following = self._rows(cursor, n)
-        return self._images(row), following
+        return self._examples(row, cursor), following
 
     def labelled(self, key: jax.Array, cursor: Cursor, n: int) -> tuple[jax.Array, jax.Array, Cursor]:
         """Return the examples of :meth:`minibatch`, their labels int32 ``(n,)``, and the next cursor.
@@ -102,7 +107,7 @@ class Pixels:
         """
         del key
         row, following = self._rows(cursor, n)
-        return self._images(row), self._known_targets()[row].astype(jnp.int32), following
+        return self._examples(row, cursor), self._known_targets()[row].astype(jnp.int32), following
 
     def labels(self, key: jax.Array, n: int) -> jax.Array:
         """Return the labels, int32 ``(n,)``, of examples drawn at random with replacement.
@@ -118,23 +123,43 @@ class Pixels:
             raise ValueError("these images were loaded without their labels")
         return self.targets
 
-    def _images(self, row: jax.Array) -> jax.Array:
-        return to_unit_range(self.flat[row]).reshape(len(row), *self.shape)
+    def _examples(self, row: jax.Array, cursor: Cursor) -> jax.Array:
+        x = to_unit_range(self.flat[row]).reshape(len(row), *self.shape)
+        return mirrored(x, self.order, cursor, self.flat.shape[0]) if self.flip else x
 
     def _rows(self, cursor: Cursor, n: int) -> tuple[jax.Array, Cursor]:
         """Return the rows ``(n,)`` of the minibatch at ``cursor``, and the cursor of the next."""
         examples = self.flat.shape[0]
-        position = cursor.offset + jnp.arange(n, dtype=jnp.int32)
-        epoch = cursor.epoch + (position >= examples)
-        row = permuted(self.order, epoch, position % examples, examples)
+        epoch, position = places(cursor, n, examples)
+        row = permuted(self.order, epoch, position, examples)
         offset = cursor.offset + n
         following = Cursor(epoch=cursor.epoch + (offset >= examples), offset=offset % examples)
         return row, following
 
 
+def places(cursor: Cursor, n: int, examples: int) -> tuple[jax.Array, jax.Array]:
+    """Return the epochs and the positions in them, int32 ``(n,)`` each, of the next ``n`` of ``examples``."""
+    position = cursor.offset + jnp.arange(n, dtype=jnp.int32)
+    return cursor.epoch + (position >= examples), position % examples
+
+
+def mirrored(x: jax.Array, order: jax.Array, cursor: Cursor, examples: int) -> jax.Array:
+    """Return the images ``x`` ``(n, height, width, channel)`` at ``cursor``, half of them mirrored left to right.
+
+    Whether an image is mirrored is a function of the ``order`` of the data, the epoch and the position in it, so that
+    a resumed run mirrors the same ones.
+    """
+    epoch, position = places(cursor, len(x), examples)
+    seeds = order.astype(jnp.uint32)
+    word = _mix(seeds[1] + _mix(seeds[0] + _mix(epoch.astype(jnp.uint32) + MIRROR)))
+    bits = _mix(word + _mix(position.astype(jnp.uint32))) >> 31
+    return jnp.where((bits == 1)[:, None, None, None], x[:, :, ::-1], x)
+
+
 def to_unit_range(pixels: jax.Array) -> jax.Array:
-    """Map bytes 0…255 to float32 in [-1, 1]."""
-    return pixels.astype(jnp.float32) / 127.5 - 1.0
+    """Map bytes 0…255, or 16-bit levels 0…65535, to float32 in [-1, 1]; other numbers are not changed."""
+    half = HALF_RANGES.get(pixels.dtype.name)
+    return pixels if half is None else pixels.astype(jnp.float32) / half - 1.0
 
 
 def to_bytes(images: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ganrun.config.schema import Train
+from ganrun.datasets import in_data_units
 from ganrun.evaluation.budget import PICTURES, PROBE
 from ganrun.evaluation.divergence.distribution import Distribution, data_distribution
 from ganrun.evaluation.divergence.run_distribution import model_distribution
@@ -193,8 +194,9 @@ class Evaluator:
         result.scalars |= shown.scalars | self.run(context)
         title = f"step {snapshot.step}"
         if PICTURES in snapshot.parts:
+            samples = in_data_units(self.config.dataset, host_arrays.samples)
             result.pictures["samples"] = pictures.draw(
-                host_arrays.samples, self.density, shown.field, title, host_arrays.ladder, shown.field_label
+                samples, self.density, shown.field, title, host_arrays.ladder, shown.field_label
             )
             now = time.monotonic()
             result.seconds[PICTURES], begun = now - begun, now

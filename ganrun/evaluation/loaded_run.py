@@ -13,6 +13,7 @@ import numpy as np
 from ganrun.config import user_plugins
 from ganrun.config.registry import require_options
 from ganrun.config.schema import to_dict
+from ganrun.datasets import from_data_units, in_data_units, log_volume
 from ganrun.errors import ConfigError, did_you_mean, shown
 from ganrun.evaluation.load_run import load_run
 from ganrun.evaluation.metrics.log_density import log_densities
@@ -95,7 +96,9 @@ class LoadedRun:
         return int(self._model[1].step)
 
     def sample(self, n: int, seed: int = 0, average: bool = True) -> np.ndarray:
-        """Return ``n`` samples, float32 ``(n, *shape)``, images in [-1, 1]: those of ``ganrun sample n=N seed=SEED``.
+        """Return ``n`` samples, float32 ``(n, *shape)``, images in [-1, 1], vectors in the units of the data.
+
+        They are those of ``ganrun sample n=N seed=SEED``.
 
         Args:
             n: number of samples, at least 1.
@@ -108,13 +111,14 @@ class LoadedRun:
         """
         n, seed = _whole("n", n, 1, MAX), _whole("seed", seed, 0, 2**32 - 1)
         experiment, state = self._model
-        return draw_samples(experiment, experiment.variables(state, average), n, seed)
+        samples = draw_samples(experiment, experiment.variables(state, average), n, seed)
+        return in_data_units(self._config.dataset, samples)
 
     def log_density(self, x: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
         """Return log p(x) under the model, or the bounds on it that the method computes, in nats.
 
         Args:
-            x: examples ``(n, *shape)``, images in [-1, 1].
+            x: examples ``(n, *shape)``, images in [-1, 1], vectors in the units of the data.
             seed: of the random draws of an estimate.
 
         Returns:
@@ -132,7 +136,9 @@ class LoadedRun:
             wanted = f"({', '.join(['n', *map(str, shape)])})"
             raise ConfigError(f"x must be an array of numbers of shape {wanted}, not {rows.dtype} {rows.shape}.")
         key = key_for(jax.random.key(np.uint32(_whole("seed", seed, 0, 2**32 - 1))), "log density")
-        return log_densities(experiment, experiment.variables(state), key, rows)
+        dataset = self._config.dataset
+        found = log_densities(experiment, experiment.variables(state), key, from_data_units(dataset, rows))
+        return {name: values - log_volume(dataset) for name, values in found.items()}
 
 
 def _whole(name: str, value: Any, low: int, high: int) -> int:

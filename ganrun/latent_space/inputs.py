@@ -11,9 +11,9 @@ from PIL import Image
 
 from ganrun.architectures.networks import describe, is_image
 from ganrun.errors import ConfigError, did_you_mean, exact, shown
-from ganrun.evaluation.divergence.array_files import SUFFIXES, read_array, require_array
 from ganrun.evaluation.divergence.open_distribution import LARGEST
 from ganrun.evaluation.divergence.pixel_range import BYTES, Range, ambiguous, range_of, range_text, to_signed
+from ganrun.storage.array_files import SUFFIXES, read_array, require_array
 from ganrun.storage.safe_io import open_file
 
 FORMATS = (*SUFFIXES, ".png")

@@ -69,8 +69,11 @@ def _sheet(pixels: np.ndarray) -> bytes:
 
 
 def enlarged(pixels: np.ndarray, size: int) -> Image.Image:
-    """Return uint8 ``pixels`` ``(height, width, channel)`` as an image, enlarged by a whole factor up to ``size``."""
-    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    """Return uint8 ``pixels`` ``(height, width, channel)`` as an image, enlarged by a whole factor up to ``size``.
+
+    Of images with other than 1 or 3 channels, the first three are shown as colours, or the first of two as grey.
+    """
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] < 3 else np.ascontiguousarray(pixels[..., :3]))
     zoom = max(1, size // max(picture.size))
     return picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST)
 

@@ -15,11 +15,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from narrow import NARROW
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {
@@ -30,7 +33,7 @@ README = PAGES["README.md"]
 BLOCK = re.compile(r"```bash\n(.*?)```", re.DOTALL)
 SHORT = ("steps=6", "log.every=3", "log.pictures=1", "probe=off", "batch_size=16")
 LITTLE = ("budget=0.1", "n=1000", "floor=false")
-USED = ("methods", "metrics", "performance", "sampling", "sweeps")  # the pages in docs/ that have commands
+USED = ("data", "methods", "metrics", "performance", "sampling", "sweeps")  # the pages in docs/ that have commands
 
 
 def commands() -> list[tuple[str, str]]:
@@ -70,9 +73,26 @@ def workplace(finished, tmp_path_factory) -> Callable[[str], Path]:
         if page not in folders:
             folders[page] = tmp_path_factory.mktemp(Path(page).stem)
             shutil.copytree(finished, folders[page], dirs_exist_ok=True)
+            if page == "docs/data.md":
+                fill(folders[page])
         return folders[page]
 
     return folder_of
+
+
+def fill(folder: Path) -> None:
+    """Write the user's files of docs/data.md: a folder and an archive of images, an array and a table."""
+    rng = np.random.default_rng(0)
+    (folder / "PICTURES").mkdir()
+    with zipfile.ZipFile(folder / "PICTURES.zip", "w") as archive:
+        for number in range(40):
+            picture = folder / "PICTURES" / f"{number}.png"
+            Image.fromarray(rng.integers(0, 256, (20, 30, 3), np.uint8)).save(picture)
+            archive.write(picture, picture.name)
+    np.save(folder / "IMAGES.npy", rng.integers(0, 256, (40, 8, 8), np.uint8))
+    numbers = enumerate(rng.normal(size=(40, 2)))
+    rows = [f"{height:.2f},{weight:.1f},{'fm'[number % 2]}" for number, (height, weight) in numbers]
+    (folder / "TABLE.csv").write_text("\n".join(["height,weight,sex", *rows, ""]))
 
 
 GANRUN = [(page, line) for page, line in commands() if line.startswith("ganrun")]

@@ -1,8 +1,10 @@
 """Which hyperparameters of a run are shown: the five that say what it is, and what was chosen."""
 
+import dataclasses
+
 import pytest
 
-from ganrun.config.hparams import FIRST, chosen, varying
+from ganrun.config.hparams import FIRST, chosen, hyperparameters, varying
 
 
 @pytest.mark.parametrize(
@@ -51,3 +53,14 @@ def test_what_varies_in_a_sweep_is_shown_of_the_run_that_has_the_default_too(com
         "penalty": "none",
     }
     assert varying(configs[:1]) == varying([]) == frozenset()
+
+
+def test_what_is_recorded_from_files_is_no_hyperparameter_except_for_the_content(compose_config):
+    config = compose_config(["dataset=array", "dataset.held_out=0.2"])
+    read = {"shape": (2,), "examples": 40, "content": "0123456789abcdef", "mean": (1.0, 2.0), "std": (3.0, 4.0)}
+    config = dataclasses.replace(config, dataset=dataclasses.replace(config.dataset, **read))
+    names = {key for key in hyperparameters(config) if key.startswith("dataset.")}
+    kept = ("name", "path", "key", "columns", "label", "held_out", "flip", "content")
+    assert names == {f"dataset.{name}" for name in kept}
+    assert {key for key in chosen(config) if key.startswith("dataset.")} == {"dataset.held_out"}
+    assert chosen(config, ["dataset.content"])["dataset.content"] == "0123456789abcdef"

@@ -153,7 +153,7 @@ def test_labels_are_downloaded_only_where_they_are_wanted(tmp_path, monkeypatch,
         (folder / name).write_bytes(gzip.compress(contents[name.removesuffix(".gz")]))
         verify(folder / name)
 
-    monkeypatch.setattr("ganrun.datasets.images.fetch", serve)
+    monkeypatch.setattr("ganrun.datasets.download.fetch", serve)
     monkeypatch.setattr(Tiny, "md5", {"held_out_labels": "known"})
     Tiny(download=True).check(tmp_path, labels=labels)
     wanted = [(f"{stem}.gz", None) for stem in FILES.values()]
@@ -167,7 +167,7 @@ def test_a_download_of_wrong_labels_is_not_taken(images, monkeypatch):
         path.write_bytes(gzip.compress(labels_idx(bytes([3, 1, 4, 1, 99]))))
         verify(path)
 
-    monkeypatch.setattr("ganrun.datasets.images.fetch", serve)
+    monkeypatch.setattr("ganrun.datasets.download.fetch", serve)
     with pytest.raises(ConfigError, match=r"holds the label 99; those of tiny are 0\.\.9"):
         Tiny(download=True).check(images, labels=True)
 

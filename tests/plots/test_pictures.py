@@ -145,3 +145,14 @@ def test_the_line_shows_where_each_z_goes_when_it_is_told():
     straight = line(samples, HUMP, np.zeros(0), ladder=rungs)
     folded = line(samples, HUMP, np.zeros(0), ladder=np.abs(rungs))
     assert len({without, straight, folded}) == 3
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (2, "L"), (3, "RGB"), (4, "RGB"), (16, "RGB")])
+def test_a_grid_shows_the_first_channels(channels, mode):
+    values = np.linspace(-1, 1, channels, dtype=np.float32)
+    content = pictures.grid(np.broadcast_to(values, (4, 8, 8, channels)).copy())
+    with Image.open(io.BytesIO(content)) as picture:
+        assert picture.mode == mode
+        pixel = picture.getpixel((picture.width // 4, picture.height // 4))
+    expected = [round((value + 1) * 127.5) for value in values[: 3 if mode == "RGB" else 1]]
+    assert np.allclose(pixel, expected, atol=1)

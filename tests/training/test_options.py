@@ -36,6 +36,8 @@ from ganrun.training.vmapped import VmappedRuns
 GROUPS = [path for path in config_folder().iterdir() if path.is_dir()]
 CHOICES = {group.name: sorted(path.stem for path in group.glob("*.yaml")) for group in GROUPS}
 OFFLINE = ("ring", "grid", "gaussian", "mixture1d", "dirac", "digits")
+DOWNLOADED = tuple(f"dataset={name}" for name in ("mnist", "fashion_mnist", "kmnist", "emnist", "cifar10", "cifar100"))
+OWN = ("dataset=folder", "dataset=zip", "dataset=array")  # read from the user's files: stepped in tests/datasets
 PLAIN = (*NARROW["mlp"], *SMALL, "optimizer=sgd")
 SLOW = tuple(f"optimizer.{player}.learning_rate=0.01" for player in ("generator", "discriminator"))
 # From seed 0 a point that DRAGAN shakes lies where a unit's slope jumps, and rounding decides on which side.
@@ -154,16 +156,15 @@ def test_every_other_yaml_takes_a_step(choice, compose_config):
     assert np.all(np.isfinite(report.means))
 
 
-def test_the_yamls_that_no_test_of_this_file_steps_are_those_of_downloaded_images():
+def test_the_yamls_that_no_test_of_this_file_steps_are_those_of_images_in_files():
     here = {"loss", "architecture", "penalty", "schedule", "optimizer", "experiment"}
     here |= {"method", "metric"}  # stepped and measured in tests/methods and tests/evaluation
     rest = {f"{group}={name}" for group, names in CHOICES.items() for name in names if group not in here}
-    assert rest - set(ALONE) == {"dataset=mnist", "dataset=fashion_mnist"}
+    assert rest - set(ALONE) == {*DOWNLOADED, *OWN}
     for group in here - {"experiment"}:
         assert set(registry.options(group)) <= set(CHOICES[group])
 
 
-DOWNLOADED = ("dataset=mnist", "dataset=fashion_mnist")
 PRESETS = [f"experiment={name}" for name in CHOICES["experiment"]]
 # What no test above has together: normalised kernels around convolutions, two penalties around a network of groups.
 TOGETHER = ("experiment=sngan", "experiment=r3gan")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ganrun.config.folders import data_folder
+from ganrun.storage.array_files import HALF_RANGES
 
 if TYPE_CHECKING:
     from ganrun.datasets import Data
@@ -103,5 +104,6 @@ def drawing(density: Mixture) -> Callable[[int, int], np.ndarray]:
 
 
 def to_unit_range(pixels: np.ndarray) -> np.ndarray:
-    """Map bytes 0...255 to float32 in [-1, 1], on the host."""
-    return pixels.astype(np.float32) / np.float32(127.5) - np.float32(1.0)
+    """Map bytes 0...255, or 16-bit levels, to float32 in [-1, 1] on the host; other numbers are not changed."""
+    half = HALF_RANGES.get(pixels.dtype.name)
+    return pixels if half is None else pixels.astype(np.float32) / np.float32(half) - np.float32(1.0)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ganrun.config.folders import data_folder
 from ganrun.config.registry import lookup, options
 from ganrun.errors import ConfigError, did_you_mean, exact, shown
-from ganrun.evaluation.divergence.array_files import SUFFIXES, float_type, read_array, require_array
 from ganrun.evaluation.divergence.distribution import Distribution, drawing, load_images, to_unit_range
 from ganrun.evaluation.divergence.pixel_range import (
     BYTES,
@@ -22,6 +22,7 @@ from ganrun.evaluation.divergence.pixel_range import (
     range_text,
     to_signed,
 )
+from ganrun.storage.array_files import SUFFIXES, float_type, read_array, require_array
 from ganrun.storage.run_directory import find_run, load_config
 
 FEWEST = 100  # minimum number of samples: fewer cannot give a useful estimate
@@ -184,12 +185,18 @@ def _require_finite(label: str, rows: np.ndarray) -> None:
 
 
 def _of_dataset(name: str, data_dir: str | None) -> Distribution:
+    from ganrun.datasets import in_data_units, resolved  # imports JAX
+
     option = lookup("dataset", name)()
     if hasattr(option, "density"):
         density = option.density()
         about = f"dataset of {dimensions(option.shape)}, known density"
         return Distribution(name, tuple(option.shape), draw=drawing(density), density=density, about=about)
+    option = resolved(option, data_folder(data_dir))
     arrays = load_images(option, data_dir)
-    rows = to_unit_range(arrays.held_out)
+    rows = in_data_units(option, to_unit_range(arrays.held_out))
+    if len(arrays.shape) == 1:
+        about = f"dataset of {dimensions(arrays.shape)}, its {len(rows)} held-out examples"
+        return Distribution(name, tuple(arrays.shape), rows=rows, about=about)
     about = f"dataset, its {len(rows)} held-out images in [-1, 1]"
     return Distribution(name, tuple(arrays.shape), rows=rows, span=SIGNED, about=about)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ganrun.config.schema import Train
+from ganrun.datasets import in_data_units
 from ganrun.errors import ConfigError, GanrunError
 from ganrun.evaluation.divergence.distribution import Distribution, load_images, to_unit_range
 from ganrun.evaluation.divergence.exact.plane_pieces import rectifiers
@@ -41,11 +42,25 @@ def of_run(label: str, folder: Path, data_dir: str | None, *, average: bool) -> 
     weights = "averaged" if average else "trained"
     place = f" {relative(folder)}" if label == "latest" else ""  # any other label is its path
     return dataclasses.replace(
-        model_distribution(label, experiment, variables),
+        _in_data_units(model_distribution(label, experiment, variables), config.dataset),
         training=training,
         held_out=held_out,
         notes=notes,
         about=f"run{place}, step {int(state.step)}, {weights} {experiment.method.MODEL}",
+    )
+
+
+def _in_data_units(model: Distribution, dataset: Any) -> Distribution:
+    """Return ``model`` in the units of ``dataset``, for data that are scaled before training."""
+    if not hasattr(dataset, "in_data_units") or len(model.shape) != 1:
+        return model
+    draw, push = model.draw, model.push
+    assert draw is not None
+    return dataclasses.replace(
+        model,
+        draw=lambda n, seed: in_data_units(dataset, draw(n, seed)),
+        push=None if push is None else lambda latents: in_data_units(dataset, push(latents)),
+        layers=None,  # they end in the model's own units
     )
 
 
@@ -113,4 +128,7 @@ def _images(
     except ConfigError as error:
         reason = str(error).splitlines()[0]
         return None, None, (f"{label}: memorised samples were not looked for ({reason})",)
-    return to_unit_range(arrays.train), to_unit_range(arrays.held_out), ()
+    training, held_out = (
+        in_data_units(config.dataset, to_unit_range(rows)) for rows in (arrays.train, arrays.held_out)
+    )
+    return training, held_out, ()

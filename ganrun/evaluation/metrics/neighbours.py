@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ganrun.storage.array_files import HALF_RANGES
+
 BLOCK = 8192  # training rows per block
 
 
@@ -12,7 +14,7 @@ def nearest(rows: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.ndar
 
     Args:
         rows: float ``(n, dim)``.
-        training: float ``(examples, dim)``, or uint8, whose 0...255 represent [-1, 1].
+        training: float ``(examples, dim)``, or uint8 or uint16, whose range represents [-1, 1].
     """
     best = np.full(len(rows), np.inf, np.float32)
     index = np.zeros(len(rows), np.int64)
@@ -39,5 +41,6 @@ def spread(rows: np.ndarray) -> float:
 
 
 def to_float(rows: np.ndarray) -> np.ndarray:
-    """Return ``rows``, with bytes mapped from 0...255 to [-1, 1]."""
-    return rows.astype(np.float32) / 127.5 - 1 if rows.dtype == np.uint8 else rows
+    """Return ``rows``, with bytes mapped from 0...255, and 16-bit levels, to [-1, 1]."""
+    half = HALF_RANGES.get(rows.dtype.name)
+    return rows if half is None else rows.astype(np.float32) / half - 1

@@ -185,7 +185,7 @@ def test_points_have_no_range(save, ring_run):
         ("real.np", ["'real.np' is not there", "Did you mean 'real.npy'?"]),
         ("rael.npy", ["'rael.npy' is not there", "Did you mean 'real.npy'?"]),
         ("table.csv", ["'table.csv' is no file of arrays"]),
-        ("folder", ["'folder' is not a run directory: it has no config.yaml"]),
+        ("place", ["'place' is not a run directory: it has no config.yaml"]),
         ("nowhere/x.npy", ["'nowhere/x.npy' is not there"]),
         ("", ["'' is not a run directory"]),
         ("n" * 300, ["cannot be a file: File name too long", "nnn...nnn"]),
@@ -200,7 +200,7 @@ def test_what_names_nothing_is_told_in_one_line_with_the_closest(text, hints, tm
     monkeypatch.chdir(tmp_path)
     np.save("real.npy", POINTS)
     Path("table.csv").write_text("1,2\n")
-    Path("folder").mkdir()
+    Path("place").mkdir()
     os.mkfifo("pipe.npy")
     for open_it in (opened, lambda text: require_distribution(text, key=None)):
         with pytest.raises(ConfigError) as caught:
@@ -256,7 +256,7 @@ def test_an_image_dataset_is_its_held_out_split_between_minus_one_and_one():
 
 
 def test_missing_files_of_a_dataset_are_told_and_never_downloaded(tmp_path, monkeypatch):
-    monkeypatch.setattr("ganrun.datasets.images.fetch", lambda *args, **options: pytest.fail("downloads"))
+    monkeypatch.setattr("ganrun.datasets.download.fetch", lambda *args, **options: pytest.fail("downloads"))
     with pytest.raises(ConfigError, match=r"missing in .*; dataset\.download is false"):
         opened("mnist", data_dir=str(tmp_path))
     monkeypatch.setenv("GANRUN_DATA", str(tmp_path / "elsewhere"))

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from ganrun.config.registry import options
 from ganrun.errors import ConfigError
-from ganrun.evaluation.divergence import array_files
-from ganrun.evaluation.divergence.array_files import read_array, require_array
 from ganrun.evaluation.divergence.distribution import Distribution
 from ganrun.evaluation.divergence.open_distribution import open_distribution
+from ganrun.storage import array_files
+from ganrun.storage.array_files import read_array, require_array
 
 POINTS = np.random.default_rng(0).normal(size=(120, 2)).astype(np.float32)
 

@@ -31,6 +31,7 @@ MAX_COMPRESSION = 100  # maximum ratio of unpacked to packed size, for arrays of
 UNQUESTIONED = 1 << 28  # bytes
 HEADER = 1 << 14  # maximum bytes of a header (type and shape); numpy's own limit is 10 000 characters
 CHUNK = 1 << 20  # bytes per read: a header that declares a false size does not allocate that much memory
+HALF_RANGES = {"uint8": 127.5, "uint16": 32767.5}  # half of the largest pixel of each type; 0 is black
 MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK"
 KINDS = {"b": "true and false", "c": "complex numbers", "S": "text", "U": "text", "M": "dates", "m": "times"}

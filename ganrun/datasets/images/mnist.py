@@ -1,4 +1,4 @@
-"""Image datasets: scikit-learn's digits, MNIST and Fashion-MNIST.
+"""MNIST and the datasets in its format: Fashion-MNIST and Kuzushiji-MNIST.
 
 An option finds its files, checks them before any work begins, and loads them. Labels are read only on request, since
 an unconditional GAN does not use them.
@@ -8,99 +8,35 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import sys
+import math
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
 from ganrun.config.registry import register
-from ganrun.datasets.download import fetch
+from ganrun.datasets import download
+from ganrun.datasets.download import announce
 from ganrun.datasets.idx import read_idx_hashed
+from ganrun.datasets.images.arrays import ImageArrays
 from ganrun.errors import ConfigError
 
 FILES = {"train": "train-images-idx3-ubyte", "held_out": "t10k-images-idx3-ubyte"}
 LABEL_FILES = {"train_labels": "train-labels-idx1-ubyte", "held_out_labels": "t10k-labels-idx1-ubyte"}
 CLASSES = 10
-MAX = 1 << 26  # maximum bytes of one decompressed file: the largest has 47 million
+MAX = 1 << 26  # bytes of a decompressed file that are read in any case, so that another file of this kind is named
+HEADER = 64  # bytes: more than an idx header has
 MNIST_MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
 FASHION_MIRRORS = ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",)
-
-
-@dataclasses.dataclass(frozen=True)
-class ImageArrays:
-    """A dataset in memory.
-
-    Attributes:
-        train: uint8 ``(examples, height * width * channel)``.
-        held_out: The held-out examples, in the same layout.
-        shape: ``(height, width, channel)`` of one example.
-        train_labels: uint8 ``(examples,)``; None if labels were not requested.
-        held_out_labels: The labels of the held-out examples, likewise.
-    """
-
-    train: np.ndarray
-    held_out: np.ndarray
-    shape: tuple[int, int, int]
-    train_labels: np.ndarray | None = None
-    held_out_labels: np.ndarray | None = None
-
-
-@register("dataset", "digits")
-@dataclasses.dataclass(frozen=True)
-class Digits:
-    """1 797 handwritten digits in 10 classes, 8x8 grey, bundled with scikit-learn.
-
-    They are the test set of UCI's "Optical Recognition of Handwritten Digits".
-
-    Paper: Alpaydin and Kaynak 1998, "Cascading classifiers".
-    """
-
-    name: str = "digits"
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """``(height, width, channel)`` of one example."""
-        return 8, 8, 1
-
-    @property
-    def examples(self) -> int:
-        """Number of training examples."""
-        return 1437
-
-    @property
-    def classes(self) -> int:
-        """Number of classes."""
-        return CLASSES
-
-    def find(self, data_dir: Path, labels: bool = False) -> dict[str, Path]:
-        """Return no files: images and labels are part of scikit-learn."""
-        return {}
-
-    def check(self, data_dir: Path, labels: bool = False) -> None:
-        """Do nothing: no files are needed."""
-
-    def load(self, data_dir: Path, labels: bool = False) -> ImageArrays:
-        """Return the images, scaled from 0..16 to 0..255, in a fixed split of 80 % and 20 %."""
-        from sklearn.datasets import load_digits  # takes a second to import
-
-        values, targets = load_digits(return_X_y=True)
-        flat = np.rint(np.asarray(values) * (255 / 16)).astype(np.uint8)
-        # RandomState and not Generator: NumPy guarantees that its stream never changes (NEP 19).
-        order = np.random.RandomState(0).permutation(len(flat))
-        train, held_out = np.split(order, [int(0.8 * len(flat))])
-        if not labels:
-            return ImageArrays(flat[train], flat[held_out], self.shape)
-        all_labels = np.asarray(targets).astype(np.uint8)
-        return ImageArrays(flat[train], flat[held_out], self.shape, all_labels[train], all_labels[held_out])
+KMNIST_MIRRORS = ("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",)
 
 
 @dataclasses.dataclass(frozen=True)
 class IdxImages:
-    """28x28 grey images in two idx files, downloaded if missing. The base class of MNIST and Fashion-MNIST.
+    """28x28 grey images in two idx files, downloaded if missing: the base class of MNIST and the datasets like it.
 
     The labels are in two more files, which are needed only if labels are requested.
     """
@@ -135,12 +71,12 @@ class IdxImages:
         With ``labels``, also return those of ``train_labels`` and ``held_out_labels``.
         """
         files = {}
-        for part, stem in _stems(labels).items():
+        for part, stem in self._stems(labels).items():
             # The second form is that of the original site and of many copies of it.
             stems = (stem, stem.replace("-idx", ".idx"))
             names = [f"{form}{suffix}" for form in stems for suffix in ("", ".gz")]
             paths = [folder / name for folder in self._folders(data_dir) for name in names]
-            present = [path for path in paths if _is_file(path)]
+            present = [path for path in paths if is_file(path)]
             if present:
                 files[part] = present[0]
         return files
@@ -152,15 +88,15 @@ class IdxImages:
             ConfigError: A file is missing and may not or cannot be downloaded.
         """
         files = self.find(data_dir, labels)
-        for part, stem in _stems(labels).items():
+        for part, stem in self._stems(labels).items():
             if part in files:
                 continue
             if not self.download:
                 raise self._missing(stem, data_dir, "dataset.download is false, or the run is resumed.")
             verify = functools.partial(self._read, part)
-            print(f"{self.name}: downloading {stem}.gz into {data_dir / self.name}", file=sys.stderr)
+            announce(self.name, f"{stem}.gz", data_dir / self.name)
             try:
-                fetch(f"{stem}.gz", self.mirrors, data_dir / self.name, self.md5.get(part), verify=verify)
+                download.fetch(f"{stem}.gz", self.mirrors, data_dir / self.name, self.md5.get(part), verify=verify)
             except ConfigError as error:
                 raise self._missing(stem, data_dir, str(error)) from error
 
@@ -174,21 +110,38 @@ class IdxImages:
         arrays = {part: self._read(part, path) for part, path in self.find(data_dir, labels).items()}
         return ImageArrays(shape=self.shape, **arrays)
 
+    def _stems(self, labels: bool) -> dict[str, str]:
+        """Return the file name stems of the required files, by part of the dataset."""
+        return FILES | LABEL_FILES if labels else FILES
+
     def _folders(self, data_dir: Path) -> tuple[Path, ...]:
         return data_dir / self.name, data_dir / self.torchvision / "raw"
 
     def _read(self, part: str, path: Path) -> np.ndarray:
-        content, sha256 = read_idx_hashed(path, MAX)
-        of_labels = part in LABEL_FILES
+        return self._checked(part, path, *self._from_file(part, path))
+
+    def _from_file(self, part: str, path: Path) -> tuple[np.ndarray, str]:
+        return read_idx_hashed(path, self._limit(part))
+
+    def _limit(self, part: str) -> int:
+        """Return the maximum bytes of the decompressed file of ``part``."""
+        return max(MAX, math.prod(self._expected(part)) + HEADER)
+
+    def _expected(self, part: str) -> tuple[int, ...]:
+        """Return the shape of the array of ``part``."""
         count = self.counts[part.removesuffix("_labels")]
-        expected = (count,) if of_labels else (count, *self.shape[:2])
+        return (count,) if part in LABEL_FILES else (count, *self.shape[:2])
+
+    def _checked(self, part: str, path: Path, content: np.ndarray, sha256: str) -> np.ndarray:
+        """Return ``content`` of the file ``path`` as rows or labels; refuse what is not that of ``part``."""
+        expected = self._expected(part)
         if content.shape != expected:
             raise ConfigError(f"{path}: holds an array of shape {content.shape}; {self.name} has {expected}.")
-        if of_labels and (largest := int(content.max())) >= self.classes:
+        if part in LABEL_FILES and (largest := int(content.max())) >= self.classes:
             raise ConfigError(f"{path}: holds the label {largest}; those of {self.name} are 0..{self.classes - 1}.")
         if sha256 != self.sha256.get(part, sha256):
             raise ConfigError(f"{path}: is not the published {self.name} file (its sha256 is {sha256}).")
-        return content if of_labels else content.reshape(count, -1)
+        return content if part in LABEL_FILES else content.reshape(len(content), -1)
 
     def _missing(self, stem: str, data_dir: Path, reason: str) -> ConfigError:
         searched = " and ".join(str(folder) for folder in self._folders(data_dir))
@@ -246,12 +199,30 @@ class FashionMnist(IdxImages):
     }
 
 
-def _stems(labels: bool) -> dict[str, str]:
-    """Return the file name stems of the required files, by part of the dataset."""
-    return FILES | LABEL_FILES if labels else FILES
+@register("dataset", "kmnist")
+@dataclasses.dataclass(frozen=True)
+class Kmnist(IdxImages):
+    """Kuzushiji-MNIST: 60 000 + 10 000 cursive Japanese characters in 10 classes, 28x28 grey.
+
+    As with Fashion-MNIST, the md5 of the published .gz files is verified when this program downloads them.
+
+    Paper: Clanuwat et al. 2018, "Deep learning for classical Japanese literature".
+    """
+
+    name: str = "kmnist"
+    mirrors: tuple[str, ...] = dataclasses.field(default_factory=lambda: KMNIST_MIRRORS)
+
+    torchvision: ClassVar[str] = "KMNIST"
+    md5: ClassVar[dict[str, str]] = {
+        "train": "bdb82020997e1d708af4cf47b453dcf7",
+        "held_out": "5c965bf0a639b31b8f53240b1b52f4d7",
+        "train_labels": "e144d726b3acfaa3e44228e80efcd344",
+        "held_out_labels": "7320c461ea6c1c855c0b718fb2a4b134",
+    }
 
 
-def _is_file(path: Path) -> bool:
+def is_file(path: Path) -> bool:
+    """Return whether the file ``path`` exists; False if its folder may not be entered."""
     try:
         return path.is_file()
     except OSError:  # for instance, the folder may not be entered: treat the file as missing

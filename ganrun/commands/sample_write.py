@@ -1,0 +1,105 @@
+"""What ``ganrun sample`` draws from a run, and the files that it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ganrun.errors import ConfigError
+from ganrun.evaluation.samples import BATCH, draw_samples
+from ganrun.latent_space import latents
+from ganrun.latent_space.agreement import in_words, latent_error
+from ganrun.latent_space.projection import project
+from ganrun.plots import pairs as rows
+from ganrun.plots import pictures
+from ganrun.writers.whole import write_whole
+
+if TYPE_CHECKING:
+    from ganrun.commands.sample import Sample
+    from ganrun.methods.experiment import Experiment
+    from ganrun.priors import Prior
+
+Units = Callable[[np.ndarray], np.ndarray]
+
+
+def _prior(experiment: Experiment) -> Prior:
+    prior = experiment.method.prior
+    assert prior is not None  # _require_latents
+    return prior
+
+
+def write_samples(
+    request: Sample, experiment: Experiment, variables: Any, units: Units, title: str, description: str
+) -> None:
+    """Draw samples and write them; ``units`` converts them to the units of the data."""
+    samples, latents = _draw(request, experiment, variables)
+    samples = units(samples)
+    shape = tuple(experiment.data.shape)
+    suffix = request.target.suffix.lower()
+    if suffix == ".gif":
+        content = rows.animation(samples.reshape(-1, *shape), experiment.data.density)
+    elif suffix == ".png" and request.steps and len(shape) == 3:
+        content = pictures.table(samples)
+    elif suffix == ".png":
+        rows_of = samples.reshape(-1, *shape)
+        content = pictures.draw(rows_of, experiment.data.density, np.zeros(0), title, maximum=len(rows_of))
+    elif suffix == ".npy":
+        content = samples
+    else:
+        content = {"samples": samples} if latents is None else {"samples": samples, "latents": latents}
+    write_whole(request.target, content)
+    count = f"{request.n} x {request.steps}" if request.steps else str(request.n)
+    print(f"{count} samples {description}")
+
+
+def _draw(request: Sample, experiment: Experiment, variables: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the samples, and their latents unless these are plain draws from the prior."""
+    n = request.n or 0
+    if request.mode == "random" and request.label is None:
+        return draw_samples(experiment, variables, n, request.seed), None
+    prior = _prior(experiment)
+    if request.mode in ("random", "truncate"):
+        z = latents.draw(prior, request.seed, n, request.truncation)
+    elif request.mode == "walk":
+        z = latents.walk(latents.draw(prior, request.seed, n), prior.name, request.steps or 0)
+    else:
+        ends = latents.draw(prior, request.seed, 2 * n)
+        z = latents.interpolate(ends[::2], ends[1::2], prior.name, request.steps or 0)
+    z = z.astype(np.float32)
+    push = latents.pushing(experiment, request.label)
+    samples = latents.through(partial(push, variables), z.reshape(-1, prior.dim))
+    return samples.reshape(*z.shape[:-1], *samples.shape[1:]), z
+
+
+def write_pairs(
+    request: Sample, experiment: Experiment, variables: Any, inputs: np.ndarray, units: Units, description: str
+) -> None:
+    """Write ``inputs`` and their reconstructions; ``units`` converts both to the units of the data."""
+    prior, push = _prior(experiment), latents.pushing(experiment, request.label)
+    if request.task == "reconstruct":
+        encode = _encoder(experiment, variables)
+        z = latents.through(encode, inputs)
+    else:
+        starts = request.starts or 0
+        begins = latents.draw(prior, request.seed, len(inputs) * starts).reshape(len(inputs), starts, -1)
+        z = project(push, variables, inputs, begins, prior.name, request.iterations or 0)
+    outputs = latents.through(partial(push, variables), z)
+    content = {"inputs": units(inputs), "latents": z, "reconstructions": units(outputs)}
+    drawn = request.target.suffix.lower() == ".png"
+    write_whole(request.target, rows.pairs(content["inputs"], content["reconstructions"]) if drawn else content)
+    print(f"{len(inputs)} examples and their reconstructions {description}")
+    print(in_words(inputs, outputs))
+    print(f"latents: mean square {(z**2).mean():.3g} (of the prior {1 if prior.name == 'normal' else 1 / 3:.3g})")
+    if request.task == "reconstruct":
+        drawn = latents.draw(prior, request.seed, BATCH)
+        back = latents.through(encode, latents.through(partial(push, variables), drawn))
+        print(f"E(G(z)) against z: mean squared error over variance {latent_error(drawn, back):.3g}")
+
+
+def _encoder(experiment: Experiment, variables: Any) -> Callable[[Any], Any]:
+    if "encode" not in experiment.method.capabilities:
+        raise ConfigError("this run has no encoder: train with inference=bigan, or use project=FILE.")
+    return partial(experiment.encode, variables)

@@ -1,0 +1,26 @@
+"""A finite dataset in memory, as the options of this package load it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageArrays:
+    """A dataset in memory, or mapped from files.
+
+    Attributes:
+        train: The training examples as rows ``(examples, prod(shape))``: uint8 or uint16 pixels, or float32 vectors.
+        held_out: The held-out examples, in the same layout.
+        shape: ``(height, width, channel)`` of one example, or ``(dim,)``.
+        train_labels: uint8 or uint16 ``(examples,)``; None if labels were not requested.
+        held_out_labels: The labels of the held-out examples, likewise.
+    """
+
+    train: np.ndarray
+    held_out: np.ndarray
+    shape: tuple[int, ...]
+    train_labels: np.ndarray | None = None
+    held_out_labels: np.ndarray | None = None
