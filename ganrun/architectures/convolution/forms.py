@@ -47,13 +47,13 @@ def resolved_form(form: str, channels: int, features: int, pixels: int) -> str:
 
 def strided_convolution(x: jax.Array, kernel: jax.Array, form: str) -> jax.Array:
     """Convolve with stride 2 and one pixel of padding; ``kernel`` is ``(4, 4, ...)``, the sides are even."""
-    form = resolved_form(form, *kernel.shape[2:], _pixels(x) // 4)
+    form = _form_of(form, kernel, _pixels(x) // 4)
     return _xla(x, kernel, padding=1, strides=2) if form == "xla" else convolve(x, kernel, HALVING, form)
 
 
 def transposed_convolution(x: jax.Array, kernel: jax.Array, form: str) -> jax.Array:
     """Convolve ``x`` dilated by zeros between its pixels, which doubles the side; ``kernel`` is ``(4, 4, ...)``."""
-    form = resolved_form(form, *kernel.shape[2:], _pixels(x))
+    form = _form_of(form, kernel, _pixels(x))
     if form == "xla":
         return _xla(x, kernel, padding=2, dilation=2)
     return input_gradient(x, rotated(kernel), HALVING, form)
@@ -79,7 +79,7 @@ def pooled_convolution(x: jax.Array, kernel: jax.Array, form: str) -> jax.Array:
 
     Both are one strided convolution with a 4x4 kernel, which takes 4/9 of the operations.
     """
-    form = resolved_form(form, *kernel.shape[2:], _pixels(x) // 4)
+    form = _form_of(form, kernel, _pixels(x) // 4)
     if form == "xla":
         return average_pool(same_convolution(x, kernel, form))
     return strided_convolution(x, 0.25 * _block_sums(kernel), form)
@@ -90,10 +90,15 @@ def upsampled_convolution(x: jax.Array, kernel: jax.Array, form: str) -> jax.Arr
 
     Both are one transposed convolution with a 4x4 kernel, which takes 4/9 of the operations.
     """
-    form = resolved_form(form, *kernel.shape[2:], _pixels(x))
+    form = _form_of(form, kernel, _pixels(x))
     if form == "xla":
         return same_convolution(nearest_upsample(x), kernel, form)
     return transposed_convolution(x, _block_sums(kernel), form)
+
+
+def _form_of(form: str, kernel: jax.Array, pixels: int) -> str:
+    channels, features = kernel.shape[2:]
+    return resolved_form(form, channels, features, pixels)
 
 
 def _pixels(x: jax.Array) -> int:
