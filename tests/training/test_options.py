@@ -40,8 +40,8 @@ DOWNLOADED = tuple(f"dataset={name}" for name in ("mnist", "fashion_mnist", "kmn
 OWN = ("dataset=folder", "dataset=zip", "dataset=array")  # read from the user's files: stepped in tests/datasets
 PLAIN = (*NARROW["mlp"], *SMALL, "optimizer=sgd")
 SLOW = tuple(f"optimizer.{player}.learning_rate=0.01" for player in ("generator", "discriminator"))
-# From seed 0 a point that DRAGAN shakes lies where a unit's slope jumps, and rounding decides on which side.
-SEEDS = {"dragan": ("seed=1",)}
+# From seed 0 a point of these penalties lies where a unit's slope jumps, and rounding decides on which side.
+SEEDS = {"dragan": ("seed=1",), "gradient_penalty": ("seed=1",)}
 SCHEDULES = {"adaptive": ("schedule.tolerance=1e-3",), "to_optimum": ("schedule.tolerance=1e-3",)}
 ALONE = [f"dataset={name}" for name in OFFLINE] + [f"probe={name}" for name in CHOICES["probe"]]
 
