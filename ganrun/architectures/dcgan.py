@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import jax
@@ -20,17 +21,17 @@ class DcganGenerator(nn.Module):
     """A dense layer to a small map, then transposed convolutions that each double its side and halve its channels.
 
     Attributes:
-        base: side of the small map.
+        base: height and width of the small map.
         stages: number of doublings.
         channels: channels of an image.
         width: channels before the last stage.
         batch_norm: normalise every layer but the last.
         form: how convolutions are computed, see :class:`ganrun.architectures.layers.TransposedConv`.
         classes: number of classes, 0 for none; labels condition the batch norm, or the latent without batch norm.
-        attention: side of the map with self-attention; 0: none.
+        attention: height of the map with self-attention; 0: none.
     """
 
-    base: int
+    base: tuple[int, int]
     stages: int
     channels: int
     width: int
@@ -41,11 +42,11 @@ class DcganGenerator(nn.Module):
 
     @nn.compact
     def __call__(self, z: jax.Array, train: bool, y: jax.Array | None = None) -> jax.Array:
-        """Map latents ``(n, latent_dim)`` and labels ``(n,)`` to images ``(n, side, side, channels)`` in [-1, 1]."""
+        """Map latents ``(n, latent_dim)`` and labels ``(n,)`` to images ``(n, height, width, channels)`` in [-1, 1]."""
         z = z if self.batch_norm else with_label(z, y, self.classes)
         widths = [self.width * 2**stage for stage in reversed(range(self.stages))]
-        x = nn.Dense(self.base * self.base * widths[0], kernel_init=dcgan_init)(z)
-        x = self._activate(x.reshape(-1, self.base, self.base, widths[0]), train, y)
+        x = nn.Dense(math.prod(self.base) * widths[0], kernel_init=dcgan_init)(z)
+        x = self._activate(x.reshape(-1, *self.base, widths[0]), train, y)
         for features in widths[1:]:
             x = self._activate(TransposedConv(features, self.form)(x), train, y)
         return nn.tanh(TransposedConv(self.channels, self.form)(x))
@@ -63,7 +64,7 @@ class DcganDiscriminator(Discriminator):
         width: channels after the first convolution.
         batch_norm: normalise every convolution but the first.
         form: how convolutions are computed, see :class:`ganrun.architectures.layers.StridedConv`.
-        attention: side of the map with self-attention; 0: none.
+        attention: height of the map with self-attention; 0: none.
     """
 
     stages: int
@@ -74,7 +75,7 @@ class DcganDiscriminator(Discriminator):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool, y: jax.Array | None = None, z: jax.Array | None = None) -> jax.Array:
-        """Map images ``(n, side, side, channel)``, and labels and latents if given, to logits ``(n,)``."""
+        """Map images ``(n, height, width, channel)``, and labels and latents if given, to logits ``(n,)``."""
         return self.head(_convolutions(self, x, train), y, z, dcgan_init)
 
 
@@ -93,7 +94,7 @@ class DcganEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """Map images ``(n, side, side, channel)`` to latents ``(n, latent_dim)``."""
+        """Map images ``(n, height, width, channel)`` to latents ``(n, latent_dim)``."""
         return nn.Dense(self.latent_dim)(_convolutions(self, x, train).reshape(x.shape[0], -1))
 
 
@@ -108,7 +109,7 @@ def _convolutions(network: DcganDiscriminator | DcganEncoder, x: jax.Array, trai
 @register("architecture", "dcgan")
 @dataclass(frozen=True)
 class Dcgan(MinibatchOption):
-    """Strided convolutions with batch norm, for square images whose side is 4, 5, 6 or 7 times a power of two.
+    """Strided convolutions with batch norm, for images whose shorter side is 4, 5, 6 or 7 times a power of two.
 
     Paper: Radford et al. 2015, "Unsupervised representation learning with deep convolutional generative adversarial
     networks", section 3.
@@ -119,7 +120,7 @@ class Dcgan(MinibatchOption):
         convolution: ``matmul``, ``xla``, or ``auto`` for the faster one on the backend (population members always use
             ``matmul``).
         attention: self-attention (Zhang et al. 2019) on one hidden map of each network.
-        attention_side: that map is the smallest one with at least this side, or the largest if there is none.
+        attention_side: that map is the smallest one with at least this height, or the largest if there is none.
     """
 
     width: int = number(64, low=1, high=65_536)
@@ -133,7 +134,7 @@ class Dcgan(MinibatchOption):
         """Return the networks for images of ``shape``; raise :class:`ConfigError` for a shape that is not supported."""
         shape = checked_shape(shape, latent_dim)
         base, stages = base_and_stages(shape)
-        sides = [base * 2**stage for stage in range(stages)]
+        sides = [base[0] * 2**stage for stage in range(stages)]
         at = attended_side(sides, self.attention_side) if self.attention else 0
         settings = (self.width, self.batch_norm, self.convolution)
         by_example = self.minibatch == "none" and not self.batch_norm

@@ -94,27 +94,29 @@ def checked_shape(shape: tuple[int, ...], latent_dim: int) -> tuple[int, ...]:
     return shape
 
 
-def base_and_stages(shape: tuple[int, ...], name: str = "dcgan") -> tuple[int, int]:
-    """Return ``(base, n)`` with side = base * 2**n, 4 <= base <= 7 and n >= 1.
+def base_and_stages(shape: tuple[int, ...], name: str = "dcgan") -> tuple[tuple[int, int], int]:
+    """Return the height and width of the smallest map, the shorter one from 4 to 7, and how often it doubles, n >= 1.
 
     Args:
         shape: shape of one example.
         name: the architecture, for error messages.
 
     Raises:
-        ConfigError: ``shape`` is not that of a square image with such a side.
+        ConfigError: ``shape`` is not that of an image whose shorter side is such a number times 2**n, and whose other
+            side is a multiple of 2**n.
     """
     if not is_image(shape):
-        raise ConfigError(f"architecture={name} takes square images; the data is {describe(shape)}. Try mlp or maxout.")
-    base, stages = shape[0], 0
+        raise ConfigError(f"architecture={name} takes images; the data is {describe(shape)}. Try mlp or maxout.")
+    base, stages = min(shape[:2]), 0
     while base > max(BASES) and base % 2 == 0:
         base, stages = base // 2, stages + 1
-    if shape[0] != shape[1] or base not in BASES or stages < 1:
+    scale = 2**stages
+    if base not in BASES or stages < 1 or max(shape[:2]) % scale:
         raise ConfigError(
-            f"architecture={name} takes square images whose side is 4, 5, 6 or 7 times a power of two "
-            f"(8, 10, 12, 14, 16, ..., 28, 32, ...); the data is {describe(shape)}."
+            f"architecture={name} takes images whose shorter side is 4, 5, 6 or 7 times a power of two (8, 10, 12, 14, "
+            f"16, ..., 28, 32, ...), of which the other side is a multiple; the data is {describe(shape)}."
         )
-    return base, stages
+    return (shape[0] // scale, shape[1] // scale), stages
 
 
 def as_data(flat: jax.Array, shape: tuple[int, ...]) -> jax.Array:

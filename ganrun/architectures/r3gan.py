@@ -6,6 +6,7 @@ normalisation. The default sizes are smaller than the paper's, to suit a CPU.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import jax
@@ -49,7 +50,7 @@ class Bottleneck(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Map ``(n, side, side, channel)`` to the same shape."""
+        """Map ``(n, height, width, channel)`` to the same shape."""
         inner = self.expansion * x.shape[-1]
         groups = inner // largest_divisor(inner, self.group_width)
         init = branch_init(self.blocks)
@@ -82,7 +83,7 @@ class R3ganGenerator(nn.Module):
     """A learned small map scaled by the latent, residual blocks with bilinear upsampling, and a map to the image.
 
     Attributes:
-        base: side of the small map.
+        base: height and width of the small map.
         stages: number of doublings.
         channels: channels of an image.
         width: channels at full size, doubled at each halving of the side.
@@ -93,7 +94,7 @@ class R3ganGenerator(nn.Module):
         classes: number of classes, whose embedding is concatenated with the latent; 0: none.
     """
 
-    base: int
+    base: tuple[int, int]
     stages: int
     channels: int
     width: int
@@ -105,9 +106,9 @@ class R3ganGenerator(nn.Module):
 
     @nn.compact
     def __call__(self, z: jax.Array, train: bool, y: jax.Array | None = None) -> jax.Array:
-        """Map latents ``(n, latent_dim)`` and labels ``(n,)`` to images ``(n, side, side, channels)`` in [-1, 1]."""
+        """Map latents ``(n, latent_dim)`` and labels ``(n,)`` to images ``(n, height, width, channels)`` in [-1, 1]."""
         blocks, widest = (self.stages + 1) * self.depth, self.width * 2**self.stages
-        basis = self.param("basis", nn.initializers.normal(1.0), (self.base, self.base, widest))
+        basis = self.param("basis", nn.initializers.normal(1.0), (*self.base, widest))
         x = basis * nn.Dense(widest)(with_label(z, y, self.classes))[:, None, None]
         for stage in reversed(range(self.stages + 1)):
             if stage < self.stages:
@@ -134,7 +135,7 @@ class R3ganDiscriminator(Discriminator):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool, y: jax.Array | None = None, z: jax.Array | None = None) -> jax.Array:
-        """Map images ``(n, side, side, channel)``, and labels and latents if given, to logits ``(n,)``."""
+        """Map images ``(n, height, width, channel)``, and labels and latents if given, to logits ``(n,)``."""
         base, stages = base_and_stages(x.shape[1:], "r3gan")
         blocks = (stages + 1) * self.depth
         x = Conv(self.width, 1, 1, self.form)(x)
@@ -143,7 +144,7 @@ class R3ganDiscriminator(Discriminator):
                 x = Conv(self.width * 2**stage, 1, 1, self.form, use_bias=False)(average_pool(x))
             for _ in range(self.depth):
                 x = Bottleneck(blocks, self.expansion, self.group_width, self.form)(x)
-        basis = self.param("basis", nn.initializers.normal(1.0 / base), x.shape[1:])
+        basis = self.param("basis", nn.initializers.normal(1.0 / math.sqrt(math.prod(base))), x.shape[1:])
         return self.head((x * basis).sum(axis=(1, 2)), y, z)
 
 
@@ -192,7 +193,7 @@ class R3ganVectorDiscriminator(Discriminator):
 @register("architecture", "r3gan")
 @dataclass(frozen=True)
 class R3gan(MinibatchOption):
-    """Residual networks without normalisation, for vectors and for square images with a side as in dcgan.
+    """Residual networks without normalisation, for vectors and for images of a size as in dcgan.
 
     Generator and discriminator are symmetric.
 

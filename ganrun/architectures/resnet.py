@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import jax
@@ -39,7 +40,7 @@ class GeneratorBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool, y: jax.Array | None = None) -> jax.Array:
-        """Map ``(n, side, side, channel)`` to ``(n, side, side, features)`` or twice the side."""
+        """Map ``(n, height, width, channel)`` to ``(n, side, side, features)`` or twice the side."""
         h = nn.relu(normalise(x, train, y, self.classes))
         up = "up" if self.double else "none"
         h = Conv(self.features, form=self.form, resample=up, kernel_init=residual_init)(h)
@@ -67,7 +68,7 @@ class DiscriminatorBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Map ``(n, side, side, channel)`` to ``(n, side, side, features)`` or half the side."""
+        """Map ``(n, height, width, channel)`` to ``(n, side, side, features)`` or half the side."""
         h = x if self.first else nn.relu(x)
         h = nn.relu(Conv(self.features, form=self.form, kernel_init=residual_init)(h))
         down = "down" if self.halve else "none"
@@ -86,17 +87,17 @@ class ResnetGenerator(nn.Module):
     """A dense layer to a small map, then residual blocks that double its side, and a convolution to the image.
 
     Attributes:
-        base: side of the small map.
+        base: height and width of the small map.
         stages: number of doublings.
         channels: channels of an image.
         width: channels at full size, doubled at each halving of the side.
         depth: blocks per stage.
         form: how convolutions are computed.
         classes: number of classes, which condition the batch norm; 0: none.
-        attention: side of the map with self-attention; 0: none.
+        attention: height of the map with self-attention; 0: none.
     """
 
-    base: int
+    base: tuple[int, int]
     stages: int
     channels: int
     width: int
@@ -107,10 +108,10 @@ class ResnetGenerator(nn.Module):
 
     @nn.compact
     def __call__(self, z: jax.Array, train: bool, y: jax.Array | None = None) -> jax.Array:
-        """Map latents ``(n, latent_dim)`` and labels ``(n,)`` to images ``(n, side, side, channels)`` in [-1, 1]."""
+        """Map latents ``(n, latent_dim)`` and labels ``(n,)`` to images ``(n, height, width, channels)`` in [-1, 1]."""
         widest = self.width * 2**self.stages
-        x = nn.Dense(self.base * self.base * widest, kernel_init=plain_init)(z)
-        x = attend(x.reshape(-1, self.base, self.base, widest), self.attention)
+        x = nn.Dense(math.prod(self.base) * widest, kernel_init=plain_init)(z)
+        x = attend(x.reshape(-1, *self.base, widest), self.attention)
         for stage in reversed(range(self.stages)):
             for block in range(self.depth):
                 x = GeneratorBlock(self.width * 2**stage, block == 0, self.form, self.classes)(x, train, y)
@@ -127,7 +128,7 @@ class ResnetDiscriminator(Discriminator):
         depth: blocks per stage, and after the last stage.
         pooling: global pooling, the ``mean`` or the ``sum`` over positions.
         form: how convolutions are computed.
-        attention: side of the map with self-attention; 0: none.
+        attention: height of the map with self-attention; 0: none.
     """
 
     width: int
@@ -138,7 +139,7 @@ class ResnetDiscriminator(Discriminator):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool, y: jax.Array | None = None, z: jax.Array | None = None) -> jax.Array:
-        """Map images ``(n, side, side, channel)``, and labels and latents if given, to logits ``(n,)``."""
+        """Map images ``(n, height, width, channel)``, and labels and latents if given, to logits ``(n,)``."""
         _, stages = base_and_stages(x.shape[1:], "resnet")
         for stage in range(stages):
             for block in range(self.depth):
@@ -154,7 +155,7 @@ class ResnetDiscriminator(Discriminator):
 @register("architecture", "resnet")
 @dataclass(frozen=True)
 class Resnet(MinibatchOption):
-    """Residual networks, with batch norm in the generator only, for square images with a side as in dcgan.
+    """Residual networks, with batch norm in the generator only, for images of a size as in dcgan.
 
     Formula: block(x) = x + conv(relu(bn(conv(relu(bn(x)))))), both paths resampled; the discriminator without bn.
     Paper: Miyato et al. 2018, "Spectral normalization for generative adversarial networks", appendix B; Gulrajani et
@@ -168,7 +169,7 @@ class Resnet(MinibatchOption):
         convolution: ``matmul``, ``xla``, or ``auto`` for the faster one on the backend (population members always use
             ``matmul``).
         attention: self-attention (Zhang et al. 2019) on one hidden map of each network.
-        attention_side: that map is the smallest one with at least this side, or the largest if there is none.
+        attention_side: that map is the smallest one with at least this height, or the largest if there is none.
     """
 
     width: int = number(32, low=1, high=65_536)
@@ -183,7 +184,7 @@ class Resnet(MinibatchOption):
         """Return the networks for images of ``shape``; raise :class:`ConfigError` if it is not supported."""
         shape = checked_shape(shape, latent_dim)
         base, stages = base_and_stages(shape, self.name)
-        sides = [base * 2**stage for stage in range(stages)]
+        sides = [base[0] * 2**stage for stage in range(stages)]
         at = attended_side(sides, self.attention_side) if self.attention else 0
         form = self.convolution
         return Networks(

@@ -16,14 +16,13 @@ import numpy as np
 
 from ganrun import datasets
 from ganrun.commands.bench_products import Product, large_product, product_speed, work_of_step
-from ganrun.config.folders import data_folder
 from ganrun.config.schema import Train
 from ganrun.errors import ConfigError, GanrunError
 from ganrun.methods.experiment import Experiment
 from ganrun.methods.precision import PRODUCTS
 from ganrun.training import device
 from ganrun.training.executor import Executor, SingleRun, executor_for
-from ganrun.training.train import build
+from ganrun.training.train import build, load_data
 
 MAX_SEED = 2**32 - 1
 LOOP, PRODUCT = 0.7, 0.15  # shares of the time for the training loop, and for each of the two products
@@ -79,7 +78,7 @@ def experiments_of(config: Train, members: int) -> list[Experiment]:
     configs = [dataclasses.replace(config, seed=config.seed + i) for i in range(members)]
     if members == 1:
         return [build(config)]
-    data = datasets.load(config.dataset, data_folder(config.data_dir), config.seed, config.conditional)
+    data = load_data(config)
     return [Experiment(member, datasets.reordered(data, member.seed)) for member in configs]
 
 

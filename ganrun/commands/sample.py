@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from ganrun.methods.experiment import Experiment
 
-MODES = ("random", "interpolate", "walk", "truncate")
+MODES = ("random", "interpolate", "walk", "truncate", "neighbours", "film")
+ANIMATIONS = (".gif", ".webp")
 FORMATS = (".png", ".npy", ".npz")
 MAX = 10_000_000  # maximum samples in one file
 FRAMES = 2000  # maximum frames of an animation
@@ -32,9 +33,16 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "mode=interpolate": {"n": 8, "steps": 8},
     "mode=walk": {"n": 8, "steps": 16},
     "mode=truncate": {"n": 64, "truncation": 0.5},
+    "mode=neighbours": {"n": 8, "neighbours": 5},
+    "mode=film": {"n": FRAMES, "picture": "samples", "milliseconds": 200},
     "project": {"n": MAX, "key": None, "range": None, "starts": 8, "iterations": 500},
     "reconstruct": {"n": MAX, "key": None, "range": None},
 }
+# Settings that only some of the tasks have.
+OF_SOME_TASKS = (
+    *("steps", "truncation", "neighbours", "picture", "milliseconds"),
+    *("key", "range", "starts", "iterations"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +59,9 @@ class Sample:
     mode: str = choice("random", MODES)
     steps: int | None = number(None, low=2, high=10_000)
     truncation: float | None = number(None, above=0.0, high=100.0)
+    neighbours: int | None = number(None, low=1, high=1000)
+    picture: str | None = choice(None, ("samples", "densities"))
+    milliseconds: int | None = number(None, low=10, high=60_000)
     project: str | None = None
     reconstruct: str | None = None
     key: str | None = None
@@ -108,7 +119,7 @@ def _inspect(node: dict[str, Any]) -> tuple[Sample, Path]:
     request = dataclasses.replace(request, **defaults)
     if (request.n or 0) * (request.steps or 1) > MAX:
         raise ConfigError(f"n={request.n} times steps={request.steps} is more than {MAX} samples.")
-    if request.target.suffix.lower() == ".gif" and (request.n or 0) * (request.steps or 0) > FRAMES:
+    if request.target.suffix.lower() in ANIMATIONS and (request.n or 0) * (request.steps or 0) > FRAMES:
         raise ConfigError(
             f"n={request.n} times steps={request.steps} is more than the {FRAMES} frames of an animation."
         )
@@ -117,11 +128,13 @@ def _inspect(node: dict[str, Any]) -> tuple[Sample, Path]:
 
 def _require_format(request: Sample) -> None:
     suffix = request.target.suffix.lower()
-    allowed = (*FORMATS, ".gif") if request.task == "mode=walk" else FORMATS
-    if request.task in ("project", "reconstruct"):
+    allowed = (*FORMATS, *ANIMATIONS) if request.task == "mode=walk" else FORMATS
+    if request.task == "mode=film":
+        allowed = ANIMATIONS
+    elif request.task == "mode=neighbours" or request.task in ("project", "reconstruct"):
         allowed = (".png", ".npz")
     if suffix not in allowed:
-        where = f" with {request.as_typed}" if suffix in (*FORMATS, ".gif") else ""
+        where = f" with {request.as_typed}" if suffix in (*FORMATS, *ANIMATIONS) else ""
         listed = ", ".join(allowed)
         raise ConfigError(f"out must end in {listed}{where}, not '{suffix}'.{did_you_mean(suffix, allowed)}")
 
@@ -143,7 +156,7 @@ def _require_fitting(request: Sample) -> None:
         from ganrun.evaluation.divergence.pixel_range import require_range
 
         require_range(request.range, "range")
-    for name in ("steps", "truncation", "key", "range", "starts", "iterations"):
+    for name in OF_SOME_TASKS:
         tasks = [task for task, defaults in DEFAULTS.items() if name in defaults]
         if getattr(request, name) is not None and request.task not in tasks:
             raise ConfigError(f"{name} belongs to {' and '.join(tasks)}; {request.as_typed} does not use it.")
@@ -165,11 +178,15 @@ def _job(node: DictConfig) -> int:
 
 def _work(request: Sample, run: Path) -> None:
     from ganrun import datasets
+    from ganrun.commands.sample_pictures import write_film, write_neighbours
 
     config = load_config(run)
     density = config.dataset.density() if hasattr(config.dataset, "density") else None
     suffix, drawn = request.target.suffix.lower(), density is not None or len(config.dataset.shape) == 3
-    if not drawn and (suffix == ".gif" or (suffix == ".png" and config.dataset.shape[0] > 2)):
+    if request.task == "mode=film":
+        write_film(request, run)
+        return
+    if not drawn and (suffix in ANIMATIONS or (suffix == ".png" and config.dataset.shape[0] > 2)):
         raise ConfigError(f"there is no picture of {config.dataset.name}: write numbers with out=samples.npy.")
     has_inputs = request.task in ("project", "reconstruct")
     if has_inputs:
@@ -192,7 +209,9 @@ def _work(request: Sample, run: Path) -> None:
     _require_label(request, experiment)
     description = f"of {config.dataset.name}, step {int(state.step)}, in {request.target}"
     units = partial(datasets.in_data_units, config.dataset)
-    if has_inputs:
+    if request.task == "mode=neighbours":
+        write_neighbours(request, experiment, variables, config, units, description)
+    elif has_inputs:
         write_pairs(request, experiment, variables, inputs, units, description)
     else:
         write_samples(request, experiment, variables, units, f"{run.name}, step {int(state.step)}", description)
@@ -207,7 +226,7 @@ def _require_room(count: int, shape: tuple[int, ...]) -> None:
 
 def _require_latents(request: Sample, experiment: Experiment) -> None:
     """Refuse tasks that vary or find latents for a method that has none."""
-    if request.task != "mode=random" and "decode" not in experiment.method.capabilities:
+    if request.task not in ("mode=random", "mode=neighbours") and "decode" not in experiment.method.capabilities:
         raise ConfigError(
             f"{request.as_typed} needs a method whose samples are a function of latents; this run's is not."
         )
@@ -218,7 +237,7 @@ def _require_label(request: Sample, experiment: Experiment) -> None:
     classes = experiment.method.classes
     if request.label is not None and not classes:
         raise ConfigError("label belongs to class-conditional runs; this one has no classes.")
-    if request.label is None and classes and request.task != "mode=random":
+    if request.label is None and classes and request.task not in ("mode=random", "mode=neighbours"):
         raise ConfigError(f"this run is class-conditional: choose a class with label=0 to label={classes - 1}.")
     if (request.label or 0) >= max(1, classes):
         raise ConfigError(f"label must be at most {classes - 1}, not {request.label}.")

@@ -35,12 +35,12 @@ def write_samples(
     request: Sample, experiment: Experiment, variables: Any, units: Units, title: str, description: str
 ) -> None:
     """Draw samples and write them; ``units`` converts them to the units of the data."""
-    samples, latents = _draw(request, experiment, variables)
+    samples, latents = drawn(request, experiment, variables)
     samples = units(samples)
     shape = tuple(experiment.data.shape)
     suffix = request.target.suffix.lower()
-    if suffix == ".gif":
-        content = rows.animation(samples.reshape(-1, *shape), experiment.data.density)
+    if suffix in (".gif", ".webp"):
+        content = rows.animation(samples.reshape(-1, *shape), experiment.data.density, suffix[1:].upper())
     elif suffix == ".png" and request.steps and len(shape) == 3:
         content = pictures.table(samples)
     elif suffix == ".png":
@@ -55,13 +55,13 @@ def write_samples(
     print(f"{count} samples {description}")
 
 
-def _draw(request: Sample, experiment: Experiment, variables: Any) -> tuple[np.ndarray, np.ndarray | None]:
+def drawn(request: Sample, experiment: Experiment, variables: Any) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the samples, and their latents unless these are plain draws from the prior."""
     n = request.n or 0
-    if request.mode == "random" and request.label is None:
+    if request.mode in ("random", "neighbours") and request.label is None:
         return draw_samples(experiment, variables, n, request.seed), None
     prior = _prior(experiment)
-    if request.mode in ("random", "truncate"):
+    if request.mode in ("random", "truncate", "neighbours"):
         z = latents.draw(prior, request.seed, n, request.truncation)
     elif request.mode == "walk":
         z = latents.walk(latents.draw(prior, request.seed, n), prior.name, request.steps or 0)
@@ -88,15 +88,15 @@ def write_pairs(
         z = project(push, variables, inputs, begins, prior.name, request.iterations or 0)
     outputs = latents.through(partial(push, variables), z)
     content = {"inputs": units(inputs), "latents": z, "reconstructions": units(outputs)}
-    drawn = request.target.suffix.lower() == ".png"
-    write_whole(request.target, rows.pairs(content["inputs"], content["reconstructions"]) if drawn else content)
+    is_picture = request.target.suffix.lower() == ".png"
+    write_whole(request.target, rows.pairs(content["inputs"], content["reconstructions"]) if is_picture else content)
     print(f"{len(inputs)} examples and their reconstructions {description}")
     print(in_words(inputs, outputs))
     print(f"latents: mean square {(z**2).mean():.3g} (of the prior {1 if prior.name == 'normal' else 1 / 3:.3g})")
     if request.task == "reconstruct":
-        drawn = latents.draw(prior, request.seed, BATCH)
-        back = latents.through(encode, latents.through(partial(push, variables), drawn))
-        print(f"E(G(z)) against z: mean squared error over variance {latent_error(drawn, back):.3g}")
+        fresh = latents.draw(prior, request.seed, BATCH)
+        back = latents.through(encode, latents.through(partial(push, variables), fresh))
+        print(f"E(G(z)) against z: mean squared error over variance {latent_error(fresh, back):.3g}")
 
 
 def _encoder(experiment: Experiment, variables: Any) -> Callable[[Any], Any]:

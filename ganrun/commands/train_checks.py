@@ -36,13 +36,14 @@ def inspect(node: dict[str, Any], allow: Allow = None, fetch: bool = True) -> Tr
         ConfigError: a check failed.
     """
     config = resolved(check(node))
-    from ganrun.evaluation.metrics.logged import require_best
+    from ganrun.evaluation.metrics.logged import require_best, require_stop
     from ganrun.training.profile import parse
 
     config.method.build(config, config.dataset.shape)
     parse(config.profile, config.steps)
     config.probe.check(config.dataset)
     require_best(config)
+    require_stop(config)
     if hasattr(config.dataset, "examples") and config.batch_size > config.dataset.examples:
         examples = config.dataset.examples
         raise ConfigError(f"batch_size must be at most {examples}, the examples of {config.dataset.name}.")
@@ -96,8 +97,8 @@ def _refuse_changes(config: Train, allow: tuple[str, ...]) -> None:
         listed = ", ".join(f"{key} ({before!r} before, {now!r} now)" for key, before, now in changed)
         raise ConfigError(
             f"resume continues with the run's own settings, but these differ: {listed}.\n"
-            "Only steps, steps_per_call, data_dir, profile, log.*, evaluate.*, checkpoint.* and probe.* may change "
-            "by themselves; start a new run for the others, "
+            "Only steps, steps_per_call, data_dir, feed, profile, log.*, evaluate.*, checkpoint.*, stop.* and probe.* "
+            "may change by themselves; start a new run for the others, "
             f"or add 'resume.allow=[{','.join(key for key, *_ in changed)}]'."
         )
     if changes and done:  # without a checkpoint the run starts again, with any arrays

@@ -28,6 +28,8 @@ GROUPS = ("dataset", "architecture", "method", "loss", "schedule", "probe")  # g
 NAMED = ("penalty", "metric")  # groups of which any number of options is chosen, each with its settings by name
 # Parts of a config that only some methods have (:class:`ganrun.methods.base.MethodOption`); null for the others.
 SECTIONS = ("architecture", "loss", "penalty", "schedule", "inputs", "generator_update", "optimizer.discriminator")
+FEEDS = ("auto", "resident", "streamed")  # how training examples reach the device (:mod:`ganrun.datasets.feed`)
+AUGMENTATIONS = ("colour", "translation", "cutout")  # of images (:mod:`ganrun.methods.gan.augmentation`)
 PRECISIONS = ("f32", "bf16", "tf32")  # of the networks (:mod:`ganrun.methods.precision`)
 METRICS: dict[str, Any] = {"exact": {}, "modes": {}, "diversity": {}, "log_density": {}}  # the default of train.yaml
 
@@ -42,8 +44,9 @@ class Latent:
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """How the discriminator's inputs and labels are modified: instance noise, label flipping and packing."""
+    """How the discriminator's inputs and labels are modified: augmentation, instance noise, label flipping, packing."""
 
+    augmentation: tuple[str, ...] = choice((), AUGMENTATIONS)
     noise: float = number(0.0, low=0.0)
     final_noise: float = number(0.0, low=0.0)
     label_flipping: float = number(0.0, low=0.0, below=1.0)
@@ -92,6 +95,16 @@ class Checkpoint:
 
 
 @dataclasses.dataclass(frozen=True)
+class Stop:
+    """When a run ends before its last step (:mod:`ganrun.training.plateau`)."""
+
+    when: str | None = None
+    patience: int = number(5, low=2, high=10_000)
+    times: int = number(40, low=1, high=100_000)
+    tolerance: float = number(0.0, low=0.0)
+
+
+@dataclasses.dataclass(frozen=True)
 class Population:
     """How the runs of a sweep share programs.
 
@@ -124,6 +137,7 @@ class Train:
     inference: str = choice("none", ("none", "bigan"))
     precision: str = choice("f32", PRECISIONS)
     data_dir: str | None = None
+    feed: str = choice("auto", FEEDS)
     resume: str | None = None
     profile: str | None = None
     plugins: tuple[str, ...] = ()
@@ -144,6 +158,7 @@ class Train:
     evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
     population: Population = dataclasses.field(default_factory=Population)
     checkpoint: Checkpoint = dataclasses.field(default_factory=Checkpoint)
+    stop: Stop = dataclasses.field(default_factory=Stop)
 
 
 def check(given: Mapping[str, Any]) -> Train:

@@ -12,9 +12,11 @@ import numpy as np
 
 from ganrun.datasets import array, images, point, synthetic
 from ganrun.datasets.feed import HostPixels
+from ganrun.datasets.rows import Rows, spaced
 from ganrun.datasets.sampler import Pixels, Source
 
 __all__ = [
+    "HELD_OUT_BYTES",
     "Data",
     "array",
     "from_data_units",
@@ -29,13 +31,17 @@ __all__ = [
 ]
 
 
+HELD_OUT_BYTES = 1 << 28  # maximum size of the held-out examples on the device
+
+
 @dataclass(frozen=True)
 class Data:
     """A dataset.
 
     Attributes:
         train: the source of training minibatches, on the device or on the host; None if nothing is trained.
-        held_out: the same kind of source, never trained on.
+        held_out: the same kind of source, never trained on, on the device: evenly spaced examples if all of them take
+            more than 256 MiB.
         shape: shape of one example: ``(dim,)`` or ``(height, width, channel)``.
         density: the density if it is known, otherwise None.
         classes: number of classes of the labels; 0 if there are no labels or they were not requested.
@@ -78,7 +84,7 @@ def log_volume(option: Any) -> float:
     return getattr(option, "log_volume", 0.0)
 
 
-def load(option: Any, folder: Path, seed: int, labels: bool = False, resident: bool = True) -> Data:
+def load(option: Any, folder: Path, seed: int, labels: bool = False, device_bytes: int | None = None) -> Data:
     """Load the dataset ``option``.
 
     An option with a method ``density`` has a known density, an option with a method ``source`` has an infinite source
@@ -89,7 +95,8 @@ def load(option: Any, folder: Path, seed: int, labels: bool = False, resident: b
         folder: contains one folder per dataset that is read from files.
         seed: determines the order of a finite set.
         labels: whether to read the labels of a finite set.
-        resident: whether the training examples of a finite set are copied to the device, and not left on the host.
+        device_bytes: maximum bytes of the training examples of a finite set that are copied to the device; more are
+            left on the host. None: no limit.
 
     Raises:
         ConfigError: files are missing, damaged, or not what they claim to be.
@@ -106,14 +113,17 @@ def load(option: Any, folder: Path, seed: int, labels: bool = False, resident: b
 
     flip = bool(getattr(option, "flip", False)) and len(arrays.shape) == 3
 
-    def pixels(flat: np.ndarray, targets: np.ndarray | None, flip: bool = False) -> Pixels:
+    def pixels(flat: np.ndarray | Rows, targets: np.ndarray | None, flip: bool = False) -> Pixels:
         on_device = None if targets is None else jnp.asarray(targets)
         return Pixels(jnp.asarray(flat), order, arrays.shape, on_device, classes, flip)
 
+    fits = device_bytes is None or arrays.train.nbytes <= device_bytes
     on_host = HostPixels(arrays.train, order, arrays.shape, arrays.train_labels, classes, flip)
+    some = spaced(arrays.held_out, HELD_OUT_BYTES)
+    held_out_labels = None if arrays.held_out_labels is None else arrays.held_out_labels[some]
     return Data(
-        train=pixels(arrays.train, arrays.train_labels, flip) if resident else on_host,
-        held_out=pixels(arrays.held_out, arrays.held_out_labels),
+        train=pixels(arrays.train, arrays.train_labels, flip) if fits else on_host,
+        held_out=pixels(arrays.held_out[some], held_out_labels),
         shape=arrays.shape,
         density=None,
         classes=classes,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 import sys
 from dataclasses import dataclass
@@ -14,15 +13,17 @@ import numpy as np
 from ganrun.config.registry import number, recorded, register
 from ganrun.datasets.images.arrays import ImageArrays
 from ganrun.datasets.locate import located
+from ganrun.datasets.mapped_images import begun_digest, divided
 from ganrun.datasets.split import held_out_rows
 from ganrun.datasets.tables import read_table
 from ganrun.errors import ConfigError, shown
-from ganrun.storage.array_files import read_array
+from ganrun.storage.array_files import map_array, read_array
 
 ARRAYS, TABLES = (".npy", ".npz"), (".csv", ".parquet")
 PIXELS = ("uint8", "uint16")
 MAX_CHANNELS = 16
 MAX_COLUMNS = 1000
+MAPPED_BYTES = 1 << 28  # size of an .npy file from which on its images are not read into memory
 MAX_CLASSES = 1 << 16
 LARGEST = 1e18  # maximum magnitude of a number: its square fits single precision
 _known: dict[tuple[object, ...], Contents] = {}  # the data that this process has read last
@@ -154,6 +155,8 @@ class ArrayFile:
                 raise ConfigError(f"dataset.columns names columns of a table, and {shown(place.name)} is an array.")
             if self.label is not None and place.suffix.lower() != ".npz":
                 raise ConfigError(f"dataset.label names an array of an .npz file, not of {shown(place.name)}.")
+            if (contents := self._mapped(place)) is not None:
+                return contents
             rows = read_array(place, self.key)
             if self.label is not None:
                 names = _label_texts(place, self.label, read_array(place, self.label))
@@ -164,6 +167,17 @@ class ArrayFile:
             raise ConfigError(f"{shown(str(place))}: holds {len(rows)} examples and {len(names)} labels.")
         shape = _shape(str(place), rows)
         return _divided(rows.reshape(len(rows), -1), shape, _labels(str(place), names), self.held_out)
+
+    def _mapped(self, place: Path) -> Contents | None:
+        """Return the images of a large .npy file, which stay in the file; None if it is another file."""
+        if place.suffix.lower() != ".npy" or place.stat().st_size < MAPPED_BYTES:
+            return None
+        rows = map_array(place)
+        if rows is None or rows.ndim not in (3, 4) or len(rows) < 2:
+            return None
+        shape = _shape(str(place), rows)
+        train, rest, content = divided(place, rows.reshape(len(rows), -1), shape, self.held_out)
+        return Contents(ImageArrays(train, rest, shape), 0, content, (), ())
 
     def _summary(self, contents: Contents) -> str:
         arrays = contents.arrays
@@ -212,7 +226,7 @@ def _divided(rows: np.ndarray, shape: tuple[int, ...], labels: np.ndarray | None
         stds[~(stds > 0)] = 1.0  # a constant column stays constant
         train, rest = (((part.astype(np.float64) - means) / stds).astype(np.float32) for part in (exact, rest))
         mean, std = tuple(means.tolist()), tuple(stds.tolist())
-    digest = hashlib.sha256(repr((shape, len(train), train.dtype.name, mean, std)).encode())
+    digest = begun_digest(shape, len(train), train.dtype.name, (mean, std))
     parts = [train, rest] if labels is None else [train, rest, labels[~held_out], labels[held_out]]
     for part in parts:
         digest.update(np.ascontiguousarray(part).data)

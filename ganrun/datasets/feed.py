@@ -7,6 +7,8 @@ whole dataset, so both feeds give the same bits.
 
 from __future__ import annotations
 
+import functools
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -15,8 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from ganrun.datasets.sampler import Cursor, Source, mirrored, permuted, to_unit_range
+from ganrun.datasets.host_order import host_permuted
+from ganrun.datasets.rows import Rows
+from ganrun.datasets.sampler import Cursor, Source, mirrored, to_unit_range
 
+AUTO_SHARE = 0.25  # maximum fraction of the free memory of the device for training examples with feed=auto
 WINDOW_BYTES = 1 << 26  # maximum size of a window, unless a single step needs more
 
 
@@ -30,6 +35,8 @@ class Feed(Protocol):
     def capacity(self) -> int | None: ...
 
     def window(self, cursor: Cursor, examples: int) -> Source: ...
+
+    def prefetch(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,9 @@ class Resident:
         """Return the whole dataset, without waiting for ``cursor``."""
         del cursor, examples
         return self.source
+
+    def prefetch(self) -> None:
+        """Do nothing: all examples are there."""
 
 
 @struct.dataclass
@@ -113,7 +123,7 @@ class HostPixels:
     The attributes are those of :class:`ganrun.datasets.sampler.Pixels`.
     """
 
-    flat: np.ndarray
+    flat: np.ndarray | Rows
     order: jax.Array
     shape: tuple[int, ...]
     targets: np.ndarray | None = None
@@ -128,34 +138,62 @@ class HostPixels:
         return np.bincount(self.targets, minlength=self.classes) / len(self.targets)
 
 
-@dataclass(frozen=True, eq=False)
 class Streamed:
     """The feed of data that stay on the host: each window is gathered there and copied to the device.
 
-    Attributes:
+    Args:
         data: the dataset.
         size: examples in a window: always the same, so that the programs are compiled for one shape.
+
+    Attributes:
+        prefetched: number of windows that were gathered before they were asked for.
     """
 
-    data: HostPixels
-    size: int
+    def __init__(self, data: HostPixels, size: int) -> None:
+        self.data, self.size = data, size
+        self.prefetched = 0
+        self._last: tuple[int, int] | None = None  # position of the last window, and examples asked of it
+        self._used = 1.0  # the smallest fraction of a window that calls have drawn so far
+        self._next: tuple[int, Future[Window]] | None = None
 
     @property
     def capacity(self) -> int:
         return self.size
 
     def window(self, cursor: Cursor, examples: int) -> Window:
-        """Return the next ``examples`` examples from ``cursor`` on, which is copied from the device.
+        """Return at least the next ``examples`` examples from ``cursor`` on, which is copied from the device.
 
         Raises:
             ValueError: ``examples`` is more than :attr:`capacity`.
         """
         if examples > self.size:
             raise ValueError(f"{examples} examples do not fit a window of {self.size}")
+        position = int(cursor.epoch) * len(self.data.flat) + int(cursor.offset)
+        if self._last is not None and self._last[1]:
+            self._used = min(self._used, max(0.0, (position - self._last[0]) / self._last[1]))
+        self._last = position, examples
+        prepared, self._next = self._next, None
+        if prepared is not None and prepared[0] <= position and position + examples <= prepared[0] + self.size:
+            self.prefetched += 1
+            return prepared[1].result()
+        return self._gathered(position, examples)
+
+    def prefetch(self) -> None:
+        """Begin to gather the window after the last one, while the device works on that.
+
+        It is assumed to begin where the last one ends. A step may draw fewer examples than a window has for it, as with
+        an adaptive k: then it begins after the smallest part that any call has drawn. If it does not contain what the
+        next call needs, it is gathered again.
+        """
+        if self._last is not None and self._next is None:
+            position = self._last[0] + int(self._used * self._last[1])
+            self._next = position, _thread().submit(self._gathered, position, self.size)
+
+    def _gathered(self, start: int, examples: int) -> Window:
+        """Return the ``examples`` examples from the position ``start`` on, counted over all epochs."""
         count = len(self.data.flat)
-        position = int(cursor.offset) + np.arange(examples, dtype=np.int64)
-        epoch = jnp.asarray(int(cursor.epoch) + position // count, jnp.int32)
-        rows = np.asarray(_permuted(self.data.order, epoch, jnp.asarray(position % count, jnp.int32), count))
+        position = start + np.arange(examples, dtype=np.int64)
+        rows = host_permuted(np.asarray(self.data.order), position // count, position % count, count)
         flat = np.zeros((self.size, self.data.flat.shape[1]), self.data.flat.dtype)
         flat[:examples] = self.data.flat[rows]
         targets = None
@@ -165,7 +203,7 @@ class Streamed:
         return Window(
             flat=jnp.asarray(flat),
             targets=None if targets is None else jnp.asarray(targets),
-            start=Cursor(epoch=jnp.int32(int(cursor.epoch)), offset=jnp.int32(int(cursor.offset))),
+            start=Cursor(epoch=jnp.int32(start // count), offset=jnp.int32(start % count)),
             order=self.data.order,
             examples=count,
             shape=self.data.shape,
@@ -174,7 +212,10 @@ class Streamed:
         )
 
 
-_permuted = jax.jit(permuted, static_argnums=3)
+@functools.cache
+def _thread() -> ThreadPoolExecutor:
+    """Return the thread that gathers windows; the members of a population share it."""
+    return ThreadPoolExecutor(1, thread_name_prefix="ganrun-feed")
 
 
 def feed_of(train: Source | HostPixels, per_step: int, steps: int) -> Feed:
@@ -187,5 +228,15 @@ def feed_of(train: Source | HostPixels, per_step: int, steps: int) -> Feed:
     """
     if not isinstance(train, HostPixels):
         return Resident(train)
-    fitting = WINDOW_BYTES // (train.flat.shape[1] * train.flat.itemsize)
+    fitting = WINDOW_BYTES // (train.flat.shape[1] * train.flat.dtype.itemsize)
     return Streamed(train, max(per_step, min(per_step * steps, fitting)))
+
+
+def device_bytes(feed: str, free: int) -> int | None:
+    """Return the maximum bytes of training examples that are copied to the device as a whole; None if unlimited.
+
+    Args:
+        feed: the setting, one of :data:`ganrun.config.schema.FEEDS`.
+        free: free memory of the device in bytes.
+    """
+    return {"auto": int(AUTO_SHARE * free), "resident": None, "streamed": 0}[feed]

@@ -7,6 +7,7 @@ are in the same split.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -25,7 +26,11 @@ def is_held_out(rank: int, share: float) -> bool:
 
 def held_out_rows(rows: np.ndarray, share: float) -> np.ndarray:
     """Return a mask ``(n,)`` of the held-out ``rows`` ``(n, d)``; at least one row and not all of them, for n > 1."""
-    ranks = [rank_of(row.tobytes()) for row in rows]
+    return held_out_of_ranks([rank_of(row.tobytes()) for row in rows], share)
+
+
+def held_out_of_ranks(ranks: Sequence[int], share: float) -> np.ndarray:
+    """Return :func:`held_out_rows` of the rows with these ``ranks``."""
     mask = np.array([is_held_out(rank, share) for rank in ranks], bool)
     if not mask.any():
         mask[int(np.argmin(np.array(ranks, np.float64)))] = True

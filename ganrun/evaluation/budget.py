@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-PICTURES, PROBE = "pictures", "probe"
-PARTS = (PICTURES, PROBE)
+PICTURES, PROBE, METRICS = "pictures", "probe", "metrics"
+PARTS = (PICTURES, PROBE, METRICS)  # METRICS: only the metrics, which are measured with every other part too
 # Seconds that a part is assumed to take before it has been measured.
-ASSUMED = {PICTURES: 0.5, PROBE: 3.0}
+ASSUMED = {PICTURES: 0.5, PROBE: 3.0, METRICS: 0.5}
 
 
 @dataclass

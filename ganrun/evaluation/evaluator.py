@@ -20,10 +20,13 @@ from threadpoolctl import threadpool_limits
 
 from ganrun.config.schema import Train
 from ganrun.datasets import in_data_units
-from ganrun.evaluation.budget import PICTURES, PROBE
+from ganrun.datasets.rows import spaced
+from ganrun.evaluation.budget import METRICS, PICTURES, PROBE
 from ganrun.evaluation.divergence.distribution import Distribution, data_distribution
 from ganrun.evaluation.divergence.run_distribution import model_distribution
 from ganrun.evaluation.metrics.base import EvalContext, Measure
+from ganrun.evaluation.metrics.diversity import MAX_BYTES
+from ganrun.evaluation.metrics.neighbours import nearest_rows, to_float
 from ganrun.methods.base import Inspection, Tree
 from ganrun.methods.experiment import Experiment, SnapshotArrays
 from ganrun.methods.run_state import RunState
@@ -31,6 +34,7 @@ from ganrun.plots import pictures
 from ganrun.plots.densities import densities
 
 IMAGES, PLANE_POINTS, LINE_POINTS = 64, 10_000, 100_000  # samples per picture
+NEIGHBOURED, NEIGHBOURS = 8, 5  # samples with neighbours in a picture, and neighbours of each
 MAX_ROWS = 16  # maximum number of classes for a picture with one row per class
 
 
@@ -46,11 +50,13 @@ class Snapshot:
         step: the step.
         fetch: returns the snapshot's arrays and the variables that samples are drawn from.
         parts: what is evaluated besides the metrics, see :data:`~ganrun.evaluation.budget.PARTS`.
+        last: whether the run ends with this step.
     """
 
     step: int
     fetch: Callable[[], tuple[SnapshotArrays, Tree]]
     parts: frozenset[str]
+    last: bool = False
 
 
 @dataclass
@@ -99,21 +105,37 @@ class Evaluator:
         self.points = pictures.points(self.density)
         self.data = data_distribution(config.dataset.name, experiment.data)
         self.picture_every = picture_spacing(config)
-        probe = config.probe
+        probe, stop = config.probe, config.stop
         self.probe_every = 0 if probe.name == "off" else _spacing(config, probe.every or config.steps / probe.times)
+        self.metrics_every = 0
+        if stop.when is not None and stop.when in {spec.name for spec in getattr(probe, "SPECS", ())}:
+            self.probe_every = _spacing(config, config.steps / stop.times)
+        elif stop.when is not None:
+            self.metrics_every = _spacing(config, config.steps / stop.times)
         self._measures: dict[str, Measure] = {}
         self._metrics = {metric.name: metric for metric in config.metric if metric.applies(config)}
 
     def due(self, step: int) -> frozenset[str]:
         """Return the parts that are due at ``step``; empty if it is not evaluated."""
         parts = {PICTURES: self._due(self.picture_every, step), PROBE: self._is_probed(step)}
+        parts[METRICS] = self._due(self.metrics_every, step) and not any(parts.values())
         return frozenset(part for part, due in parts.items() if due)
+
+    @property
+    def at_the_end(self) -> frozenset[str]:
+        """The parts that are due when the run ends."""
+        return self.due(self.config.steps)
 
     def times(self) -> dict[str, int]:
         """Return how often each part is due in the whole run."""
         steps = self.config.steps
         pictures, probe = (every and -(-steps // every) for every in (self.picture_every, self.probe_every))
-        return {PICTURES: pictures and pictures + 1, PROBE: probe}  # pictures also before the first step
+        metrics = self.metrics_every and -(-steps // self.metrics_every)
+        return {
+            PICTURES: pictures and pictures + 1,
+            PROBE: probe,
+            METRICS: metrics,
+        }  # pictures also before the first step
 
     def _due(self, every: int, step: int) -> bool:
         return bool(every) and (step % every == 0 or step == self.config.steps)
@@ -129,7 +151,7 @@ class Evaluator:
     def snapshot(self, state: RunState, step: int) -> Snapshot:
         """Return what the evaluation needs of ``state`` after ``step``, before it is overwritten; does not block."""
         result = self.experiment.snapshot(state, self.samples, self.points)
-        return Snapshot(step, lambda: result, self.due(step))
+        return Snapshot(step, lambda: result, self.due(step), step == self.config.steps)
 
     def read(self, snapshot: Snapshot, workers: int = 1) -> EvalResult:
         """Return the metrics and pictures of ``snapshot``.
@@ -190,14 +212,20 @@ class Evaluator:
         shown = self.experiment.method.read(inspected)
         model = model_distribution("model", self.experiment, variables)
         probe = self._probe(model, snapshot, workers)
-        context = EvalContext(self.experiment, self.config, snapshot.step, host_arrays.samples, variables, model)
+        context = EvalContext(
+            self.experiment, self.config, snapshot.step, host_arrays.samples, variables, model, snapshot.last
+        )
         result.scalars |= shown.scalars | self.run(context)
         title = f"step {snapshot.step}"
+        if METRICS in snapshot.parts:
+            result.seconds[METRICS] = time.monotonic() - begun
         if PICTURES in snapshot.parts:
             samples = in_data_units(self.config.dataset, host_arrays.samples)
             result.pictures["samples"] = pictures.draw(
                 samples, self.density, shown.field, title, host_arrays.ladder, shown.field_label
             )
+            if snapshot.last and (shown_beside := self._neighbours(samples)) is not None:
+                result.pictures["neighbours"] = shown_beside
             now = time.monotonic()
             result.seconds[PICTURES], begun = now - begun, now
         if PROBE in snapshot.parts:
@@ -206,6 +234,18 @@ class Evaluator:
             result.scalars |= probe()
             result.seconds[PROBE] = time.monotonic() - begun
         return result
+
+    def _neighbours(self, samples: np.ndarray) -> bytes | None:
+        """Return a picture of some ``samples`` beside their nearest training examples; None if they are no images."""
+        flat = getattr(self.experiment.data.train, "flat", None)
+        if flat is None or samples.ndim != 4:
+            return None
+        training = np.asarray(flat[spaced(flat, MAX_BYTES)])
+        chosen = samples[np.linspace(0, len(samples) - 1, NEIGHBOURED).round().astype(int)]
+        rows = chosen.reshape(len(chosen), -1).astype(np.float32)
+        index = nearest_rows(rows, training, min(NEIGHBOURS, len(training)))
+        nearest = to_float(training[index.ravel()]).reshape(*index.shape, *chosen.shape[1:])
+        return pictures.table(np.concatenate([chosen[:, None], nearest], axis=1))
 
     def _probe(self, model: Distribution, snapshot: Snapshot, workers: int) -> Callable[[], dict[str, float]]:
         """Return a function that returns the probe's metrics; with several ``workers`` it starts to work at once."""

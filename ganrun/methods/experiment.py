@@ -87,7 +87,15 @@ class Experiment:
     def advance(self, state: RunState, n: int) -> tuple[RunState, Report]:
         """Take ``n`` steps on the device, asynchronously; the buffers of ``state`` are donated."""
         assert self.data.held_out is not None
-        return _advance(self.method, state, self.window(state.cursor, n), self.data.held_out, jnp.int32(n))
+        window = self.window(state.cursor, n)
+        result = _advance(self.method, state, window, self.data.held_out, jnp.int32(n))
+        self.prefetch()
+        return result
+
+    def prefetch(self) -> None:
+        """Begin to gather the training data of the next call; call while the device works on this one."""
+        assert self._feed is not None
+        self._feed.prefetch()
 
     def variables(self, state: RunState, average: bool = True) -> Tree:
         """Return the variables that samples are drawn from, see :meth:`ganrun.methods.base.Method.variables`."""

@@ -43,13 +43,16 @@ def pairs(inputs: np.ndarray, reconstructions: np.ndarray) -> bytes:
     return pictures.to_png(figure)
 
 
-def animation(samples: np.ndarray, density: Mixture | None) -> bytes:
-    """Return a looping GIF of ``samples`` ``(frames, *shape)``: one image per frame, or one more point per frame."""
+def animation(samples: np.ndarray, density: Mixture | None, format: str = "GIF") -> bytes:
+    """Return a looping animation of ``samples`` ``(frames, *shape)``: one image per frame, or one more point per frame.
+
+    ``format`` is ``GIF`` or ``WEBP``.
+    """
     if density is None:
         frames = [pictures.enlarged(frame, ENLARGED) for frame in to_bytes(samples)]
     else:
         drawn = (pictures.draw(samples[: i + 1], density, np.zeros(0)) for i in range(len(samples)))
         frames = [Image.open(io.BytesIO(png)).convert("RGB") for png in drawn]
     file = io.BytesIO()
-    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=MILLISECONDS, loop=0)
+    frames[0].save(file, format, save_all=True, append_images=frames[1:], duration=MILLISECONDS, loop=0)
     return file.getvalue()

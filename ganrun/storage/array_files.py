@@ -79,6 +79,23 @@ def read_array(path: Path, key: str | None = None) -> np.ndarray:
             return _read(stream, _header(stream), path.stat().st_size)
 
 
+def map_array(path: Path) -> np.ndarray | None:
+    """Return the array in the .npy file ``path`` mapped into memory, read-only; None if it has to be converted.
+
+    Its rows are read when they are used, so that it may be larger than the memory. Arrays in another byte order or in
+    Fortran order are not mapped. The file must not be changed while the array is in use.
+
+    Raises:
+        ConfigError: as :func:`read_array`, but there is no limit to the size.
+    """
+    with _as_config_error(path, None), _opened(path) as stream:
+        header = _header(stream)
+        _require_plain(header, path.stat().st_size, limited=False)
+        if (header.fortran and len(header.shape) > 1) or not header.dtype.isnative:
+            return None
+        return np.memmap(path, header.dtype, "r", header.start, header.shape)
+
+
 def require_array(path: Path, key: str | None = None) -> None:
     """Raise the errors of :func:`read_array` that the headers reveal, without reading the data."""
     with _as_config_error(path, key):
@@ -213,8 +230,14 @@ def _not_npy(start: bytes) -> str:
     return f"not an .npy file (it starts with {start.hex(' ') or 'nothing'})"
 
 
-def _require_plain(header: Header, length: int) -> None:
-    """Refuse anything but one complete numeric array; ``length`` is that of the whole file, header included."""
+def _require_plain(header: Header, length: int, limited: bool = True) -> None:
+    """Refuse anything but one complete numeric array.
+
+    Args:
+        header: its header.
+        length: of the whole file in bytes, header included.
+        limited: whether to refuse arrays of more than :data:`LIMIT` bytes after conversion to float.
+    """
     dtype, shape, shape_text = header.dtype, header.shape, shown(str(header.shape))
     if dtype.hasobject:
         raise _RefusedError("holds Python objects, which are never loaded: save plain numbers with numpy.save")
@@ -227,7 +250,7 @@ def _require_plain(header: Header, length: int) -> None:
     if math.prod(shape) == 0:
         raise _RefusedError(f"the array is empty: its shape is {shape_text}")
     largest = math.prod(shape) * max(dtype.itemsize, float_type(dtype).itemsize)
-    if largest > LIMIT:
+    if limited and largest > LIMIT:
         raise _RefusedError(
             f"its header promises {_gib(largest)} of numbers {shape_text}; at most {_gib(LIMIT)} are read"
         )

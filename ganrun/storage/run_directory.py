@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import shlex
@@ -193,11 +194,12 @@ def changed_names(before: Train, now: Train) -> list[str]:
     return [name for name in dict.fromkeys(names) if name not in ("steps", "resume", "plugins")]
 
 
-def completed(folder: Path, steps: int) -> bool:
-    """Return whether the run in ``folder`` has completed ``steps`` steps or more."""
+def completed(folder: Path, config: Train) -> bool:
+    """Return whether the run in ``folder`` has completed the steps of ``config``, or ended early by its settings."""
     try:
         summary = read_json(folder / "summary.json", MAX_SUMMARY)
-        return summary["status"] == "completed" and summary["steps"] >= steps
+        ended = config.stop.when is not None and summary.get("stop") == dataclasses.asdict(config.stop)
+        return summary["status"] == "completed" and (summary["steps"] >= config.steps or ended)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

@@ -17,6 +17,7 @@ from typing import Any
 from ganrun.config.folders import cache_folder, cache_is_off, has_home
 from ganrun.errors import ConfigError, GanrunError, shown
 from ganrun.storage.compilation_cache import bound
+from ganrun.training.memory import free_host_bytes
 
 # Makes XLA parse its flags, which aborts the process if they are invalid; needs no device and only part of JAX.
 READ_FLAGS = "from jaxlib.xla_client import CompileOptions; CompileOptions()"
@@ -120,17 +121,16 @@ def _limit_arenas() -> None:
 
 
 def free_bytes() -> int:
-    """Return the free memory in bytes: that of the accelerator, or of the machine if JAX computes on the CPU."""
+    """Return the free memory in bytes: that of the accelerator, or of the machine if JAX computes on the CPU.
+
+    See :func:`ganrun.training.memory.free_host_bytes`.
+    """
     import jax
 
     stats = jax.devices()[0].memory_stats() or {}
     if "bytes_limit" in stats:
         return int(stats["bytes_limit"] - stats.get("bytes_in_use", 0))
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return free_host_bytes()
 
 
 def precisions(backend: str, capability: str | None = None) -> str:

@@ -67,7 +67,8 @@ class Run:
 
     def _budget(self, evaluators: int) -> Budget:
         """Return the budget for evaluation; there is no limit if decisions depend on the metrics of every snapshot."""
-        decides = self.pruner is not None or self.config.checkpoint.best is not None
+        config = self.config
+        decides = self.pruner is not None or config.checkpoint.best is not None or config.stop.when is not None
         evaluator = self.sessions[0].evaluator
         return Budget(
             share=1.0 if decides else self.config.evaluate.share,
@@ -81,7 +82,7 @@ class Run:
 
     @property
     def going(self) -> list[RunSession]:
-        """The runs that have neither failed nor been pruned."""
+        """The runs that have neither failed nor been pruned, nor ended early."""
         return [session for session in self.sessions if session.going]
 
     def go(self) -> int:
@@ -111,6 +112,7 @@ class Run:
             self.first = self._take_snapshot(due)
             if self.budget.share >= 1.0:
                 self._put_first()
+        self._end()
         waiting: Call | None = None
         while self.step < self.config.steps and self.stop.signal is None and self.going:
             self._trace()
@@ -118,20 +120,21 @@ class Run:
             with self._on_device("advance", "training"), self.profile.call(self.step):
                 self.state, report = self.executor.advance(self.state, n)
             self.step += n
-            snapshots = self._snapshot()
             if waiting is not None:
                 self._collect(waiting)
-            waiting = Call(self.step, n, begun, report, snapshots)
+            to_prune = self._decide()
+            waiting = Call(self.step, n, begun, report, self._snapshot())
             self._prepare()
-            with self.stopwatch.timing("evaluating"):
-                to_prune = self._to_prune() if snapshots is not None else {}
-            if to_prune or self._save_due():
+            ending = any(session.ending for session in self.going)
+            if to_prune or ending or self._save_due():
                 self._collect(waiting)
                 waiting = None
                 if to_prune:
                     self._prune(to_prune)
-                if self._save_due():
+                if ending or self._save_due():
                     self._save()
+                if ending:
+                    self._end()
         if waiting is not None:
             self._collect(waiting)
         self._put_first()
@@ -231,24 +234,50 @@ class Run:
         with self._on_device("snapshot", "evaluating"):
             points = [evaluator.points for evaluator in evaluators]
             fetches = self.executor.snapshot(self.state, evaluators[0].samples, points)
-        return [Snapshot(self.step, fetch, parts) for fetch in fetches]
+        return [
+            # The last snapshot of a run is evaluated in full.
+            Snapshot(self.step, fetch, session.evaluator.at_the_end, last=True)
+            if session.ending
+            else Snapshot(self.step, fetch, parts, last=self.step == self.config.steps)
+            for session, fetch in zip(self.sessions, fetches, strict=True)
+        ]
 
-    def _to_prune(self) -> dict[Path, str]:
-        """Return the runs to end early and the reasons, decided from the metrics logged so far."""
+    def _decide(self) -> dict[Path, str]:
+        """Decide which runs end early when a snapshot is due, from the metrics of those before.
+
+        Returns the runs to prune and the reasons; those that have stopped improving get their reason in ``ending``.
+        """
+        stops = self.config.stop.when is not None
+        if (self.pruner is None and not stops) or not self.sessions[0].evaluator.due(self.step):
+            return {}
         step, self.evaluated = self.evaluated, self.step
-        if self.pruner is None or step == 0 or self.step >= self.config.steps:
+        if step == 0 or self.step >= self.config.steps:
             return {}
         metrics: dict[Path, dict[str, float]] = {}
-        for session in self.going:
-            with session.failing():
-                metrics[session.folder] = session.written()
-        return self.pruner(step, metrics)
+        with self.stopwatch.timing("evaluating"):
+            for session in self.going:
+                with session.failing():
+                    metrics[session.folder] = session.written()
+                    session.ending = session.plateau.reason()
+            return {} if self.pruner is None else self.pruner(step, metrics)
+
+    def _end(self) -> None:
+        """End the runs that have stopped improving; their states are saved."""
+        ending = [session for session in self.going if session.ending]
+        for session in ending:
+            session.end()
+        if ending:
+            self._shrink()
 
     def _prune(self, to_prune: dict[Path, str]) -> None:
-        """End these runs; once at least half of the members are idle, continue the others in a smaller program."""
+        """End these runs without saving them."""
         for session in self.going:
             if session.folder in to_prune:
                 session.prune(to_prune[session.folder])
+        self._shrink()
+
+    def _shrink(self) -> None:
+        """Once at least half of the members are idle, continue the others in a smaller program."""
         kept = [i for i, session in enumerate(self.sessions) if session.going]
         if kept and 2 * len(kept) <= len(self.sessions):
             with self.stopwatch.timing("compiling"):

@@ -1,4 +1,4 @@
-"""Whether a run goes on, has failed, or was pruned."""
+"""Whether a run goes on, has failed, was pruned, or has ended early."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ class Outcome:
     Attributes:
         error: why the run failed; None if it has not.
         pruned: why the run was ended early by a pruner; empty if it was not.
+        ending: why the run ends with the current step, before its last one; empty if it does not.
+        ended: whether it has ended for this reason.
         messages: where both are reported.
     """
 
@@ -27,12 +29,12 @@ class Outcome:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.error: GanrunError | None = None
-        self.pruned = ""
+        self.pruned, self.ending, self.ended = "", "", False
 
     @property
     def going(self) -> bool:
-        """Whether the run has neither failed nor been pruned."""
-        return self.error is None and not self.pruned
+        """Whether the run has neither failed nor been pruned, nor ended early."""
+        return self.error is None and not self.pruned and not self.ended
 
     @contextmanager
     def failing(self) -> Iterator[None]:
@@ -49,6 +51,11 @@ class Outcome:
         if self.error is None:
             self.error = error
             self.messages.warn(str(error))
+
+    def end(self) -> None:
+        """End the run early, complete, for the reason ``ending``."""
+        self.ended = True
+        self.messages.say(self.ending)
 
     def prune(self, why: str) -> None:
         """End the run early, for the reason ``why``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from ganrun.storage.metrics_file import plain, rows_of
 from ganrun.storage.run_directory import load_config, relative, save_config, write_atomically
 from ganrun.training.monitor import Monitor
 from ganrun.training.outcome import Outcome
+from ganrun.training.plateau import Plateau
 from ganrun.training.stopwatch import Stopwatch, added
 from ganrun.training.summary import summary
 from ganrun.writers.base import Entry, Writer
@@ -90,7 +91,7 @@ class RunSession(Outcome):
         self.seconds, self.split_before, self.costs = 0.0, dict[str, float](), Costs()
         self.budget: Budget | None = None
         self.newest = Newest()
-        self.watch = Monitor(config, modes(experiment.data.density))
+        self.watch, self.plateau = Monitor(config, modes(experiment.data.density)), Plateau(config)
         self.lost: list[str] = []
         self._rows: deque[Row] = deque()  # queued, and not yet known to be written
         self._written = 0  # number of rows
@@ -119,10 +120,12 @@ class RunSession(Outcome):
         self.checkpoints.forget_after(saved.step)
         self.lost = rewind(self.folder, metadata["files"])
         self._remember(metadata["diagnosis"])
+        self.ending = metadata.get("ending", "") if metadata.get("stop") == self.stop_settings() else ""
         self.step, self.last = saved.step, dict(metadata["metrics"])
         self.seconds, self.split_before = float(metadata["seconds"]), dict(metadata.get("split", {}))
         for row in metadata["rows"]:
-            snapshot = _again(row["step"], next(snapshots), row["snapshot"]) if row["snapshot"] else None
+            last = row["step"] == self.config.steps or bool(self.ending and row["step"] == saved.step)
+            snapshot = _again(row["step"], next(snapshots), row["snapshot"], last) if row["snapshot"] else None
             self._rows.append(Row(row["step"], row["scalars"], snapshot))
         return replace(saved.state, hparams=self.experiment.hparams)
 
@@ -137,6 +140,7 @@ class RunSession(Outcome):
         for row in rows:
             self._rate(int(row["step"]), row)
         self.watch.restore(diagnosis, rows)
+        self.plateau.restore(rows)
 
     def start(self) -> None:
         """Start at step 0, and delete what a run killed before its first checkpoint has left."""
@@ -160,7 +164,9 @@ class RunSession(Outcome):
         charts = self.config.method.CHARTS
         board = TensorBoard(self.folder, columns, pages(self.config), self.step or None, charts, divergences)
         self._fan = FanOut(
-            [self.watch, JsonLines(self.folder), board, Pictures(self.folder), *shown], worker, self.folder
+            [self.watch, self.plateau, JsonLines(self.folder), board, Pictures(self.folder), *shown],
+            worker,
+            self.folder,
         )
         for line in warnings:
             messages.notice(f"warning: {line}")
@@ -206,11 +212,12 @@ class RunSession(Outcome):
         A snapshot shows the state after ``step``, which no step has checked yet: it may be the first to show a NaN.
         """
         step = row.step
-        milestone = step % self._milestone_every == 0 or step == self.config.steps
+        last = step == self.config.steps or (row.snapshot is not None and row.snapshot.last)
+        milestone = step % self._milestone_every == 0 or last
         entry = Entry(step=step, scalars=row.scalars, milestone=milestone and step > 0)
         if row.snapshot is not None:
             try:
-                result = self.evaluator.read(row.snapshot, self._workers if step == self.config.steps else 1)
+                result = self.evaluator.read(row.snapshot, self._workers if row.snapshot.last else 1)
             except NotFinite as error:
                 raise self.failure(step, str(error)) from error
             for part, seconds in result.seconds.items():
@@ -244,6 +251,8 @@ class RunSession(Outcome):
                 self.checkpoints.ratings.setdefault(step, None)
             metadata = {"files": positions(self.folder), "seconds": self.elapsed(), "metrics": self.metrics()}
             metadata |= {"diagnosis": self.watch.plain(), "split": self.split()}
+            if self.ending:
+                metadata |= {"ending": self.ending, "stop": self.stop_settings()}
         waiting = list(self._rows)
         rows = [{"step": row.step, "scalars": row.scalars, "snapshot": _parts(row.snapshot)} for row in waiting]
         snapshots = [row.snapshot.fetch() for row in waiting if row.snapshot is not None]
@@ -261,6 +270,10 @@ class RunSession(Outcome):
             where = f"the last good checkpoint is {relative(self.folder / 'checkpoints' / str(good))}"
         first = f" {len(arrays)} arrays of the state have NaN or Inf too, the first is {arrays[0]}." if arrays else ""
         return GanrunError(f"step {step}: {tag} is NaN or Inf, so the run stops; {where}.{first}")
+
+    def stop_settings(self) -> dict[str, Any]:
+        """Return the settings that decide whether the run ends early."""
+        return asdict(self.config.stop)
 
     def written(self) -> dict[str, float]:
         """Write everything queued, and return the latest value of each metric."""
@@ -282,7 +295,8 @@ class RunSession(Outcome):
             unfinished = status == "stopped" or (status == "completed" and bool(self._rows))
             self.stopped = self.going and unfinished
             status = "stopped" if self.stopped else status
-            status = "failed" if self.error is not None else "pruned" if self.pruned else status
+            status = "completed" if self.ended else "pruned" if self.pruned else status
+            status = "failed" if self.error is not None else status
             try:
                 write_atomically(self.folder / "summary.json", summary(self, status))
             except OSError as error:
@@ -321,5 +335,5 @@ def _parts(snapshot: Snapshot | None) -> list[str]:
     return [] if snapshot is None else sorted(snapshot.parts)
 
 
-def _again(step: int, arrays: Any, parts: Sequence[str]) -> Snapshot:
-    return Snapshot(step, lambda: arrays, frozenset(parts))
+def _again(step: int, arrays: Any, parts: Sequence[str], last: bool) -> Snapshot:
+    return Snapshot(step, lambda: arrays, frozenset(parts), last)

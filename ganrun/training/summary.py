@@ -33,8 +33,10 @@ def summary(session: RunSession, status: str) -> str:
         content["warnings"] = [finding.plain() for finding in session.watch.findings]
     if (best := session.checkpoints.best()) is not None:
         content["best_checkpoint"] = best
-    if session.error is not None or session.pruned:
-        content["reason"] = str(session.error or session.pruned)
+    if session.error is not None or session.pruned or session.ended:
+        content["reason"] = str(session.error or session.pruned or session.ending)
+    if session.ended:
+        content["stop"] = session.stop_settings()
     if isinstance(session.error, StorageError):
         content["cause"] = STORAGE
     return json.dumps(content | device.describe(), indent=2) + "\n"

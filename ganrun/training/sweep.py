@@ -13,7 +13,6 @@ import jax
 
 from ganrun import datasets
 from ganrun.comparison.report import report
-from ganrun.config.folders import data_folder
 from ganrun.config.hparams import varying
 from ganrun.config.schema import Train
 from ganrun.errors import GanrunError, cannot_write, tell
@@ -32,7 +31,7 @@ from ganrun.training.session import RunSession
 from ganrun.training.shell_commands import command, resume_command, tensorboard_command
 from ganrun.training.stopwatch import OTHER, PARTS, Stopwatch, added, time_line
 from ganrun.training.sweep_plan import Job, Plan, ended, reason, warnings_of
-from ganrun.training.train import Sweep, build, train
+from ganrun.training.train import Sweep, build, load_data, train
 from ganrun.writers.console import Lines, Messages, PopulationDisplay
 from ganrun.writers.fan_out import Worker
 
@@ -177,7 +176,7 @@ def _tell_too_large(messages: Messages, sessions: int, fitting: int) -> None:
 def build_all(jobs: Sequence[Job]) -> list[Experiment]:
     """Return the experiments of ``jobs``, which share a program; a finite dataset is loaded once."""
     first = jobs[0].config
-    data = datasets.load(first.dataset, data_folder(first.data_dir), first.seed, first.conditional)
+    data = load_data(first)
     experiments = []
     for config in (job.config for job in jobs):
         if data.density is None:
@@ -213,10 +212,19 @@ def _together(
         for worker in workers:
             if not run.stop.signal:  # after a signal they may still be busy evaluating
                 worker.close()
-    ended = f", {pruned} pruned before" if (pruned := sum(bool(session.pruned) for session in sessions)) else ""
-    remaining = f"{sum(session.going for session in sessions)} of {len(sessions)} runs reached"
-    messages.say(f"{remaining} step {max(session.step for session in sessions)}{ended}")
+    messages.say(_reached(sessions))
     return [1 if session.error else code for session in sessions]
+
+
+def _reached(sessions: Sequence[RunSession]) -> str:
+    """Return a line that says how far the runs of a batch have got."""
+    line = f"{sum(session.going for session in sessions)} of {len(sessions)} runs reached"
+    line += f" step {max(session.step for session in sessions)}"
+    if pruned := sum(bool(session.pruned) for session in sessions):
+        line += f", {pruned} pruned before"
+    if ended := sum(session.ended for session in sessions):
+        line += f", {ended} ended before by stop.when"
+    return line
 
 
 def _open_run(

@@ -94,7 +94,7 @@ def program(config: Train) -> Hashable:
     if hasattr(dataset, "density"):
         density = dataset.density()
         dataset = (type(dataset), *(part.shape for part in (density.means, density.stds, density.weights)))
-    loop = (config.steps, config.steps_per_call, config.log, config.checkpoint, config.probe)
+    loop = (config.steps, config.steps_per_call, config.feed, config.log, config.checkpoint, config.probe)
     return config.method.build(config, config.dataset.shape), dataset, config.data_dir, loop
 
 
@@ -121,7 +121,7 @@ def max_members(config: Train) -> int:
 
 def ended(job: Job) -> int | None:
     """Return the exit code of a run that has ended (completed, failed or pruned); None if it can continue."""
-    if completed(job.folder, job.config.steps) or _summary(job.folder).get("status") == "pruned":
+    if completed(job.folder, job.config) or _summary(job.folder).get("status") == "pruned":
         return 0
     return None if reason(job.folder) is None else 1
 

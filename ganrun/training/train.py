@@ -10,10 +10,12 @@ from pathlib import Path
 from ganrun import datasets
 from ganrun.config.folders import data_folder
 from ganrun.config.schema import Train
+from ganrun.datasets.feed import device_bytes
 from ganrun.errors import cannot_write
 from ganrun.methods.experiment import Experiment
-from ganrun.storage.run_directory import changed_names, completed, load_config, relative, require_free
+from ganrun.storage.run_directory import changed_names, completed, load_config, relative, require_free, steps_done
 from ganrun.storage.sweep_directory import sweep_of, varied_in
+from ganrun.training import device
 from ganrun.training.executor import SingleRun
 from ganrun.training.loop import Pruner, Run
 from ganrun.training.resume import go_back
@@ -39,9 +41,13 @@ class Sweep:
 
 def build(config: Train) -> Experiment:
     """Return the experiment described by ``config``, with its data loaded. Writes nothing."""
-    return Experiment(
-        config, datasets.load(config.dataset, data_folder(config.data_dir), config.seed, config.conditional)
-    )
+    return Experiment(config, load_data(config))
+
+
+def load_data(config: Train) -> datasets.Data:
+    """Return the data of ``config``, with the training examples where its setting ``feed`` puts them."""
+    most = device_bytes(config.feed, device.free_bytes())
+    return datasets.load(config.dataset, data_folder(config.data_dir), config.seed, config.conditional, most)
 
 
 def train(
@@ -70,10 +76,12 @@ def train(
     """
     if not resume:
         require_free(folder)
-    if resume and completed(folder, config.steps):
+    if resume and completed(folder, config):
         changed = changed_names(load_config(folder), config)
         ignored = f" Until then the changed settings have no effect: {', '.join(changed)}." if changed else ""
-        print(f"{relative(folder)} is complete at step {config.steps}; give a larger steps=N to go on.{ignored}")
+        done, more = steps_done(folder), "give a larger steps=N"
+        more = more if done >= config.steps else "it ended early by stop.when; set stop.when=null"
+        print(f"{relative(folder)} is complete at step {done}; {more} to go on.{ignored}")
         return 0
     sweep = sweep or Sweep()
     sweep_folder = sweep_of(folder)

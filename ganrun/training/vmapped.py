@@ -112,7 +112,10 @@ class VmappedRuns:
 
     def advance(self, state: RunState, n: int) -> tuple[RunState, Report]:
         """Run ``n`` iterations of every member; ``state`` is donated. The report has a leading member axis."""
-        return self._training()(state, self._window(state, n), self._held_out, jnp.int32(n))
+        result = self._training()(state, self._window(state, n), self._held_out, jnp.int32(n))
+        for experiment in self.experiments:
+            experiment.prefetch()
+        return result
 
     def compile(self) -> None:
         """Compile the training program if it has not been compiled yet."""

@@ -192,7 +192,26 @@ def test_dcgan_layers_double_their_channels():
 
 def test_dcgan_bases():
     found = {side: base_and_stages((side, side, 1)) for side in (8, 10, 14, 28, 32, 48, 64)}
-    assert found == {8: (4, 1), 10: (5, 1), 14: (7, 1), 28: (7, 2), 32: (4, 3), 48: (6, 3), 64: (4, 4)}
+    wanted = {8: (4, 1), 10: (5, 1), 14: (7, 1), 28: (7, 2), 32: (4, 3), 48: (6, 3), 64: (4, 4)}
+    assert found == {side: ((base, base), stages) for side, (base, stages) in wanted.items()}
+    assert base_and_stages((48, 64, 3)) == ((6, 8), 3)
+    assert base_and_stages((320, 40, 3)) == ((40, 5), 3)
+
+
+@pytest.mark.parametrize("shape", [(8, 12, 2), (40, 16, 1)])
+@pytest.mark.parametrize("option", [Dcgan(width=4, attention=True), Resnet(width=4, attention=True), R3gan(width=4)])
+def test_images_need_not_be_square(option, shape):
+    networks = option.build(shape, LATENT)
+    z, x = jnp.zeros((3, LATENT)), jnp.zeros((3, *shape))
+    key = jax.random.key(0)
+
+    def apply(network, inputs):
+        return jax.eval_shape(lambda: network.init_with_output({"params": key, "dropout": key}, inputs, train=True)[0])
+
+    assert apply(networks.generator, z).shape == (3, *shape)
+    assert apply(networks.discriminator, x).shape == (3,)
+    if networks.encoder is not None:
+        assert apply(networks.encoder, x).shape == (3, LATENT)
 
 
 @pytest.mark.parametrize(
@@ -200,16 +219,16 @@ def test_dcgan_bases():
     [
         ((30, 30, 1), "the data is 30 x 30 pixels with 1 channel."),
         ((7, 7, 1), "the data is 7 x 7 pixels"),
-        ((28, 32, 3), "the data is 28 x 32 pixels with 3 channels."),
+        ((28, 30, 3), "the data is 28 x 30 pixels with 3 channels."),
         ((2,), "the data is vectors of 2. Try mlp"),
     ],
 )
 def test_dcgan_says_which_shapes_it_takes(shape, said):
-    with pytest.raises(ConfigError, match="takes square images") as error:
+    with pytest.raises(ConfigError, match="takes images") as error:
         Dcgan().build(shape, LATENT)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
-    with pytest.raises(ConfigError, match="architecture=resnet takes square images"):
+    with pytest.raises(ConfigError, match="architecture=resnet takes images"):
         Resnet().build(shape, LATENT)
 
 

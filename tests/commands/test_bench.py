@@ -239,7 +239,7 @@ REFUSED = {
     "a run": (("resume=latest",), "leave out resume"),
     "a setting": (("bacth_size=3",), "Did you mean 'batch_size'?"),
     "a value": (("batch_size=0",), "batch_size must be"),
-    "a combination": (("architecture=dcgan",), "architecture=dcgan takes square images"),
+    "a combination": (("architecture=dcgan",), "architecture=dcgan takes images"),
     "a seed": (("members=2", f"seed={2**32 - 1}"), "need seeds beyond 4294967295"),
 }
 

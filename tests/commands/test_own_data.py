@@ -71,8 +71,8 @@ def test_a_size_that_does_not_fit_the_networks_is_told_in_one_line(inside, place
     words = ("dataset=zip", "dataset.path=x.zip", "architecture=dcgan")
     done = run(inside, place, "train", *SHORT, *words)
     assert done.returncode == 2 and done.stderr.splitlines()[-1] == (
-        "ganrun: architecture=dcgan takes square images whose side is 4, 5, 6 or 7 times a power of two "
-        "(8, 10, 12, 14, 16, ..., 28, 32, ...); the data is 9 x 12 pixels with 3 channels."
+        "ganrun: architecture=dcgan takes images whose shorter side is 4, 5, 6 or 7 times a power of two (8, 10, 12, "
+        "14, 16, ..., 28, 32, ...), of which the other side is a multiple; the data is 9 x 12 pixels with 3 channels."
     )
     done = run(inside, place, "train", *SHORT, *words, "conditional=true", "dataset.side=8")
     assert done.returncode == 2 and "conditional=true needs a dataset with classes" in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from written import assert_logs_what_was_foretold
+
+from ganrun.datasets.images import Digits
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +195,57 @@ def test_a_walk_may_be_an_animation(digits, draw):
     assert picture.format == "GIF" and shown == 3 * 4 * 50
 
 
+def test_a_walk_may_be_a_webp_too(digits, draw):
+    with Image.open(draw(digits, "w.webp", "mode=walk", "n=2", "steps=3")) as picture:
+        assert picture.format == "WEBP" and picture.size == (256, 256)
+
+
+def test_samples_are_shown_beside_their_nearest_training_examples(digits, draw, inside):
+    with np.load(draw(digits, "n.npz", "mode=neighbours", "n=3", "neighbours=4"), allow_pickle=False) as file:
+        samples, neighbours, distances, index = (file[name] for name in ("samples", "neighbours", "distances", "index"))
+    np.testing.assert_allclose(samples, np.load(draw(digits, "n.npy", "n=3")), atol=1e-6)
+    training = Digits().load(Path("unused")).train.reshape(-1, 8, 8, 1) / 127.5 - 1.0
+    exact = np.sqrt(((samples[:, None] - training) ** 2).sum(axis=(2, 3, 4)))
+    np.testing.assert_allclose(distances, np.sort(exact, axis=1)[:, :4], rtol=1e-4)
+    np.testing.assert_allclose(neighbours, training[index], atol=1e-6)
+    np.testing.assert_allclose(np.take_along_axis(exact, index, axis=1), distances, rtol=1e-4)
+    done = inside("sample", "mode=neighbours", "n=3", "out=n.png", cwd=digits)
+    assert f"(median), {distances[:, 0].min():.3g} (minimum)" in done.stdout
+    with Image.open(digits / "n.png") as picture:  # 6 columns and 3 rows of 8 x 8 in a margin of 2, enlarged
+        assert picture.width * 32 == picture.height * 62
+
+
+def test_a_film_shows_the_pictures_of_a_run_in_order(points, draw, inside, tmp_path):
+    run = tmp_path / "outputs" / "2026-01-01" / "r"
+    shutil.copytree(next(points.glob("outputs/*/*")), run)
+    for path in (run / "samples").iterdir():
+        path.unlink()
+    for step, level in ((100, 200), (5, 0), (20, 100)):
+        Image.new("RGB", (40, 30), (level, level, level)).save(run / "samples" / f"{step:08d}.png")
+    Image.new("RGB", (9, 9)).save(run / "samples" / "00000020_densities.png")
+    for name in ("f.gif", "f.webp"):
+        with Image.open(draw(tmp_path, name, "run=outputs/2026-01-01/r", "mode=film", "milliseconds=100")) as picture:
+            assert picture.size == (40, 44) and picture.n_frames == 3
+            levels, durations = [], []
+            for frame in range(3):
+                picture.seek(frame)
+                pixels = np.asarray(picture.convert("RGB"))
+                levels.append(int(pixels[3, 3, 0]))
+                durations.append(picture.info["duration"])
+        assert np.abs(np.array(levels) - [0, 100, 200]).max() <= 3
+        assert durations == [100, 100, 1000]
+    done = inside("sample", "run=outputs/2026-01-01/r", "mode=film", "n=2", "out=f.gif", cwd=tmp_path)
+    assert done.stdout == "2 pictures from step 5 to 100 in f.gif\n"
+    done = inside("sample", "run=outputs/2026-01-01/r", "mode=film", "picture=densities", "out=d.gif", cwd=tmp_path)
+    assert done.returncode == 2 and "has 1: train with evaluate.share=1 log.pictures=50" in done.stderr
+    (run / "samples" / "00000020.png").write_bytes(b"nothing")
+    done = inside("sample", "run=outputs/2026-01-01/r", "mode=film", "out=d.gif", cwd=tmp_path)
+    assert done.returncode == 2 and "is not a PNG picture that can be read" in done.stderr
+    Image.new("RGB", (40, 31)).save(run / "samples" / "00000020.png")
+    done = inside("sample", "run=outputs/2026-01-01/r", "mode=film", "out=d.gif", cwd=tmp_path)
+    assert done.returncode == 2 and "has another size" in done.stderr and not (tmp_path / "d.gif").exists()
+
+
 def test_samples_are_projected_onto_the_latents_that_make_them(points, draw, inside):
     drawn = np.load(draw(points, "l.npy", "n=5", "seed=9"))
     done = inside("sample", "project=l.npy", "out=l.npz", "starts=4", "iterations=300", cwd=points)
@@ -260,6 +314,11 @@ REFUSED = {
     "mode=interpolate n=10000000": "10000000",
     "out=x.gif": "mode=random",
     "mode=walk n=500 out=x.gif": "2000 frames",
+    "mode=neighbours": "needs a finite set of examples, and dataset=ring is none",
+    "mode=neighbours out=x.npy": "must end in .png, .npz with mode=neighbours",
+    "mode=film": "must end in .gif, .webp with mode=film",
+    "mode=film out=x.gif truncation=1": "truncation belongs to mode=truncate; mode=film does not use it",
+    "neighbours=3": "neighbours belongs to mode=neighbours",
     "starts=3": "project",
     "key=latents": "project and reconstruct",
     "range=[0,1]": "project and reconstruct",

@@ -8,10 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ganrun import datasets
-from ganrun.datasets.feed import HostPixels, Resident, Streamed, feed_of
-from ganrun.datasets.sampler import Cursor, Pixels
+from ganrun.datasets import images
+from ganrun.datasets.feed import HostPixels, Resident, Streamed, device_bytes, feed_of
+from ganrun.datasets.host_order import host_permuted
+from ganrun.datasets.sampler import Cursor, Pixels, permuted
 from ganrun.methods.experiment import Experiment
 from ganrun.storage.checkpoints import flatten
 from ganrun.training.executor import SingleRun
@@ -48,6 +52,64 @@ def test_a_window_has_the_examples_of_the_dataset_in_order_across_epochs(ten):
     assert int(cursor.epoch) == 4  # so two boundaries were crossed
 
 
+def test_prefetched_windows_are_the_windows_that_are_asked_for(ten):
+    whole, host = ten
+    feed = Streamed(host, 32)
+    cursor = Cursor(epoch=jnp.int32(0), offset=jnp.int32(3))
+    for i, n in enumerate((8, 8, 4, 8, 8)):  # each call draws all that it has asked for
+        window = feed.window(cursor, n)
+        feed.prefetch()
+        wanted, labels, following = whole.labelled(jax.random.key(0), cursor, n)
+        found, read, _ = window.labelled(jax.random.key(1), cursor, n)
+        np.testing.assert_array_equal(found, wanted)
+        np.testing.assert_array_equal(read, labels)
+        assert feed.prefetched == i
+        cursor = following
+
+
+def test_a_prefetched_window_without_the_next_examples_is_gathered_again(ten):
+    whole, host = ten
+    feed = Streamed(host, 16)
+    # Drawn by each call: fewer than asked for, then back to an earlier position, as after an error, then far ahead.
+    for start, n, prefetched in ((0, 8, 0), (4, 8, 0), (8, 8, 1), (14, 8, 2), (2, 8, 2), (90, 4, 2)):
+        cursor = Cursor(epoch=jnp.int32(start // 10), offset=jnp.int32(start % 10))
+        window = feed.window(cursor, n)
+        feed.prefetch()
+        assert feed.prefetched == prefetched
+        wanted = whole.minibatch(jax.random.key(0), cursor, n)[0]
+        np.testing.assert_array_equal(window.minibatch(jax.random.key(0), cursor, n)[0], wanted)
+
+
+@given(seed=st.integers(0, 2**32 - 1), size=st.integers(1, 70_000), epoch=st.integers(0, 2**31 - 3))
+@settings(max_examples=50, deadline=None)
+def test_the_order_on_the_host_is_the_order_on_the_device(seed, size, epoch):
+    order = jax.random.key_data(jax.random.key(seed))
+    position = np.random.default_rng(seed).integers(0, size, 64)
+    epochs = epoch + np.arange(64) // 40
+    wanted = permuted(order, jnp.asarray(epochs, jnp.int32), jnp.asarray(position, jnp.int32), size)
+    np.testing.assert_array_equal(host_permuted(np.asarray(order), epochs, position, size), wanted)
+
+
+def test_where_examples_go_by_their_size():
+    assert device_bytes("resident", 1000) is None
+    assert device_bytes("streamed", 1000) == 0
+    assert device_bytes("auto", 1000) == 250
+    option = images.digits.Digits()
+    train = 1437 * 64  # bytes of the training examples
+    assert isinstance(datasets.load(option, Path("unused"), 0, device_bytes=train).train, Pixels)
+    assert isinstance(datasets.load(option, Path("unused"), 0, device_bytes=train - 1).train, HostPixels)
+
+
+def test_few_held_out_examples_of_a_large_set_are_on_the_device(monkeypatch):
+    option = images.digits.Digits()
+    whole = datasets.load(option, Path("unused"), 0, labels=True).held_out
+    monkeypatch.setattr(datasets, "HELD_OUT_BYTES", 10 * 64)
+    few = datasets.load(option, Path("unused"), 0, labels=True).held_out
+    chosen = np.linspace(0, len(whole.flat) - 1, 10).astype(int)
+    np.testing.assert_array_equal(few.flat, whole.flat[chosen])
+    np.testing.assert_array_equal(few.targets, whole.targets[chosen])
+
+
 def test_what_does_not_fit_a_window_is_refused(ten):
     with pytest.raises(ValueError, match="33 examples do not fit a window of 32"):
         Streamed(ten[1], 32).window(Cursor.start(), 33)
@@ -67,7 +129,9 @@ def test_data_on_the_device_are_their_own_window(ten):
 def pair(config, folder):
     """The experiment of ``config`` with its data on the device, and on the host."""
     return [
-        Experiment(config, datasets.load(config.dataset, folder, config.seed, config.conditional, resident))
+        Experiment(
+            config, datasets.load(config.dataset, folder, config.seed, config.conditional, None if resident else 0)
+        )
         for resident in (True, False)
     ]
 

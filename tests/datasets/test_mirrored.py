@@ -99,7 +99,7 @@ def test_held_out_images_are_not_mirrored_and_a_resumed_run_mirrors_the_same(ima
     config = dataclasses.replace(config, dataset=config.dataset.resolve(images))
     states = []
     for resident, parts in ((True, (6,)), (True, (2, 4)), (False, (3, 3))):
-        data = datasets.load(config.dataset, images, config.seed, resident=resident)
+        data = datasets.load(config.dataset, images, config.seed, device_bytes=None if resident else 0)
         assert data.train.flip and not data.held_out.flip
         experiment = Experiment(config, data)
         state = experiment.init()

@@ -6,6 +6,8 @@ import dataclasses
 
 import numpy as np
 
+from ganrun.datasets.rows import Rows
+
 
 @dataclasses.dataclass(frozen=True)
 class ImageArrays:
@@ -19,8 +21,8 @@ class ImageArrays:
         held_out_labels: The labels of the held-out examples, likewise.
     """
 
-    train: np.ndarray
-    held_out: np.ndarray
+    train: np.ndarray | Rows
+    held_out: np.ndarray | Rows
     shape: tuple[int, ...]
     train_labels: np.ndarray | None = None
     held_out_labels: np.ndarray | None = None

@@ -185,7 +185,8 @@ def _require_finite(label: str, rows: np.ndarray) -> None:
 
 
 def _of_dataset(name: str, data_dir: str | None) -> Distribution:
-    from ganrun.datasets import in_data_units, resolved  # imports JAX
+    from ganrun.datasets import HELD_OUT_BYTES, in_data_units, resolved  # imports JAX
+    from ganrun.datasets.rows import spaced
 
     option = lookup("dataset", name)()
     if hasattr(option, "density"):
@@ -194,7 +195,8 @@ def _of_dataset(name: str, data_dir: str | None) -> Distribution:
         return Distribution(name, tuple(option.shape), draw=drawing(density), density=density, about=about)
     option = resolved(option, data_folder(data_dir))
     arrays = load_images(option, data_dir)
-    rows = in_data_units(option, to_unit_range(arrays.held_out))
+    held_out = arrays.held_out[spaced(arrays.held_out, HELD_OUT_BYTES)]
+    rows = in_data_units(option, to_unit_range(held_out))
     if len(arrays.shape) == 1:
         about = f"dataset of {dimensions(arrays.shape)}, its {len(rows)} held-out examples"
         return Distribution(name, tuple(arrays.shape), rows=rows, about=about)

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ganrun.config.schema import Train
-from ganrun.datasets import in_data_units
+from ganrun.datasets import HELD_OUT_BYTES, in_data_units
+from ganrun.datasets.rows import spaced
 from ganrun.errors import ConfigError, GanrunError
 from ganrun.evaluation.divergence.distribution import Distribution, load_images, to_unit_range
 from ganrun.evaluation.divergence.exact.plane_pieces import rectifiers
@@ -129,6 +130,7 @@ def _images(
         reason = str(error).splitlines()[0]
         return None, None, (f"{label}: memorised samples were not looked for ({reason})",)
     training, held_out = (
-        in_data_units(config.dataset, to_unit_range(rows)) for rows in (arrays.train, arrays.held_out)
+        in_data_units(config.dataset, to_unit_range(rows[spaced(rows, HELD_OUT_BYTES)]))
+        for rows in (arrays.train, arrays.held_out)
     )
     return training, held_out, ()

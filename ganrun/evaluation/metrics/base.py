@@ -33,6 +33,7 @@ class EvalContext:
         samples: samples of the model ``(n, *shape)``, on the host.
         variables: the variables that samples are drawn from.
         model: the model as a distribution.
+        is_last: whether the run ends with this step.
     """
 
     experiment: Experiment
@@ -41,16 +42,12 @@ class EvalContext:
     samples: np.ndarray
     variables: Any
     model: Distribution
+    is_last: bool = False
 
     @property
     def density(self) -> Mixture | None:
         """The density of the data, if it is known."""
         return self.experiment.data.density
-
-    @property
-    def is_last(self) -> bool:
-        """Whether the run ends with this step."""
-        return self.step == self.config.steps
 
     @property
     def noise(self) -> int:

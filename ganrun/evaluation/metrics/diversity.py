@@ -11,6 +11,7 @@ import numpy as np
 
 from ganrun.config.registry import register
 from ganrun.config.schema import Train
+from ganrun.datasets.rows import spaced
 from ganrun.datasets.sampler import Cursor, Pixels
 from ganrun.evaluation.metrics.base import Measure, Metric
 from ganrun.evaluation.metrics.neighbours import nearest, spread, to_float
@@ -20,6 +21,7 @@ from ganrun.methods.experiment import Experiment
 from ganrun.methods.metric_spec import MetricSpec
 
 COMPARED = 256  # maximum number of samples, and of examples
+MAX_BYTES = 1 << 28  # of the training examples compared, evenly spaced if there are more
 TRACE = 1e-6  # a spread below this counts as that of a single point
 
 
@@ -62,7 +64,8 @@ class Diversity:
         drawn, _ = held_out.minibatch(key, Cursor.start(), examples)
         self._held_out = np.asarray(drawn, np.float32).reshape(examples, -1)
         self._spread = spread(self._held_out) if examples > 1 else 0.0
-        self._training = np.asarray(train.flat) if hasattr(train, "flat") else None
+        flat = getattr(train, "flat", None)
+        self._training = None if flat is None else np.asarray(flat[spaced(flat, MAX_BYTES)])
         self._usual = 0.0
         if self._training is not None:
             self._usual = float(np.median(nearest(self._held_out, self._training)[0]))

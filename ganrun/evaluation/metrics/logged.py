@@ -60,6 +60,26 @@ def require_best(config: Train) -> None:
         )
 
 
+def require_stop(config: Train) -> None:
+    """Check that ``stop.when`` can end a run.
+
+    Raises:
+        ConfigError: the run does not log the metric, it has no direction, or it is not evaluated often enough.
+    """
+    stop = config.stop
+    if stop.when is None:
+        return
+    require_logged(stop.when, config, "stop.when")
+    if better(stop.when) is None:
+        raise ConfigError(f"stop.when={stop.when}: neither lower nor higher is better by itself.")
+    every = config.log.every * max(1, round(config.steps / stop.times / config.log.every))
+    if config.steps // every <= 2 * stop.patience:
+        raise ConfigError(
+            f"stop.when={stop.when}: stop.patience={stop.patience} compares {2 * stop.patience} evaluations, and there "
+            f"are {config.steps // every} in {config.steps} steps: give a larger stop.times, or a smaller log.every."
+        )
+
+
 def _families(config: Train) -> Iterator[TagFamily]:
     """Yield tags that are logged together, with the reason why this run does not log them (empty if it does)."""
     (first, missing), *others = config.method.tag_families(config)
@@ -80,4 +100,5 @@ def _families(config: Train) -> Iterator[TagFamily]:
 
 def _not_measured(config: Train) -> str:
     """Return the reason why the run never evaluates its model; empty if it does."""
-    return "" if config.log.pictures or config.probe.name != "off" else "log.pictures=0 and probe=off measure nothing"
+    measured = config.log.pictures or config.probe.name != "off" or config.stop.when is not None
+    return "" if measured else "log.pictures=0 and probe=off measure nothing"

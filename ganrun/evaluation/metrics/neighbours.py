@@ -31,6 +31,26 @@ def nearest(rows: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.ndar
     return np.sqrt((difference.astype(np.float64) ** 2).sum(axis=1)), difference.max(axis=1)
 
 
+def nearest_rows(rows: np.ndarray, training: np.ndarray, k: int) -> np.ndarray:
+    """Return the numbers of the ``k`` nearest training rows of each row, the nearest first, int64 ``(n, k)``.
+
+    Args:
+        rows: float ``(n, dim)``.
+        training: as in :func:`nearest`, at least ``k`` rows.
+        k: number of neighbours.
+    """
+    found = np.zeros((len(rows), 0), np.int64)
+    squares = np.zeros((len(rows), 0), np.float32)
+    for start in range(0, len(training), BLOCK):
+        block = to_float(training[start : start + BLOCK])
+        square = (block * block).sum(axis=1) - 2 * rows @ block.T
+        squares = np.concatenate([squares, square], axis=1)
+        found = np.concatenate([found, np.broadcast_to(start + np.arange(len(block)), square.shape)], axis=1)
+        order = np.argsort(squares, axis=1, kind="stable")[:, :k]
+        squares, found = np.take_along_axis(squares, order, axis=1), np.take_along_axis(found, order, axis=1)
+    return found
+
+
 def spread(rows: np.ndarray) -> float:
     """Return the mean Euclidean distance between two different ``rows`` ``(n, dim)``."""
     rows = np.asarray(rows, np.float64)

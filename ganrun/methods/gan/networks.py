@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from ganrun.datasets.sampler import Cursor, Source
+from ganrun.keys import key_for
+from ganrun.methods.gan.augmentation import augmented
 from ganrun.methods.gan.state import GanSpec, Tree
 from ganrun.priors import Prior
 
@@ -95,10 +97,11 @@ def encode_data(spec: GanSpec, params: Tree, stats: Tree, x: jax.Array, key: jax
 
 
 def discriminator_input(spec: GanSpec, hparams: Tree, done: jax.Array, x: jax.Array, key: jax.Array) -> jax.Array:
-    """Return ``x`` as the discriminator's input: with instance noise, and with examples packed together.
+    """Return ``x`` as the discriminator's input: augmented, with instance noise, and with examples packed together.
 
     The noise's standard deviation changes linearly over the run (instance noise, Sønderby et al. 2017).
     """
+    x = augmented(x, spec.augmentation, key_for(key, "augmentation")) if spec.augmentation else x
     if spec.noisy:
         start, end = hparams["inputs"]["noise"], hparams["inputs"]["final_noise"]
         x = x + (start + (end - start) * done) * jax.random.normal(key, x.shape)

@@ -94,6 +94,7 @@ def gan_spec(config: Train, shape: tuple[int, ...]) -> GanSpec:
         batch_size=config.batch_size,
         penalties=tuple(map(static, penalties)),
         packing=config.inputs.packing,
+        augmentation=tuple(sorted(set(config.inputs.augmentation))),
         noisy=max(config.inputs.noise, config.inputs.final_noise) > 0,
         flipping=config.inputs.label_flipping > 0,
         unrolled=config.generator_update.unrolled,
@@ -143,6 +144,10 @@ def _check(config: Train) -> None:
         )
     if packing > 1 and config.inference != "none":
         raise ConfigError("inputs.packing > 1 cannot be combined with inference=bigan.")
+    if config.inputs.augmentation and len(config.dataset.shape) != 3:
+        raise ConfigError(
+            f"inputs.augmentation changes images, and the examples of dataset={config.dataset.name} are none."
+        )
     if config.conditional and config.inference != "none":
         raise ConfigError("conditional=true cannot be combined with inference=bigan.")
     if config.conditional and not getattr(config.dataset, "classes", 0):

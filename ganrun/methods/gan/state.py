@@ -50,6 +50,7 @@ class GanSpec:
         batch_size: examples per minibatch.
         penalties: penalties on the discriminator's loss and constraints of its weights, in order.
         packing: examples per discriminator input (PacGAN).
+        augmentation: names of the differentiable augmentations of the discriminator's inputs.
         noisy: noise is added to the discriminator's inputs (instance noise).
         flipping: the labels "data" and "sample" of some rows are swapped in the discriminator's loss.
         unrolled: discriminator updates that the generator's gradient is taken through (unrolled GAN).
@@ -70,6 +71,7 @@ class GanSpec:
     batch_size: int
     penalties: tuple[Any, ...] = ()
     packing: int = 1
+    augmentation: tuple[str, ...] = ()
     noisy: bool = False
     flipping: bool = False
     unrolled: int = 0

@@ -1,0 +1,59 @@
+"""Free memory of the machine, within the limit that a container or a scheduler sets for this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
+# For each version of control groups: the name of the limit, and of the line of memory.stat with what cannot be freed.
+LIMITS = {"memory.max": "anon", "memory.limit_in_bytes": "total_rss"}
+
+
+def free_host_bytes(proc: Path = Path("/proc"), groups: Path = CGROUPS) -> int:
+    """Return the bytes that this process may still use: what the machine has free, or less if there is a limit.
+
+    Args:
+        proc: where the kernel describes processes.
+        groups: where it describes control groups.
+    """
+    return max(0, min([_available(proc), *_left(proc, groups)]))
+
+
+def _available(proc: Path) -> int:
+    try:
+        lines = (proc / "meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _left(proc: Path, groups: Path) -> Iterator[int]:
+    """Yield what is left of the limit of each control group that this process is in; files' pages can be freed."""
+    for folder in _folders(proc, groups):
+        for name, used in LIMITS.items():
+            try:
+                limit = (folder / name).read_text(encoding="ascii").strip()
+                lines = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
+                bytes_used = next(int(line.split()[1]) for line in lines if line.split()[0] == used)
+            except (OSError, StopIteration, ValueError, IndexError):
+                continue
+            if limit.isdecimal():
+                yield int(limit) - bytes_used
+
+
+def _folders(proc: Path, groups: Path) -> Iterator[Path]:
+    """Yield the folders of the control groups of this process, and of those that contain them."""
+    try:
+        lines = (proc / "self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if controllers not in ("", "memory") and "memory" not in controllers.split(","):
+            continue
+        root = groups / "memory" if controllers else groups
+        place = root / path.lstrip("/")
+        # A container sees its own group as the root, while the path may be that outside it.
+        yield from (folder for folder in (place, *place.parents) if folder == root or root in folder.parents)

@@ -1,0 +1,64 @@
+"""Free memory is that of the machine, or less within a limit, in both versions of control groups."""
+
+import pytest
+
+from ganrun.training.memory import free_host_bytes
+
+GIB = 1 << 30
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """Return a function that writes the kernel's files by path, and returns their two folders."""
+
+    def write(cgroup, **files):
+        proc, groups = tmp_path / "proc", tmp_path / "groups"
+        content = {"proc/meminfo": "MemTotal: 9437184 kB\nMemAvailable: 8388608 kB\n", "proc/self/cgroup": cgroup}
+        for name, text in (content | files).items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return proc, groups
+
+    return write
+
+
+def test_without_a_limit_it_is_that_of_the_machine(machine):
+    assert free_host_bytes(*machine("0::/user\n")) == 8 * GIB
+    assert (
+        free_host_bytes(*machine("0::/\n", **{"groups/memory.max": "max\n", "groups/memory.stat": "anon 5\n"}))
+        == 8 * GIB
+    )
+
+
+def test_a_limit_of_version_2_counts_what_cannot_be_freed(machine):
+    files = {
+        "groups/job/memory.max": f"{2 * GIB}\n",
+        "groups/job/memory.stat": f"anon {GIB // 2}\nfile {GIB}\n",
+        "groups/job/step/memory.max": "max\n",
+        "groups/job/step/memory.stat": "anon 7\n",
+    }
+    assert free_host_bytes(*machine("0::/job/step\n", **files)) == 2 * GIB - GIB // 2
+
+
+def test_a_limit_of_version_1_is_that_of_the_memory_controller(machine):
+    files = {
+        "groups/memory/job/memory.limit_in_bytes": f"{3 * GIB}\n",
+        "groups/memory/job/memory.stat": f"rss 9\ntotal_rss {GIB}\n",
+        "groups/memory/memory.limit_in_bytes": "9223372036854771712\n",
+        "groups/memory/memory.stat": "total_rss 77\n",
+        "groups/cpu/job/memory.limit_in_bytes": "1\n",
+    }
+    assert free_host_bytes(*machine("4:memory:/job\n3:cpu,cpuacct:/job\n", **files)) == 2 * GIB
+
+
+def test_a_container_sees_its_own_group_as_the_root(machine):
+    files = {"groups/memory.max": f"{GIB}\n", "groups/memory.stat": f"anon {GIB // 4}\n"}
+    assert free_host_bytes(*machine("0::/outside/the/container\n", **files)) == 3 * GIB // 4
+
+
+def test_a_process_above_its_limit_has_nothing_left_and_damaged_files_count_for_nothing(machine):
+    files = {"groups/memory.max": f"{GIB}\n", "groups/memory.stat": f"anon {2 * GIB}\n"}
+    assert free_host_bytes(*machine("0::/\n", **files)) == 0
+    files = {"groups/memory.max": "many\n", "groups/memory.stat": "\n\n"}
+    assert free_host_bytes(*machine("nonsense\n::\n", **files)) == 8 * GIB

@@ -1,0 +1,134 @@
+"""Runs that end early because a metric has stopped improving: alone, in a population, resumed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+from written import summary
+
+from ganrun.comparison.runs import read_runs
+from ganrun.errors import ConfigError
+from ganrun.evaluation.metrics.logged import require_stop
+from ganrun.storage.run_directory import completed
+from ganrun.training.sweep import train_all
+from ganrun.training.sweep_plan import Job, ended
+from ganrun.training.train import train
+
+SMALL = (
+    "architecture.generator_hidden=[8]",
+    "architecture.discriminator_hidden=[8]",
+    "batch_size=16",
+    "dataset=gaussian",
+    "latent.dim=1",
+    "optimizer=sgd",
+    "probe=off",
+    "log.pictures=2",
+    "log.every=10",
+    "steps=200",
+    "stop.when=jsd/exact",
+    "stop.patience=2",
+    "stop.times=20",
+)
+FROZEN = ("optimizer.generator.learning_rate=0", "ema.decay=0")  # the model, and so its divergence, does not change
+LAST = 50  # the step of the snapshot after the fourth evaluation, at step 40
+
+
+def rows(run):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def without_times(row):
+    return {tag: value for tag, value in row.items() if tag not in ("steps_per_second", "evaluate/seconds")}
+
+
+@pytest.fixture(scope="module")
+def alone(compose_config, tmp_path_factory):
+    """A run of which the metric does not change."""
+    folder = tmp_path_factory.mktemp("stopped") / "run"
+    config = compose_config((*SMALL, *FROZEN))
+    assert train(config, folder) == 0
+    return folder, config
+
+
+def test_a_run_ends_after_its_patience_with_a_full_evaluation_and_a_checkpoint(alone):
+    folder, _ = alone
+    found = summary(folder)
+    assert (found["status"], found["steps"]) == ("completed", LAST)
+    assert found["reason"].startswith(
+        "stop.when=jsd/exact: from its evaluations at steps 10 to 20 to those at steps 30"
+    )
+    assert [row["step"] for row in rows(folder) if "jsd/exact" in row] == [0, 10, 20, 30, 40, LAST]
+    assert rows(folder)[-1]["step"] == LAST
+    assert (folder / "samples" / "000050.png").exists() or list((folder / "samples").glob("*50.png"))
+    assert (folder / "checkpoints" / str(LAST)).is_dir()
+    assert found["reason"] in (folder / "train.log").read_text()
+
+
+def test_an_ended_run_is_complete_until_its_settings_change(alone, capsys):
+    folder, config = alone
+    assert completed(folder, config) and ended(Job(config, folder)) == 0
+    before = (folder / "metrics.jsonl").read_bytes()
+    assert train(config, folder, resume=True) == 0
+    assert "it ended early by stop.when; set stop.when=null to go on" in capsys.readouterr().out
+    assert (folder / "metrics.jsonl").read_bytes() == before
+    assert not completed(folder, dataclasses.replace(config, stop=dataclasses.replace(config.stop, patience=3)))
+    (run,) = read_runs([str(folder)])
+    assert run.status == "completed"
+
+
+def test_a_run_that_is_killed_before_its_summary_ends_at_the_same_step(alone, tmp_path):
+    import shutil
+
+    folder, config = alone
+    copy = tmp_path / "run"
+    shutil.copytree(folder, copy)
+    (copy / "summary.json").unlink()
+    assert train(config, copy, resume=True) == 0
+    assert rows(copy) == rows(folder)
+    assert (summary(copy)["steps"], summary(copy)["reason"]) == (LAST, summary(folder)["reason"])
+
+
+def test_without_the_setting_the_run_goes_on_to_its_last_step(alone, tmp_path):
+    import shutil
+
+    folder, config = alone
+    copy = tmp_path / "run"
+    shutil.copytree(folder, copy)
+    assert train(dataclasses.replace(config, stop=dataclasses.replace(config.stop, when=None)), copy, resume=True) == 0
+    assert (summary(copy)["status"], summary(copy)["steps"]) == ("completed", 200)
+    assert "reason" not in summary(copy)
+
+
+def test_members_of_a_population_end_one_by_one(compose_config, tmp_path):
+    frozen = compose_config((*SMALL, *FROZEN))
+    moving = compose_config((*SMALL, "stop.patience=9", "optimizer.generator.learning_rate=0.05", "ema.decay=0"))
+    moving = dataclasses.replace(moving, stop=frozen.stop)
+    jobs = [Job(frozen, tmp_path / "0"), Job(dataclasses.replace(frozen, seed=1), tmp_path / "1")]
+    jobs += [Job(dataclasses.replace(moving, seed=seed), tmp_path / str(seed)) for seed in (2, 3)]
+    assert train_all(jobs, tmp_path) == [0] * 4
+    for name in "01":
+        assert (summary(tmp_path / name)["status"], summary(tmp_path / name)["steps"]) == ("completed", LAST)
+        assert (tmp_path / name / "checkpoints" / str(LAST)).is_dir()
+    for name in "23":
+        steps = summary(tmp_path / name)["steps"]
+        assert summary(tmp_path / name)["status"] == "completed" and steps >= LAST
+        assert rows(tmp_path / name)[-1]["step"] == steps
+    assert [ended(job) for job in jobs] == [0] * 4
+    assert "ended before by stop.when" in (tmp_path / "train.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("stop.when=jsd/exakt",), "stop.when: no run logs 'jsd/exakt'"),
+        (("stop.when=schedule/k",), "stop.when=schedule/k: neither lower nor higher is better by itself."),
+        (("stop.times=4",), "stop.patience=2 compares 4 evaluations, and there are 4 in 200 steps"),
+        (("stop.when=jsd/probe",), "stop.when: this run does not log 'jsd/probe': probe=off measures none."),
+    ],
+)
+def test_what_can_never_end_a_run_is_refused(compose_config, words, message):
+    with pytest.raises(ConfigError) as error:
+        require_stop(compose_config((*SMALL, *words)))
+    assert message in str(error.value)
