@@ -35,8 +35,8 @@ PROBLEMS: dict[str, tuple[str, ...]] = {
     "nonsaturating": (),
     "hinge": ("loss=hinge",),
     "least squares": ("loss=least_squares",),
-    "relativistic, R1, R2": ("loss=relativistic", "penalty=[r1,r2]"),
-    "Wasserstein, gradient penalty": ("loss=wasserstein", "penalty=gradient_penalty", "schedule.k=5"),
+    "relativistic with R1 and R2": ("loss=relativistic", "penalty=[r1,r2]"),
+    "Wasserstein with gradient penalty": ("loss=wasserstein", "penalty=gradient_penalty", "schedule.k=5"),
     "grid": ("dataset=grid",),
 }
 DEFAULTS = {"problems": ",".join(PROBLEMS), "patience": "3,5,8", "times": "40", "seeds": "3", "runs": "", "out": ""}

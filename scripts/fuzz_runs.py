@@ -177,10 +177,11 @@ class Metrics(Files):
         from ganrun.comparison.groups import group
         from ganrun.comparison.runs import chosen_metrics, read_runs
         from ganrun.comparison.table import as_csv, as_json, as_markdown, as_text, compare
+        from ganrun.config.schema import Train
         from ganrun.storage.run_directory import completed
         from ganrun.training.sweep_plan import reason
 
-        completed(self.place / "0", 100)
+        completed(self.place / "0", Train())
         reason(self.place / "0")
         runs = read_runs([str(self.place / "0"), str(self.place / "1")])
         metrics = chosen_metrics([], runs)

@@ -1,6 +1,7 @@
 """A window of the next minibatches holds the same examples as the whole dataset: training on it gives the same bits."""
 
 import dataclasses
+import json
 import os
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from ganrun.datasets.sampler import Cursor, Pixels, permuted
 from ganrun.methods.experiment import Experiment
 from ganrun.storage.checkpoints import flatten
 from ganrun.training.executor import SingleRun
+from ganrun.training.train import train
 from ganrun.training.vmapped import VmappedRuns
 
 MNIST = Path(os.environ.get("GANRUN_DATA", "")) / "mnist"
@@ -212,3 +214,19 @@ def test_a_shape_that_is_known_only_with_the_files_is_filled_in(tmp_path):
     assert datasets.resolved(Unseen(), tmp_path).shape == (12, 12, 1)
     ring = datasets.synthetic.Ring()
     assert datasets.resolved(ring, tmp_path) is ring
+
+
+def test_a_run_may_be_resumed_with_another_feed(compose_config, tmp_path):
+    words = ("dataset=digits", *SMALL, "architecture.generator_hidden=[8]", "log.every=5", "log.pictures=0")
+    whole, half = (compose_config((*words, f"steps={steps}", "feed=resident")) for steps in (20, 10))
+    assert train(whole, tmp_path / "whole") == 0
+    assert train(dataclasses.replace(half, feed="streamed"), tmp_path / "parts") == 0
+    assert train(dataclasses.replace(whole, feed="streamed"), tmp_path / "parts", resume=True) == 0
+    one, other = (
+        [
+            {tag: value for tag, value in json.loads(line).items() if tag != "steps_per_second"}
+            for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()
+        ]
+        for name in ("whole", "parts")
+    )
+    assert one == other and one[-1]["step"] == 20
