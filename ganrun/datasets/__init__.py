@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 
-HELD_OUT_BYTES = 1 << 28  # maximum size of the held-out examples on the device
+HELD_OUT_BYTES = 1 << 27  # maximum size of the held-out examples on the device
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Data:
     Attributes:
         train: the source of training minibatches, on the device or on the host; None if nothing is trained.
         held_out: the same kind of source, never trained on, on the device: evenly spaced examples if all of them take
-            more than 256 MiB.
+            more than 128 MiB.
         shape: shape of one example: ``(dim,)`` or ``(height, width, channel)``.
         density: the density if it is known, otherwise None.
         classes: number of classes of the labels; 0 if there are no labels or they were not requested.

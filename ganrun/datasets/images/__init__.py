@@ -5,6 +5,7 @@ from ganrun.datasets.images.cifar import Cifar10, Cifar100, CifarImages
 from ganrun.datasets.images.digits import Digits
 from ganrun.datasets.images.emnist import Emnist
 from ganrun.datasets.images.folder import ImageFolder
+from ganrun.datasets.images.huggingface import HuggingFace
 from ganrun.datasets.images.mnist import FILES, LABEL_FILES, FashionMnist, IdxImages, Kmnist, Mnist
 from ganrun.datasets.images.zip import ImageZip
 
@@ -17,6 +18,7 @@ __all__ = [
     "Digits",
     "Emnist",
     "FashionMnist",
+    "HuggingFace",
     "IdxImages",
     "ImageArrays",
     "ImageFolder",

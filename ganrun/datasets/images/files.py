@@ -1,4 +1,4 @@
-"""Images in files of any size and kind: what the options ``folder`` and ``zip`` have in common."""
+"""Images in files of any size and kind: what ``folder``, ``zip`` and ``huggingface`` have in common."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _known: dict[tuple[object, ...], tuple[Path, cache.Manifest]] = {}  # what this 
 
 @dataclasses.dataclass(frozen=True)
 class ImageFiles:
-    """Images of the user's own, decoded once into the cache: the base class of ``folder`` and ``zip``.
+    """Images of the user's own, decoded once into the cache: the base class of ``folder``, ``zip`` and ``huggingface``.
 
     Attributes:
         side: height and width to which images are resized; None: all images must have the same size.
@@ -79,6 +79,11 @@ class ImageFiles:
     def collection(self, place: Path) -> Collection:
         """Open the folder or the archive ``place``; raise ConfigError if it cannot be read."""
 
+    def stamp(self, place: Path) -> tuple[object, ...]:
+        """Return what this process knows an opened collection by."""
+        status = place.stat()
+        return str(place), status.st_mtime_ns, status.st_size
+
     def resolve(self, data_dir: Path) -> ImageFiles:
         """Return this option with the recorded settings, after decoding the images unless they are in the cache.
 
@@ -106,8 +111,7 @@ class ImageFiles:
         """Return the folder in the cache, and its manifest."""
         place = self.place(data_dir)
         settings = self._settings()
-        status = place.stat()
-        known = (str(place), status.st_mtime_ns, status.st_size, settings)
+        known = (*self.stamp(place), settings)
         # A command looks at its data several times, a sweep once for each run: the files are listed once.
         if known not in _known or cache.read_manifest(_known[known][0]) is None:
             collection = self.collection(place)
@@ -144,7 +148,7 @@ class ImageFiles:
             channels=None if self.channels == "auto" else int(self.channels),
             crop=self.crop,
             resize=self.resize,
-            by_folder=self.labels == "folder",
+            by_folder=self.labels != "none",
             held_out=self.held_out,
             held_out_folder=self.held_out_folder,
         )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ganrun.evaluation.divergence.exact.plane_pieces import Rectifiers
     from ganrun.evaluation.divergence.pixel_range import Range
 
+MAX_BYTES = 1 << 26  # of the held-out examples of a run, evenly spaced if there are more; floats take four times this
 BATCH = 4096  # points drawn at once from a density: one shape, compiled once
 
 
@@ -76,8 +77,11 @@ def data_distribution(label: str, data: Data) -> Distribution:
     """Return a run's data as a distribution: the known density, or the images held out from training."""
     if data.density is not None:
         return Distribution(label, data.shape, draw=drawing(data.density), density=data.density)
+    from ganrun.datasets.rows import spaced  # its package imports JAX
+
     flat = getattr(data.held_out, "flat", None)
-    return Distribution(label, data.shape, rows=None if flat is None else to_unit_range(np.asarray(flat)))
+    rows = None if flat is None else to_unit_range(np.asarray(flat[spaced(flat, MAX_BYTES)]))
+    return Distribution(label, data.shape, rows=rows)
 
 
 def load_images(option: Any, data_dir: str | None) -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from ganrun.storage.array_files import HALF_RANGES
 
-BLOCK = 8192  # training rows per block
+BLOCK = 1 << 25  # bytes of a block of training rows
 
 
 def nearest(rows: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -18,8 +20,7 @@ def nearest(rows: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.ndar
     """
     best = np.full(len(rows), np.inf, np.float32)
     index = np.zeros(len(rows), np.int64)
-    for start in range(0, len(training), BLOCK):
-        block = to_float(training[start : start + BLOCK])
+    for start, block in _blocks(training):
         # |x - t|^2 - |x|^2; the second term is the same for every t.
         square = (block * block).sum(axis=1) - 2 * rows @ block.T
         closest = square.argmin(axis=1)
@@ -41,14 +42,20 @@ def nearest_rows(rows: np.ndarray, training: np.ndarray, k: int) -> np.ndarray:
     """
     found = np.zeros((len(rows), 0), np.int64)
     squares = np.zeros((len(rows), 0), np.float32)
-    for start in range(0, len(training), BLOCK):
-        block = to_float(training[start : start + BLOCK])
+    for start, block in _blocks(training):
         square = (block * block).sum(axis=1) - 2 * rows @ block.T
         squares = np.concatenate([squares, square], axis=1)
         found = np.concatenate([found, np.broadcast_to(start + np.arange(len(block)), square.shape)], axis=1)
         order = np.argsort(squares, axis=1, kind="stable")[:, :k]
         squares, found = np.take_along_axis(squares, order, axis=1), np.take_along_axis(found, order, axis=1)
     return found
+
+
+def _blocks(training: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield ``training`` as floats, in blocks of rows, each with the number of its first row."""
+    rows = max(1, BLOCK // (4 * training.shape[1]))
+    for start in range(0, len(training), rows):
+        yield start, to_float(training[start : start + rows])
 
 
 def spread(rows: np.ndarray) -> float:

@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.distance import cdist, pdist
 
 from ganrun.evaluation.metrics import neighbours
-from ganrun.evaluation.metrics.neighbours import nearest, spread, to_float
+from ganrun.evaluation.metrics.neighbours import nearest, nearest_rows, spread, to_float
 
 
 def test_the_nearest_of_three_by_hand() -> None:
@@ -18,12 +18,15 @@ def test_the_nearest_of_three_by_hand() -> None:
     np.testing.assert_allclose(largest, [3.0, 1.0])
 
 
-@pytest.mark.parametrize("block", [8192, 7])
-def test_it_is_what_all_pairs_give(block, monkeypatch) -> None:
-    monkeypatch.setattr(neighbours, "BLOCK", block)
+@pytest.mark.parametrize("rows_per_block", [8192, 7, 0])
+def test_it_is_what_all_pairs_give(rows_per_block, monkeypatch) -> None:
+    monkeypatch.setattr(neighbours, "BLOCK", 4 * 5 * rows_per_block)
     rng = np.random.default_rng(0)
     rows, training = rng.normal(size=(20, 5)).astype(np.float32), rng.normal(size=(60, 5)).astype(np.float32)
-    np.testing.assert_allclose(nearest(rows, training)[0], cdist(rows, training).min(axis=1), rtol=1e-5)
+    distances = cdist(rows, training)
+    np.testing.assert_allclose(nearest(rows, training)[0], distances.min(axis=1), rtol=1e-5)
+    np.testing.assert_array_equal(nearest_rows(rows, training, 3), np.argsort(distances, axis=1)[:, :3])
+    np.testing.assert_array_equal(nearest_rows(rows, training, 60), np.argsort(distances, axis=1))
 
 
 def test_a_copy_is_at_no_distance_although_squares_cancel() -> None:
