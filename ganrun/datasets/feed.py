@@ -18,7 +18,7 @@ import numpy as np
 from flax import struct
 
 from ganrun.datasets.host_order import host_permuted
-from ganrun.datasets.rows import Rows
+from ganrun.datasets.rows import Reader, Rows
 from ganrun.datasets.sampler import Cursor, Source, mirrored, to_unit_range
 
 AUTO_SHARE = 0.25  # maximum fraction of the free memory of the device for training examples with feed=auto
@@ -151,6 +151,7 @@ class Streamed:
 
     def __init__(self, data: HostPixels, size: int) -> None:
         self.data, self.size = data, size
+        self._reader = Reader(data.flat)
         self.prefetched = 0
         self._last: tuple[int, int] | None = None  # position of the last window, and examples asked of it
         self._used = 1.0  # the smallest fraction of a window that calls have drawn so far
@@ -195,7 +196,7 @@ class Streamed:
         position = start + np.arange(examples, dtype=np.int64)
         rows = host_permuted(np.asarray(self.data.order), position // count, position % count, count)
         flat = np.zeros((self.size, self.data.flat.shape[1]), self.data.flat.dtype)
-        flat[:examples] = self.data.flat[rows]
+        self._reader.read(rows, flat[:examples])
         targets = None
         if self.data.targets is not None:
             targets = np.zeros((self.size,), self.data.targets.dtype)

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from ganrun.config.schema import ConfigError
 from ganrun.datasets import array, mapped_images, rows
 from ganrun.datasets.array import ArrayFile
-from ganrun.datasets.rows import Rows, blocks, spaced
+from ganrun.datasets.rows import Reader, Rows, blocks, spaced
+from ganrun.errors import ConfigError, GanrunError
 
 
 @pytest.fixture
@@ -99,3 +99,24 @@ def test_blocks_are_all_rows_and_spaced_rows_include_both_ends():
     assert base[spaced(base, 15)][:, 0].tolist() == [0, 12, 27, 42, 57]  # rows 0, 4, 9, 14, 19
     assert chosen[spaced(chosen, 6)].tolist() == [[3, 4, 5], [57, 58, 59]]
     assert len(base[spaced(base, 0)]) == 1
+
+
+def test_rows_of_a_file_are_read_by_themselves(tmp_path, monkeypatch):
+    monkeypatch.setattr(rows, "LARGE_ROW", 1)
+    values = np.random.default_rng(0).integers(0, 256, (50, 7), dtype=np.uint8)
+    np.save(tmp_path / "x.npy", values)
+    mapped = array.map_array(tmp_path / "x.npy")
+    index = np.array([3, 0, 49, 3])
+    out = np.zeros((4, 7), np.uint8)
+    for reader, wanted in (
+        (Reader(mapped), values),
+        (Reader(Rows(mapped, np.arange(49, -1, -1))), values[::-1]),
+        (Reader(values), values),
+    ):
+        reader.read(index, out)
+        np.testing.assert_array_equal(out, wanted[index])
+    reader = Reader(mapped)
+    with (tmp_path / "x.npy").open("r+b") as file:
+        file.truncate(300)
+    with pytest.raises(GanrunError, match=r"x\.npy: the file has become shorter since the run has opened it"):
+        reader.read(np.array([49]), out[:1])
