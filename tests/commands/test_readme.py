@@ -36,6 +36,9 @@ LITTLE = ("budget=0.1", "n=1000", "floor=false")
 USED = ("data", "methods", "metrics", "performance", "sampling", "sweeps")  # the pages in docs/ that have commands
 
 
+OFTEN = ("log.every=1", "stop.patience=2", "stop.times=6")  # early stopping compares several evaluations
+
+
 def commands() -> list[tuple[str, str]]:
     """The commands of all pages, each with the name of its page."""
     blocks = [(page, block) for page, text in PAGES.items() for block in BLOCK.findall(text)]
@@ -105,7 +108,8 @@ def test_a_ganrun_command_of_a_page_runs(page, command, workplace, ganrun, insid
         pytest.skip("no MNIST at $GANRUN_DATA or ../shared/datasets")
     trains = words[1] == "train" and "--help" not in words and "--cfg" not in words
     if trains and "resume=latest" not in words:
-        words += [*SHORT, *narrow(words, compose_config)]
+        stops = any(word.startswith("stop.when=") for word in words)
+        words += [*SHORT, *OFTEN * stops, *narrow(words, compose_config)]
     if words[1] == "bench":
         words += ["batch_size=16", "seconds=0.1", *narrow(words, compose_config)]
     if words[1] == "jsd" and "estimator=exact" not in words:
