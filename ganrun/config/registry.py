@@ -165,8 +165,8 @@ def number(
     return _field(default, metadata | {"most": most, "traced": traced})
 
 
-def choice(default: str | None, allowed: Sequence[str]) -> Any:
-    """Return a dataclass field for a text that must be one of ``allowed``, or null if that is the default."""
+def choice(default: str | tuple[str, ...] | None, allowed: Sequence[str]) -> Any:
+    """Return a dataclass field for a text, or a list of texts, of ``allowed``, or null if that is the default."""
     return _field(default, {"choices": tuple(allowed)})
 
 
