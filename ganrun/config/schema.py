@@ -125,6 +125,7 @@ class Train:
     precision: str = choice("f32", PRECISIONS)
     data_dir: str | None = None
     resume: str | None = None
+    init_from: str | None = None
     profile: str | None = None
     plugins: tuple[str, ...] = ()
     dataset: Any = None
