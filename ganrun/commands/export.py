@@ -2,46 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganrun.config.cli_args import CliArguments
 from ganrun.config.hydra_bridge import hand_over, preflight, with_paths
-from ganrun.config.registry import choice
 from ganrun.config.schema import check_plain
 from ganrun.config.values import is_whole
 from ganrun.errors import ConfigError, shown, tell
+from ganrun.export.request import FORMATS, MAX_BATCH, PLATFORMS, Export
 from ganrun.storage.run_directory import find_run, load_config
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
-FORMATS = ("stablehlo", "safetensors", "onnx")
-PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
-NETWORKS = ("generator", "all")
-MAX_BATCH = 1 << 20
-
-
-@dataclasses.dataclass(frozen=True)
-class Export:
-    """The settings of ``ganrun export``."""
-
-    run: str = "latest"
-    out: str = "export"
-    checkpoint: str = "latest"
-    average: bool = True
-    formats: tuple[str, ...] = choice(FORMATS[:2], FORMATS)
-    platforms: tuple[str, ...] = choice(("cpu", "cuda", "tpu"), PLATFORMS)
-    batch: str = "symbolic"
-    networks: str = choice("generator", NETWORKS)
-    overwrite: bool = False
-    plugins: tuple[str, ...] = ()
-
-    @property
-    def size(self) -> int | None:
-        """The number of samples that a program returns; None for any number."""
-        return None if self.batch == "symbolic" else int(self.batch)
 
 
 def main(words: list[str]) -> int:
@@ -66,9 +39,9 @@ def _inspect(node: dict[str, Any]) -> tuple[Export, Path, Path]:
             raise ConfigError(
                 f"batch must be symbolic, or a whole number from 1 to {MAX_BATCH}, not '{shown(request.batch)}'."
             )
-    for name in ("formats", "platforms"):
+    for name, allowed in (("formats", FORMATS), ("platforms", PLATFORMS)):
         if not getattr(request, name):
-            raise ConfigError(f"{name} is empty: name at least one of {', '.join(globals()[name.upper()])}.")
+            raise ConfigError(f"{name} is empty: name at least one of {', '.join(allowed)}.")
     if "onnx" in request.formats:
         from ganrun.export.to_onnx import require_converter
 

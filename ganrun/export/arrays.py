@@ -11,8 +11,6 @@ from ganrun.methods.experiment import Experiment
 from ganrun.methods.run_state import RunState
 from ganrun.storage.checkpoints import flatten
 
-NETWORKS = ("generator", "all")
-
 
 def weights_of(experiment: Experiment, state: RunState, average: bool, networks: str) -> dict[str, np.ndarray]:
     """Return the arrays of the networks by name, such as ``generator/params/Dense_0/kernel``.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,15 +15,13 @@ from ganrun.export.check import SHOWN, Checked, checked
 from ganrun.export.describe import Facts, config_json
 from ganrun.export.model_card import Row, model_card
 from ganrun.export.programs import Program, lowered, programs_of
+from ganrun.export.request import Export
 from ganrun.methods.experiment import Experiment
 from ganrun.plots import pictures
 from ganrun.storage.metrics_file import rows_of
 from ganrun.training import device
 from ganrun.writers.closing import metric_rows
 from ganrun.writers.newest import Newest
-
-if TYPE_CHECKING:
-    from ganrun.commands.export import Export
 
 POINTS = 2  # maximum dimension of vectors that a picture shows
 

@@ -22,7 +22,6 @@ from ganrun.methods.base import Method, Tree
 from ganrun.methods.experiment import Experiment
 from ganrun.methods.precision import with_float32_products
 
-PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 CUSTOM_CALL = re.compile(r"stablehlo\.custom_call @(\w+)")
 # Calls that are resolved when a program with a symbolic batch is loaded, before it is compiled for any platform.
 RESOLVED_CALLS = ("shape_assertion",)
@@ -110,7 +109,7 @@ def lowered(program: Program, batch: int | None, platforms: Sequence[str]) -> ex
     Args:
         program: the program.
         batch: the number of samples; None for a symbolic dimension, which is any number of at least 1.
-        platforms: some of :data:`PLATFORMS`.
+        platforms: some of :data:`ganrun.export.request.PLATFORMS`.
 
     Raises:
         GanrunError: the program cannot be traced with a symbolic batch, or has an operation that is not of XLA.
