@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -20,7 +20,6 @@ from ganrun.methods.experiment import Experiment
 
 SHOWN = 64  # samples in the picture of an export
 TOLERANCE = 1e-5  # maximum difference, relative to the largest value, if that is above 1
-Call = Callable[..., jax.Array]
 
 
 @dataclass(frozen=True)
@@ -48,24 +47,55 @@ def inputs_of(program: Program, experiment: Experiment, n: int) -> list[jax.Arra
     return [values[one.name]() for one in program.inputs]
 
 
-def checked(
-    program: Program, serialized: bytes, experiment: Experiment, config: Train, variables: Tree, batch: int | None
-) -> Checked:
-    """Return samples of a ``program``: of its serialized form, if it was exported for the platform of this process.
+class Checker:
+    """Checks the exported programs of a model.
 
-    Raises:
-        GanrunError: they differ from ganrun's own.
+    Args:
+        experiment: of the run.
+        config: of the run.
+        variables: the weights.
+        batch: the number of samples that the programs return; None for any number.
     """
-    inputs = inputs_of(program, experiment, batch or SHOWN)
-    exported = export.deserialize(bytearray(serialized))
-    if jax.default_backend().replace("gpu", "cuda") not in exported.platforms:
-        return Checked(np.asarray(jax.jit(program.function)(*inputs)), None)
-    samples = np.asarray(exported.call(*inputs))
-    if program.name != "model":
-        return Checked(samples, None)
-    expected = datasets.in_data_units(config.dataset, np.asarray(experiment.decode(variables, *inputs)))
-    difference = float(np.abs(samples - expected).max())
-    # Rounded to bfloat16, both depend on which operations a compiler fuses.
-    if config.precision == "f32" and not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
-        raise GanrunError(f"the exported program differs from the model by up to {difference:.2g}: nothing is written.")
-    return Checked(samples, difference)
+
+    def __init__(self, experiment: Experiment, config: Train, variables: Tree, batch: int | None) -> None:
+        self.experiment, self.config, self.variables, self.n = experiment, config, variables, batch or SHOWN
+
+    def stablehlo(self, program: Program, content: bytes) -> Checked:
+        """Return samples of ``program``: of its exported form, if that is for the platform of this process.
+
+        Raises:
+            GanrunError: they differ from ganrun's own.
+        """
+        inputs = inputs_of(program, self.experiment, self.n)
+        exported = export.deserialize(bytearray(content))
+        if jax.default_backend().replace("gpu", "cuda") not in exported.platforms:
+            return Checked(np.asarray(jax.jit(program.function)(*inputs)), None)
+        samples = np.asarray(exported.call(*inputs))
+        return Checked(samples, self._difference(program, inputs, samples))
+
+    def onnx(self, program: Program, content: bytes) -> Checked:
+        """Return samples of ``program`` as ONNX, by ONNX Runtime, which the converter requires.
+
+        Raises:
+            GanrunError: they differ from ganrun's own.
+        """
+        import onnxruntime  # type: ignore[import-not-found]
+
+        inputs = inputs_of(program, self.experiment, self.n)
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        named = {one.name: np.asarray(value) for one, value in zip(program.inputs, inputs, strict=True)}
+        (samples,) = session.run(None, named)
+        return Checked(samples, self._difference(program, inputs, samples))
+
+    def _difference(self, program: Program, inputs: Sequence[jax.Array], samples: np.ndarray) -> float | None:
+        if program.name != "model":
+            return None
+        own = np.asarray(self.experiment.decode(self.variables, *inputs))
+        expected = datasets.in_data_units(self.config.dataset, own)
+        difference = float(np.abs(samples - expected).max())
+        # Rounded to bfloat16, both depend on which operations a compiler fuses.
+        if self.config.precision == "f32" and not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
+            raise GanrunError(
+                f"the exported program differs from the model by up to {difference:.2g}: nothing is written."
+            )
+        return difference

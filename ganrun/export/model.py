@@ -11,7 +11,7 @@ from ganrun.config.schema import Train
 from ganrun.errors import shown
 from ganrun.evaluation.load_run import load_run
 from ganrun.export.arrays import safetensors_of, weights_of
-from ganrun.export.check import SHOWN, Checked, checked
+from ganrun.export.check import SHOWN, Checked, Checker
 from ganrun.export.describe import Facts, config_json
 from ganrun.export.model_card import Row, model_card
 from ganrun.export.programs import Program, lowered, programs_of
@@ -44,15 +44,17 @@ def exported_files(request: Export, config: Train, run: Path) -> tuple[dict[str,
     programs = programs_of(experiment, config, variables)
     files: dict[str, bytes] = {}
     checks: list[Checked] = []
+    checker = Checker(experiment, config, variables, request.size)
     if "stablehlo" in request.formats:
         for program in programs:
             content = bytes(lowered(program, request.size, request.platforms).serialize())
             files[f"{program.name}.stablehlo"] = content
-            checks.append(checked(program, content, experiment, config, variables, request.size))
+            checks.append(checker.stablehlo(program, content))
     if "onnx" in request.formats:
         from ganrun.export.to_onnx import onnx_of
 
         files["model.onnx"] = onnx_of(programs[0], request.size)
+        checks.insert(0, checker.onnx(programs[0], files["model.onnx"]))
     arrays = {}
     if "safetensors" in request.formats:
         arrays = weights_of(experiment, state, request.average, request.networks)
@@ -67,7 +69,7 @@ def exported_files(request: Export, config: Train, run: Path) -> tuple[dict[str,
         batch=request.size,
         platforms=request.platforms,
         arrays=arrays,
-        difference=next((one.difference for one in checks if one.difference is not None), None),
+        difference=max((one.difference for one in checks if one.difference is not None), default=None),
         versions=device.describe()["versions"],
     )
     if arrays:

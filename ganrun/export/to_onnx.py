@@ -1,8 +1,9 @@
-"""A program as ONNX, by jax2onnx: a package that needs an environment of its own, because it requires old packages."""
+"""A program as ONNX, by the package jax2onnx. It requires old versions of others, hence an environment of its own."""
 
 from __future__ import annotations
 
 import importlib.util
+import logging
 
 import jax
 import numpy as np
@@ -18,8 +19,8 @@ def require_converter() -> None:
     """Raise :class:`ConfigError` unless the converter is installed."""
     if importlib.util.find_spec(CONVERTER) is None:
         raise ConfigError(
-            f"formats=[onnx] needs the package {CONVERTER}, which requires old versions of others: install both in an "
-            f"environment of their own, with pip install ganrun {CONVERTER}."
+            f"formats=[onnx] needs the package {CONVERTER}: install it, best in an environment of its own, with "
+            "pip install 'ganrun[onnx]'."
         )
 
 
@@ -36,6 +37,8 @@ def onnx_of(program: Program, batch: int | None) -> bytes:
     if program.name != "model":
         raise GanrunError("formats=[onnx] needs a method whose samples are a function of latents; this run's is not.")
     from jax2onnx import to_onnx  # type: ignore[import-not-found]
+
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it warns of types that it leaves to the runtime
 
     size = export.symbolic_shape("batch")[0] if batch is None else batch
     inputs = [jax.ShapeDtypeStruct((size, *one.shape), np.dtype(one.dtype)) for one in program.inputs]
