@@ -6,8 +6,9 @@ The weights are constants of the programs. A program has no operation of ganrun'
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -23,6 +24,7 @@ from ganrun.methods.experiment import Experiment
 from ganrun.methods.precision import with_float32_products
 
 CUSTOM_CALL = re.compile(r"stablehlo\.custom_call @(\w+)")
+TRACEBACKS = {"jax_include_full_tracebacks_in_locations": False, "jax_hlo_source_file_canonicalization_regex": ".*"}
 # Calls that are resolved when a program with a symbolic batch is loaded, before it is compiled for any platform.
 RESOLVED_CALLS = ("shape_assertion",)
 
@@ -118,7 +120,8 @@ def lowered(program: Program, batch: int | None, platforms: Sequence[str]) -> ex
     arguments = [jax.ShapeDtypeStruct((size, *one.shape), np.dtype(one.dtype)) for one in program.inputs]
     function = jax.jit(with_float32_products(program.function))
     try:
-        exported = export.export(function, platforms=tuple(platforms))(*arguments)
+        with _without_tracebacks():
+            exported = export.export(function, platforms=tuple(platforms))(*arguments)
     except Exception as error:  # any network, also that of a plugin, may fail in a way of its own
         lines = str(error).strip().splitlines() or [type(error).__name__]
         advice = ": try a fixed one, such as batch=64" if batch is None else ""
@@ -129,6 +132,22 @@ def lowered(program: Program, batch: int | None, platforms: Sequence[str]) -> ex
     if foreign := foreign_calls(exported.mlir_module()):
         raise GanrunError(f"the model has an operation that other machines may lack: {', '.join(foreign)}.")
     return exported
+
+
+@contextlib.contextmanager
+def _without_tracebacks() -> Iterator[None]:
+    """Return a context in which JAX does not store the lines of the Python code that an operation comes from.
+
+    They contain paths of this machine, and depend on how a program was called.
+    """
+    before = {name: getattr(jax.config, name) for name in TRACEBACKS}
+    for name, value in TRACEBACKS.items():
+        jax.config.update(name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
 
 
 def foreign_calls(module: str) -> list[str]:
