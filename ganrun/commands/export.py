@@ -48,7 +48,8 @@ def _inspect(node: dict[str, Any]) -> tuple[Export, Path, Path]:
         require_converter()
     from ganrun.export.folder import require_room
 
-    return request, find_run(request.run), require_room(request.out, request.overwrite)
+    folder = require_room(request.out, request.overwrite)
+    return request, find_run(request.run), folder
 
 
 def _job(node: DictConfig) -> int:

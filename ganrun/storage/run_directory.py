@@ -83,13 +83,20 @@ def is_checkpoint(folder: Path) -> bool:
     return folder.parent.name == "checkpoints" and folder.name.isascii() and folder.name.isdecimal()
 
 
-def with_source(config: Train) -> Train:
+def with_source(config: Train, resumed: bool = False) -> Train:
     """Return ``config`` with the checkpoint that ``init_from`` stands for, if it names a run.
 
+    Args:
+        config: of a run.
+        resumed: whether the run has started before: the checkpoint that its config names need not be there any more.
+
     Raises:
-        ConfigError: there is no such run, it is none, or it has no checkpoint.
+        ConfigError: there is no such run or checkpoint, or the run has none.
     """
-    if config.init_from is None or (is_checkpoint(Path(config.init_from)) and Path(config.init_from).is_absolute()):
+    if config.init_from is None:
+        return config
+    named = Path(config.init_from)
+    if resumed and is_checkpoint(named) and named.is_absolute():
         return config
     try:
         checkpoint = find_checkpoint(config.init_from)

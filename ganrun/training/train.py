@@ -79,7 +79,7 @@ def train(
     if resume and (folder / "config.yaml").exists():
         # That which the run was started with: its other names, such as latest, may be another run's by now.
         config = dataclasses.replace(config, init_from=load_config(folder).init_from)
-    config = with_source(config)
+    config = with_source(config, resumed=resume)
     sweep = sweep or Sweep()
     sweep_folder = sweep_of(folder)
     varied = set(sweep.varied) | (varied_in(sweep_folder) if sweep_folder is not None else set())
