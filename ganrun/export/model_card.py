@@ -91,6 +91,8 @@ def _use(facts: Facts, files: Mapping[str, bytes]) -> str:
         platforms = ", ".join(facts.platforms)
         batch = "any number of samples at once" if facts.batch is None else f"{facts.batch} samples at once"
         text = f"With JAX, without ganrun, on {platforms}, {batch}:\n\n{text}\n\n"
+    if "model.onnx" in files:
+        text += f"With ONNX Runtime:\n\n{_with_onnx(facts)}\n\n"
     average = "" if facts.average else ", average=False"
     return (
         f"## Use\n\n{text}With ganrun, in the folder that holds the run:\n\n```python\nimport ganrun\n\n"
@@ -114,6 +116,27 @@ def _with_jax(program: Program, facts: Facts) -> str:
         f"{draws}\nsamples = {program.name}.call({names})\n```\n\n"
         f"The result is float32 `({_size(facts)}, {', '.join(map(str, facts.shape))})`: {program.meaning}."
     )
+
+
+def _with_onnx(facts: Facts) -> str:
+    """Return a block of Python that runs ``model.onnx``."""
+    inputs = facts.programs[0].inputs
+    draws = "\n".join(f"{one.name} = {_drawn_by_numpy(one, facts)}" for one in inputs)
+    given = ", ".join(f'"{one.name}": {one.name}' for one in inputs)
+    return (
+        "```python\nimport numpy as np\nimport onnxruntime\n\nrng = np.random.default_rng(0)\n"
+        f'session = onnxruntime.InferenceSession("model.onnx")\n{draws}\n'
+        f"(samples,) = session.run(None, {{{given}}})\n```"
+    )
+
+
+def _drawn_by_numpy(one: Input, facts: Facts) -> str:
+    if one.name == "labels":
+        return f"np.zeros({_size(facts)}, np.int32)  # the class of each sample"
+    assert facts.method.prior is not None
+    shape = f"size=({_size(facts)}, {facts.method.prior.dim})"
+    drawn = f"rng.uniform(-1, 1, {shape})" if facts.method.prior.name == "uniform" else f"rng.normal({shape})"
+    return f"{drawn}.astype(np.float32)"
 
 
 def _size(facts: Facts) -> int:

@@ -6,6 +6,8 @@ import dataclasses
 import hashlib
 import json
 import re
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -93,6 +95,27 @@ def test_the_code_of_the_card_is_python(facts):
         for block in blocks:
             compile(block, "README.md", "exec")
         assert ("minval=-1.0" in blocks[0]) == ("latent.prior=uniform" in words)
+
+
+def test_the_code_for_onnx_gives_the_program_what_it_takes(facts, monkeypatch):
+    given = {}
+
+    class Session:
+        def __init__(self, path):
+            assert path == "model.onnx"
+
+        def run(self, names, inputs):
+            given.update(inputs)
+            return ("samples",)
+
+    monkeypatch.setitem(sys.modules, "onnxruntime", SimpleNamespace(InferenceSession=Session))
+    words = ("dataset=digits", "latent.prior=uniform")
+    card = model_card(facts(*words, conditional=True), "completed", ROWS, {"model.onnx": b""})
+    found: dict = {}
+    exec(re.findall(r"```python\n(.*?)```", card, re.DOTALL)[0], found)
+    assert found["samples"] == "samples" and given.keys() == {"latents", "labels"}
+    assert given["latents"].shape == (16, 64) and given["latents"].dtype == np.float32
+    assert np.abs(given["latents"]).max() <= 1 and given["labels"].dtype == np.int32
 
 
 def test_the_config_lists_every_other_file_with_its_checksum(facts):
