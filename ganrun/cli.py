@@ -21,6 +21,7 @@ COMMANDS = {
     "doctor": "check Python, JAX, devices, caches, data and TensorBoard",
     "compare": "compare runs in a table, seeds aggregated, with confidence intervals",
     "jsd": "estimate the Jensen-Shannon divergence between two sets of samples",
+    "export": "write a trained model as StableHLO, safetensors or ONNX, with a model card",
     "bench": "measure the speed of a run on this machine",
 }
 PLACELESS = ("list", "doctor")  # commands that need no working directory

@@ -157,18 +157,19 @@ def largest_divisor(n: int, maximum: int) -> int:
     return max(divisor for divisor in range(1, min(n, maximum) + 1) if n % divisor == 0)
 
 
-def with_matmul_convolutions(network: Any) -> Any:
-    """Return ``network`` with every convolution of form ``auto`` computed as a matrix product, also inside wrappers.
+def with_convolutions(network: Any, form: str) -> Any:
+    """Return ``network`` with every convolution of form ``auto`` in ``form``, also inside wrappers.
 
-    Under ``vmap``, XLA's own become grouped convolutions, which are slow on every device.
+    ``matmul`` is for ``vmap``, under which XLA's own become grouped convolutions, which are slow on every device.
+    ``xla`` is for programs that leave this machine: the choice of ``auto`` depends on its backend.
     """
     changes = {
-        field.name: with_matmul_convolutions(getattr(network, field.name))
+        field.name: with_convolutions(getattr(network, field.name), form)
         for field in dataclasses.fields(network)
         if field.name in ("generator", "encoder", "decoder", "module")
     }
     if getattr(network, "form", None) == "auto":
-        changes["form"] = "matmul"
+        changes["form"] = form
     if not changes:
         return network
     return network.clone(**changes) if hasattr(network, "clone") else dataclasses.replace(network, **changes)

@@ -13,8 +13,8 @@ import os
 import re
 from collections.abc import Callable, Iterable
 
-HYDRA_COMMANDS = ("train", "sample", "jsd", "compare", "bench")
-WITHOUT_GROUPS = ("sample", "jsd", "compare")  # commands whose configs choose no options of groups
+HYDRA_COMMANDS = ("train", "sample", "jsd", "compare", "export", "bench")
+WITHOUT_GROUPS = ("sample", "jsd", "compare", "export")  # commands whose configs choose no options of groups
 
 
 def complete(words: list[str], commands: Iterable[str]) -> int:

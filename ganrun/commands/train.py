@@ -8,9 +8,10 @@ from ganrun.commands import train_jobs
 from ganrun.commands.train_checks import inspect, require_typed
 from ganrun.commands.train_resume import allowed, continue_run, continue_sweep
 from ganrun.config.cli_args import CliArguments
-from ganrun.config.hydra_bridge import hand_over, preflight, use_plugins
+from ganrun.config.hydra_bridge import hand_over, preflight, quoted, use_plugins
 from ganrun.errors import ConfigError
 from ganrun.storage.run_directory import (
+    find_checkpoint,
     relative,
     require_outside,
     require_writable,
@@ -21,6 +22,7 @@ from ganrun.storage.sweep_directory import (
 )
 
 # The default launcher and sweeper of `-m`.
+QUOTES = "'\""
 OWN = {"launcher": "population", "sweeper": "grid"}
 
 
@@ -39,6 +41,7 @@ def main(words: list[str]) -> int:
         if (sweep := find_sweep(resumed)) is not None:
             return continue_sweep(sweep, arguments, allow)
         arguments = continue_run(arguments, resumed)
+    arguments = _with_checkpoint(arguments)
     options = arguments.options
     name = options.config_name or "train"
     composed = preflight(
@@ -58,6 +61,25 @@ def main(words: list[str]) -> int:
         own = [f"hydra/{kind}={own}" for kind, own in OWN.items() if not _chosen(arguments, kind)]
         arguments = arguments.replaced([*arguments.overrides, *own])
     return hand_over("train", name, arguments, train_jobs.run_job, train_jobs.run_jobs, composed=composed)
+
+
+def _with_checkpoint(arguments: CliArguments) -> CliArguments:
+    """Return ``arguments`` with the checkpoint that ``init_from`` stands for.
+
+    To the jobs of a sweep, and to a job that is requeued, ``latest`` would be another run.
+    """
+
+    def resolved(word: str) -> str:
+        key, _, value = word.partition("=")
+        several = arguments.options.multirun and set(value) & set(",[](){}")
+        if key.lstrip("+") != "init_from" or value in ("", "null") or several:
+            return word
+        try:
+            return f"{key}={quoted(str(find_checkpoint(value.strip(QUOTES))))}"
+        except ConfigError as error:
+            raise ConfigError(f"init_from: {error}") from error
+
+    return arguments.replaced([resolved(word) for word in arguments.overrides]) if arguments.runs else arguments
 
 
 def _chosen(arguments: CliArguments, kind: str) -> bool:

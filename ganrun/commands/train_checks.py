@@ -15,6 +15,7 @@ from ganrun.storage.run_directory import (
     load_config,
     relative,
     steps_done,
+    with_source,
 )
 
 Allow = tuple[str, ...] | None  # settings that may change in a resumed run; None for a new run
@@ -36,6 +37,9 @@ def inspect(node: dict[str, Any], allow: Allow = None, fetch: bool = True) -> Tr
         ConfigError: a check failed.
     """
     config = resolved(check(node))
+    if fetch and config.init_from is not None:
+        config = with_source(config)
+        load_config(Path(str(config.init_from)).parents[1])
     from ganrun.evaluation.metrics.logged import require_best, require_stop
     from ganrun.training.profile import parse
 

@@ -139,6 +139,7 @@ class Train:
     data_dir: str | None = None
     feed: str = choice("auto", FEEDS)
     resume: str | None = None
+    init_from: str | None = None
     profile: str | None = None
     plugins: tuple[str, ...] = ()
     dataset: Any = None

@@ -92,10 +92,13 @@ class Method(ABC):
         HISTOGRAMS: the arrays of :meth:`inspect` that TensorBoard shows as histograms. A run fails if one of them
             contains NaN or Inf.
         MODEL: how messages call the model, such as ``generator``.
+        NOT_WEIGHTS: names of the parts of a model, at any depth of the pytree, that belong to its training and not to
+            its networks. A run with ``init_from`` takes all other arrays.
     """
 
     HISTOGRAMS: ClassVar[tuple[str, ...]] = ()
     MODEL: ClassVar[str] = "model"
+    NOT_WEIGHTS: ClassVar[tuple[str, ...]] = ("optimizer",)
 
     batch_size: int
     classes: int = 0
@@ -133,6 +136,10 @@ class Method(ABC):
     @abstractmethod
     def variables(self, model: Tree, average: bool = True) -> Tree:
         """Return the part of ``model`` that samples are drawn from; ``average`` selects the moving average, if any."""
+
+    def networks(self, model: Tree, average: bool = True) -> dict[str, Tree]:
+        """Return the variables of each network by its name, first those that samples are drawn from."""
+        return {self.MODEL: self.variables(model, average)}
 
     @abstractmethod
     def sample(
@@ -207,6 +214,10 @@ class Method(ABC):
 
     def in_float32(self) -> Method:
         """Return the method with a decoder that computes in float32, whatever the precision of the run."""
+        return self
+
+    def for_export(self) -> Method:
+        """Return the method in a form that has only operations of XLA, for programs that run elsewhere."""
         return self
 
     def for_population(self) -> Method:

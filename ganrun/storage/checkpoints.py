@@ -237,7 +237,7 @@ def not_finite(arrays: dict[str, np.ndarray]) -> list[str]:
 
 def _max_bytes(target: Tree) -> int:
     """Return the maximum size in bytes of a file with the arrays of ``target``."""
-    leaves = _named(target).values()
+    leaves = named(target).values()
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves) + PER_ARRAY * (len(leaves) + 1)
 
 
@@ -251,7 +251,7 @@ def _arrays(content: bytes, name: str) -> dict[str, Any]:
 
 def _fitted(stored: dict[str, Any], target: Tree) -> Tree:
     """Return the arrays ``stored`` in the structure of ``target``; refuse other names, shapes and dtypes."""
-    expected = _named(target)
+    expected = named(target)
     actual = {name: (NAMES.get(array["dtype"]), *array["shape"]) for name, array in stored.items()}
     if (different := _first_difference(actual, _types(expected))) is not None:
         raise Damaged(f"it has {different[0]}, this run {different[1]}")
@@ -272,7 +272,7 @@ def difference(before: Tree, now: Tree) -> tuple[str, str] | None:
     Returns:
         None if both states have the same arrays.
     """
-    return _first_difference(_types(_named(before)), _types(_named(now)))
+    return _first_difference(_types(named(before)), _types(named(now)))
 
 
 def _types(arrays: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
@@ -303,13 +303,13 @@ def _metadata(content: bytes) -> dict[str, Any]:
 
 def flatten(state: Tree) -> dict[str, np.ndarray]:
     """Return every array of ``state`` by its path, copied to the host, since donated buffers are about to be reused."""
-    return {name: np.array(leaf, order="C") for name, leaf in _named(_plain_keys(state)).items()}
+    return {name: np.array(leaf, order="C") for name, leaf in named(_plain_keys(state)).items()}
 
 
 def unflatten(target: Tree, arrays: dict[str, Any]) -> Tree:
     """Return ``arrays`` in the structure of ``target``, the inverse of :func:`flatten`."""
     leaves, structure = jax.tree.flatten(target)
-    values = [jnp.asarray(arrays[name]) for name in _named(target)]
+    values = [jnp.asarray(arrays[name]) for name in named(target)]
     typed = [
         jax.random.wrap_key_data(value) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else value
         for leaf, value in zip(leaves, values, strict=True)
@@ -324,7 +324,7 @@ def _plain_keys(state: Tree) -> Tree:
     return jax.tree.map(plain, state)
 
 
-def _named(tree: Tree) -> dict[str, Any]:
+def named(tree: Tree) -> dict[str, Any]:
     """Return the leaves of ``tree`` by path; a PRNG key of which only the shape is known becomes that of its data."""
     named = {}
     for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:

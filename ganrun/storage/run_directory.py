@@ -20,6 +20,7 @@ from ganrun.errors import ConfigError, did_you_mean
 from ganrun.storage.safe_io import read_json, read_yaml
 
 STORAGE = "storage"  # cause of a failure after which the run can be resumed once its directory is writable again
+INITIAL = "init_from.json"  # the arrays that a run has taken from another, or left
 PLAN = "sweep.json"  # the plan in a sweep's directory: its runs, and which of them train together
 # Maximum bytes of a config and of a summary, which have a few thousand, and of a plan, here for 100 000 runs.
 MAX_CONFIG, MAX_SUMMARY, MAX_PLAN = 1 << 18, 1 << 20, 1 << 24
@@ -27,7 +28,7 @@ MAX_CONFIG, MAX_SUMMARY, MAX_PLAN = 1 << 18, 1 << 20, 1 << 24
 # The names of the folders and files that ganrun writes into the directory of a run or a sweep.
 FOLDERS = ("samples", "checkpoints")
 FILES = re.compile(
-    r"(config\.yaml|summary\.json|sweep\.json|comparison\.md)(\.tmp)?|metrics\.jsonl|train\.log|\.lock"
+    r"(config\.yaml|summary\.json|init_from\.json|sweep\.json|comparison\.md)(\.tmp)?|metrics\.jsonl|train\.log|\.lock"
     r"|comparison\.png|events\.out\.tfevents\..*|multirun\.yaml|study\.db.*"
 )
 
@@ -56,6 +57,52 @@ def find_run(name: str, outputs: Path = Path("outputs")) -> Path:
         raise ConfigError(f"{name} is not a run directory: it has no config.yaml.")
     siblings = [str(path) for path in folder.parent.glob("*")] if folder.parent.is_dir() else []
     raise ConfigError(f"there is no run directory {name}.{did_you_mean(str(folder), siblings)}")
+
+
+def find_checkpoint(name: str) -> Path:
+    """Return the folder of a checkpoint: of ``name`` itself, or the newest one of the run ``name`` (or ``latest``).
+
+    Raises:
+        ConfigError: there is no such run or checkpoint.
+    """
+    folder = named_folder(name)
+    if is_checkpoint(folder):
+        if not folder.is_dir():
+            raise ConfigError(f"there is no checkpoint {name}.")
+        find_run(str(folder.parents[1]))
+        return folder.resolve()
+    run = find_run(name)
+    newest = run / "checkpoints" / str(steps_done(run))
+    if not newest.is_dir():
+        raise ConfigError(f"{relative(run)} has no checkpoint yet.")
+    return newest
+
+
+def is_checkpoint(folder: Path) -> bool:
+    """Return whether ``folder`` has the path of a checkpoint, ``RUN/checkpoints/STEP``."""
+    return folder.parent.name == "checkpoints" and folder.name.isascii() and folder.name.isdecimal()
+
+
+def with_source(config: Train, resumed: bool = False) -> Train:
+    """Return ``config`` with the checkpoint that ``init_from`` stands for, if it names a run.
+
+    Args:
+        config: of a run.
+        resumed: whether the run has started before: the checkpoint that its config names need not be there any more.
+
+    Raises:
+        ConfigError: there is no such run or checkpoint, or the run has none.
+    """
+    if config.init_from is None:
+        return config
+    named = Path(config.init_from)
+    if resumed and is_checkpoint(named) and named.is_absolute():
+        return config
+    try:
+        checkpoint = find_checkpoint(config.init_from)
+    except ConfigError as error:
+        raise ConfigError(f"init_from: {error}") from error
+    return dataclasses.replace(config, init_from=str(checkpoint))
 
 
 def named_folder(name: str) -> Path:

@@ -92,6 +92,8 @@ class Run:
         status = "failed"
         with self.stop:
             try:
+                if self.step == 0 and any(session.taken for session in self.going):
+                    self._save()  # once resumed, they need not read the weights of another run again
                 with self.stopwatch.timing("training"):
                     self._loop()
                 self._save()

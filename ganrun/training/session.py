@@ -28,6 +28,7 @@ from ganrun.storage.growing_files import positions, rewind
 from ganrun.storage.lock import taken
 from ganrun.storage.metrics_file import plain, rows_of
 from ganrun.storage.run_directory import load_config, relative, save_config, write_atomically
+from ganrun.training.init_from import Taken
 from ganrun.training.monitor import Monitor
 from ganrun.training.outcome import Outcome
 from ganrun.training.plateau import Plateau
@@ -66,6 +67,7 @@ class RunSession(Outcome):
     Attributes:
         step: steps done.
         opened: whether its files are being written.
+        taken: the weights that it has started from, if they are those of another run.
         stopped: whether it was closed before all steps were done and written.
         newest: the latest value of each metric, with its step.
         costs: what evaluating snapshots and drawing pictures has taken in this session.
@@ -96,6 +98,7 @@ class RunSession(Outcome):
         self._rows: deque[Row] = deque()  # queued, and not yet known to be written
         self._written = 0  # number of rows
         self.opened, self.stopped = False, False
+        self.taken: Taken | None = None
         every = config.log.every
         self._milestone_every = max(1, round(config.steps / 10 / every)) * every
 

@@ -25,6 +25,7 @@ from ganrun.storage.run_directory import PLAN, relative, save_config
 from ganrun.storage.sweep_directory import varied_in
 from ganrun.training import device
 from ganrun.training.executor import Population, executor_for
+from ganrun.training.init_from import initial_states, tell_taken
 from ganrun.training.loop import Pruner, Run
 from ganrun.training.resume import go_back
 from ganrun.training.session import RunSession
@@ -249,6 +250,7 @@ def _open_run(
             if session.going:
                 log = Messages(session.folder, name=relative(session.folder))
                 session.open(log, [Lines(log, config.steps, session.newest)], workers[i % len(workers)])
+                tell_taken(session)
     display = PopulationDisplay(
         messages, config.steps, config.log.every, lambda: [session.newest for session in sessions if session.going]
     )
@@ -264,4 +266,6 @@ def _start(executor: Population, sessions: list[RunSession], states: dict[int, R
         state = executor.together([states.get(id(session)) or session.experiment.init() for session in sessions])
     else:
         state = executor.init()
+        if any(session.config.init_from is not None for session in sessions):
+            state = executor.together(initial_states(executor.apart(state), sessions))
     return jax.block_until_ready(executor.freeze(state, [not session.going for session in sessions]))

@@ -13,10 +13,19 @@ from ganrun.config.schema import Train
 from ganrun.datasets.feed import device_bytes
 from ganrun.errors import cannot_write
 from ganrun.methods.experiment import Experiment
-from ganrun.storage.run_directory import changed_names, completed, load_config, relative, require_free, steps_done
+from ganrun.storage.run_directory import (
+    changed_names,
+    completed,
+    load_config,
+    relative,
+    require_free,
+    steps_done,
+    with_source,
+)
 from ganrun.storage.sweep_directory import sweep_of, varied_in
 from ganrun.training import device
 from ganrun.training.executor import SingleRun
+from ganrun.training.init_from import initial_states, matched, read_source, tell_taken
 from ganrun.training.loop import Pruner, Run
 from ganrun.training.resume import go_back
 from ganrun.training.session import RunSession
@@ -83,6 +92,10 @@ def train(
         more = more if done >= config.steps else "it ended early by stop.when; set stop.when=null"
         print(f"{relative(folder)} is complete at step {done}; {more} to go on.{ignored}")
         return 0
+    if resume and (folder / "config.yaml").exists():
+        # That which the run was started with: its other names, such as latest, may be another run's by now.
+        config = dataclasses.replace(config, init_from=load_config(folder).init_from)
+    config = with_source(config, resumed=resume)
     sweep = sweep or Sweep()
     sweep_folder = sweep_of(folder)
     varied = set(sweep.varied) | (varied_in(sweep_folder) if sweep_folder is not None else set())
@@ -105,6 +118,8 @@ def alone(
 ) -> Run:
     """Return a single run of ``experiment`` in ``folder``, ready to be started with :meth:`Run.go`."""
     sweep = sweep or Sweep()
+    if config.init_from is not None and not resume:
+        matched(experiment, read_source(config.init_from))  # raises before anything is written
     session = RunSession(experiment, config, folder, varied=sweep.varied, stopwatch=sweep.stopwatch)
     try:
         with sweep.stopwatch.timing("loading"):
@@ -118,5 +133,6 @@ def alone(
             raise cannot_write(error, folder) from error
         raise
     with sweep.stopwatch.timing("compiling"):
-        state = states[0] if states else experiment.init()
+        state = states[0] if states else initial_states([experiment.init()], [session])[0]
+    tell_taken(session)
     return Run(SingleRun(experiment), [session], state, session.step, lines, pruner, sweep.member)

@@ -450,7 +450,7 @@ def test_completion_offers_no_groups_to_commands_that_choose_no_options(inside, 
         return inside("-sc", "query=bash", cwd=tmp_path).stdout.split()
 
     known = {path.name for path in config_folder().iterdir() if path.is_dir()}
-    for command, own in (("jsd", "estimator="), ("compare", "metrics."), ("sample", "mode=")):
+    for command, own in (("jsd", "estimator="), ("compare", "metrics."), ("sample", "mode="), ("export", "networks=")):
         words = offered(f"ganrun {command} ")
         assert own in words and not {word.rstrip("=.") for word in words} & known, command
         assert offered(f"ganrun {command} loss=") == [] and offered(f"ganrun {command} data") == (

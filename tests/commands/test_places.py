@@ -72,6 +72,7 @@ def run(*words: str) -> int:
         ("train", "--help"),
         ("train", "-m", "seed=0,1"),
         ("sample",),
+        ("export",),
         ("jsd", "ring", "grid"),
         ("compare", "latest"),
     ],
@@ -110,10 +111,10 @@ def test_matplotlib_says_nothing_of_its_own_folders(capsys):
     assert not logger.isEnabledFor(logging.WARNING) and logger.isEnabledFor(logging.ERROR)
 
 
-@pytest.mark.parametrize("command", ["sample", "compare"])
+@pytest.mark.parametrize("command", ["sample", "compare", "export"])
 def test_a_folder_that_cannot_be_written_is_reported_before_any_work(command, inside, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # the superuser can write everywhere
-    words = {"sample": ("out=x.png",), "compare": ("latest", "out=x.md")}[command]
+    words = {"sample": ("out=x.png",), "compare": ("latest", "out=x.md"), "export": ("out=x",)}[command]
     done = inside(command, *words, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (2, f"ganrun: out: {tmp_path.resolve()} cannot be written.\n")
 
@@ -153,7 +154,10 @@ def test_a_data_folder_whose_name_no_config_can_hold_is_refused():
         ("--help",),
         ("list",),
         ("list", *GROUPS),
-        *((command, "--help") for command in ("train", "sample", "jsd", "compare", "bench", "list", "doctor")),
+        *(
+            (command, "--help")
+            for command in ("train", "sample", "jsd", "compare", "export", "bench", "list", "doctor")
+        ),
         ("train", "--cfg", "job", "data_dir='dü ≥ x'"),
         ("train", "loss=hingé"),
         ("sample", "run='nicht dä'"),

@@ -13,6 +13,7 @@ SHORT = ("steps=4", "log.every=2", "log.pictures=1", "checkpoint.keep=1")
 # What reads a run, and what also writes in it.
 READERS = {
     "sample": ("sample", "run=stranger", "out=x.npy", "n=2"),
+    "export": ("export", "run=stranger", "out=x", "formats=[safetensors]"),
     "compare": ("compare", "stranger"),
     "jsd": ("jsd", "ring", "stranger", "budget=0.1", "floor=false"),
 }

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import expit
 
-from ganrun.architectures.layers import with_matmul_convolutions
+from ganrun.architectures.layers import with_convolutions
 from ganrun.architectures.maxout import MaxoutGenerator
 from ganrun.architectures.mlp import MlpGenerator
 from ganrun.datasets.sampler import Cursor, Source
@@ -39,6 +39,7 @@ class Gan(Method):
 
     HISTOGRAMS: ClassVar[tuple[str, ...]] = ("logits/real", "logits/fake")
     MODEL: ClassVar[str] = "generator"
+    NOT_WEIGHTS: ClassVar[tuple[str, ...]] = ("optimizer", "updates")
 
     spec: GanSpec
     shape: tuple[int, ...]
@@ -81,6 +82,16 @@ class Gan(Method):
 
     def variables(self, model: GanModel, average: bool = True) -> Tree:
         return model.average if average else model.generator.variables
+
+    def networks(self, model: GanModel, average: bool = True) -> dict[str, Tree]:
+        variables = self.variables(model, average)
+        networks = {"generator": variables}
+        if self.spec.has_encoder:
+            networks = {
+                network: {name: part[network] for name, part in variables.items() if network in part}
+                for network in ("generator", "encoder")
+            }
+        return networks | {"discriminator": model.discriminator.variables}
 
     def sample(
         self, variables: Tree, hparams: Tree, key: jax.Array, n: int, labels: jax.Array | None = None
@@ -166,8 +177,15 @@ class Gan(Method):
     def in_float32(self) -> Gan:
         return replace(self, spec=replace(self.spec, generator=unwrapped(self.spec.generator)))
 
+    def for_export(self) -> Gan:
+        return self._with_convolutions("xla")
+
     def for_population(self) -> Gan:
-        networks = {name: with_matmul_convolutions(getattr(self.spec, name)) for name in ("generator", "discriminator")}
+        return self._with_convolutions("matmul")
+
+    def _with_convolutions(self, form: str) -> Gan:
+        """Return the GAN with every convolution whose form is chosen by the backend in ``form``."""
+        networks = {name: with_convolutions(getattr(self.spec, name), form) for name in ("generator", "discriminator")}
         return replace(self, spec=replace(self.spec, **networks))
 
 

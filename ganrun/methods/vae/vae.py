@@ -11,7 +11,7 @@ Paper: Kingma & Welling 2014, "Auto-encoding variational Bayes", eqs. 3 and 10.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -20,6 +20,7 @@ import numpy as np
 import optax
 from flax import struct
 
+from ganrun.architectures.layers import with_convolutions
 from ganrun.datasets.sampler import Cursor, Source
 from ganrun.keys import key_for
 from ganrun.methods.base import Batches, Inspection, Method, Metrics, Progress, Tree
@@ -151,6 +152,21 @@ class Vae(Method):
 
     def variables(self, model: VaeModel, average: bool = True) -> Tree:
         return model.average if average else {"params": model.params, "batch_stats": model.stats}
+
+    def networks(self, model: VaeModel, average: bool = True) -> dict[str, Tree]:
+        """Return the variables of decoder and encoder; ``log_std``, if there is one, belongs to the decoder."""
+        variables = self.variables(model, average)
+        parts = _networks(variables)
+        networks = {
+            network: {name: part[network] for name, part in parts.items() if network in part}
+            for network in ("decoder", "encoder")
+        }
+        if self.likelihood.SHARED_SCALE:
+            networks["decoder"]["params"] |= {"log_std": variables["params"]["log_std"]}
+        return networks
+
+    def for_export(self) -> Vae:
+        return replace(self, module=with_convolutions(self.module, "xla"))
 
     def _apply(self, variables: Tree, x: jax.Array, method: str) -> Any:
         """Apply ``method`` of the module (``encode`` or ``decode``) to ``x`` as after training."""
