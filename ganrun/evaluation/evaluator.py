@@ -91,7 +91,11 @@ def _spacing(config: Train, steps: float) -> int:
 
 
 class Evaluator:
-    """Evaluates the model of ``experiment`` at the steps that ``config`` specifies."""
+    """Evaluates the model of ``experiment`` at the steps that ``config`` specifies.
+
+    Raises:
+        ConfigError: files that a metric needs are missing.
+    """
 
     def __init__(self, experiment: Experiment, config: Train) -> None:
         self.experiment, self.config = experiment, config
@@ -103,6 +107,9 @@ class Evaluator:
         self.probe_every = 0 if probe.name == "off" else _spacing(config, probe.every or config.steps / probe.times)
         self._measures: dict[str, Measure] = {}
         self._metrics = {metric.name: metric for metric in config.metric if metric.applies(config)}
+        if self.picture_every or self.probe_every:
+            for metric in self._metrics.values():
+                metric.load(config)
 
     def due(self, step: int) -> frozenset[str]:
         """Return the parts that are due at ``step``; empty if it is not evaluated."""
