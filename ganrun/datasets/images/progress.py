@@ -1,4 +1,4 @@
-"""The progress of reading a dataset, or of other work on it: a bar on a terminal, plain lines elsewhere, both on standard error."""
+"""The progress of reading a dataset or of similar work: a bar on a terminal, else plain lines, on standard error."""
 
 from __future__ import annotations
 

@@ -57,9 +57,8 @@ class StackedMnist:
         return self.channel_dataset.classes**CHANNELS
 
     def find(self, data_dir: Path, labels: bool = False) -> dict[str, Path]:
-        """Return the paths of MNIST's files, without those that are missing; the labels are always needed."""
-        del labels
-        return self.channel_dataset.find(data_dir, labels=True)
+        """Return the paths of MNIST's files, without those that are missing."""
+        return self.channel_dataset.find(data_dir, labels)
 
     def check(self, data_dir: Path, labels: bool = False) -> None:
         """Ensure that MNIST's files exist, also those of the labels, which a classifier of the modes is trained with.

@@ -10,6 +10,7 @@ from ganrun import datasets
 from ganrun.datasets.images import ImageArrays, Mnist, StackedMnist
 from ganrun.datasets.images.stacked import numbered, stacked
 from ganrun.datasets.sampler import Cursor, to_bytes
+from ganrun.errors import ConfigError
 
 STAND_IN = ImageArrays(
     np.arange(20, dtype=np.uint8)[:, None] + np.array([0, 100], np.uint8),  # 20 "digits" of 1x2 pixels
@@ -79,9 +80,11 @@ def test_minibatches_are_the_same_from_the_device_and_from_the_host(tmp_path):
 
 def test_the_labels_of_mnist_are_always_needed(tmp_path):
     (tmp_path / "mnist").mkdir()
-    for stem in ("train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
+    for stem in ("train-images-idx3-ubyte", "t10k-images-idx3-ubyte"):
         (tmp_path / "mnist" / stem).write_bytes(b"")
-    assert set(StackedMnist().find(tmp_path)) == {"train", "held_out_labels"}
+    assert set(StackedMnist().find(tmp_path)) == {"train", "held_out"}
+    with pytest.raises(ConfigError, match=r"train-labels-idx1-ubyte\[\.gz\] is missing"):
+        StackedMnist(download=False).check(tmp_path)
 
 
 def test_the_size_is_that_of_the_papers():

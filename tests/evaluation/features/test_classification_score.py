@@ -40,12 +40,12 @@ def test_samples_that_are_the_data_score_as_the_data(short, dots):
     assert (found.samples_used, found.examples_used) == (150, 150)
 
 
-def test_samples_of_the_other_class_score_nothing_and_one_class_half(short, dots):
+def test_samples_of_the_other_class_score_nothing_and_those_of_one_class_little_more_than_its_share(short, dots):
     wrong = classification_score(units(dots.train[:60]), 1 - dots.train_labels[:60], dots, 2)
     assert wrong.samples.value == 0.0 and wrong.data.value > 0.9 and wrong.examples_used == 60
     only = dots.train_labels == 1
     one = classification_score(units(dots.train[only]), dots.train_labels[only], dots, 2)
-    assert one.samples.value == np.mean(dots.held_out_labels == 1)
+    assert 0.6 == np.mean(dots.held_out_labels == 1) <= one.samples.value < 0.8 and one.data.value > 0.9
 
 
 def test_more_samples_than_examples_are_compared_with_all_examples(short, dots):

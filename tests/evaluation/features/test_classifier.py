@@ -72,9 +72,7 @@ def test_vectors_with_labels_are_classified():
 def test_labels_by_chance_are_not_learned(monkeypatch, dots):
     monkeypatch.setattr(training, "FEWEST", 50)
     rng = np.random.default_rng(1)
-    by_chance = ImageArrays(
-        dots.train, dots.held_out, dots.shape, rng.integers(0, 2, 150), rng.integers(0, 2, 40)
-    )
+    by_chance = ImageArrays(dots.train, dots.held_out, dots.shape, rng.integers(0, 2, 150), rng.integers(0, 2, 40))
     assert train_classifier(dots, 2).accuracy == 1.0
     assert 0.2 < train_classifier(by_chance, 2).accuracy < 0.8
 
