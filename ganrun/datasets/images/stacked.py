@@ -26,8 +26,8 @@ class StackedMnist:
     fixed seed; those of a held-out image from its 10 000 test images. They are stacked when the dataset is loaded and
     not stored. The label is the number that the three digits form, that of the first channel leading.
 
-    Paper: Metz et al. 2017, "Unrolled generative adversarial networks", section 3.3.1; in numbers as of Lin et al.
-    2018, "PacGAN: the power of two samples in generative adversarial networks", section 4.2.
+    Paper: Metz et al. 2017, "Unrolled generative adversarial networks"; in numbers as of Lin et al. 2018, "PacGAN:
+    the power of two samples in generative adversarial networks".
     """
 
     name: str = "stacked_mnist"

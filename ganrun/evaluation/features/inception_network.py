@@ -68,12 +68,12 @@ def column(features: int, size: int, name: str) -> Unit:
 
 def mean_pool(x: jax.Array) -> jax.Array:
     """Average over 3x3 pixels, only those inside the image; keeps the size."""
-    return nn.avg_pool(x, (3, 3), padding=((1, 1), (1, 1)), count_include_pad=False)
+    return nn.avg_pool(x, (3, 3), padding="SAME", count_include_pad=False)
 
 
-def max_pool(x: jax.Array, stride: int = 2, padding: int = 0) -> jax.Array:
-    """Take the maximum over 3x3 pixels."""
-    return nn.max_pool(x, (3, 3), (stride, stride), ((padding, padding), (padding, padding)))
+def max_pool(x: jax.Array) -> jax.Array:
+    """Take the maximum over 3x3 pixels with stride 2: side to (side - 1) // 2."""
+    return nn.max_pool(x, (3, 3), (2, 2), "VALID")
 
 
 class BlockA(nn.Module):
@@ -145,7 +145,7 @@ class BlockE(nn.Module):
         one = square(320, 1, "branch1x1")(x)
         three = square(384, 1, "branch3x3_1")(x)
         double = square(384, 3, "branch3x3dbl_2", padding=1)(square(448, 1, "branch3x3dbl_1")(x))
-        pooled = max_pool(x, stride=1, padding=1) if self.maximum else mean_pool(x)
+        pooled = nn.max_pool(x, (3, 3), padding="SAME") if self.maximum else mean_pool(x)
         branches = [
             one,
             row(384, 3, "branch3x3_2a")(three),

@@ -42,12 +42,12 @@ def classified_coverage(classifier: PerChannel, x: np.ndarray, weights: np.ndarr
     A mode is covered if at least one of ``x`` is classified as it. The KL is that of the distribution of ``x`` over the
     modes from that of the data; with n examples of the data themselves it is about (modes - 1) / 2 n.
 
-    Paper: Srivastava et al. 2017, "VEEGAN", section 4; Lin et al. 2018, "PacGAN", section 4.2.
+    Paper: Srivastava et al. 2017, "VEEGAN", section 4; Lin et al. 2018, "PacGAN".
 
     Args:
         classifier: of the modes.
         x: images ``(n, *shape)`` in [-1, 1], or rows of as many numbers, or of uint8 pixels.
-        weights: of the modes in the data, ``(modes,)``; zero for modes that the data do not have.
+        weights: of the modes in the data, ``(modes,)``, positive.
 
     Returns:
         ``modes/covered`` (a count) and ``modes/kl`` (nats).
