@@ -1,15 +1,13 @@
 """The features of Inception-v3, with weights that the user supplies: those that FID and KID are defined with.
 
 The weights are those of ``pt_inception-2015-12-05-6726825d.pth``, which several implementations of FID in PyTorch use,
-as a safetensors file with the same names. Nothing is unpickled. ganrun was compared with PyTorch on random weights
-only.
+as a safetensors file with the same names. Nothing is unpickled.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +27,8 @@ SIDE = 299  # of the network's input
 EPSILON = 1e-3  # of batch norm
 MAX_BYTES = 1 << 28  # of a file; the published weights have 96 MB
 CHUNK = 25  # images per call: one shape, compiled once
+# Said wherever the features are used.
+CHECKED = "this network was compared with one in PyTorch on random weights only, not on those that FID is defined with"
 PARTS = ("conv.weight", "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var")
 
 
@@ -86,7 +86,7 @@ def read_inception(path: Path) -> InceptionFeatures:
     except OSError as error:
         raise ConfigError(f"weights: {place} cannot be read ({error.strerror or error}).") from error
     except (ValueError, Damaged) as error:
-        reason = " (a .pth file is a pickle, which is never loaded: docs/metrics.md says how to convert it)"
+        reason = " (a .pth file is a pickle, which is never loaded: docs/metrics.md#inception says how to convert it)"
         raise ConfigError(f"weights: {place}: {error}{reason if path.suffix in ('.pth', '.pt') else ''}.") from error
     target = jax.eval_shape(lambda: Inception().init(jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 3))))
     try:
@@ -145,7 +145,7 @@ def interpolation(size: int, side: int) -> np.ndarray:
     return weights
 
 
-@partial(jax.jit)
+@jax.jit
 @with_float32_products
 def _apply(params: Any, pixels: jax.Array) -> jax.Array:
     images = (resized(pixels.astype(jnp.float32), SIDE) - 128.0) / 128.0
