@@ -104,7 +104,6 @@ class Modes(Metric):
 
     def _classified(self, experiment: Experiment) -> Measure:
         held_out = np.asarray(experiment.data.held_out.flat)  # type: ignore[union-attr]  # a finite set
-        floors: dict[int, dict[str, float]] = {}  # by number of samples
         weights: list[np.ndarray] = []
 
         def measure(context: EvalContext) -> dict[str, float]:
@@ -114,10 +113,8 @@ class Modes(Metric):
             if not weights:
                 weights.append(mode_weights(dataset, data_dir))
             n = self.final_samples if context.is_last else self.samples
-            if n not in floors:
-                floors[n] = classified_floor(recognise, held_out, n, weights[0])
             x = context.model.draw(n, context.noise)
-            return classified_coverage(recognise, x, weights[0]) | floors[n]
+            return classified_coverage(recognise, x, weights[0]) | classified_floor(recognise, held_out, n, weights[0])
 
         return measure
 

@@ -56,8 +56,9 @@ def test_coverage_and_kl_by_hand():
     found = classified_coverage(TWO, IMAGES[[0, 0, 1]], weights)
     # Shares 2/3 and 1/3 of two of nine modes: 2/3 log 6 + 1/3 log 3 = log 3 + 2/3 log 2.
     assert found == {"modes/covered": 2.0, "modes/kl": pytest.approx(math.log(3) + 2 / 3 * math.log(2), abs=1e-12)}
-    floor = classified_floor(TWO, IMAGES[[2, 1, 0]], 2, weights)
-    assert floor == {"modes/covered_data": 2.0, "modes/kl_data": pytest.approx(math.log(4.5), abs=1e-12)}
+    for n, kl in ((2, math.log(4.5)), (3, math.log(3)), (9, math.log(3))):  # each in a mode of its own
+        floor = classified_floor(TWO, IMAGES[[2, 1, 0]], n, weights)
+        assert floor == {"modes/covered_data": min(n, 3), "modes/kl_data": pytest.approx(kl, abs=1e-12)}
 
 
 @dataclasses.dataclass(frozen=True)
