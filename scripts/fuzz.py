@@ -2,8 +2,8 @@
 
     python scripts/fuzz.py [n=20000] [seed=0] [part=all] [only=I] [out=FILE.md]
 
-Parts are words, yaml, idx, npz, png, pictures, archives, tables, checkpoints
-and metrics. Command lines are passed to ``ganrun.cli.main`` with the
+Parts are words, yaml, idx, npz, png, pictures, archives, tables, checkpoints,
+metrics and weights. Command lines are passed to ``ganrun.cli.main`` with the
 actual work mocked, files to the loaders of the commands, all in this process. Every input must be accepted, or refused
 in one or two lines (exit code 2, or 1 for damaged files). A traceback, a warning, another exit code or more than 10 s
 is a loss: it is printed, and stored in ``fuzz-losses/PART-SEED-I``; ``only`` repeats input I of a part. Exit code 1 if

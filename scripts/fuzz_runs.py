@@ -14,6 +14,7 @@ from typing import Any
 
 from fuzz_files import TOKENS, Files, Idx, Npz, Png, mutated
 from fuzz_images import Archives, Pictures, Tables
+from fuzz_weights import Weights
 
 TINY = ("architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]", "batch_size=16", "probe=off")
 
@@ -203,4 +204,5 @@ FILES: dict[str, Callable[[Path], Files]] = {
     "tables": Tables,
     "checkpoints": CheckpointFiles,
     "metrics": Metrics,
+    "weights": Weights,
 }

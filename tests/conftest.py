@@ -3,6 +3,7 @@
 import functools
 import gc
 import os
+import pathlib
 from collections.abc import Callable, Iterable, Iterator
 
 import compiling
@@ -11,6 +12,7 @@ import pytest
 
 from ganrun.config.hydra_bridge import compose
 from ganrun.config.schema import Train, check
+from ganrun.datasets.images import Mnist
 from ganrun.methods.experiment import Experiment
 from ganrun.training import device
 from ganrun.training import vmapped as members
@@ -21,6 +23,7 @@ device.prepare()
 # To look for cycles all the time costs a tenth of all tests. It is done between files, where enough may have gathered.
 gc.freeze()
 gc.disable()
+REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 CYCLES = 1_000_000  # objects made, less those that have gone, since cycles were last looked for
 
 TINY = (
@@ -55,6 +58,18 @@ def tiny_config(compose_config) -> Train:
 @pytest.fixture(scope="session")
 def tiny_ring(tiny_config) -> Experiment:
     return build(tiny_config)
+
+
+@pytest.fixture
+def real() -> pathlib.Path:
+    """The folder that holds the real MNIST."""
+    folders = [REPOSITORY.parent / "shared" / "datasets"]
+    if os.environ.get("GANRUN_DATA"):
+        folders.insert(0, pathlib.Path(os.environ["GANRUN_DATA"]))
+    for folder in folders:
+        if len(Mnist().find(folder)) == 2:
+            return folder
+    pytest.skip(f"MNIST is in none of {', '.join(map(str, folders))}")
 
 
 @pytest.fixture(scope="module", autouse=True)

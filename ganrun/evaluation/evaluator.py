@@ -97,7 +97,11 @@ def _spacing(config: Train, steps: float) -> int:
 
 
 class Evaluator:
-    """Evaluates the model of ``experiment`` at the steps that ``config`` specifies."""
+    """Evaluates the model of ``experiment`` at the steps that ``config`` specifies.
+
+    Raises:
+        ConfigError: files that a metric needs are missing.
+    """
 
     def __init__(self, experiment: Experiment, config: Train) -> None:
         self.experiment, self.config = experiment, config
@@ -114,6 +118,9 @@ class Evaluator:
             self.metrics_every = _spacing(config, config.steps / stop.times)
         self._measures: dict[str, Measure] = {}
         self._metrics = {metric.name: metric for metric in config.metric if metric.applies(config)}
+        if self.picture_every or self.probe_every:
+            for metric in self._metrics.values():
+                metric.load(config)
 
     def due(self, step: int) -> frozenset[str]:
         """Return the parts that are due at ``step``; empty if it is not evaluated."""

@@ -213,12 +213,12 @@ class Checkpoints:
                 raise Damaged(f"{name} is missing")
         snapshots: list[Tree] = []
         if snapshot is not None and SNAPSHOTS in files:
-            arrays = _arrays(files[SNAPSHOTS], SNAPSHOTS)
+            arrays = stored_arrays(files[SNAPSHOTS], SNAPSHOTS)
             for i in range(len({name.partition("/")[0] for name in arrays})):
                 prefix = f"{i}/"
                 stored = {name.removeprefix(prefix): one for name, one in arrays.items() if name.startswith(prefix)}
-                snapshots.append(_fitted(stored, snapshot()))
-        return Saved(step, _fitted(_arrays(files[STATE], STATE), target), _metadata(files[METADATA]), snapshots)
+                snapshots.append(fitted(stored, snapshot()))
+        return Saved(step, fitted(stored_arrays(files[STATE], STATE), target), _metadata(files[METADATA]), snapshots)
 
     def close(self) -> None:
         """Finish writing, and delete the checkpoints that need not be kept."""
@@ -241,7 +241,7 @@ def _max_bytes(target: Tree) -> int:
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves) + PER_ARRAY * (len(leaves) + 1)
 
 
-def _arrays(content: bytes, name: str) -> dict[str, Any]:
+def stored_arrays(content: bytes, name: str) -> dict[str, Any]:
     """Return the arrays of the safetensors file ``content`` by name: dtype, shape and bytes of each."""
     try:
         return dict(deserialize(content))
@@ -249,7 +249,7 @@ def _arrays(content: bytes, name: str) -> dict[str, Any]:
         raise Damaged(f"{name} is not a safetensors file ({error})") from error
 
 
-def _fitted(stored: dict[str, Any], target: Tree) -> Tree:
+def fitted(stored: dict[str, Any], target: Tree) -> Tree:
     """Return the arrays ``stored`` in the structure of ``target``; refuse other names, shapes and dtypes."""
     expected = named(target)
     actual = {name: (NAMES.get(array["dtype"]), *array["shape"]) for name, array in stored.items()}

@@ -13,7 +13,7 @@ from ganrun.errors import ConfigError
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 COUNTS = {"words": 40, "yaml": 60, "idx": 80, "npz": 80, "png": 60, "checkpoints": 50, "metrics": 40}
-COUNTS |= {"pictures": 300, "archives": 100, "tables": 80}
+COUNTS |= {"pictures": 300, "archives": 100, "tables": 80, "weights": 100}
 SEED = 5
 
 

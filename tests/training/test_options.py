@@ -36,7 +36,8 @@ from ganrun.training.vmapped import VmappedRuns
 GROUPS = [path for path in config_folder().iterdir() if path.is_dir()]
 CHOICES = {group.name: sorted(path.stem for path in group.glob("*.yaml")) for group in GROUPS}
 OFFLINE = ("ring", "grid", "gaussian", "mixture1d", "dirac", "digits")
-DOWNLOADED = tuple(f"dataset={name}" for name in ("mnist", "fashion_mnist", "kmnist", "emnist", "cifar10", "cifar100"))
+PUBLISHED = ("mnist", "fashion_mnist", "kmnist", "emnist", "cifar10", "cifar100", "stacked_mnist")
+DOWNLOADED = tuple(f"dataset={name}" for name in PUBLISHED)
 OWN = ("dataset=folder", "dataset=zip", "dataset=array")  # read from the user's files: stepped in tests/datasets
 PLAIN = (*NARROW["mlp"], *SMALL, "optimizer=sgd")
 SLOW = tuple(f"optimizer.{player}.learning_rate=0.01" for player in ("generator", "discriminator"))

@@ -7,6 +7,7 @@ from ganrun.datasets.images.emnist import Emnist
 from ganrun.datasets.images.folder import ImageFolder
 from ganrun.datasets.images.huggingface import HuggingFace
 from ganrun.datasets.images.mnist import FILES, LABEL_FILES, FashionMnist, IdxImages, Kmnist, Mnist
+from ganrun.datasets.images.stacked import StackedMnist
 from ganrun.datasets.images.zip import ImageZip
 
 __all__ = [
@@ -25,4 +26,5 @@ __all__ = [
     "ImageZip",
     "Kmnist",
     "Mnist",
+    "StackedMnist",
 ]

@@ -1,4 +1,4 @@
-"""The progress of reading a dataset: a bar on a terminal, plain lines elsewhere, both on standard error."""
+"""The progress of reading a dataset or of similar work: a bar on a terminal, else plain lines, on standard error."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ SECONDS = 10.0  # between plain lines
 
 
 class Advance(Protocol):
-    """Reports that ``count`` more items have been read."""
+    """Reports that ``count`` more items are done."""
 
     def __call__(self, count: int) -> None: ...
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Advance]:
-    """Return a context that shows how many of ``total`` items have been read, as reported to its value."""
+def progress(what: str, total: int, done_is: str = "read") -> Iterator[Advance]:
+    """Return a context that shows how many of ``total`` items have been read, as reported to its value.
+
+    ``done_is`` says in a plain line what has been done with the items.
+    """
     if sys.stderr.isatty():
         with _bar(what, total) as advance:
             yield advance
@@ -33,7 +36,7 @@ def progress(what: str, total: int) -> Iterator[Advance]:
         now = time.monotonic()
         if now - shown >= SECONDS and done < total:
             shown = now
-            print(f"{what}: {done} of {total} read after {now - begun:.0f} s", file=sys.stderr, flush=True)
+            print(f"{what}: {done} of {total} {done_is} after {now - begun:.0f} s", file=sys.stderr, flush=True)
 
     yield advance_lines
 

@@ -85,6 +85,14 @@ class Metric(ABC):
         The metric is measured if the run logs one of them.
         """
 
+    def load(self, config: Train) -> None:
+        """Do what takes long before the run of ``config`` begins, such as training a classifier; nothing by default.
+
+        Raises:
+            ConfigError: files that the metric needs are missing.
+        """
+        del config
+
     @abstractmethod
     def prepare(self, experiment: Experiment) -> Measure:
         """Return the function that measures the metric. Called once per run, when it is first needed."""

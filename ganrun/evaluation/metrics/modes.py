@@ -1,4 +1,4 @@
-"""Mode coverage of a mixture of Gaussians whose centres are known."""
+"""Mode coverage of data whose modes are known: of a mixture of Gaussians, or of stacked images."""
 
 from __future__ import annotations
 
@@ -8,9 +8,19 @@ from typing import ClassVar
 
 import numpy as np
 
-from ganrun.config.registry import register
+from ganrun.config.registry import number, register
 from ganrun.config.schema import Train
+from ganrun.evaluation.features import PerChannel, classifier
 from ganrun.evaluation.metrics.base import EvalContext, Measure, Metric, known_density
+from ganrun.evaluation.metrics.classified_modes import (
+    PUBLISHED,
+    TAGS,
+    classified_coverage,
+    classified_floor,
+    has_classified_modes,
+    mode_weights,
+)
+from ganrun.evaluation.metrics.mode_kl import mode_kl
 from ganrun.methods.base import TagFamily
 from ganrun.methods.experiment import Experiment
 from ganrun.methods.metric_spec import SHARE, MetricSpec
@@ -23,14 +33,28 @@ COVERED_SHARE = 0.2  # a mode is covered if it has at least this share of its ex
 @register("metric", "modes")
 @dataclass(frozen=True)
 class Modes(Metric):
-    """How many modes of a mixture of Gaussians the samples cover, how evenly, and the share of samples near a mode.
+    """How many modes of the data the samples cover, how evenly, and for a mixture the share of samples near a mode.
+
+    The modes of stacked images are recognised by a classifier and counted as in the papers: a mode is covered if at
+    least one sample belongs to it. It depends on the number of samples, so they are drawn for this metric.
 
     Paper: Srivastava et al. 2017, "VEEGAN: reducing mode collapse in GANs using implicit variational learning",
     section 4; the KL over the modes: Lin et al. 2018, "PacGAN".
+
+    Attributes:
+        samples: samples of stacked images per snapshot.
+        final_samples: samples of stacked images at the last step.
     """
 
     SPECS: ClassVar[tuple[MetricSpec, ...]] = (
-        MetricSpec("modes/covered", "modes with at least a fifth of their share of samples", "", "higher", ("line",)),
+        MetricSpec(
+            "modes/covered",
+            "modes with at least a fifth of their share of samples; of stacked images, with at least one sample",
+            "",
+            "higher",
+            ("line",),
+        ),
+        MetricSpec("modes/covered_data", "modes/covered of as many examples of the data"),
         MetricSpec("modes/high_quality_data", "modes/high_quality of as many examples of the data"),
         MetricSpec("modes/kl_data", "modes/kl of as many examples of the data", "nats"),
         MetricSpec(
@@ -45,15 +69,28 @@ class Modes(Metric):
     )
 
     name: str = "modes"
+    samples: int = number(2_600, low=1, high=10_000_000)
+    final_samples: int = number(PUBLISHED, low=1, high=10_000_000)
 
     def tag_families(self, config: Train) -> Iterator[TagFamily]:
+        if has_classified_modes(config.dataset):
+            yield TAGS, ""
+            yield ("modes/high_quality", "modes/high_quality_data"), "its modes are classes, without a width"
+            return
         several = not known_density(config) and config.dataset.classes
         single = "" if several else f"dataset={config.dataset.name} is not a mixture of several modes"
         yield ("modes/covered", "modes/high_quality", "modes/kl", "modes/high_quality_data", "modes/kl_data"), single
+        yield ("modes/covered_data",), f"dataset={config.dataset.name} is not of stacked images"
+
+    def load(self, config: Train) -> None:
+        """Train the classifier of stacked images before the run begins, unless it is in the cache."""
+        if has_classified_modes(config.dataset):
+            classifier(config.dataset, config.data_dir)
 
     def prepare(self, experiment: Experiment) -> Measure:
         density = experiment.data.density
-        assert density is not None
+        if density is None:
+            return self._classified(experiment)
         parts = np.asarray(density.means), np.asarray(density.stds), np.asarray(density.weights)
         floors: dict[int, dict[str, float]] = {}  # by number of samples
 
@@ -62,6 +99,22 @@ class Modes(Metric):
             if n not in floors:
                 floors[n] = floor(n, *parts)
             return coverage(context.samples, *parts) | floors[n]
+
+        return measure
+
+    def _classified(self, experiment: Experiment) -> Measure:
+        held_out = np.asarray(experiment.data.held_out.flat)  # type: ignore[union-attr]  # a finite set
+        weights: list[np.ndarray] = []
+
+        def measure(context: EvalContext) -> dict[str, float]:
+            dataset, data_dir = context.config.dataset, context.config.data_dir
+            recognise = classifier(dataset, data_dir)
+            assert isinstance(recognise, PerChannel) and context.model.draw is not None
+            if not weights:
+                weights.append(mode_weights(dataset, data_dir))
+            n = self.final_samples if context.is_last else self.samples
+            x = context.model.draw(n, context.noise)
+            return classified_coverage(recognise, x, weights[0]) | classified_floor(recognise, held_out, n, weights[0])
 
         return measure
 
@@ -131,26 +184,3 @@ def assigned(
         components.append(likeliest)
         distances.append(distance[np.arange(len(distance)), likeliest])
     return np.concatenate(components), np.concatenate(distances)
-
-
-def mode_kl(counts: np.ndarray, weights: np.ndarray) -> float:
-    """Return KL(model || data) over the modes, in nats.
-
-    It is 0 if every mode has its share, and log(modes / reached) if the model covers only some of equally likely modes,
-    evenly. Without any sample it is the largest possible value, that of a model with all samples at the least likely
-    mode, so that a run which has lost every mode can still be logged and compared.
-
-    Formula: sum_i q_i log(q_i / w_i), with q the shares of the samples and w the weights of the modes
-    Paper: Lin et al. 2018, "PacGAN: the power of two samples in generative adversarial networks" (reverse KL).
-
-    Args:
-        counts: ``(modes,)``, samples of the model per mode.
-        weights: ``(modes,)``, the data's share per mode; positive.
-    """
-    weights = np.asarray(weights, np.float64) / np.sum(weights, dtype=np.float64)
-    if not np.any(counts):
-        return float(-np.log(weights.min()))
-    reached = np.asarray(counts) > 0  # a mode without samples adds nothing: q log q tends to 0
-    share = np.asarray(counts, np.float64)[reached] / np.sum(counts)
-    kl = float(np.sum(share * np.log(share / weights[reached])))
-    return max(0.0, kl)  # rounding can make it negative

@@ -1,0 +1,77 @@
+"""Features of examples, on which distances between samples and data are measured."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from ganrun.errors import ConfigError, did_you_mean, shown
+from ganrun.evaluation.features.base import Extractor
+from ganrun.evaluation.features.cached import classifier_of, why_no_classifier
+from ganrun.evaluation.features.classifier import Classifier
+from ganrun.evaluation.features.inception import CHECKED, InceptionFeatures, read_inception
+from ganrun.evaluation.features.per_channel import PerChannel
+from ganrun.evaluation.features.raw import Raw
+
+EXTRACTORS = ("auto", "raw", "classifier", "inception")
+
+__all__ = [
+    "EXTRACTORS",
+    "Classifier",
+    "Extractor",
+    "InceptionFeatures",
+    "PerChannel",
+    "Raw",
+    "classifier",
+    "extractor",
+    "read_inception",
+]
+
+
+def extractor(name: str, dataset: Any, data_dir: str | None = None, weights: Path | None = None) -> Extractor:
+    """Return the feature extractor ``name`` for examples of the option ``dataset``.
+
+    A classifier is trained when it is first needed, and kept in the cache folder.
+
+    Args:
+        name: ``raw``, ``classifier``, ``inception``, or ``auto``: ``classifier`` for images with labels, else ``raw``.
+        dataset: the dataset's option, resolved.
+        data_dir: the setting ``data_dir``; None: ganrun's default.
+        weights: the file of the weights, for ``inception`` only, see :func:`read_inception`.
+
+    Raises:
+        ConfigError: ``name`` is unknown, no classifier can be trained on ``dataset``, its files are missing, or
+            ``weights`` are missing, not needed or not readable.
+    """
+    if name not in EXTRACTORS:
+        guess = did_you_mean(name, EXTRACTORS)
+        raise ConfigError(f"features must be one of {', '.join(EXTRACTORS)}, not '{shown(name)}'.{guess}")
+    if (name == "inception") != (weights is not None):
+        raise ConfigError("features=inception and weights=FILE belong together: ganrun has no weights of Inception.")
+    if weights is not None:
+        return _inception(tuple(dataset.shape), weights)
+    if name == "auto":
+        name = "classifier" if len(dataset.shape) == 3 and not why_no_classifier(dataset) else "raw"
+    return Raw(tuple(dataset.shape)) if name == "raw" else classifier(dataset, data_dir)
+
+
+def _inception(shape: tuple[int, ...], weights: Path) -> InceptionFeatures:
+    if len(shape) != 3 or shape[-1] not in (1, 3):
+        raise ConfigError(f"features=inception needs images with 1 or 3 channels, not examples of shape {shape}.")
+    found = read_inception(weights)
+    print(f"inception: {CHECKED}; SHA-256 of the weights: {found.checksum}", file=sys.stderr)
+    return found
+
+
+def classifier(dataset: Any, data_dir: str | None = None) -> Classifier | PerChannel:
+    """Return the classifier of the option ``dataset``, or for stacked images that of a channel, applied to all.
+
+    Raises:
+        ConfigError: no classifier can be trained on ``dataset``, or its files are missing.
+    """
+    if hasattr(dataset, "channel_dataset"):
+        return PerChannel(classifier_of(dataset.channel_dataset, data_dir), dataset.shape[-1])
+    if reason := why_no_classifier(dataset):
+        raise ConfigError(f"features=classifier: {reason}.")
+    return classifier_of(dataset, data_dir)
