@@ -1,0 +1,121 @@
+"""Fréchet distance of Gaussians that are fitted to two sets of features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg
+
+from ganrun.errors import ConfigError
+from ganrun.evaluation.sample_metrics.pairwise import check_features, check_same_dimension
+
+
+@dataclass(frozen=True)
+class Frechet:
+    """A Fréchet distance.
+
+    Attributes:
+        value: squared distance, at least 0, in squared units of the features.
+        mean_term: squared distance between the means.
+        covariance_term: the remainder, from the covariances.
+        n: the smaller of the two numbers of examples; 0 if moments were given.
+        d: dimension of the features.
+    """
+
+    value: float
+    mean_term: float
+    covariance_term: float
+    n: int
+    d: int
+
+    @property
+    def is_below_dimension(self) -> bool:
+        """Whether a covariance is singular because n <= d, so that the value mostly reflects n."""
+        return 0 < self.n <= self.d
+
+
+def frechet(real: np.ndarray, fake: np.ndarray) -> Frechet:
+    """Return the Fréchet distance between the Gaussians with the means and covariances of ``real`` and ``fake``.
+
+        |mu_1 - mu_2|^2 + Tr(S_1) + Tr(S_2) - 2 Tr((S_1 S_2)^(1/2))
+
+    With factors F_i'F_i = S_i, the eigenvalues of S_1 S_2 are the squared singular values of F_1 F_2', so the last
+    trace is their sum. The factors come from the features, centred or by QR: no covariance is squared, no matrix root
+    is taken, and singular covariances need no correction.
+
+    Args:
+        real: features ``(n, d)``.
+        fake: features ``(m, d)``.
+
+    Returns:
+        The distance, with covariances that divide by n - 1 as the reference implementations (``np.cov``).
+
+    Raises:
+        ConfigError: for features that are not finite ``(n, d)`` arrays of one dimension, or fewer than 2 examples.
+
+    Papers: Dowson & Landau 1982, "The Fréchet distance between multivariate normal distributions", eq. 4; Heusel et al.
+        2017, "GANs trained by a two time-scale update rule", eq. 6 (FID, with the features of an Inception network).
+
+    Biases: positive at finite n even for one distribution, by about C/n where C differs between models (Chong & Forsyth
+        2020, "Effectively unbiased FID"), so values of different n cannot be compared. For n <= d the covariances are
+        singular (``is_below_dimension``). Only two moments are compared. Minimum size: above d; 50 000 is usual for d =
+        2048.
+    """
+    real, fake = check_features(real, "real", 2), check_features(fake, "fake", 2)
+    check_same_dimension(real=real, fake=fake)
+    means, factors = zip(*(_mean_and_factor(rows) for rows in (real, fake)), strict=True)
+    return _distance(*means, *factors, n=min(len(real), len(fake)))
+
+
+def frechet_of_moments(
+    mean: np.ndarray, covariance: np.ndarray, other_mean: np.ndarray, other_covariance: np.ndarray
+) -> Frechet:
+    """Return the Fréchet distance of two Gaussians, such as stored statistics of a data set.
+
+    Args:
+        mean: ``(d,)``.
+        covariance: symmetric, positive semi-definite ``(d, d)``; negative eigenvalues by rounding count as 0.
+        other_mean: ``(d,)``.
+        other_covariance: ``(d, d)``.
+
+    Raises:
+        ConfigError: unless the shapes are those, all numbers are finite, and the covariances are symmetric and have no
+            negative eigenvalue beyond rounding.
+
+    Papers, biases: see :func:`frechet`.
+    """
+    means = [np.asarray(part, np.float64) for part in (mean, other_mean)]
+    covariances = [np.asarray(part, np.float64) for part in (covariance, other_covariance)]
+    d = means[0].size
+    if any(part.shape != (d,) for part in means) or any(part.shape != (d, d) for part in covariances):
+        told = ", ".join(str(part.shape) for part in (*means, *covariances))
+        raise ConfigError(f"Two means (d,) and two covariances (d, d) are needed, not {told}.")
+    if not all(np.isfinite(part).all() for part in (*means, *covariances)):
+        raise ConfigError("The means or covariances contain NaN or Inf.")
+    return _distance(*means, *(_root(part) for part in covariances), n=0)
+
+
+def _mean_and_factor(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    mean = rows.mean(axis=0)
+    factor = (rows - mean) / np.sqrt(len(rows) - 1)
+    if len(rows) > rows.shape[1]:
+        factor = linalg.qr(factor, mode="r", overwrite_a=True, check_finite=False)[0][: rows.shape[1]]
+    return mean, factor
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    scale = np.abs(covariance).max(initial=0)
+    if not np.allclose(covariance, covariance.T, rtol=0, atol=1e-6 * scale):
+        raise ConfigError("A covariance must be symmetric.")
+    values, vectors = linalg.eigh((covariance + covariance.T) / 2)
+    if values.min() < -1e-6 * scale:
+        raise ConfigError(f"A covariance must have no negative eigenvalues; the smallest is {values.min():.3g}.")
+    return np.sqrt(np.maximum(values, 0))[:, None] * vectors.T
+
+
+def _distance(mean: np.ndarray, other_mean: np.ndarray, factor: np.ndarray, other: np.ndarray, n: int) -> Frechet:
+    mean_term = float(((mean - other_mean) ** 2).sum())
+    cross = linalg.svdvals(factor @ other.T, check_finite=False).sum()
+    covariance_term = max(0.0, float((factor**2).sum() + (other**2).sum() - 2 * cross))  # below 0 by rounding only
+    return Frechet(mean_term + covariance_term, mean_term, covariance_term, n, mean.size)
