@@ -54,7 +54,7 @@ def frechet(real: np.ndarray, fake: np.ndarray) -> Frechet:
     Raises:
         ConfigError: for features that are not finite ``(n, d)`` arrays of one dimension, or fewer than 2 examples.
 
-    Papers: Dowson & Landau 1982, "The Fréchet distance between multivariate normal distributions", eq. 4; Heusel et al.
+    Papers: Dowson & Landau 1982, "The Fréchet distance between multivariate normal distributions"; Heusel et al.
         2017, "GANs trained by a two time-scale update rule", eq. 6 (FID, with the features of an Inception network).
 
     Biases: positive at finite n even for one distribution, by about C/n where C differs between models (Chong & Forsyth

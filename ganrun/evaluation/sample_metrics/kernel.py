@@ -48,7 +48,7 @@ def kernel_distance(real: np.ndarray, fake: np.ndarray) -> KernelDistance:
     Raises:
         ConfigError: for features that are not finite ``(n, d)`` arrays of one dimension, or fewer than 2 examples.
 
-    Papers: Bińkowski et al. 2018, "Demystifying MMD GANs", eq. 4 and section 4 (KID); Gretton et al. 2012, "A kernel
+    Papers: Bińkowski et al. 2018, "Demystifying MMD GANs" (KID); Gretton et al. 2012, "A kernel
         two-sample test", eq. 3.
 
     Biases: none at any n, m >= 2; the variance falls with n. The kernel is not characteristic: it compares the first

@@ -61,8 +61,8 @@ def manifold(real: np.ndarray, fake: np.ndarray, k: int = 5) -> Manifold:
         ConfigError: for features that are not finite ``(n, d)`` arrays of one dimension, or unless 1 <= k < min(n, m).
 
     Papers: Kynkäänniemi et al. 2019, "Improved precision and recall metric for assessing generative models", eqs. 1-2
-        (precision, recall); Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models", eqs.
-        3-5.
+        (precision, recall); Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models", section
+        3.
 
     Biases: for two sets of one distribution, density has mean 1, and coverage has mean
         1 - (n-1)...(n-k) / ((n+m-1)...(n+m-k)), about 1 - 2^-k for n = m (:func:`expected_coverage`). Precision and
@@ -105,7 +105,7 @@ def expected_coverage(n: int, m: int, k: int = 5) -> float:
         m: number of fake examples.
         k: number of neighbours.
 
-    Paper: Naeem et al. 2020, eq. 9, in any dimension.
+    Paper: Naeem et al. 2020 (expected coverage); it holds in any dimension.
     """
     i = np.arange(1, k + 1)
     return float(1 - np.prod((n - i) / (n + m - i)))

@@ -49,9 +49,8 @@ def mind(real: np.ndarray, fake: np.ndarray, projections: int = 1024, seed: int 
     Raises:
         ConfigError: for features that are not finite ``(n, d)`` arrays of one dimension, or projections < 2.
 
-    Papers: Rabin et al. 2011, "Wasserstein barycenter and its application to texture mixing", eq. 4; Bonneel et al.
-        2015, "Sliced and Radon Wasserstein barycenters of measures"; the scale alpha = 3 d is that of the Monge
-        Inception distance.
+    Papers: Rabin et al. 2011, "Wasserstein barycenter and its application to texture mixing"; Bonneel et al.
+        2015, "Sliced and Radon Wasserstein barycenters of measures"; with alpha = 3 d it is known as MIND.
 
     Biases: positive at finite n even for one distribution, of the order of d (1/n + 1/m) times the variance of a
         projection, so values of different sizes cannot be compared;

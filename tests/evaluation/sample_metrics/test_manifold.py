@@ -86,3 +86,22 @@ def test_what_is_wrong_is_named(real, fake, k, message) -> None:
     with pytest.raises(ConfigError) as error:
         manifold(real, fake, k)
     assert str(error.value) == message
+
+
+def waves(n: int, d: int, phase: float) -> np.ndarray:
+    """Numbers that do not depend on a generator's stream."""
+    i = np.arange(n * d).reshape(n, d)
+    return np.sin(1.7 * i + phase) * np.cos(0.37 * i**1.3 + phase)
+
+
+@pytest.mark.parametrize(
+    ("k", "expected"),
+    [
+        (3, (0.9666666666666667, 0.9916666666666667, 0.8962962962962964, 0.7416666666666667)),
+        (5, (1.0, 1.0, 0.9933333333333334, 0.925)),
+    ],
+)
+def test_it_is_the_value_of_prdc(k, expected) -> None:
+    # prdc 0.2: compute_prdc(real, fake, k), in the order precision, recall, density, coverage.
+    found = manifold(waves(120, 6, 0.0), waves(90, 6, 0.4) + 0.1, k)
+    assert (found.precision, found.recall, found.density, found.coverage) == pytest.approx(expected, rel=1e-12)
