@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import linalg
 
 from ganrun.errors import ConfigError
 from ganrun.evaluation.sample_metrics.pairwise import check_features, check_same_dimension
@@ -100,7 +99,7 @@ def _mean_and_factor(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean = rows.mean(axis=0)
     factor = (rows - mean) / np.sqrt(len(rows) - 1)
     if len(rows) > rows.shape[1]:
-        factor = linalg.qr(factor, mode="r", overwrite_a=True, check_finite=False)[0][: rows.shape[1]]
+        factor = np.asarray(np.linalg.qr(factor, mode="r"))
     return mean, factor
 
 
@@ -108,7 +107,7 @@ def _root(covariance: np.ndarray) -> np.ndarray:
     scale = np.abs(covariance).max(initial=0)
     if not np.allclose(covariance, covariance.T, rtol=0, atol=1e-6 * scale):
         raise ConfigError("A covariance must be symmetric.")
-    values, vectors = linalg.eigh((covariance + covariance.T) / 2)
+    values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
     if values.min() < -1e-6 * scale:
         raise ConfigError(f"A covariance must have no negative eigenvalues; the smallest is {values.min():.3g}.")
     return np.sqrt(np.maximum(values, 0))[:, None] * vectors.T
@@ -116,6 +115,6 @@ def _root(covariance: np.ndarray) -> np.ndarray:
 
 def _distance(mean: np.ndarray, other_mean: np.ndarray, factor: np.ndarray, other: np.ndarray, n: int) -> Frechet:
     mean_term = float(((mean - other_mean) ** 2).sum())
-    cross = linalg.svdvals(factor @ other.T, check_finite=False).sum()
+    cross = np.linalg.svdvals(factor @ other.T).sum()
     covariance_term = max(0.0, float((factor**2).sum() + (other**2).sum() - 2 * cross))  # below 0 by rounding only
     return Frechet(mean_term + covariance_term, mean_term, covariance_term, n, mean.size)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import linalg
 
 from ganrun.errors import ConfigError
 from ganrun.evaluation.sample_metrics.pairwise import check_features
@@ -38,7 +37,7 @@ def vendi(rows: np.ndarray) -> float:
         raise ConfigError(f"The cosine kernel needs rows other than 0; {zero} of {len(rows)} rows are 0.")
     unit = rows / norms
     if len(unit) > unit.shape[1]:  # same singular values, fewer rows
-        unit = linalg.qr(unit, mode="r", check_finite=False)[0][: unit.shape[1]]
-    shares = linalg.svdvals(unit, check_finite=False) ** 2 / len(rows)
+        unit = np.linalg.qr(unit, mode="r")
+    shares = np.linalg.svdvals(unit) ** 2 / len(rows)
     shares = shares[shares > 0]
     return float(np.exp(-(shares * np.log(shares)).sum()))

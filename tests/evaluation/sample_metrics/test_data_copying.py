@@ -83,3 +83,11 @@ def test_impossible_cells_are_named(words, message) -> None:
     with pytest.raises(ConfigError) as error:
         data_copying(rows, rows, rows, **words)
     assert str(error.value) == message
+
+
+def test_cells_are_those_of_the_best_of_k_means_and_equal_rows_are_one_cell() -> None:
+    held_out = clusters((30, 20, 50), 12)
+    found = data_copying(held_out, held_out, held_out, cells=3)
+    assert sorted(found.weights) == pytest.approx([0.2, 0.3, 0.5])
+    equal = data_copying(np.ones((30, 2)), np.ones((30, 2)), np.zeros((5, 2)), cells=3)
+    assert sorted(equal.weights) == [0, 0, 1] and equal.value == 0.0
