@@ -77,8 +77,8 @@ def power(d: int, copies: int, noise: float, repeats: int) -> dict[str, float]:
         rejected["copy_test"] += copy_test(samples, held_out, training).p_value < 0.05
         rejected["C_T"] += data_copying(samples, held_out, training).p_value < 0.05
         # AuthPct has no test of its own: Fisher's exact test compares it with that of the held-out examples.
-        ours, theirs = (500 - authenticity(rows, training).is_authentic.sum() for rows in (samples, held_out))
-        rejected["AuthPct"] += stats.hypergeom.sf(ours - 1, 1000, ours + theirs, 500) < 0.05
+        ours, theirs = (500 - int(authenticity(rows, training).is_authentic.sum()) for rows in (samples, held_out))
+        rejected["AuthPct"] += float(stats.hypergeom.sf(ours - 1, 1000, ours + theirs, 500)) < 0.05
     return {test: count / repeats for test, count in rejected.items()}
 
 

@@ -98,19 +98,20 @@ def _z_score(fake: np.ndarray, real: np.ndarray, minimum: int) -> float:
 
 
 def _centres(rows: np.ndarray, cells: int, seed: int) -> np.ndarray:
-    """Return the centres of k-means: initial ones by k-means++ (Arthur & Vassilvitskii 2007), then Lloyd's algorithm."""
+    """Return the centres of k-means: first by k-means++ (Arthur & Vassilvitskii 2007), then Lloyd's algorithm."""
     rng = np.random.default_rng(seed)
     chosen = [int(rng.integers(len(rows)))]
     square = np.full(len(rows), np.inf)
     for _ in range(cells - 1):
         square = np.minimum(square, ((rows - rows[chosen[-1]]) ** 2).sum(axis=1))
         total = square.sum()
-        chosen.append(int(rng.choice(len(rows), p=square / total if total > 0 else None)))  # 0: equal rows
+        shares = square / total if total > 0 else None  # 0 if all rows are equal
+        chosen.append(int(rng.choice(len(rows), p=shares)))
     centres, cell = rows[chosen], np.full(len(rows), -1)
     for _ in range(ITERATIONS):
         previous, cell = cell, nearest_neighbours(rows, centres)[1][:, 0]
         if (cell == previous).all():
             break
-        for c in np.unique(cell):  # an empty cell keeps its centre, has no held-out examples, and is left out
+        for c in np.unique(cell):  # an empty cell keeps its centre, and is left out
             centres[c] = rows[cell == c].mean(axis=0)
     return centres

@@ -113,8 +113,8 @@ def test_it_is_the_value_of_prdc(k, expected) -> None:
 
 @pytest.mark.slow
 def test_two_normal_samples_of_ten_thousand_in_a_thousand_dimensions() -> None:
-    # The page of prdc has PUBLISHED for other draws; the tolerances are about four standard deviations over seven pairs.
-    # The closer values are those of prdc 0.2 for these draws, whose stream NumPy does not change.
+    # The page of prdc has PUBLISHED for other draws; the tolerances are about four standard deviations over seven
+    # pairs. The closer values are those of prdc 0.2 for these draws, whose stream NumPy does not change.
     rng = np.random.RandomState(0)
     real, fake = (rng.standard_normal((10_000, 1000)) for _ in range(2))
     tracemalloc.start()
