@@ -68,6 +68,8 @@ def test_a_cell_with_too_few_samples_is_left_out() -> None:
     missing = np.isnan(found.z_scores)
     assert missing.sum() == 1 and found.weights[missing] == pytest.approx(0.4)
     assert found.value == pytest.approx(np.nansum(found.z_scores * found.weights) / 0.6)
+    enough = data_copying(clusters((60, 20, 40), 8), held_out, training, cells=3)
+    assert not np.isnan(enough.z_scores).any()
 
 
 @pytest.mark.parametrize(

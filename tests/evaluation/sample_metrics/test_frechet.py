@@ -42,13 +42,13 @@ def test_one_dimension_by_hand_divides_by_n_minus_one() -> None:
     assert frechet(np.array([[0.0], [2.0]]), np.array([[-2.0], [2.0]])).value == pytest.approx(3.0)
 
 
-@pytest.mark.parametrize("n", [5, 40])
+@pytest.mark.parametrize("n", [5, 20, 21])
 def test_equal_sets_have_distance_zero_and_a_shift_its_square_below_and_above_the_dimension(n) -> None:
     rows = 100 * np.random.default_rng(1).normal(size=(n, 20))
     assert frechet(rows, rows[::-1]).value < 1e-8
     shifted = frechet(rows, rows + 2.0)
     assert shifted.value == pytest.approx(80.0, abs=1e-7)
-    assert shifted.is_below_dimension == (n == 5)
+    assert shifted.is_below_dimension == (n <= 20)
 
 
 def test_singular_covariances_agree_with_those_of_more_columns() -> None:

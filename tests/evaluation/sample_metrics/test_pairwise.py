@@ -39,7 +39,7 @@ def test_a_block_is_as_large_as_its_limit_allows(monkeypatch) -> None:
 def test_neighbours_are_the_first_of_all_in_order(k, block_bytes, monkeypatch) -> None:
     monkeypatch.setattr(pairwise, "BLOCK_BYTES", block_bytes)
     rng = np.random.default_rng(1)
-    x, y = rng.normal(size=(30, 3)), rng.normal(size=(20, 3))
+    x, y = rng.normal(size=(30, 3)), rng.normal(size=(400, 3))
     distances, indices = nearest_neighbours(x, y, k)
     every = cdist(x, y)
     np.testing.assert_array_equal(indices, every.argsort(axis=1)[:, :k])

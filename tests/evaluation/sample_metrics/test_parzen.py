@@ -44,6 +44,7 @@ def test_784_pixels_neither_overflow_nor_vanish() -> None:
     samples, test = rng.uniform(size=(50, 784)), rng.uniform(size=(5, 784))
     found = parzen(samples, samples, test, [1e-3, 2e-3])
     assert math.isfinite(found.mean) and found.mean < -1e7
+    assert parzen(samples, test, test, [1e-3, 2e-3, 3e-3]).is_at_edge  # others, for the widest
     assert found.is_at_edge and found.sigma == 1e-3  # validation examples that are samples ask for a window of width 0
 
 
