@@ -154,8 +154,8 @@ def bootstrap(
 ) -> Interval:
     """Return a normal interval with the standard deviation over bootstrap samples.
 
-    For means and other smooth functions of moments. It is wrong for statistics of nearest neighbours and of pairs: a
-    bootstrap sample repeats examples, which are then neighbours at distance 0.
+    For means and other smooth functions of moments. For statistics of nearest neighbours and of pairs, its samples are
+    biased, as they repeat examples, which are then neighbours at distance 0; its intervals are too wide or too narrow.
 
     Args:
         statistic: a function of the sets that returns a number.
