@@ -76,14 +76,37 @@ def data_copying(
     if not 1 <= cells <= len(held_out):
         raise ConfigError(f"cells must be at least 1 and at most {len(held_out)}, not {cells}.")
     near, held_out_near = (nearest_neighbours(rows, training)[0][:, 0] for rows in (samples, held_out))
-    centres = _centres(held_out, cells, seed)
-    cell, held_out_cell = (nearest_neighbours(rows, centres)[1][:, 0] for rows in (samples, held_out))
+    cell, held_out_cell = (cells_of(rows, centres(held_out, cells, seed)) for rows in (samples, held_out))
+    return data_copying_of(near, held_out_near, cell, held_out_cell, cells, minimum)
+
+
+def data_copying_of(
+    near: np.ndarray,
+    held_out_near: np.ndarray,
+    cell: np.ndarray,
+    held_out_cell: np.ndarray,
+    cells: int = 3,
+    minimum: int = 20,
+) -> DataCopying:
+    """Return :func:`data_copying` from known distances and cells.
+
+    Args:
+        near: of each sample, the distance to its nearest training example ``(n,)``.
+        held_out_near: of each held-out example, likewise ``(h,)``.
+        cell: of each sample, its cell ``(n,)``.
+        held_out_cell: of each held-out example, likewise ``(h,)``.
+        cells: number of cells.
+        minimum: cells with fewer samples, or without held-out examples, are left out.
+
+    Raises:
+        ConfigError: if every cell is left out.
+    """
     pairs = [(near[cell == c], held_out_near[held_out_cell == c]) for c in range(cells)]
-    weights = np.array([len(real) / len(held_out) for _, real in pairs])
+    weights = np.array([len(real) / len(held_out_near) for _, real in pairs])
     z_scores = np.array([_z_score(*pair, minimum) for pair in pairs])
     used = ~np.isnan(z_scores)
     if not used.any():
-        raise ConfigError(f"Each of {cells} cells has fewer than {minimum} of {len(samples)} samples; use fewer cells.")
+        raise ConfigError(f"Each of {cells} cells has fewer than {minimum} of {len(near)} samples; use fewer cells.")
     shares = weights[used] / weights[used].sum()
     value = float(shares @ z_scores[used])
     return DataCopying(value, float(stats.norm.cdf(value / np.sqrt(shares @ shares))), z_scores, weights)
@@ -97,7 +120,12 @@ def _z_score(fake: np.ndarray, real: np.ndarray, minimum: int) -> float:
     return float((larger - n * h / 2) / np.sqrt(n * h * (n + h + 1) / 12))
 
 
-def _centres(rows: np.ndarray, cells: int, seed: int) -> np.ndarray:
+def cells_of(rows: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Return the index of the nearest of the ``centres`` ``(cells, d)`` for each of the ``rows`` ``(n, d)``."""
+    return nearest_neighbours(rows, centres)[1][:, 0]
+
+
+def centres(rows: np.ndarray, cells: int, seed: int) -> np.ndarray:
     """Return the centres of k-means: first by k-means++ (Arthur & Vassilvitskii 2007), then Lloyd's algorithm."""
     rng = np.random.default_rng(seed)
     chosen = [int(rng.integers(len(rows)))]
@@ -107,11 +135,11 @@ def _centres(rows: np.ndarray, cells: int, seed: int) -> np.ndarray:
         total = square.sum()
         shares = square / total if total > 0 else None  # 0 if all rows are equal
         chosen.append(int(rng.choice(len(rows), p=shares)))
-    centres, cell = rows[chosen], np.full(len(rows), -1)
+    found, cell = rows[chosen], np.full(len(rows), -1)
     for _ in range(ITERATIONS):
-        previous, cell = cell, nearest_neighbours(rows, centres)[1][:, 0]
+        previous, cell = cell, cells_of(rows, found)
         if (cell == previous).all():
             break
         for c in np.unique(cell):  # an empty cell keeps its centre, and is left out
-            centres[c] = rows[cell == c].mean(axis=0)
-    return centres
+            found[c] = rows[cell == c].mean(axis=0)
+    return found

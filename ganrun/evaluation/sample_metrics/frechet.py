@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +20,7 @@ class Frechet:
         covariance_term: the remainder, from the covariances.
         n: the smaller of the two numbers of examples; 0 if moments were given.
         d: dimension of the features.
+        standard_error: of the value, from its derivative with respect to each example; NaN if moments were given.
     """
 
     value: float
@@ -27,6 +28,7 @@ class Frechet:
     covariance_term: float
     n: int
     d: int
+    standard_error: float = float("nan")
 
     @property
     def is_below_dimension(self) -> bool:
@@ -48,13 +50,17 @@ def frechet(real: np.ndarray, fake: np.ndarray) -> Frechet:
         fake: features ``(m, d)``.
 
     Returns:
-        The distance, with covariances that divide by n - 1 as the reference implementations (``np.cov``).
+        The distance, with covariances that divide by n - 1 as the reference implementations (``np.cov``). The standard
+        error is that of the infinitesimal jackknife: the derivative with respect to the weight of an example y of the
+        second set is 2 <mu_2 - mu_1, y - mu_2> + |y - mu_2|^2 - (y - mu_2)' T (y - mu_2) minus its mean, where T is the
+        matrix of the optimal transport map between the Gaussians, T S_2 T = S_1; its variance is divided by n.
 
     Raises:
         ConfigError: for features that are not finite ``(n, d)`` arrays of one dimension, or fewer than 2 examples.
 
     Papers: Dowson & Landau 1982, "The Fréchet distance between multivariate normal distributions"; Heusel et al.
-        2017, "GANs trained by a two time-scale update rule", eq. 6 (FID, with the features of an Inception network).
+        2017, "GANs trained by a two time-scale update rule", eq. 6 (FID, with the features of an Inception network);
+        the standard error: Efron 1981, "Nonparametric estimates of standard error".
 
     Biases: positive at finite n even for one distribution, by about C/n where C differs between models (Chong & Forsyth
         2020, "Effectively unbiased FID"), so values of different n cannot be compared. For n <= d the covariances are
@@ -63,8 +69,18 @@ def frechet(real: np.ndarray, fake: np.ndarray) -> Frechet:
     """
     real, fake = check_features(real, "real", 2), check_features(fake, "fake", 2)
     check_same_dimension(real=real, fake=fake)
-    means, factors = zip(*(_mean_and_factor(rows) for rows in (real, fake)), strict=True)
-    return _distance(*means, *factors, n=min(len(real), len(fake)))
+    means, factors, units = zip(*(_mean_and_factor(rows) for rows in (real, fake)), strict=True)
+    left, cross, right = np.linalg.svd(factors[0] @ factors[1].T, full_matrices=False)
+    found = _distance(*means, *factors, cross, n=min(len(real), len(fake)))
+    variance = 0.0
+    for rows, mean, other, unit, side in zip((real, fake), means, means[::-1], units, (left, right.T), strict=True):
+        centred = rows - mean
+        # With rows - mean = sqrt(n - 1) unit @ factor, the factor cancels in the quadratic form of T.
+        turned = side if unit is None else unit @ side
+        influence = 2 * centred @ (mean - other) + np.einsum("ij,ij->i", centred, centred)
+        influence -= (len(rows) - 1) * (turned * turned) @ cross
+        variance += influence.var() / (len(rows) - 1)
+    return replace(found, standard_error=float(np.sqrt(variance)))
 
 
 def frechet_of_moments(
@@ -92,15 +108,18 @@ def frechet_of_moments(
         raise ConfigError(f"Two means (d,) and two covariances (d, d) are needed, not {told}.")
     if not all(np.isfinite(part).all() for part in (*means, *covariances)):
         raise ConfigError("The means or covariances contain NaN or Inf.")
-    return _distance(*means, *(_root(part) for part in covariances), n=0)
+    factors = [_root(part) for part in covariances]
+    return _distance(*means, *factors, np.linalg.svdvals(factors[0] @ factors[1].T), n=0)
 
 
-def _mean_and_factor(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _mean_and_factor(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return the mean, a factor F of the covariance, and U with U F the centred rows / sqrt(n - 1); None: identity."""
     mean = rows.mean(axis=0)
     factor = (rows - mean) / np.sqrt(len(rows) - 1)
-    if len(rows) > rows.shape[1]:
-        factor = np.asarray(np.linalg.qr(factor, mode="r"))
-    return mean, factor
+    if len(rows) <= rows.shape[1]:
+        return mean, factor, None
+    unit, factor = np.linalg.qr(factor)
+    return mean, factor, unit
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:
@@ -113,8 +132,11 @@ def _root(covariance: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(values, 0))[:, None] * vectors.T
 
 
-def _distance(mean: np.ndarray, other_mean: np.ndarray, factor: np.ndarray, other: np.ndarray, n: int) -> Frechet:
+def _distance(
+    mean: np.ndarray, other_mean: np.ndarray, factor: np.ndarray, other: np.ndarray, cross: np.ndarray, n: int
+) -> Frechet:
+    """Return the distance; ``cross`` are the singular values of the product of the factors."""
     mean_term = float(((mean - other_mean) ** 2).sum())
-    cross = np.linalg.svdvals(factor @ other.T).sum()
-    covariance_term = max(0.0, float((factor**2).sum() + (other**2).sum() - 2 * cross))  # below 0 by rounding only
+    covariance_term = float((factor**2).sum() + (other**2).sum() - 2 * cross.sum())
+    covariance_term = max(0.0, covariance_term)  # below 0 by rounding only
     return Frechet(mean_term + covariance_term, mean_term, covariance_term, n, mean.size)

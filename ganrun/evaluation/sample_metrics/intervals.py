@@ -109,9 +109,30 @@ def delete_jackknife(
         ``docs/sample_metrics.md`` has the measured coverage. Minimum size: the statistic must be defined for b
         examples.
     """
-    values, share = _of_subsets(statistic, sets, kept, repeats, seed)
-    error = float(values.std() * np.sqrt(share / (1 - share)))
-    return _normal(float(statistic(*sets)), error, level)
+    (error,) = jackknife_errors(statistic, *sets, kept=kept, repeats=repeats, seed=seed)
+    return normal(float(statistic(*sets)), float(error), level)
+
+
+def jackknife_errors(
+    statistics: Callable[..., object], *sets: np.ndarray, kept: float = 0.5, repeats: int = 100, seed: int = 0
+) -> np.ndarray:
+    """Return the standard errors of one or several statistics by :func:`delete_jackknife`, from the same subsets.
+
+    Args:
+        statistics: a function of the sets that returns one number, or an array of numbers.
+        sets: as of :func:`delete_jackknife`, and likewise the other arguments.
+        kept: see there.
+        repeats: see there.
+        seed: see there.
+
+    Returns:
+        One standard error for each number.
+
+    Raises:
+        ConfigError: as :func:`delete_jackknife`.
+    """
+    values, share = _of_subsets(statistics, sets, kept, repeats, seed)
+    return values.std(axis=0) * np.sqrt(share / (1 - share))
 
 
 def subsampling(
@@ -141,7 +162,8 @@ def subsampling(
 
     Biases: see :func:`delete_jackknife`.
     """
-    values, share = _of_subsets(statistic, sets, kept, repeats, seed)
+    columns, share = _of_subsets(statistic, sets, kept, repeats, seed)
+    values = columns[:, 0]
     _check_share("level", level)
     value = float(statistic(*sets))
     deviations = (values - values.mean()) * np.sqrt(share / (1 - share))
@@ -177,13 +199,34 @@ def bootstrap(
     _check_repeats(repeats)
     rng = np.random.default_rng(seed)
     values = [float(statistic(*(rows[rng.integers(0, len(rows), len(rows))] for rows in sets))) for _ in range(repeats)]
-    return _normal(float(statistic(*sets)), float(np.std(values, ddof=1)), level)
+    return normal(float(statistic(*sets)), float(np.std(values, ddof=1)), level)
+
+
+def proportion(value: float, n: float, level: float = 0.95) -> Interval:
+    """Return the Wilson score interval of a share of ``n`` independent examples, which is never empty at 0 and at 1.
+
+    Args:
+        value: the share, in [0, 1].
+        n: number of examples; for dependent ones, value (1 - value) divided by the variance of the share.
+        level: nominal coverage, in (0, 1).
+
+    Raises:
+        ConfigError: for ``level`` outside (0, 1).
+
+    Paper: Wilson 1927, "Probable inference, the law of succession, and statistical inference".
+    """
+    _check_share("level", level)
+    z = float(stats.norm.ppf((1 + level) / 2))
+    centre = (value + z * z / (2 * n)) / (1 + z * z / n)
+    width = z / (1 + z * z / n) * float(np.sqrt(value * (1 - value) / n + z * z / (4 * n * n)))
+    error = float(np.sqrt(value * (1 - value) / n))
+    return Interval(value, max(0.0, centre - width), min(1.0, centre + width), error, level)
 
 
 def _of_subsets(
-    statistic: Statistic, sets: tuple[np.ndarray, ...], kept: float, repeats: int, seed: int
+    statistics: Callable[..., object], sets: tuple[np.ndarray, ...], kept: float, repeats: int, seed: int
 ) -> tuple[np.ndarray, float]:
-    """Return the values of the statistic for random subsets, and the share of the examples that these have."""
+    """Return the values ``(repeats, statistics)`` for random subsets, and the share of the examples in a subset."""
     _check_repeats(repeats)
     _check_share("kept", kept)
     sizes = [round(kept * len(rows)) for rows in sets]
@@ -193,13 +236,18 @@ def _of_subsets(
         )
     rng = np.random.default_rng(seed)
     values = [
-        float(statistic(*(rows[rng.permutation(len(rows))[:size]] for rows, size in zip(sets, sizes, strict=True))))
+        statistics(*(rows[rng.permutation(len(rows))[:size]] for rows, size in zip(sets, sizes, strict=True)))
         for _ in range(repeats)
     ]
-    return np.array(values), sum(sizes) / sum(len(rows) for rows in sets)
+    return np.array(values, np.float64).reshape(repeats, -1), sum(sizes) / sum(len(rows) for rows in sets)
 
 
-def _normal(value: float, error: float, level: float) -> Interval:
+def normal(value: float, error: float, level: float = 0.95) -> Interval:
+    """Return the interval ``value`` -+ z ``error`` with the quantile z of the normal distribution.
+
+    Raises:
+        ConfigError: for ``level`` outside (0, 1).
+    """
     _check_share("level", level)
     width = float(stats.norm.ppf((1 + level) / 2)) * error
     return Interval(value, value - width, value + width, error, level)

@@ -38,7 +38,18 @@ class Manifold:
     n_fake: int
 
 
-def manifold(real: np.ndarray, fake: np.ndarray, k: int = 5) -> Manifold:
+def radii(rows: np.ndarray, k: int = 5) -> np.ndarray:
+    """Return the distance of each of the ``rows`` ``(n, d)`` to its ``k``-th nearest neighbour among the others.
+
+    Raises:
+        ConfigError: as :func:`manifold`.
+    """
+    rows = check_features(rows, "given", 2)
+    check_neighbours(k, given=rows)
+    return nearest_neighbours(rows, rows, k, same=True)[0][:, -1]
+
+
+def manifold(real: np.ndarray, fake: np.ndarray, k: int = 5, real_radius: np.ndarray | None = None) -> Manifold:
     """Return precision, recall, density and coverage.
 
     B(x) is the open ball around x whose radius is the distance to the k-th nearest neighbour of x in its own set, x
@@ -51,6 +62,7 @@ def manifold(real: np.ndarray, fake: np.ndarray, k: int = 5) -> Manifold:
         real: features ``(n, d)``.
         fake: features ``(m, d)``.
         k: number of neighbours. Precision and recall were published with k = 3, density and coverage with k = 5.
+        real_radius: :func:`radii` of ``real``, if they are known; they take a third of the time.
 
     Returns:
         The four values. Balls are open, as in the implementation of the second paper (eq. 1 of the first has closed
@@ -74,8 +86,8 @@ def manifold(real: np.ndarray, fake: np.ndarray, k: int = 5) -> Manifold:
     real, fake = check_features(real, "real", 2), check_features(fake, "fake", 2)
     check_same_dimension(real=real, fake=fake)
     check_neighbours(k, real=real, fake=fake)
-    real_radius = nearest_neighbours(real, real, k, same=True)[0][:, -1] ** 2
-    fake_radius = nearest_neighbours(fake, fake, k, same=True)[0][:, -1] ** 2
+    given, fake_radius = radii(real, k) if real_radius is None else real_radius, radii(fake, k)
+    real_radius, fake_radius = given**2, fake_radius**2
     containing = np.zeros(len(fake), np.int64)  # balls of real examples that contain the fake one
     covered, recalled = np.zeros(len(real), bool), np.zeros(len(real), bool)
     for rows, square, rounding in squared_distances(real, fake):

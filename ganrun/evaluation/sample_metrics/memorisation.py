@@ -86,11 +86,21 @@ def authenticity(samples: np.ndarray, training: np.ndarray) -> Authenticity:
     """
     samples, training = check_features(samples, "sample"), check_features(training, "training", 2)
     check_same_dimension(samples=samples, training=training)
-    distance, index = nearest_neighbours(samples, training)
-    used, position = np.unique(index[:, 0], return_inverse=True)
+    return authenticity_of(*nearest_neighbours(samples, training), training)
+
+
+def authenticity_of(distances: np.ndarray, indices: np.ndarray, training: np.ndarray) -> Authenticity:
+    """Return AuthPct from known neighbours.
+
+    Args:
+        distances: of each sample to its nearest training examples ``(n, 1 or more)``, increasing.
+        indices: of these examples, likewise.
+        training: float64 features ``(m, d)``.
+    """
+    used, position = np.unique(indices[:, 0], return_inverse=True)
     # The nearest of two is the example itself, or a duplicate, whose distance is 0 as well.
     own = nearest_neighbours(training[used], training, 2)[0][:, 1]
-    authentic = distance[:, 0] > own[position]
+    authentic = distances[:, 0] > own[position]
     return Authenticity(100 * float(authentic.mean()), authentic)
 
 
@@ -122,10 +132,15 @@ def nearest_distances(samples: np.ndarray, held_out: np.ndarray, training: np.nd
     samples, held_out = check_features(samples, "sample"), check_features(held_out, "held-out")
     training = check_features(training, "training", 2)
     check_same_dimension(samples=samples, held_out=held_out, training=training)
-    distances = [nearest_neighbours(rows, training, 2)[0] for rows in (samples, held_out)]
-    ratios = [near[:, 0] / np.where(near[:, 1] > 0, near[:, 1], 1) for near in distances]
-    median = float(np.median(distances[1][:, 0]))
-    ratio = float(np.median(distances[0][:, 0])) / median if median > 0 else float("nan")
+    return nearest_distances_of(*(nearest_neighbours(rows, training, 2)[0] for rows in (samples, held_out)))
+
+
+def nearest_distances_of(distances: np.ndarray, held_out_distances: np.ndarray) -> NearestDistances:
+    """Return :func:`nearest_distances` from the distances to the two nearest training examples, ``(n, 2)`` each."""
+    both = distances, held_out_distances
+    ratios = [near[:, 0] / np.where(near[:, 1] > 0, near[:, 1], 1) for near in both]
+    median = float(np.median(held_out_distances[:, 0]))
+    ratio = float(np.median(distances[:, 0])) / median if median > 0 else float("nan")
     return NearestDistances(ratios[0], ratios[1], ratio)
 
 
@@ -157,14 +172,19 @@ def copy_test(samples: np.ndarray, held_out: np.ndarray, training: np.ndarray) -
         in the training set hide copies. Minimum size: 16 together; 500 each for copies of 2 %.
     """
     found = nearest_distances(samples, held_out, training)
-    n, h = len(found.ratios), len(found.held_out_ratios)
+    return copy_test_of(found.ratios, found.held_out_ratios)
+
+
+def copy_test_of(ratios: np.ndarray, held_out_ratios: np.ndarray) -> CopyTest:
+    """Return :func:`copy_test` from ratios of nearest-neighbour distances, ``(n,)`` and ``(h,)``."""
+    n, h = len(ratios), len(held_out_ratios)
     tails = [SMALLEST_TAIL << i for i in range((n + h).bit_length()) if (SMALLEST_TAIL << i) <= (n + h) // 2]
     if not tails:
         raise ConfigError(f"The test needs at least {2 * SMALLEST_TAIL} samples and held-out examples, not {n + h}.")
     is_sample = np.repeat([True, False], [n, h])
-    order = np.lexsort((is_sample, np.concatenate([found.ratios, found.held_out_ratios])))  # held-out first where equal
+    order = np.lexsort((is_sample, np.concatenate([ratios, held_out_ratios])))  # held-out first where equal
     counts = is_sample[order].cumsum()[np.array(tails) - 1]
     p_values = stats.hypergeom.sf(counts - 1, n + h, n, tails)
     best = int(p_values.argmin())
-    below = int((found.ratios < found.held_out_ratios.min()).sum())
+    below = int((ratios < held_out_ratios.min()).sum())
     return CopyTest(min(1.0, float(p_values[best]) * len(tails)), tails[best], int(counts[best]), below)

@@ -31,13 +31,26 @@ def vendi(rows: np.ndarray) -> float:
         It measures diversity alone, noise included. Features with a large common mean have scores near 1. Minimum size:
         1; above d for a value that does not depend mostly on n.
     """
+    return vendi_with_error(rows)[0]
+
+
+def vendi_with_error(rows: np.ndarray) -> tuple[float, float]:
+    """Return :func:`vendi` and its standard error by the infinitesimal jackknife.
+
+    With C the mean of u u' over the normalised rows u, the score is exp(-Tr C log C), and its derivative with respect
+    to the weight of a row is the score times -u' log(C) u + Tr C log C.
+    """
     rows = check_features(rows, "sample")
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     if (zero := int((norms == 0).sum())) > 0:
         raise ConfigError(f"The cosine kernel needs rows other than 0; {zero} of {len(rows)} rows are 0.")
     unit = rows / norms
-    if len(unit) > unit.shape[1]:  # same singular values, fewer rows
-        unit = np.linalg.qr(unit, mode="r")
-    shares = np.linalg.svdvals(unit) ** 2 / len(rows)
-    shares = shares[shares > 0]
-    return float(np.exp(-(shares * np.log(shares)).sum()))
+    # Same singular values and right singular vectors, fewer rows.
+    factor = np.linalg.qr(unit, mode="r") if len(unit) > unit.shape[1] else unit
+    _, singular, axes = np.linalg.svd(factor, full_matrices=False)
+    shares = singular**2 / len(rows)
+    axes, shares = axes[shares > 0], shares[shares > 0]
+    entropy = -float((shares * np.log(shares)).sum())
+    influence = -((unit @ axes.T) ** 2 @ np.log(shares)) - entropy
+    score = float(np.exp(entropy))
+    return score, score * float(influence.std() / np.sqrt(max(len(rows) - 1, 1)))
