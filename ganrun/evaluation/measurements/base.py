@@ -114,6 +114,12 @@ class Sets:
     floor_reference: np.ndarray | None = None
     targets: tuple[np.ndarray, np.ndarray] | None = None
 
+    def training_examples(self, seed: int) -> np.ndarray | None:
+        """Return as many training examples as there are samples, if there are; None without a training set."""
+        if self.training is None:
+            return None
+        return self.training[np.random.default_rng([seed, 2]).permutation(len(self.training))[: len(self.fake)]]
+
     @functools.cached_property
     def fake_features(self) -> np.ndarray:
         return self.extractor.features(self.fake)

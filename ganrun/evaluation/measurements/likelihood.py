@@ -42,7 +42,9 @@ def measure(sets: Sets, settings: Settings) -> Sequence[Measurement]:
     found = parzen(_units(sets, sets.fake), validation, test, sigmas)
     interval = normal(found.mean, math.hypot(found.standard_error, found.sample_error), settings.level)
     floor: Parzen | None = None
-    rows = _floor_rows(sets, settings.seed) if settings.floor else None
+    rows = None
+    if settings.floor:
+        rows = sets.other if sets.training is None else sets.training_examples(settings.seed)
     if rows is not None:
         floor = parzen(_units(sets, rows), validation, test, sigmas)
     flags = []
@@ -67,14 +69,6 @@ def measure(sets: Sets, settings: Settings) -> Sequence[Measurement]:
             {"standard_error": found.standard_error, "sigma": found.sigma, "validation": chosen},
         )
     ]
-
-
-def _floor_rows(sets: Sets, seed: int) -> np.ndarray | None:
-    """Return real examples in the place of the samples, none of which is held out; None if there are none."""
-    if sets.training is None:
-        return sets.other
-    order = np.random.default_rng([seed, 2]).permutation(len(sets.training))
-    return sets.training[order[: len(sets.fake)]]
 
 
 def _units(sets: Sets, rows: np.ndarray) -> np.ndarray:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from ganrun.evaluation.divergence import estimators
+from ganrun.evaluation.divergence.distribution import Distribution
 from ganrun.evaluation.divergence.estimate import LOG_2
 from ganrun.evaluation.divergence.probe import Measuring
 from ganrun.evaluation.measurements.base import EQUAL_SIZES, Family, Measurement, Sets, Settings, at_least
@@ -34,11 +36,12 @@ def probe(sets: Sets, settings: Settings) -> Sequence[Measurement]:
     assert data is not None and model is not None
     finite = data.draw is None or model.draw is None
     n = len(sets.fake) if finite else None
-    work = {"n": n, "seed": settings.seed, "budget": settings.budget}
+    work: dict[str, Any] = {"n": n, "seed": settings.seed, "budget": settings.budget}
     name = "stack" if finite else "streaming"
     found = estimators.estimate(data, model, name, **work)
-    floor = estimators.floor(data, name, **work) if settings.floor else None
-    floor_n = 0 if floor is None else found.n if data.rows is None else min(found.n, len(data.rows) // 2)
+    floor, floor_n = None, 0
+    if settings.floor:
+        floor, floor_n = _floor(sets, data, name, work)
     interval = normal(found.estimate, found.se, settings.level)
     flags = list(at_least(found.n, FEWEST))
     if found.d >= WEAK:
@@ -52,6 +55,17 @@ def probe(sets: Sets, settings: Settings) -> Sequence[Measurement]:
             tuple(flags), details,
         )
     ]  # fmt: skip
+
+
+def _floor(sets: Sets, data: Distribution, name: str, work: dict[str, Any]) -> tuple[float, int]:
+    """Return the estimate for real examples in the place of the samples, and their number."""
+    rows = sets.training_examples(work["seed"])
+    if rows is not None:
+        other = Distribution("training", data.shape, rows=rows.reshape(len(rows), -1))
+        found = estimators.estimate(data, other, name, **work)
+        return found.estimate, found.n
+    n = len(sets.fake)
+    return estimators.floor(data, name, **work), n if data.rows is None else min(n, len(data.rows) // 2)
 
 
 def exact_missing(sets: Sets) -> str:

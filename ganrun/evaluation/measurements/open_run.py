@@ -127,7 +127,8 @@ def _size(data: datasets.Data, choice: Choice) -> tuple[int, tuple[str, ...]]:
     wanted = choice.n or DEFAULT_N
     if data.density is not None:
         return wanted, ()
-    most = len((data.held_out if choice.split == "held_out" else data.train).flat)
+    source: Any = data.held_out if choice.split == "held_out" else data.train
+    most = len(source.flat)
     if wanted <= most:
         return wanted, ()
     return most, (f"n = {most} and not {wanted}: the {choice.split.replace('_', '-')} split has no more examples.",)

@@ -71,7 +71,7 @@ def frechet(real: np.ndarray, fake: np.ndarray) -> Frechet:
     check_same_dimension(real=real, fake=fake)
     means, factors, units = zip(*(_mean_and_factor(rows) for rows in (real, fake)), strict=True)
     left, cross, right = np.linalg.svd(factors[0] @ factors[1].T, full_matrices=False)
-    found = _distance(*means, *factors, cross, n=min(len(real), len(fake)))
+    found = _distance(means[0], means[1], factors[0], factors[1], cross, n=min(len(real), len(fake)))
     variance = 0.0
     for rows, mean, other, unit, side in zip((real, fake), means, means[::-1], units, (left, right.T), strict=True):
         centred = rows - mean
@@ -109,7 +109,8 @@ def frechet_of_moments(
     if not all(np.isfinite(part).all() for part in (*means, *covariances)):
         raise ConfigError("The means or covariances contain NaN or Inf.")
     factors = [_root(part) for part in covariances]
-    return _distance(*means, *factors, np.linalg.svdvals(factors[0] @ factors[1].T), n=0)
+    cross = np.linalg.svdvals(factors[0] @ factors[1].T)
+    return _distance(means[0], means[1], factors[0], factors[1], cross, n=0)
 
 
 def _mean_and_factor(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

@@ -220,7 +220,9 @@ def proportion(value: float, n: float, level: float = 0.95) -> Interval:
     centre = (value + z * z / (2 * n)) / (1 + z * z / n)
     width = z / (1 + z * z / n) * float(np.sqrt(value * (1 - value) / n + z * z / (4 * n * n)))
     error = float(np.sqrt(value * (1 - value) / n))
-    return Interval(value, max(0.0, centre - width), min(1.0, centre + width), error, level)
+    # The interval contains the value, also after rounding, and ends at 0 and at 1.
+    low, high = max(0.0, min(centre - width, value)), min(1.0, max(centre + width, value))
+    return Interval(value, low, high, error, level)
 
 
 def _of_subsets(
