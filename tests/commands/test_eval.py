@@ -58,9 +58,7 @@ def test_a_conditional_run_on_images_is_measured_against_held_out_data(inside, r
     monkeypatch.setattr(classification, "STEPS", 300)
     one = measured(inside("eval", "digits", "n=500", "format=json", "features=raw", *QUICK, cwd=runs))
     assert {"authenticity", "data_copying", "copy_test", "cas", "parzen", "jsd/probe"} <= one["metrics"].keys()
-    assert one["n"] == 360 and one["warnings"] == [
-        "n = 360 and not 500: the held-out split has no more examples."
-    ]
+    assert one["n"] == 360 and one["warnings"] == ["n = 360 and not 500: the held-out split has no more examples."]
     metrics = one["metrics"]
     assert metrics["cas"]["floor"] > 0.85 > metrics["cas"]["value"]
     assert metrics["precision"]["flags"] == ["n < 1000"]
@@ -115,7 +113,9 @@ def test_two_files_are_compared_and_copies_of_the_training_set_are_found(inside,
     assert one["n"] == 300 and one["metrics"]["precision"]["floor"] > 0.9
     assert one["metrics"]["authenticity"]["value"] == 0.0 and one["metrics"]["copy_test"]["value"] < 1e-6
     # Without the training set, memorisation is unknown, and the floor is that of the reference itself.
-    one = measured(inside("eval", "fake.npz", "real.npy", "metrics=[manifold,memorisation]", "format=json", cwd=tmp_path))
+    one = measured(
+        inside("eval", "fake.npz", "real.npy", "metrics=[manifold,memorisation]", "format=json", cwd=tmp_path)
+    )
     assert set(one["left_out"]) == {"memorisation"} and one["metrics"]["precision"]["floor_n"] == 300
     few = measured(inside("eval", "real.npy", "train.npy", "metrics=[mind]", "format=json", cwd=tmp_path))
     assert few["metrics"]["mind"]["floor_n"] == 300 and "floor at another n" in few["metrics"]["mind"]["flags"]

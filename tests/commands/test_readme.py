@@ -33,7 +33,15 @@ README = PAGES["README.md"]
 BLOCK = re.compile(r"```bash\n(.*?)```", re.DOTALL)
 SHORT = ("steps=6", "log.every=3", "log.pictures=1", "probe=off", "batch_size=16")
 LITTLE = ("budget=0.1", "n=1000", "floor=false")
-USED = ("data", "methods", "metrics", "performance", "sampling", "sweeps")  # the pages in docs/ that have commands
+USED = (
+    "data",
+    "eval",
+    "methods",
+    "metrics",
+    "performance",
+    "sampling",
+    "sweeps",
+)  # the pages in docs/ that have commands
 
 
 def commands() -> list[tuple[str, str]]:

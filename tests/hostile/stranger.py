@@ -15,6 +15,7 @@ READERS = {
     "sample": ("sample", "run=stranger", "out=x.npy", "n=2"),
     "compare": ("compare", "stranger"),
     "jsd": ("jsd", "ring", "stranger", "budget=0.1", "floor=false"),
+    "eval": ("eval", "stranger", "n=50", "metrics=[mind]", "floor=false"),
 }
 RESUME = ("train", "resume=stranger", "steps=6")
 

@@ -19,6 +19,7 @@ from ganrun.evaluation.sample_metrics.intervals import jackknife_errors, normal
 
 WEAK = 32  # dimensions from which on classifiers of raw pixels are known to miss differences
 FEWEST = 200  # examples per distribution
+MAX = 2000  # of finite sets: classifiers of more examples take minutes
 SUBSETS = 60
 
 
@@ -35,7 +36,7 @@ def probe(sets: Sets, settings: Settings) -> Sequence[Measurement]:
     data, model = sets.data, sets.model
     assert data is not None and model is not None
     finite = data.draw is None or model.draw is None
-    n = len(sets.fake) if finite else None
+    n = min(MAX, len(sets.fake)) if finite else None
     work: dict[str, Any] = {"n": n, "seed": settings.seed, "budget": settings.budget}
     name = "stack" if finite else "streaming"
     found = estimators.estimate(data, model, name, **work)
@@ -64,7 +65,7 @@ def _floor(sets: Sets, data: Distribution, name: str, work: dict[str, Any]) -> t
         other = Distribution("training", data.shape, rows=rows.reshape(len(rows), -1))
         found = estimators.estimate(data, other, name, **work)
         return found.estimate, found.n
-    n = len(sets.fake)
+    n = work["n"] or len(sets.fake)
     return estimators.floor(data, name, **work), n if data.rows is None else min(n, len(data.rows) // 2)
 
 

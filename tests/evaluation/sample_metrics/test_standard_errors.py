@@ -39,7 +39,7 @@ def test_the_error_of_the_frechet_distance_of_a_shift_is_that_of_the_means() -> 
     # For N(0, I) and N(delta, I), 2 <delta, mean difference> dominates: 2 |delta| sqrt(2 / n).
     rng = np.random.default_rng(0)
     n, delta = 20_000, 6.0
-    real, fake = rng.normal(size=(n, 3)), rng.normal(size=(n, 3)) + [delta, 0, 0]
+    real, fake = rng.normal(size=(n, 3)), rng.normal(size=(n, 3)) + np.array([delta, 0, 0])
     assert frechet(real, fake).standard_error == pytest.approx(2 * delta * np.sqrt(2 / n), rel=0.03)
     assert np.isnan(frechet_of_moments(np.zeros(2), np.eye(2), np.ones(2), np.eye(2)).standard_error)
 
@@ -83,7 +83,7 @@ def test_the_error_of_mind_of_a_shift_is_that_of_the_means_for_unequal_sizes() -
     # 3 |delta|^2: 6 |delta| times the standard error of the difference of means.
     rng = np.random.default_rng(2)
     n, m, delta = 3000, 2000, 5.0
-    found = mind(rng.normal(size=(n, 2)), rng.normal(size=(m, 2)) + [delta, 0], projections=64)
+    found = mind(rng.normal(size=(n, 2)), rng.normal(size=(m, 2)) + np.array([delta, 0]), projections=64)
     assert found.sampling_error == pytest.approx(6 * delta * np.sqrt(1 / n + 1 / m), rel=0.05)
 
 
