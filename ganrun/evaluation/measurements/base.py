@@ -114,6 +114,13 @@ class Sets:
     floor_reference: np.ndarray | None = None
     targets: tuple[np.ndarray, np.ndarray] | None = None
 
+    def with_samples(self, fake: np.ndarray) -> Sets:
+        """Return the sets with other samples; features of real examples that are known are not computed again."""
+        other = dataclasses.replace(self, fake=fake)
+        names = ("reference_features", "other_features", "floor_reference_features", "training_features")
+        vars(other).update({name: vars(self)[name] for name in names if name in vars(self)})
+        return other
+
     def training_examples(self, seed: int) -> np.ndarray | None:
         """Return as many training examples as there are samples, if there are; None without a training set."""
         if self.training is None:

@@ -7,16 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from ganrun.evaluation.measurements.base import EQUAL_SIZES, Family, Measurement, Sets, Settings, at_least
+from ganrun.evaluation.measurements.specs import CAS
 from ganrun.evaluation.sample_metrics.intervals import proportion
 from ganrun.keys import key_for
-from ganrun.methods.metric_spec import SHARE, MetricSpec
 
 HIDDEN, STEPS, BATCH, RATE = 256, 1500, 128, 1e-3
-SPECS = (
-    MetricSpec(
-        "cas", "accuracy on held-out data of a classifier that was trained on samples", "", "higher", bounds=SHARE
-    ),
-)
 
 
 def missing(sets: Sets) -> str:
@@ -103,4 +98,4 @@ def accuracy(
     return float((np.asarray(logits(fitted, tested)).argmax(axis=1) == np.asarray(answers)).mean())
 
 
-FAMILIES = (Family("cas", SPECS, missing, measure),)
+FAMILIES = (Family("cas", CAS, missing, measure),)

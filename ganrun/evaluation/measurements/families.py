@@ -18,6 +18,11 @@ FAMILIES: tuple[Family, ...] = (
 )
 
 
+def family(name: str) -> Family:
+    """Return the family ``name``."""
+    return next(family for family in FAMILIES if family.name == name)
+
+
 @dataclass(frozen=True)
 class Result:
     """What was measured.

@@ -8,15 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from ganrun.evaluation.measurements.base import EQUAL_SIZES, Family, Measurement, Sets, Settings
+from ganrun.evaluation.measurements.specs import PARZEN
 from ganrun.evaluation.sample_metrics.intervals import normal
 from ganrun.evaluation.sample_metrics.parzen import SIGMAS, Parzen, parzen
-from ganrun.methods.metric_spec import MetricSpec
 
 PUBLISHED = 10_000  # samples in the paper
 VALIDATION = 1000  # maximum number of validation examples, of which the paper's implementation has as many
 FEWEST = 20  # held-out examples
 WIDE = tuple(float(sigma) for sigma in np.logspace(-2, 1, 31))  # for coordinates, whose units are not known
-SPECS = (MetricSpec("parzen", "log-likelihood of held-out data under Gaussian windows at samples", "nats", "higher"),)
 
 
 def missing(sets: Sets) -> str:
@@ -76,4 +75,4 @@ def _units(sets: Sets, rows: np.ndarray) -> np.ndarray:
     return (flat + 1) / 2 if sets.is_pixels else flat
 
 
-FAMILIES = (Family("parzen", SPECS, missing, measure),)
+FAMILIES = (Family("parzen", PARZEN, missing, measure),)

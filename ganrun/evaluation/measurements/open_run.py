@@ -81,8 +81,8 @@ def of_run(folder: Path, choice: Choice) -> Sets:
         raise ConfigError(str(error)) from error
     experiment.data = data
     shape = tuple(data.shape)
-    n, notes = _size(data, choice)
-    examples = _drawn(data, n, choice) if data.density is not None else _chosen(data, n, choice)
+    n, notes = size(data, choice)
+    examples = real_examples(data, n, choice)
     variables = experiment.variables(state, choice.average)
     fake = draw_samples(experiment, variables, n, choice.seed)
     if not np.isfinite(fake).all():
@@ -122,7 +122,7 @@ def _data(config: Train, choice: Choice) -> datasets.Data:
     return datasets.load(option, folder, config.seed, labels=labels, resident=False)
 
 
-def _size(data: datasets.Data, choice: Choice) -> tuple[int, tuple[str, ...]]:
+def size(data: datasets.Data, choice: Choice) -> tuple[int, tuple[str, ...]]:
     """Return the number of samples, and a note if it is smaller than what was asked for."""
     wanted = choice.n or DEFAULT_N
     if data.density is not None:
@@ -134,6 +134,18 @@ def _size(data: datasets.Data, choice: Choice) -> tuple[int, tuple[str, ...]]:
     return most, (f"n = {most} and not {wanted}: the {choice.split.replace('_', '-')} split has no more examples.",)
 
 
+def real_examples(data: datasets.Data, n: int, choice: Choice, whole: bool = True) -> Examples:
+    """Return ``n`` examples of the chosen split and as many others, fewer if the data have not as many.
+
+    Args:
+        data: of the run.
+        n: number of examples.
+        choice: its seed and split count.
+        whole: whether the whole training set is returned too, if it is finite.
+    """
+    return _drawn(data, n, choice) if data.density is not None else _chosen(data, n, choice, whole)
+
+
 def _drawn(data: datasets.Data, n: int, choice: Choice) -> Examples:
     assert data.density is not None
     draw = drawing(data.density)
@@ -142,20 +154,21 @@ def _drawn(data: datasets.Data, n: int, choice: Choice) -> Examples:
     return Examples(parts[0], parts[1], None, parts[2])
 
 
-def _chosen(data: datasets.Data, n: int, choice: Choice) -> Examples:
+def _chosen(data: datasets.Data, n: int, choice: Choice, whole: bool) -> Examples:
     """Return ``n`` examples of the chosen split in random order, and as many of the other, if it has them."""
     sources: Any = data.held_out, data.train
-    held_out, training = (
-        to_unit_range(np.asarray(source.flat)).astype(np.float32, copy=False).reshape(-1, *data.shape)
-        for source in sources
-    )
+    held_out, training = (np.asarray(source.flat) for source in sources)
+
+    def floats(flat: np.ndarray) -> np.ndarray:
+        return to_unit_range(flat).astype(np.float32, copy=False).reshape(-1, *data.shape)
+
     targets = None
     if sources[0].targets is not None:
         targets = np.asarray(sources[0].targets), np.asarray(sources[1].targets)
     reference, other = (held_out, training) if choice.split == "held_out" else (training, held_out)
     rng = np.random.default_rng([choice.seed, 7])
-    picked = [rows[rng.permutation(len(rows))[:n]] for rows in (reference, other)]
-    return Examples(picked[0], picked[1], training, held_out, targets)
+    picked = [floats(rows[rng.permutation(len(rows))[:n]]) for rows in (reference, other)]
+    return Examples(picked[0], picked[1], floats(training) if whole else None, floats(held_out), targets)
 
 
 def _labelled(

@@ -9,6 +9,7 @@ from dataclasses import astuple
 import numpy as np
 
 from ganrun.evaluation.measurements.base import Family, Measurement, Sets, Settings, always, at_least
+from ganrun.evaluation.measurements.specs import DISTANCES, MANIFOLD, VENDI, distance_tag
 from ganrun.evaluation.sample_metrics.frechet import frechet
 from ganrun.evaluation.sample_metrics.intervals import Interval, jackknife_errors, normal, proportion
 from ganrun.evaluation.sample_metrics.kernel import kernel_distance
@@ -18,31 +19,6 @@ from ganrun.evaluation.sample_metrics.vendi import vendi_with_error
 from ganrun.methods.metric_spec import SHARE, MetricSpec
 
 SUBSETS, SUBSET_SIZE = 60, 1000  # of the jackknife of nearest neighbours; subsets are halves of smaller sets
-MANIFOLD = (
-    MetricSpec("precision", "share of samples within the neighbourhoods of real examples", "", "higher", bounds=SHARE),
-    MetricSpec("recall", "share of real examples within the neighbourhoods of samples", "", "higher", bounds=SHARE),
-    MetricSpec("density", "mean number of neighbourhoods of real examples around a sample, over k", "", "higher"),
-    MetricSpec("coverage", "share of real examples with a sample in their neighbourhood", "", "higher", bounds=SHARE),
-)
-OF_CLASSIFIER = {"frechet": "cfid", "kernel": "ckid", "mind": "cmind"}  # names with features of the classifier
-MEANINGS = {
-    "frechet": "squared Fréchet distance of Gaussians fitted to {}",
-    "kernel": "squared maximum mean discrepancy of {}, cubic kernel; can be negative",
-    "mind": "squared sliced Wasserstein distance of {}, times 3 d",
-}
-DISTANCES = {
-    name: tuple(
-        MetricSpec(tag, meaning.format(where), "", "lower", bounds=None if name == "kernel" else (0.0, math.inf))
-        for tag, where in ((name, "pixels or coordinates"), (OF_CLASSIFIER[name], "the classifier's features"))
-    )
-    for name, meaning in MEANINGS.items()
-}
-VENDI = (MetricSpec("vendi", "effective number of different samples (Vendi score, cosine kernel)", "", "higher"),)
-
-
-def distance_tag(name: str, extractor: str) -> str:
-    """Return the tag of the distance ``name`` of the features of the extractor of this name."""
-    return OF_CLASSIFIER[name] if extractor == "classifier" else name
 
 
 def manifold_of(sets: Sets, settings: Settings) -> Sequence[Measurement]:
@@ -76,11 +52,14 @@ def _four(found: Manifold) -> tuple[float, ...]:
 
 
 def _bounded(spec: MetricSpec, value: float, error: float, n: int, level: float) -> Interval:
-    """Return the interval of a share, by the number of independent examples that has its standard error."""
+    """Return the interval of a share, by the number of independent examples that has its standard error.
+
+    It is at most ``n``: near 0 and 1, the jackknife's error is often too small by chance.
+    """
     if spec.bounds != SHARE:
         return normal(value, error, level)
     independent = value * (1 - value) / error**2 if error > 0 and 0 < value < 1 else float(n)
-    return proportion(value, independent, level)
+    return proportion(value, min(independent, float(n)), level)
 
 
 def frechet_of(sets: Sets, settings: Settings) -> Sequence[Measurement]:
