@@ -66,6 +66,9 @@ def test_tests_for_memorisation_find_copies_and_intervals_are_counted() -> None:
     assert script["power"](8, 250, 0.0, 2) == {"copy_test": 1.0, "C_T": 1.0, "AuthPct": 1.0}
     shares = script["coverage"]("vendi", "equal", repeats=4, pairs=20)
     assert shares.keys() == script["INTERVALS"].keys() and set(shares.values()) <= {0.0, 0.25, 0.5, 0.75, 1.0}
+    for tag in ("vendi", "authenticity"):
+        assert script["eval_coverage"](tag, "shift .5", repeats=4, n=60, pairs=20) in (0.0, 0.25, 0.5, 0.75, 1.0)
+    assert set(script["speed"](60, 3)) >= {"manifold", "frechet", "kernel", "mind", "vendi"}
 
 
 def test_effective_modes_are_as_many_as_the_spread_over_eight_says(tmp_path) -> None:

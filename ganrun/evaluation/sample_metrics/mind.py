@@ -55,7 +55,8 @@ def mind(real: np.ndarray, fake: np.ndarray, projections: int = 1024, seed: int 
         ConfigError: for features that are not finite ``(n, d)`` arrays of one dimension, or projections < 2.
 
     Papers: Rabin et al. 2011, "Wasserstein barycenter and its application to texture mixing"; Bonneel et al.
-        2015, "Sliced and Radon Wasserstein barycenters of measures"; with alpha = 3 d it is known as MIND. The
+        2015, "Sliced and Radon Wasserstein barycenters of measures"; Berthet et al. 2026, "MIND: Monge Inception
+        distance for generative models evaluation" (of features of an Inception network). The
         derivative: Santambrogio 2015, "Optimal transport for applied mathematicians", section 7.2.
 
     Biases: positive at finite n even for one distribution, of the order of d (1/n + 1/m) times the variance of a

@@ -58,7 +58,8 @@ def parzen(samples: np.ndarray, validation: np.ndarray, test: np.ndarray, sigmas
         ConfigError: for sets that are not finite ``(n, d)`` arrays of one dimension, or sigmas that are not positive
             and increasing.
 
-    Papers: Breuleux et al. 2009, "Unlearning for better mixing"; Goodfellow et al. 2014, "Generative adversarial
+    Papers: Breuleux et al. 2011, "Quickly generating representative samples from an RBM-derived process"; Goodfellow et
+        al. 2014, "Generative adversarial
         networks", section 5 and table 1.
 
     Biases: not a likelihood of the model. In high dimensions it is far below the likelihood at any affordable n, and
