@@ -50,6 +50,21 @@ KEYS = {
     ),
     "compare": ("paths", "metrics", "level", "interval", "correction", "unfinished", "format", "out", "picture"),
     "jsd": ("a", "b", "method", "key", "key_b", "n", "seed", "budget", "floor", "format", "average", "data_dir"),
+    "eval": (
+        "run",
+        "samples",
+        "reference",
+        "training",
+        "metrics",
+        "n",
+        "features",
+        "k",
+        "split",
+        "seed",
+        "floor",
+        "out",
+        "format",
+    ),
     "bench": ("members", "seconds", "format", "out", "seed", "batch_size", "dataset", "architecture", "resume"),
     "list": (),
     "train": (),
@@ -58,6 +73,7 @@ BARE = {
     "sample": ("run=stranger",),
     "compare": ("stranger", "outputs", "broken", "latest"),
     "jsd": ("ring", "good.npy", "stranger", "two.npz", "bad.npy", "digits", "pipe.npy"),
+    "eval": ("stranger", "latest", "good.npy", "ring", "bad.npy", "metrics=[mind]", "n=20"),
     "bench": ("loss=minimax", "architecture=dcgan", "experiment=ring", "format=json"),
     "list": ("losses", "loss", "datasets", "nothing", "--help"),
     "train": ("loss=minimax", "dataset=digits", "architecture=dcgan", "resume=stranger", "steps=1", "experiment=ring"),
@@ -79,7 +95,7 @@ class Words:
         self._held.enter_context(contextlib.chdir(self.place))
         self._held.enter_context(mock.patch.dict(os.environ, {"COLUMNS": "80"}))
         self._held.enter_context(mock.patch("ganrun.datasets.download.fetch", _no_network))
-        for command in ("train", "sample", "jsd", "bench"):
+        for command in ("train", "sample", "eval", "jsd", "bench"):
             module = __import__(f"ganrun.commands.{command}", fromlist=["hand_over"])
             self._held.enter_context(mock.patch.object(module, "hand_over", _without_work(module.hand_over)))
         train_jobs = __import__("ganrun.commands.train_jobs", fromlist=["run_jobs"])

@@ -61,6 +61,16 @@ def test_a_variant_whose_runs_all_agree_has_a_mean_and_no_interval() -> None:
     assert told([0.0, 2.0]) == "1 (-11.7 to 13.7)"  # one degree of freedom: t = 12.706
 
 
+def test_tests_for_memorisation_find_copies_and_intervals_are_counted() -> None:
+    script = runpy.run_path(str(SCRIPTS / "bench_sample_metrics.py"))
+    assert script["power"](8, 250, 0.0, 2) == {"copy_test": 1.0, "C_T": 1.0, "AuthPct": 1.0}
+    shares = script["coverage"]("vendi", "equal", repeats=4, pairs=20)
+    assert shares.keys() == script["INTERVALS"].keys() and set(shares.values()) <= {0.0, 0.25, 0.5, 0.75, 1.0}
+    for tag in ("vendi", "authenticity"):
+        assert script["eval_coverage"](tag, "shift .5", repeats=4, n=60, pairs=20) in (0.0, 0.25, 0.5, 0.75, 1.0)
+    assert set(script["speed"](60, 3)) >= {"manifold", "frechet", "kernel", "mind", "vendi"}
+
+
 def test_effective_modes_are_as_many_as_the_spread_over_eight_says(tmp_path) -> None:
     effective_modes = runpy.run_path(str(SCRIPTS / "bench_variants.py"))["effective_modes"]
     for kl, expected in ((0.0, 8.0), (math.log(8), 1.0), (math.log(2), 4.0)):  # all, one and half of the modes

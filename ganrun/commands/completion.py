@@ -13,8 +13,8 @@ import os
 import re
 from collections.abc import Callable, Iterable
 
-HYDRA_COMMANDS = ("train", "sample", "jsd", "compare", "export", "bench")
-WITHOUT_GROUPS = ("sample", "jsd", "compare", "export")  # commands whose configs choose no options of groups
+HYDRA_COMMANDS = ("train", "sample", "eval", "jsd", "compare", "export", "bench")
+WITHOUT_GROUPS = ("sample", "eval", "jsd", "compare", "export")  # commands whose configs choose no options of groups
 
 
 def complete(words: list[str], commands: Iterable[str]) -> int:
@@ -31,7 +31,7 @@ def complete(words: list[str], commands: Iterable[str]) -> int:
     if command not in HYDRA_COMMANDS:
         return 0
     rest = line.split(None, 2)[2] if len(typed) > 2 else ""
-    if command in ("jsd", "compare"):
+    if command in ("eval", "jsd", "compare"):
         rest = _without_paths(rest)
     os.environ["COMP_LINE"] = f"ganrun {rest}"
     os.environ["COMP_POINT"] = str(len(os.environ["COMP_LINE"]))

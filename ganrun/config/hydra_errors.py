@@ -20,7 +20,7 @@ from ganrun.config.search_path import groups, option_names, searching
 from ganrun.config.sweep_compose import parse, unreadable
 from ganrun.errors import ConfigError, did_you_mean
 
-OTHERS = ("sample", "jsd", "compare")  # configs of commands that choose no options of groups
+OTHERS = ("sample", "eval", "jsd", "compare")  # configs of commands that choose no options of groups
 
 
 @contextlib.contextmanager

@@ -197,7 +197,7 @@ def test_bash_offers_nothing_for_a_command_without_settings(completions):
     assert completions["ganrun doctor "] == []
 
 
-@pytest.mark.parametrize("command", ["sample", "jsd", "compare", "export"])
+@pytest.mark.parametrize("command", ["sample", "eval", "jsd", "compare", "export"])
 def test_help_gives_the_meaning_of_every_setting(command, inside, tmp_path):
     lines = inside(command, "--help", cwd=tmp_path).stdout.splitlines()
     node = yaml.safe_load((config_folder() / f"{command}.yaml").read_text())

@@ -16,6 +16,7 @@ READERS = {
     "export": ("export", "run=stranger", "out=x", "formats=[safetensors]"),
     "compare": ("compare", "stranger"),
     "jsd": ("jsd", "ring", "stranger", "budget=0.1", "floor=false"),
+    "eval": ("eval", "stranger", "n=50", "metrics=[mind]", "floor=false"),
 }
 RESUME = ("train", "resume=stranger", "steps=6")
 

@@ -23,8 +23,10 @@ __all__ = [
     "InceptionFeatures",
     "PerChannel",
     "Raw",
+    "chosen",
     "classifier",
     "extractor",
+    "of_shape",
     "read_inception",
 ]
 
@@ -47,13 +49,24 @@ def extractor(name: str, dataset: Any, data_dir: str | None = None, weights: Pat
     if name not in EXTRACTORS:
         guess = did_you_mean(name, EXTRACTORS)
         raise ConfigError(f"features must be one of {', '.join(EXTRACTORS)}, not '{shown(name)}'.{guess}")
+    name = chosen(name, dataset)
+    if name == "classifier" and weights is None:
+        return classifier(dataset, data_dir)
+    return of_shape(name, tuple(dataset.shape), weights)
+
+
+def chosen(name: str, dataset: Any) -> str:
+    """Return the extractor that ``name`` stands for with the option ``dataset``: ``auto`` is resolved."""
+    if name != "auto":
+        return name
+    return "classifier" if len(dataset.shape) == 3 and not why_no_classifier(dataset) else "raw"
+
+
+def of_shape(name: str, shape: tuple[int, ...], weights: Path | None = None) -> Extractor:
+    """Return the extractor ``name``, ``raw`` or ``inception``, for examples of ``shape``, as :func:`extractor`."""
     if (name == "inception") != (weights is not None):
         raise ConfigError("features=inception and weights=FILE belong together: ganrun has no weights of Inception.")
-    if weights is not None:
-        return _inception(tuple(dataset.shape), weights)
-    if name == "auto":
-        name = "classifier" if len(dataset.shape) == 3 and not why_no_classifier(dataset) else "raw"
-    return Raw(tuple(dataset.shape)) if name == "raw" else classifier(dataset, data_dir)
+    return Raw(shape) if weights is None else _inception(shape, weights)
 
 
 def _inception(shape: tuple[int, ...], weights: Path) -> InceptionFeatures:

@@ -1,5 +1,5 @@
 """Importing this module registers every metric."""
 
-from ganrun.evaluation.metrics import diversity, exact, log_density, modes
+from ganrun.evaluation.metrics import diversity, exact, log_density, modes, of_samples
 
-__all__ = ["diversity", "exact", "log_density", "modes"]
+__all__ = ["diversity", "exact", "log_density", "modes", "of_samples"]
