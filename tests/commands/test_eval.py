@@ -9,7 +9,7 @@ import json
 import numpy as np
 import pytest
 
-from ganrun.evaluation.measurements import classification
+from ganrun.evaluation.features import training
 
 QUICK = ("budget=0.05",)
 
@@ -55,7 +55,8 @@ def test_a_method_with_a_density_has_its_bounds(inside, runs) -> None:
 
 
 def test_a_conditional_run_on_images_is_measured_against_held_out_data(inside, runs, lean, monkeypatch) -> None:
-    monkeypatch.setattr(classification, "STEPS", 300)
+    monkeypatch.setattr(training, "FEWEST", 300)
+    monkeypatch.setattr(training, "MOST", 300)
     one = measured(inside("eval", "digits", "n=500", "format=json", "features=raw", *QUICK, cwd=runs))
     assert {"authenticity", "data_copying", "copy_test", "cas", "parzen", "jsd/probe"} <= one["metrics"].keys()
     assert one["n"] == 360 and one["warnings"] == ["n = 360 and not 500: the held-out split has no more examples."]

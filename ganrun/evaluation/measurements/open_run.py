@@ -84,7 +84,7 @@ def of_run(folder: Path, choice: Choice) -> Sets:
     except GanrunError as error:  # the run is an input of this command
         raise ConfigError(str(error)) from error
     experiment.data = data
-    shape = tuple(data.shape)
+    shape, data_dir = tuple(data.shape), choice.data_dir or config.data_dir
     n, notes = size(data, choice)
     examples = real_examples(data, n, choice)
     variables = experiment.variables(state, choice.average)
@@ -102,9 +102,7 @@ def of_run(folder: Path, choice: Choice) -> Sets:
         other=examples.other,
         training=examples.training,
         held_out=examples.held_out,
-        extractor=features.extractor(
-            choice.features, config.dataset, choice.data_dir or config.data_dir, choice.weights
-        ),
+        extractor=features.extractor(choice.features, config.dataset, data_dir, choice.weights),
         is_pixels=len(shape) == 3,
         notes=notes,
         data=data_distribution(config.dataset.name, data),

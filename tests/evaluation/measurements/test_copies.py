@@ -15,7 +15,7 @@ def measured(copies: int, n: int = 400) -> dict[str, Measurement]:
     rng = np.random.default_rng(0)
     training, held_out, fake = (rng.normal(size=(size, D)) for size in (800, n, n))
     fake[:copies] = training[:copies]
-    sets = Sets("a", "b", fake, held_out, training[:n], training, held_out, Raw(D), False)
+    sets = Sets("a", "b", fake, held_out, training[:n], training, held_out, Raw((D,)), False)
     return {one.tag: one for one in evaluate(sets, ("memorisation",), Settings()).measurements}
 
 

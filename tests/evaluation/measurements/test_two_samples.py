@@ -21,7 +21,7 @@ def sets_of(n: int = 300, shift: float = 0.5, other: int | None = None, **more) 
     rng = np.random.default_rng(0)
     reference, fake, rest = rng.normal(size=(n, D)), rng.normal(shift, 1.0, size=(n, D)), rng.normal(size=(n, D))
     given = {"fake": fake, "reference": reference, "other": rest[: other or n], "training": None, "held_out": None}
-    return Sets("a", "b", **(given | {"extractor": Raw(D), "is_pixels": False} | more))  # type: ignore[arg-type]
+    return Sets("a", "b", **(given | {"extractor": Raw((D,)), "is_pixels": False} | more))  # type: ignore[arg-type]
 
 
 def measured(sets: Sets, *metrics: str, **settings) -> dict[str, Measurement]:
@@ -76,7 +76,9 @@ def test_what_is_below_its_sample_size_is_flagged() -> None:
     assert measured(sets_of(n=1000), "precision")["precision"].flags == ()
     wide = sets_of(n=20)
     wide = dataclasses.replace(
-        wide, extractor=Raw(D * 8), **{name: np.tile(getattr(wide, name), 8) for name in ("fake", "reference", "other")}
+        wide,
+        extractor=Raw((D * 8,)),
+        **{name: np.tile(getattr(wide, name), 8) for name in ("fake", "reference", "other")},
     )
     found = measured(wide, "frechet", "vendi")
     assert "covariances are singular" in found["frechet"].flags[0] and "n ≤ d = 24" in found["vendi"].flags[0]
@@ -92,8 +94,7 @@ def test_a_floor_of_another_size_is_flagged_and_can_be_left_out() -> None:
 
 
 def test_distances_of_a_classifiers_features_have_names_of_their_own() -> None:
-    classifier = Raw(D)
-    classifier.name = "classifier"
+    classifier = Raw((D,), name="classifier")
     found = measured(sets_of(extractor=classifier), "frechet", "kernel", "mind")
     assert set(found) == {"cfid", "ckid", "cmind"}
     assert set(measured(sets_of(extractor=classifier), "cmind")) == {"cmind"}

@@ -11,6 +11,7 @@ from scipy.spatial.distance import cdist
 
 from ganrun.errors import ConfigError
 from ganrun.evaluation.evaluator import Evaluator
+from ganrun.evaluation.features import cached, training
 from ganrun.evaluation.metrics import of_samples
 from ganrun.evaluation.metrics.base import EvalContext
 from ganrun.evaluation.metrics.logged import logged, require_logged
@@ -21,7 +22,7 @@ from ganrun.training.train import build
 SMALL = ("architecture.generator_hidden=[2]", "architecture.discriminator_hidden=[4]", "batch_size=16", "probe=off")
 ALL = "metric=[manifold,frechet,kernel,mind,vendi,memorisation,parzen]"
 TAGS = {"precision", "recall", "density", "coverage", "vendi", "parzen"}
-DISTANCES = {"frechet", "kernel", "mind"}
+DISTANCES = {"cfid", "ckid", "cmind"}  # with features of the classifier
 MEMORISED = {"authenticity", "data_copying", "copy_test", "nearest_ratio"}
 
 
@@ -32,6 +33,18 @@ def context_of(config, samples: np.ndarray) -> EvalContext:
     return EvalContext(experiment, config, config.steps, samples, None, model)  # type: ignore[arg-type]
 
 
+@pytest.fixture
+def brief(tmp_path, monkeypatch):
+    """Classifiers are trained for a moment only, and kept in a cache of their own."""
+    monkeypatch.setenv("GANRUN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(training, "FEWEST", 10)
+    monkeypatch.setattr(training, "MOST", 10)
+    cached.classifier_of.cache_clear()
+    yield
+    cached.classifier_of.cache_clear()
+
+
+@pytest.mark.usefixtures("brief")
 def test_every_metric_is_measured_on_a_snapshot_and_foretold(compose_config) -> None:
     config = compose_config((*SMALL, "dataset=digits", "steps=20", ALL))
     evaluator = Evaluator(build(config), config)
@@ -43,7 +56,7 @@ def test_every_metric_is_measured_on_a_snapshot_and_foretold(compose_config) -> 
 
 
 def test_values_are_those_of_the_held_out_data(compose_config) -> None:
-    config = compose_config((*SMALL, "dataset=digits", "steps=20", "metric=[manifold]"))
+    config = compose_config((*SMALL, "dataset=digits", "steps=20", "metric=[manifold]", "metric.manifold.features=raw"))
     held_out = np.asarray(build(config).data.held_out.flat, np.float32) / 127.5 - 1  # type: ignore[union-attr]
     noisy = held_out + 0.05 * np.random.default_rng(0).standard_normal(held_out.shape, np.float32)
     context = context_of(config, noisy)
