@@ -87,7 +87,7 @@ def eval_coverage(tag: str, pair: str, repeats: int, n: int = N, pairs: int = TR
     def measured(drawn: tuple[int, int], **settings: Any) -> Measurement:
         real, fake = draw_pair(pair, drawn, n)
         held_out = np.random.default_rng([9, *drawn]).standard_normal((n, D))
-        sets = Sets("", "", fake, real, None, real, held_out, Raw(D), False)
+        sets = Sets("", "", fake, real, None, real, held_out, Raw((D,)), False)
         (found,) = evaluate(sets, (tag,), Settings(floor=False, **settings)).measurements
         return found
 
@@ -112,7 +112,7 @@ def speed(n: int, d: int) -> dict[str, tuple[float, float]]:
     """Return the seconds of each metric, by the clock and of the processor, for two sets of ``n`` examples."""
     rng = np.random.default_rng(0)
     real, fake = (rng.standard_normal((n, d), np.float32) for _ in range(2))
-    sets = Sets("", "", fake, real, None, None, None, Raw(d), False)
+    sets = Sets("", "", fake, real, None, None, None, Raw((d,)), False)
     seconds = {}
     for metric in ("manifold", "frechet", "kernel", "mind", "vendi"):
         for intervals in (False, True) if metric == "manifold" else (True,):

@@ -78,7 +78,9 @@ class StackedMnist:
         digits = self.channel_dataset.load(data_dir, labels=labels)
         train = self._chosen("train", len(digits.train))
         held_out = self._chosen("held_out", len(digits.held_out))
-        arrays = ImageArrays(stacked(digits.train, train), stacked(digits.held_out, held_out), self.shape)
+        arrays = ImageArrays(
+            stacked(np.asarray(digits.train), train), stacked(np.asarray(digits.held_out), held_out), self.shape
+        )
         if digits.train_labels is None or digits.held_out_labels is None:
             return arrays
         base = self.channel_dataset.classes

@@ -68,7 +68,7 @@ def classification_score(
 
     def accuracy(rows: np.ndarray, targets: np.ndarray, of: str) -> Accuracy:
         params = trained(rows, targets, arrays.shape, classes, f"{what}, {of}" if what else "")
-        found = Classifier(arrays.shape, classes, params).labels(arrays.held_out)
+        found = Classifier(arrays.shape, classes, params).labels(np.asarray(arrays.held_out))
         return binomial(int(np.sum(found == arrays.held_out_labels)), len(found))
 
     rows = np.asarray(samples, np.float32).reshape(len(samples), -1)

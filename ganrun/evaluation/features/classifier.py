@@ -96,9 +96,9 @@ def train_classifier(arrays: ImageArrays, classes: int, what: str = "") -> Class
     """
     if arrays.train_labels is None or arrays.held_out_labels is None:
         raise ValueError("a classifier needs examples that were loaded with their labels")
-    params = trained(arrays.train, arrays.train_labels, arrays.shape, classes, what)
+    params = trained(np.asarray(arrays.train), arrays.train_labels, arrays.shape, classes, what)
     classifier = Classifier(arrays.shape, classes, params)
-    right = classifier.labels(arrays.held_out) == arrays.held_out_labels
+    right = classifier.labels(np.asarray(arrays.held_out)) == arrays.held_out_labels
     return Classifier(arrays.shape, classes, params, accuracy=float(right.mean()), held_out=len(right))
 
 
