@@ -10,7 +10,7 @@ from ganrun.config.hydra_bridge import hand_over, preflight, with_paths
 from ganrun.config.schema import check_plain
 from ganrun.config.values import is_whole
 from ganrun.errors import ConfigError, shown, tell
-from ganrun.export.request import FORMATS, MAX_BATCH, PLATFORMS, Export
+from ganrun.export.request import FORMATS, MAX_BATCH, PLATFORMS, Export, require_packages
 from ganrun.storage.run_directory import find_run, load_config
 
 if TYPE_CHECKING:
@@ -42,10 +42,7 @@ def _inspect(node: dict[str, Any]) -> tuple[Export, Path, Path]:
     for name, allowed in (("formats", FORMATS), ("platforms", PLATFORMS)):
         if not getattr(request, name):
             raise ConfigError(f"{name} is empty: name at least one of {', '.join(allowed)}.")
-    if "onnx" in request.formats:
-        from ganrun.export.to_onnx import require_converter
-
-        require_converter()
+    require_packages(request.formats)
     from ganrun.export.folder import require_room
 
     folder = require_room(request.out, request.overwrite)

@@ -42,19 +42,7 @@ def exported_files(request: Export, config: Train, run: Path) -> tuple[dict[str,
     variables, trained = experiment.variables(state, request.average), experiment.variables(state, False)
     has_average, step = experiment.variables(state, True) is not trained, int(state.step)
     programs = programs_of(experiment, config, variables)
-    files: dict[str, bytes] = {}
-    checks: list[Checked] = []
-    checker = Checker(experiment, config, variables, request.size)
-    if "stablehlo" in request.formats:
-        for program in programs:
-            content = bytes(lowered(program, request.size, request.platforms).serialize())
-            files[f"{program.name}.stablehlo"] = content
-            checks.append(checker.stablehlo(program, content))
-    if "onnx" in request.formats:
-        from ganrun.export.to_onnx import onnx_of
-
-        files["model.onnx"] = onnx_of(programs[0], request.size)
-        checks.insert(0, checker.onnx(programs[0], files["model.onnx"]))
+    files, checks = _programs(request, programs, Checker(experiment, config, variables, request.size))
     arrays = {}
     if "safetensors" in request.formats:
         arrays = weights_of(experiment, state, request.average, request.networks)
@@ -75,9 +63,26 @@ def exported_files(request: Export, config: Train, run: Path) -> tuple[dict[str,
     if arrays:
         stated = {"ganrun": facts.versions["ganrun"], "method": config.method.name, "step": step}
         files["model.safetensors"] = safetensors_of(arrays, stated | {"weights": facts.weights})
-    if (picture := _picture(programs, checks, experiment, config, f"{run.name}, step {step}")) is not None:
+    if (picture := _picture(checks, experiment, f"{run.name}, step {step}")) is not None:
         files["samples.png"] = picture
     return _described(files, facts, run), _lines(facts)
+
+
+def _programs(request: Export, programs: list[Program], checker: Checker) -> tuple[dict[str, bytes], list[Checked]]:
+    """Return the files of ``programs``, and what they have returned; the last are draws, if samples have noise."""
+    files: dict[str, bytes] = {}
+    checks: list[Checked] = []
+    if "onnx" in request.formats:
+        from ganrun.export.to_onnx import onnx_of
+
+        files["model.onnx"] = onnx_of(programs[0], request.size)
+        checks.append(checker.onnx(programs[0], files["model.onnx"]))
+    if "stablehlo" in request.formats:
+        for program in programs:
+            content = bytes(lowered(program, request.size, request.platforms).serialize())
+            files[f"{program.name}.stablehlo"] = content
+            checks.append(checker.stablehlo(program, content))
+    return files, checks
 
 
 def _described(files: dict[str, bytes], facts: Facts, run: Path) -> dict[str, bytes]:
@@ -90,16 +95,12 @@ def _described(files: dict[str, bytes], facts: Facts, run: Path) -> dict[str, by
     return files | {"config.json": config_json(facts, files)}
 
 
-def _picture(
-    programs: list[Program], checks: list[Checked], experiment: Experiment, config: Train, title: str
-) -> bytes | None:
-    """Return a PNG of samples; None for data that a picture cannot show, or if no program was run."""
-    drawn = len(config.dataset.shape) == 3 or config.dataset.shape[0] <= POINTS
-    if not drawn or not checks:
+def _picture(checks: list[Checked], experiment: Experiment, title: str) -> bytes | None:
+    """Return a PNG of the samples of the last program; None for data that a picture cannot show, or without any."""
+    shape = experiment.data.shape
+    if not checks or (len(shape) != 3 and shape[0] > POINTS):
         return None
-    # The draws of a method whose samples have noise of their own, and not their means.
-    samples = checks[-1].samples[:SHOWN]
-    return pictures.draw(samples, experiment.data.density, np.zeros(0), title)
+    return pictures.draw(checks[-1].samples[:SHOWN], experiment.data.density, np.zeros(0), title)
 
 
 def _lines(facts: Facts) -> list[str]:

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 
 import jax
 import numpy as np
 from jax import export
 
-from ganrun.errors import ConfigError, GanrunError, shown
+from ganrun.errors import GanrunError, shown
 from ganrun.export.programs import Program
 
 CONVERTER = "jax2onnx"
-
-
-def require_converter() -> None:
-    """Raise :class:`ConfigError` unless the converter is installed."""
-    if importlib.util.find_spec(CONVERTER) is None:
-        raise ConfigError(
-            f"formats=[onnx] needs the package {CONVERTER}: install it, best in an environment of its own, with "
-            "pip install 'ganrun[onnx]'."
-        )
 
 
 def onnx_of(program: Program, batch: int | None) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import shutil
@@ -193,9 +194,16 @@ def test_a_program_that_differs_from_the_model_is_not_written(points, inside, mo
     assert "differs from the model by up to 0.001: nothing is written" in done.stderr
 
 
-def test_without_the_converter_onnx_says_what_to_install(points, inside, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    done = inside("export", "run=run", "formats=[onnx]", "out=new", cwd=points)
+@pytest.mark.parametrize(
+    ("name", "package", "command"),
+    [("onnx", "jax2onnx", "pip install 'ganrun[onnx]'"), ("stablehlo", "flatbuffers", "pip install flatbuffers")],
+)
+def test_without_its_package_a_format_says_what_to_install(name, package, command, points, inside, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda asked, *rest: None if asked == package else find(asked, *rest)
+    )
+    done = inside("export", "run=run", f"formats=[{name}]", "out=new", cwd=points)
     assert done.returncode == 2 and not (points / "new").exists()
-    assert "needs the package jax2onnx" in done.stderr and "pip install 'ganrun[onnx]'" in done.stderr
+    assert f"formats=[{name}] needs the package {package}" in done.stderr and command in done.stderr
     assert len(done.stderr.splitlines()) == 1

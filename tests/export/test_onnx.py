@@ -11,10 +11,10 @@ import pytest
 from saved_runs import random_state, with_small_networks
 
 from ganrun import datasets
-from ganrun.errors import ConfigError, GanrunError
+from ganrun.errors import GanrunError
 from ganrun.export.check import inputs_of
 from ganrun.export.programs import Input, Program, programs_of
-from ganrun.export.to_onnx import onnx_of, require_converter
+from ganrun.export.to_onnx import onnx_of
 from ganrun.methods.experiment import Experiment
 
 MODELS = {
@@ -50,12 +50,6 @@ def test_the_converter_gets_names_and_a_symbolic_batch(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "jax2onnx", SimpleNamespace(to_onnx=to_onnx))
     assert onnx_of(PROGRAM, None) == b"bytes"
-
-
-def test_a_missing_converter_is_a_line_with_the_command_that_installs_it(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"needs the package jax2onnx.*pip install 'ganrun\[onnx\]'"):
-        require_converter()
 
 
 @pytest.mark.filterwarnings("ignore")

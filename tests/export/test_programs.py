@@ -16,6 +16,7 @@ from ganrun import datasets
 from ganrun.architectures.convolution.derivatives import CONVOLVE, INPUT_GRADIENT
 from ganrun.errors import GanrunError
 from ganrun.export.programs import Input, Program, foreign_calls, lowered, programs_of
+from ganrun.methods.base import Method
 from ganrun.methods.experiment import Experiment
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -82,6 +83,27 @@ def test_samples_with_noise_of_their_own_are_a_function_of_keys(model):
     means = np.asarray(lowered(mean, None, PLATFORMS).call(z))
     noise = float(np.exp(2 * variables["params"]["log_std"]))
     assert drawn.var(axis=0).sum() > means.var(axis=0).sum() + noise
+
+
+class Noise(Method):
+    """Samples without latents, as of a plugin: normal noise around the weights."""
+
+    tags = init = step = variables = None  # no part of an export
+    batch_size = 4
+    classes = 3
+
+    def sample(self, variables, hparams, key, n, labels=None):
+        return variables["mean"] + labels[:, None] + hparams["scale"] * jax.random.normal(key, (n, 2))
+
+
+def test_a_method_without_latents_has_samples_of_keys_only():
+    experiment = SimpleNamespace(method=Noise(), hparams={"scale": jnp.float32(0.5)})
+    (program,) = programs_of(experiment, SimpleNamespace(dataset=None), {"mean": jnp.array([10.0, 20.0])})
+    assert program.name == "sample" and [one.name for one in program.inputs] == ["keys", "labels"]
+    keys, labels = jax.random.split(jax.random.key(0), 3), np.array([0, 1, 2], np.int32)
+    drawn = np.asarray(lowered(program, None, PLATFORMS).call(jax.random.key_data(keys), labels))
+    noise = np.stack([jax.random.normal(key, (1, 2))[0] for key in keys])
+    np.testing.assert_allclose(drawn, [[10, 20], [11, 21], [12, 22]] + 0.5 * noise, rtol=1e-6)
 
 
 def test_samples_are_in_the_units_of_the_data(model):
