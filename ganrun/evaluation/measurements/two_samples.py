@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import numpy as np
 
@@ -52,14 +52,17 @@ def _four(found: Manifold) -> tuple[float, ...]:
 
 
 def _bounded(spec: MetricSpec, value: float, error: float, n: int, level: float) -> Interval:
-    """Return the interval of a share, by the number of independent examples that has its standard error.
+    """Return the normal interval; of a share, with Wilson's for as many independent examples as have its error.
 
-    It is at most ``n``: near 0 and 1, the jackknife's error is often too small by chance.
+    They are at most ``n``: near 0 and 1, the jackknife's error is often too small by chance, and each of the two
+    intervals is too short on one side.
     """
+    around = normal(value, error, level)
     if spec.bounds != SHARE:
-        return normal(value, error, level)
+        return around
     independent = value * (1 - value) / error**2 if error > 0 and 0 < value < 1 else float(n)
-    return proportion(value, min(independent, float(n)), level)
+    score = proportion(value, min(independent, float(n)), level)
+    return replace(around, low=max(0.0, min(around.low, score.low)), high=min(1.0, max(around.high, score.high)))
 
 
 def frechet_of(sets: Sets, settings: Settings) -> Sequence[Measurement]:
