@@ -52,17 +52,16 @@ def _four(found: Manifold) -> tuple[float, ...]:
 
 
 def _bounded(spec: MetricSpec, value: float, error: float, n: int, level: float) -> Interval:
-    """Return the normal interval; of a share, with Wilson's for as many independent examples as have its error.
+    """Return the normal interval, and of precision and recall Wilson's, whose coverage is nearer to its level.
 
-    They are at most ``n``: near 0 and 1, the jackknife's error is often too small by chance, and each of the two
-    intervals is too short on one side.
+    Wilson's is that of as many independent examples as have the same error, at most ``n``: near 0 and 1, the
+    jackknife's error is often too small by chance. docs/sample_metrics.md has the coverage of both.
     """
-    around = normal(value, error, level)
-    if spec.bounds != SHARE:
-        return around
+    if spec.bounds != SHARE or (spec.name == "coverage" and error > 0):
+        around = normal(value, error, level)
+        return replace(around, high=min(around.high, 1.0)) if spec.bounds == SHARE else around
     independent = value * (1 - value) / error**2 if error > 0 and 0 < value < 1 else float(n)
-    score = proportion(value, min(independent, float(n)), level)
-    return replace(around, low=max(0.0, min(around.low, score.low)), high=min(1.0, max(around.high, score.high)))
+    return proportion(value, min(independent, float(n)), level)
 
 
 def frechet_of(sets: Sets, settings: Settings) -> Sequence[Measurement]:

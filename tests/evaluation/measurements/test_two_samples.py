@@ -66,9 +66,8 @@ def test_recall_of_the_samples_is_precision_of_the_data_and_intervals_surround_t
 def test_a_share_of_one_has_an_interval_that_is_not_empty() -> None:
     sets = sets_of()
     found = measured(dataclasses.replace(sets, fake=sets.reference.copy()), "precision")["precision"]
-    # All 300 samples are inside: Wilson's lower end is n / (n + z^2), and the subsets vary a little more.
-    assert (found.value, found.high) == (1.0, 1.0) and found.low is not None
-    assert 0.95 < found.low <= 300 / (300 + 1.95**2)
+    # All 300 samples are inside: Wilson's lower end is n / (n + z^2).
+    assert (found.value, found.high) == (1.0, 1.0) and found.low == pytest.approx(300 / (300 + 1.96**2), abs=1e-4)
 
 
 def test_what_is_below_its_sample_size_is_flagged() -> None:
