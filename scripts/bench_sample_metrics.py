@@ -109,7 +109,7 @@ def _authenticity_coverage(pair: str, repeats: int, n: int) -> float:
 
 
 def speed(n: int, d: int) -> dict[str, tuple[float, float]]:
-    """Return the seconds of each metric, by the clock and of the processor, for two sets of ``n`` examples."""
+    """Return the seconds of each metric by the clock and of the processor, for ``n`` examples of each kind."""
     rng = np.random.default_rng(0)
     real, fake = (rng.standard_normal((n, d), np.float32) for _ in range(2))
     sets = Sets("", "", fake, real, None, None, None, Raw((d,)), False)

@@ -45,6 +45,8 @@ def test_a_run_on_points_is_measured_by_everything_that_applies(inside, runs, le
     assert found["floor"] == pytest.approx(0.98, abs=0.03) and found["better"] == "higher"
     assert one["metrics"]["modes/covered"]["floor"] == 8
     assert one["metrics"]["jsd/exact"]["unit"] == "nats"
+    probe = one["metrics"]["jsd/probe"]  # drawn without end, so that the floor has as many examples
+    assert probe["floor_n"] == probe["n"] > 1000 and probe["flags"] == [] and abs(probe["floor"]) < 0.05
 
 
 def test_a_method_with_a_density_has_its_bounds(inside, runs) -> None:

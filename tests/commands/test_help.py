@@ -148,7 +148,14 @@ def test_doctor_refuses_an_argument_that_it_does_not_know(word, inside, tmp_path
     assert f"not '{word}'" in done.stderr and "data_dir=FOLDER" in done.stderr
 
 
-TYPED = ("ganrun tr", "ganrun train lo", "ganrun train loss=", "ganrun sample ", "ganrun doctor ")
+TYPED = (
+    "ganrun tr",
+    "ganrun train lo",
+    "ganrun train loss=",
+    "ganrun sample ",
+    "ganrun eval latest k",
+    "ganrun doctor ",
+)
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +198,10 @@ def test_bash_completes_the_options_of_a_group(completions):
 
 def test_bash_completes_the_settings_of_sample(completions):
     assert {"run=", "n=", "seed=", "out=", "average="} <= set(completions["ganrun sample "])
+
+
+def test_bash_completes_the_settings_of_eval_after_a_run(completions):
+    assert set(completions["ganrun eval latest k"]) == {"k=", "key=", "key_b="}
 
 
 def test_bash_offers_nothing_for_a_command_without_settings(completions):

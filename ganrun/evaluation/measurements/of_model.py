@@ -43,6 +43,7 @@ def probe(sets: Sets, settings: Settings) -> Sequence[Measurement]:
     floor, floor_n = None, 0
     if settings.floor:
         floor, floor_n = _floor(sets, data, name, work)
+        floor_n = floor_n or found.n
     interval = normal(found.estimate, found.se, settings.level)
     flags = list(at_least(found.n, FEWEST))
     if found.d >= WEAK:
@@ -65,7 +66,7 @@ def _floor(sets: Sets, data: Distribution, name: str, work: dict[str, Any]) -> t
         other = Distribution("training", data.shape, rows=rows.reshape(len(rows), -1))
         found = estimators.estimate(data, other, name, **work)
         return found.estimate, found.n
-    n = work["n"] or len(sets.fake)
+    n = work["n"] or 0  # 0: as many as the estimate, which draws them
     return estimators.floor(data, name, **work), n if data.rows is None else min(n, len(data.rows) // 2)
 
 

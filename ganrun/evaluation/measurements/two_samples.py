@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import numpy as np
 
@@ -52,12 +52,14 @@ def _four(found: Manifold) -> tuple[float, ...]:
 
 
 def _bounded(spec: MetricSpec, value: float, error: float, n: int, level: float) -> Interval:
-    """Return the interval of a share, by the number of independent examples that has its standard error.
+    """Return the normal interval, and of precision and recall Wilson's, whose coverage is nearer to its level.
 
-    It is at most ``n``: near 0 and 1, the jackknife's error is often too small by chance.
+    Wilson's is that of as many independent examples as have the same error, at most ``n``: near 0 and 1, the
+    jackknife's error is often too small by chance. docs/sample_metrics.md has the coverage of both.
     """
-    if spec.bounds != SHARE:
-        return normal(value, error, level)
+    if spec.bounds != SHARE or (spec.name == "coverage" and error > 0):
+        around = normal(value, error, level)
+        return replace(around, high=min(around.high, 1.0)) if spec.bounds == SHARE else around
     independent = value * (1 - value) / error**2 if error > 0 and 0 < value < 1 else float(n)
     return proportion(value, min(independent, float(n)), level)
 
