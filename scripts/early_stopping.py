@@ -1,6 +1,6 @@
 """What ``stop.when`` saves and costs: steps saved and nats lost, over several seeds of ten runs with known densities.
 
-    python scripts/early_stopping.py [problems=ring,pacgan,...] [patience=3,5,8] [times=40] [seeds=3]
+    python scripts/early_stopping.py [problems=ring,pacgan,...] [patience=5,10,15] [times=40] [seeds=3]
         [runs=FOLDER] [out=FILE.md]
 
 Every problem is trained to its end once, its seeds as one population, with ``jsd/exact`` evaluated ``times`` times.
@@ -39,7 +39,7 @@ PROBLEMS: dict[str, tuple[str, ...]] = {
     "Wasserstein with gradient penalty": ("loss=wasserstein", "penalty=gradient_penalty", "schedule.k=5"),
     "grid": ("dataset=grid",),
 }
-DEFAULTS = {"problems": ",".join(PROBLEMS), "patience": "3,5,8", "times": "40", "seeds": "3", "runs": "", "out": ""}
+DEFAULTS = {"problems": ",".join(PROBLEMS), "patience": "5,10,15", "times": "40", "seeds": "3", "runs": "", "out": ""}
 Row = dict[str, Any]
 
 

@@ -99,7 +99,7 @@ class Stop:
     """When a run ends before its last step (:mod:`ganrun.training.plateau`)."""
 
     when: str | None = None
-    patience: int = number(5, low=2, high=10_000)
+    patience: int = number(10, low=1, high=10_000)
     times: int = number(40, low=1, high=100_000)
     tolerance: float = number(0.0, low=0.0)
 

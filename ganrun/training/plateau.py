@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from ganrun.config.schema import Train
 from ganrun.evaluation.metrics.spec import rating
 from ganrun.writers.base import Entry
 
-CONFIDENCE = 0.95  # of the interval of a difference
+MEANED = 3  # evaluations whose mean is compared
+Z = 1.96  # quantile of the normal distribution for an interval of confidence 0.95
 
 
 class Plateau:
-    """Compares the mean of the last evaluations of a metric with that of as many before them.
+    """Remembers the best value of a metric, and for how many evaluations it has not improved.
 
-    The run ends once the last ``stop.patience`` evaluations are on average not better than as many before, beyond the
-    95 % interval of the difference (Welch's) and beyond ``stop.tolerance``. It is a writer, so that it sees each
-    evaluation when it is written, and depends on nothing but the rows of the run.
+    A value is the mean of the last three evaluations. It improves on the best one so far if it is better by more than
+    the 95 % interval of the difference of two such means, and by more than ``stop.tolerance``. The standard deviation
+    of an evaluation is estimated from the differences between the last 2 ``stop.patience`` ones, in their order.
+    The run ends once ``stop.patience`` evaluations have passed without an improvement.
+
+    It is a writer, so that it sees each evaluation when it is written, and depends on nothing but the rows of the run.
 
     Args:
         config: of the run; ``stop.when`` is a metric with a direction.
@@ -29,9 +33,8 @@ class Plateau:
 
     def __init__(self, config: Train) -> None:
         self._stop = config.stop
-        self._best_is = config.checkpoint.best_is if config.checkpoint.best == config.stop.when else None
-        self._steps: list[int] = []
-        self._ratings: list[float] = []
+        self._recent: deque[float] = deque(maxlen=max(MEANED, 2 * config.stop.patience))  # ratings: lower is better
+        self._best, self._best_step, self._step, self._since, self._half = math.inf, 0, 0, 0, 0.0
 
     def write(self, entry: Entry) -> None:
         """Remember the metric of ``entry``, if it has been evaluated."""
@@ -51,32 +54,32 @@ class Plateau:
     def see(self, step: int, scalars: dict[str, Any]) -> None:
         """Add the row of ``step``."""
         value = scalars.get(self._stop.when) if self._stop.when is not None else None
-        if value is not None and step > 0 and math.isfinite(value):
-            self._steps.append(step)
-            self._ratings.append(rating(str(self._stop.when), float(value), self._best_is))
+        if value is None or step <= 0 or not math.isfinite(value):
+            return
+        self._recent.append(rating(str(self._stop.when), float(value)))
+        self._step, self._since = step, self._since + 1
+        if len(self._recent) < MEANED:
+            return
+        values = np.array(self._recent)
+        self._half = Z * deviation(values) * math.sqrt(2.0 / MEANED)
+        mean = float(values[-MEANED:].mean())
+        if mean < self._best - (max(self._half, self._stop.tolerance) if math.isfinite(self._best) else 0.0):
+            self._best, self._best_step, self._since = mean, step, 0
 
     def reason(self) -> str:
         """Return why the run ends here; empty if it goes on."""
-        patience = self._stop.patience
-        if self._stop.when is None or len(self._ratings) < 2 * patience:
-            return ""
-        before, now = self._ratings[-2 * patience : -patience], self._ratings[-patience:]
-        improvement, half = difference(before, now)
-        if improvement > max(half, self._stop.tolerance):
+        if self._stop.when is None or self._since < self._stop.patience or not math.isfinite(self._best):
             return ""
         return (
-            f"stop.when={self._stop.when}: from its evaluations at steps {self._steps[-2 * patience]} to "
-            f"{self._steps[-patience - 1]} to those at steps {self._steps[-patience]} to {self._steps[-1]}, the mean "
-            f"improved by {improvement:.2g}, within its error of {half:.2g} and stop.tolerance={self._stop.tolerance:g}"
+            f"stop.when={self._stop.when}: {self._since} evaluations up to step {self._step} have not improved on the "
+            f"mean of {MEANED} up to step {self._best_step} by more than its interval of {self._half:.2g}"
+            + (f" and stop.tolerance={self._stop.tolerance:g}" if self._stop.tolerance else "")
         )
 
 
-def difference(before: Sequence[float], now: Sequence[float]) -> tuple[float, float]:
-    """Return how much lower the mean of ``now`` is than that of ``before``, and half of its 95 % interval (Welch)."""
-    first, second = np.asarray(before, np.float64), np.asarray(now, np.float64)
-    errors = [part.var(ddof=1) / len(part) for part in (first, second)]
-    improvement, variance = float(first.mean() - second.mean()), sum(errors)
-    if variance <= 0.0:
-        return improvement, 0.0
-    freedom = variance**2 / sum(error**2 / (len(part) - 1) for error, part in zip(errors, (first, second), strict=True))
-    return improvement, float(stats.t.ppf(0.5 + CONFIDENCE / 2, freedom) * math.sqrt(variance))
+def deviation(values: np.ndarray) -> float:
+    """Return the standard deviation of ``values`` about a slow trend, from their successive differences.
+
+    Paper: von Neumann 1941, "Distribution of the ratio of the mean square successive difference to the variance".
+    """
+    return math.sqrt(float(np.mean(np.diff(values) ** 2)) / 2.0)

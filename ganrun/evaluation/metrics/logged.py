@@ -11,6 +11,8 @@ from ganrun.evaluation.divergence.probe import Measuring
 from ganrun.evaluation.metrics.spec import OF_EVALUATION, OF_TRAINING, better, spec_of
 from ganrun.methods.base import TagFamily
 
+LEAST = 3  # evaluations of which a first mean is taken, see :mod:`ganrun.training.plateau`
+
 
 def logged(config: Train) -> list[str]:
     """Return the tags that the run of ``config`` writes to metrics.jsonl.
@@ -73,10 +75,11 @@ def require_stop(config: Train) -> None:
     if better(stop.when) is None:
         raise ConfigError(f"stop.when={stop.when}: neither lower nor higher is better by itself.")
     every = config.log.every * max(1, round(config.steps / stop.times / config.log.every))
-    if config.steps // every <= 2 * stop.patience:
+    if config.steps // every <= stop.patience + LEAST:
         raise ConfigError(
-            f"stop.when={stop.when}: stop.patience={stop.patience} compares {2 * stop.patience} evaluations, and there "
-            f"are {config.steps // every} in {config.steps} steps: give a larger stop.times, or a smaller log.every."
+            f"stop.when={stop.when}: stop.patience={stop.patience} needs more than {stop.patience + LEAST} "
+            f"evaluations, and there are {config.steps // every} in {config.steps} steps: give a larger stop.times, "
+            "or a smaller log.every."
         )
 
 
