@@ -14,6 +14,7 @@ from ganrun.evaluation.metrics.spec import rating
 from ganrun.writers.base import Entry
 
 MEANED = 3  # evaluations whose mean is compared
+MEDIAN = 0.6745  # of the magnitude of a standard normal number
 Z = 1.96  # quantile of the normal distribution for an interval of confidence 0.95
 
 
@@ -80,6 +81,7 @@ class Plateau:
 def deviation(values: np.ndarray) -> float:
     """Return the standard deviation of ``values`` about a slow trend, from their successive differences.
 
-    Paper: von Neumann 1941, "Distribution of the ratio of the mean square successive difference to the variance".
+    For normal noise, the median magnitude of a difference is :data:`MEDIAN` times sqrt(2) standard deviations. A few
+    large steps, as at the start of a run, do not change it, unlike their mean square (von Neumann 1941).
     """
-    return math.sqrt(float(np.mean(np.diff(values) ** 2)) / 2.0)
+    return float(np.median(np.abs(np.diff(values)))) / (MEDIAN * math.sqrt(2.0))

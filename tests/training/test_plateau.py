@@ -31,9 +31,10 @@ def ends(plateau, values, tag="jsd/exact"):
 
 
 def test_the_deviation_is_that_of_successive_differences():
-    assert deviation(np.array([1.0, 3.0, 0.0])) == pytest.approx(math.sqrt((4 + 9) / 2 / 2))
+    assert deviation(np.array([1.0, 3.0, 0.0, 0.5])) == pytest.approx(2.0 / 0.6745 / math.sqrt(2.0))
     noise = np.random.default_rng(0).normal(0.0, 0.5, 4000)
     assert deviation(noise + np.linspace(0, 30, 4000)) == pytest.approx(0.5, rel=0.05)  # a trend does not matter
+    assert deviation(np.concatenate([[50.0, 9.0], noise])) == pytest.approx(0.5, rel=0.05)  # nor do a few large steps
 
 
 def test_a_constant_metric_ends_the_run_after_its_patience(plateau):
@@ -44,7 +45,7 @@ def test_a_constant_metric_ends_the_run_after_its_patience(plateau):
 
 def test_a_run_goes_on_while_it_improves_however_slowly_for_long_enough(plateau):
     steady = [1.0 - 0.01 * i for i in range(40)]
-    # Successive differences of .01: a deviation of .00707, an interval of 1.96 sqrt(2/3) .00707 = .0113, two steps.
+    # Successive differences of .01: a deviation of .0105, an interval of 1.96 sqrt(2/3) .0105 = .0168, two steps.
     assert ends(plateau(patience=2), steady) is None
     assert ends(plateau(patience=1), steady) == 4
     assert ends(plateau(patience=2, tolerance=0.025), steady) == 5  # three steps are needed, and two are given
@@ -52,11 +53,11 @@ def test_a_run_goes_on_while_it_improves_however_slowly_for_long_enough(plateau)
 
 
 def test_an_improvement_within_the_interval_does_not_count(plateau):
-    # Means 0, 0, then (-.9 + 1 - 1) / 3: an improvement by .3 within 1.96 sqrt(2/3) times the deviation of about 1.3.
+    # Means 0, then -.3 from the seventh value on, within 1.96 sqrt(2/3) times the deviation of about 1.
     noisy = [1.0, -1.0, 0.0, 1.0, -1.0, 0.0, 0.1, -1.0, 0.0]
     assert ends(plateau(patience=6), noisy) == 9
     # The same improvement without noise counts.
-    assert ends(plateau(patience=6), [0.0] * 6 + [-0.3] * 3) is None
+    assert ends(plateau(patience=6), [0.0] * 6 + [-0.3] * 4) is None
 
 
 def test_the_direction_is_that_of_the_metric(plateau):
