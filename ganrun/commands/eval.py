@@ -80,8 +80,8 @@ def main(words: list[str]) -> int:
 
 def _name_words(arguments: CliArguments) -> CliArguments:
     """Turn the words that are runs into ``run=[...]``, and two other words into ``samples=`` and ``reference=``."""
-    given = [word for word in arguments.overrides if _is_path(word)]
-    settings = [_quote(word) for word in arguments.overrides if not _is_path(word)]
+    given, words = arguments.names_apart(field.name for field in dataclasses.fields(Eval))
+    settings = [_quote(word) for word in words]
     if not given:
         return arguments.replaced(settings)
     if any(word.startswith(("run=", "samples=", "reference=")) for word in settings):
@@ -92,14 +92,6 @@ def _name_words(arguments: CliArguments) -> CliArguments:
         raise ConfigError(f"eval takes runs, or two sets of samples; '{shown(given[0])}' is no run directory. {USAGE}")
     named = [f"{name}={quoted(text)}" for name, text in zip(("samples", "reference"), given, strict=True)]
     return arguments.replaced([*settings, *named])
-
-
-def _is_path(word: str) -> bool:
-    key, equals, _ = word.partition("=")
-    key = key.lstrip("+~")
-    known = {field.name for field in dataclasses.fields(Eval)}
-    is_setting = key in known or key.partition(".")[0] == "hydra"
-    return not equals or (not is_setting and os.path.exists(os.path.expanduser(word)))  # noqa: PTH110, PTH111 (no raise)
 
 
 def _quote(word: str) -> str:

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import json
 import math
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -89,21 +88,12 @@ def name_distributions(arguments: CliArguments) -> CliArguments:
     Raises:
         ConfigError: there are more than two of them.
     """
-    given = [word for word in arguments.overrides if _is_path(word)]
-    settings = [word for word in arguments.overrides if not _is_path(word)]
+    given, settings = arguments.names_apart(field.name for field in dataclasses.fields(Jsd))
     free = [name for name in ("a", "b") if arguments.value(name) is None]
     if len(given) > len(free):
         raise ConfigError(f"jsd compares two distributions, but there are {len(given) + 2 - len(free)}. {USAGE}")
     named = [f"{name}={quoted(text)}" for name, text in zip(free, given, strict=False)]
     return with_paths(arguments.replaced([*settings, *named]), ("a", "b", "data_dir"))
-
-
-def _is_path(word: str) -> bool:
-    key, equals, _ = word.partition("=")
-    key = key.lstrip("+~")
-    known = {field.name for field in dataclasses.fields(Jsd)}
-    is_setting = key in known or key.partition(".")[0] == "hydra"
-    return not equals or (not is_setting and os.path.exists(os.path.expanduser(word)))  # noqa: PTH110, PTH111 (no raise)
 
 
 def _inspect(node: dict[str, Any]) -> Jsd:

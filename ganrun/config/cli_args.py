@@ -9,6 +9,7 @@ import io
 import os
 import re
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
 from ganrun.config.hydra_internals import parse_options
@@ -81,6 +82,21 @@ class CliArguments:
     def runs(self) -> bool:
         """Whether the command line runs jobs."""
         return not (self.only_shows or self.options.cfg or self.options.info)
+
+    def names_apart(self, settings: Iterable[str]) -> tuple[list[str], list[str]]:
+        """Return the words that are names or paths, and those that are settings, each in their order.
+
+        A word with a ``=`` is a setting, unless it is an existing path and does not begin with the name of one of
+        ``settings``, such as the directory of a sweep's run, ``3-seed=1``.
+        """
+        known, apart = set(settings), ([], [])
+        for word in self.overrides:
+            key, equals, _ = word.partition("=")
+            key = key.lstrip("+~")
+            named = key in known or key.partition(".")[0] == "hydra"
+            path = not equals or (not named and os.path.exists(os.path.expanduser(word)))  # noqa: PTH110, PTH111 (no raise)
+            apart[0 if path else 1].append(word)
+        return apart
 
     def value(self, key: str) -> str | None:
         """Return the value of the last override of ``key``, with or without +; None if it is not set or null."""
