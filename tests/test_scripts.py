@@ -40,7 +40,8 @@ def test_the_gallery_puts_pictures_side_by_side() -> None:
 def test_precisions_are_compared_by_commands_that_can_be_typed_and_failed_runs_are_not_averaged(compose_config) -> None:
     script = runpy.run_path(str(SCRIPTS / "compare_precision.py"))
     for words, tags in script["PROBLEMS"].values():
-        config = compose_config((*words, "precision=bf16", "probe=off"))
+        probe = () if any(word.startswith("probe=") for word in words) else ("probe=off",)
+        config = compose_config((*words, "precision=bf16", *probe))
         assert config.steps <= 2000 and set(tags) <= set(logged(config))
     runs = [{"status": "completed", "metrics": {"a": value}} for value in (1.0, 3.0)]
     failed = {"status": "failed", "metrics": {"a": 100.0}}

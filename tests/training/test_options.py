@@ -38,7 +38,8 @@ CHOICES = {group.name: sorted(path.stem for path in group.glob("*.yaml")) for gr
 OFFLINE = ("ring", "grid", "gaussian", "mixture1d", "dirac", "digits")
 PUBLISHED = ("mnist", "fashion_mnist", "kmnist", "emnist", "cifar10", "cifar100", "stacked_mnist")
 DOWNLOADED = tuple(f"dataset={name}" for name in PUBLISHED)
-OWN = ("dataset=folder", "dataset=zip", "dataset=array")  # read from the user's files: stepped in tests/datasets
+# Read from the user's files: stepped in tests/datasets.
+OWN = ("dataset=folder", "dataset=zip", "dataset=array", "dataset=huggingface")
 PLAIN = (*NARROW["mlp"], *SMALL, "optimizer=sgd")
 SLOW = tuple(f"optimizer.{player}.learning_rate=0.01" for player in ("generator", "discriminator"))
 # From seed 0 a point of these penalties lies where a unit's slope jumps, and rounding decides on which side.
