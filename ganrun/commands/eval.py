@@ -86,10 +86,11 @@ def _name_words(arguments: CliArguments) -> CliArguments:
         return arguments.replaced(settings)
     if any(word.startswith(("run=", "samples=", "reference=")) for word in settings):
         raise ConfigError("give the runs, or the two sets of samples, as words or as settings, not as both.")
-    if all(word == "latest" or os.path.isdir(os.path.expanduser(word)) for word in given):  # noqa: PTH111, PTH112
+    others = [word for word in given if word != "latest" and not os.path.isdir(os.path.expanduser(word))]  # noqa: PTH111, PTH112
+    if not others:
         return arguments.replaced([*settings, f"run={_listed(given)}"])
     if len(given) != 2:
-        raise ConfigError(f"eval takes runs, or two sets of samples; '{shown(given[0])}' is no run directory. {USAGE}")
+        raise ConfigError(f"eval takes runs, or two sets of samples; '{shown(others[0])}' is no run directory. {USAGE}")
     named = [f"{name}={quoted(text)}" for name, text in zip(("samples", "reference"), given, strict=True)]
     return arguments.replaced([*settings, *named])
 

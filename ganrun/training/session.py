@@ -130,7 +130,9 @@ class RunSession(Outcome):
             last = row["step"] == self.config.steps or bool(self.ending and row["step"] == saved.step)
             snapshot = _again(row["step"], next(snapshots), row["snapshot"], last) if row["snapshot"] else None
             self._rows.append(Row(row["step"], row["scalars"], snapshot))
-        return replace(saved.state, hparams=self.experiment.hparams)
+        # A copy, since the buffers of the state are donated, and samples are drawn with those of the experiment.
+        hparams = jax.tree.map(lambda x: x.copy() if isinstance(x, jax.Array) else x, self.experiment.hparams)
+        return replace(saved.state, hparams=hparams)
 
     def _remember(self, diagnosis: dict[str, Any]) -> None:
         """Restore the newest metrics, the checkpoint ratings and the monitor from the rows in metrics.jsonl."""

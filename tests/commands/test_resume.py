@@ -313,3 +313,12 @@ def test_a_damaged_checkpoint_is_reported_in_a_line_or_two_and_the_run_stays_as_
     after = contents(run)
     assert all(after.get(name) == before[name] for name in ("summary.json", "metrics.jsonl", "config.yaml"))
     assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) <= 2 and len(done.stderr) < 600
+
+
+def test_a_resumed_class_conditional_run_still_draws_samples_for_its_metrics(inside, tiny_dcgan, tmp_path):
+    words = (*tiny_dcgan, "conditional=true", "metric=[manifold]", "log.every=2", "probe=off", "log.pictures=2")
+    for more in ((*words, "steps=2", "hydra.run.dir=run"), ("resume=run", "steps=4")):
+        done = inside("train", *more, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    metrics = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in metrics if "precision" in row][-1] == 4

@@ -79,6 +79,7 @@ def measure(sets: Sets, settings: Settings) -> Sequence[Measurement]:
     nearest = nearest_distances_of(ours.distances, theirs.distances)
     test = copy_test_of(nearest.ratios, nearest.held_out_ratios)
     weak = ("no power against half of the samples",) if power["copy_test"].get("exact", 0.0) is None else ()
+    shared = ("held-out examples are in the training set",) if np.isnan(nearest.median_ratio) else ()
     copying = None if found is None else found.value
     return [
         Measurement(
@@ -90,7 +91,7 @@ def measure(sets: Sets, settings: Settings) -> Sequence[Measurement]:
             interval="binomial",
             floor=floor,
             floor_n=len(held_out),
-            flags=at_least(sizes[0], 100),
+            flags=(*shared, *at_least(sizes[0], 100)),
             details={"power": power["authenticity"]},
         ),
         Measurement(
@@ -98,14 +99,14 @@ def measure(sets: Sets, settings: Settings) -> Sequence[Measurement]:
             copying,
             *sizes,
             floor=0.0,
-            flags=("too few samples in each cell",) if found is None else at_least(min(sizes), 60),
+            flags=(*shared, *(("too few samples in each cell",) if found is None else at_least(min(sizes), 60))),
             details={"p_value": None if found is None else found.p_value, "power": power["data_copying"]},
         ),
         Measurement(
             "copy_test",
             test.p_value,
             *sizes,
-            flags=(*at_least(min(sizes), 100), *weak),
+            flags=(*shared, *at_least(min(sizes), 100), *weak),
             details={"below_held_out": test.below_held_out, "power": power["copy_test"]},
         ),
         Measurement(
@@ -113,9 +114,7 @@ def measure(sets: Sets, settings: Settings) -> Sequence[Measurement]:
             None if np.isnan(nearest.median_ratio) else nearest.median_ratio,
             *sizes,
             floor=1.0,
-            flags=("held-out examples are in the training set",)
-            if np.isnan(nearest.median_ratio)
-            else at_least(min(sizes), 100),
+            flags=shared or at_least(min(sizes), 100),
         ),
     ]
 

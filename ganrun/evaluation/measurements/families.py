@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ganrun.errors import ConfigError, did_you_mean, shown
 from ganrun.evaluation.measurements import classification, copies, likelihood, of_model, two_samples
 from ganrun.evaluation.measurements.base import Family, Measurement, Sets, Settings
+from ganrun.evaluation.measurements.specs import DISTANCES
 
 FAMILIES: tuple[Family, ...] = (
     *two_samples.FAMILIES,
@@ -29,7 +30,7 @@ class Result:
 
     Attributes:
         measurements: in the order of the families.
-        left_out: reasons, by family, why chosen families do not apply.
+        left_out: reasons why chosen families do not apply, by family, and why chosen tags were not measured, by tag.
     """
 
     measurements: tuple[Measurement, ...]
@@ -66,8 +67,18 @@ def evaluate(
             left_out[family.name] = reason
             continue
         show(family.name)
-        found += [one for one in family.measure(sets, settings) if not tags or one.tag in tags]
+        measured = family.measure(sets, settings)
+        found += [one for one in measured if not tags or one.tag in tags]
+        there = [one.tag for one in measured]
+        left_out |= {tag: _instead(family, there) for tag in family.tags if tag in tags and tag not in there}
     return Result(tuple(found), left_out)
+
+
+def _instead(family: Family, there: Sequence[str]) -> str:
+    """Return why a tag of ``family`` was not measured, where ``there`` are those that were."""
+    if family.name in DISTANCES and there:
+        return f"with these features it is '{there[0]}'"
+    return f"{family.name} has only {', '.join(there)} here" if there else f"{family.name} measured nothing here"
 
 
 def _chosen(metrics: Sequence[str]) -> Iterator[tuple[Family, frozenset[str]]]:

@@ -101,7 +101,9 @@ def modes_missing(sets: Sets) -> str:
     """Return the reason why modes are not counted; empty if they are."""
     if sets.context is None:
         return "it needs a run"
-    return "" if Modes().applies(sets.context.config) else "the data are not a mixture of several modes"
+    if not Modes().applies(sets.context.config):
+        return "the data are not a mixture of several modes"
+    return "" if sets.context.density is not None else "modes that a classifier recognises are counted during training"
 
 
 def modes(sets: Sets, settings: Settings) -> Sequence[Measurement]:

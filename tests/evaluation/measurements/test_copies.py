@@ -53,3 +53,14 @@ def test_few_examples_have_no_values_but_reasons() -> None:
     found = measured(copies=0, n=30)
     assert found["copy_test"].flags[0] == "n < 100"
     assert found["data_copying"].flags != ()
+
+
+def test_held_out_examples_of_the_training_set_are_flagged_in_every_measure() -> None:
+    training = np.random.default_rng(1).normal(size=(300, D))
+    fake = np.random.default_rng(2).normal(size=(300, D))
+    sets = Sets("a", "b", fake, training, training, training, training, Raw((D,)), False)
+    found = evaluate(sets, ("memorisation",), Settings()).measurements
+    assert [one.tag for one in found] == ["authenticity", "data_copying", "copy_test", "nearest_ratio"]
+    assert {one.flags[0] for one in found} == {"held-out examples are in the training set"}
+    for one in measured(copies=0).values():
+        assert one.flags == ()

@@ -110,3 +110,12 @@ def test_families_that_do_not_apply_are_left_out_with_their_reason() -> None:
     result = evaluate(sets_of(), ("memorisation", "cas", "parzen", "exact"), Settings())
     assert result.measurements == () and set(result.left_out) == {"memorisation", "cas", "parzen", "exact"}
     assert "class-conditional" in result.left_out["cas"]
+
+
+def test_a_chosen_tag_of_other_features_is_left_out_with_the_name_that_it_has_here() -> None:
+    result = evaluate(sets_of(), ("fid", "ckid", "mind"), Settings())
+    assert [found.tag for found in result.measurements] == ["mind"]
+    assert result.left_out == {
+        "fid": "with these features it is 'frechet'",
+        "ckid": "with these features it is 'kernel'",
+    }
