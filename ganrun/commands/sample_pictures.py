@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ganrun.errors import ConfigError
-from ganrun.storage.run_directory import relative
+from ganrun.storage.run_directory import load_config, relative
 
 if TYPE_CHECKING:
     from ganrun.commands.sample import Sample
@@ -47,7 +47,9 @@ def write_neighbours(
     content = {"samples": both[:, 0], "neighbours": both[:, 1:], "distances": distances, "index": index}
     write_whole(request.target, pictures.table(both) if request.target.suffix.lower() == ".png" else content)
     print(f"{len(samples)} samples with {k} nearest training examples each, {description}")
-    print(f"distance to the nearest: {np.median(distances[:, 0]):.3g} (median), {distances[:, 0].min():.3g} (minimum)")
+    unit = "pixels in [-1, 1]" if len(shape) == 3 else "standardised columns"
+    least, middle = distances[:, 0].min(), np.median(distances[:, 0])
+    print(f"Euclidean distance to the nearest, {unit}: {middle:.3g} (median), {least:.3g} (minimum)")
 
 
 def write_film(request: Sample, run: Path) -> None:
@@ -62,6 +64,8 @@ def write_film(request: Sample, run: Path) -> None:
     suffix = "" if request.picture == "samples" else f"_{request.picture}"
     found = steps_of(run / "samples", suffix)
     if len(found) < 2:
+        if request.picture == "densities" and not hasattr(load_config(run).dataset, "density"):
+            raise ConfigError("picture=densities belongs to runs on data with a known density: leave it out.")
         raise ConfigError(
             f"a film takes two pictures of {request.picture} or more, and {relative(run)} has {len(found)}: "
             "train with evaluate.share=1 log.pictures=50, for example."

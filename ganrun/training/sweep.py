@@ -203,7 +203,8 @@ def _together(
     with ExitStack() as held:
         sessions = []
         for experiment, job in zip(executor.experiments, jobs, strict=True):
-            sessions.append(RunSession(experiment, job.config, job.folder, KEEP, sweep.varied, sweep.stopwatch))
+            with sweep.stopwatch.timing("loading"):
+                sessions.append(RunSession(experiment, job.config, job.folder, KEEP, sweep.varied, sweep.stopwatch))
             held.callback(sessions[-1].release)
             if (why := reason(job.folder)) is not None:
                 sessions[-1].error = GanrunError(why)

@@ -120,7 +120,8 @@ def alone(
     sweep = sweep or Sweep()
     if config.init_from is not None and not resume:
         matched(experiment, read_source(config.init_from))  # raises before anything is written
-    session = RunSession(experiment, config, folder, varied=sweep.varied, stopwatch=sweep.stopwatch)
+    with sweep.stopwatch.timing("loading"):
+        session = RunSession(experiment, config, folder, varied=sweep.varied, stopwatch=sweep.stopwatch)
     try:
         with sweep.stopwatch.timing("loading"):
             states = go_back([session]) if resume else None

@@ -81,6 +81,7 @@ def measure(sets: Sets, settings: Settings) -> Sequence[Measurement]:
     weak = ("no power against half of the samples",) if power["copy_test"].get("exact", 0.0) is None else ()
     shared = ("held-out examples are in the training set",) if np.isnan(nearest.median_ratio) else ()
     copying = None if found is None else found.value
+    copied = ("copies of training examples found",) if test.p_value < LEVEL else ()
     return [
         Measurement(
             "authenticity",
@@ -99,14 +100,14 @@ def measure(sets: Sets, settings: Settings) -> Sequence[Measurement]:
             copying,
             *sizes,
             floor=0.0,
-            flags=(*shared, *(("too few samples in each cell",) if found is None else at_least(min(sizes), 60))),
+            flags=(*shared, *_copying_flags(found, min(sizes))),
             details={"p_value": None if found is None else found.p_value, "power": power["data_copying"]},
         ),
         Measurement(
             "copy_test",
             test.p_value,
             *sizes,
-            flags=(*shared, *at_least(min(sizes), 100), *weak),
+            flags=(*shared, *copied, *at_least(min(sizes), 100), *weak),
             details={"below_held_out": test.below_held_out, "power": power["copy_test"]},
         ),
         Measurement(
@@ -117,6 +118,14 @@ def measure(sets: Sets, settings: Settings) -> Sequence[Measurement]:
             flags=shared or at_least(min(sizes), 100),
         ),
     ]
+
+
+def _copying_flags(found: DataCopying | None, n: int) -> tuple[str, ...]:
+    """Return the flags of C_T: too few samples, or a value significantly below 0."""
+    if found is None:
+        return ("too few samples in each cell",)
+    copied = ("copies of training examples found",) if found.p_value < LEVEL else ()
+    return (*copied, *at_least(n, 60))
 
 
 def _some(rows: np.ndarray, seed: int) -> np.ndarray:

@@ -11,7 +11,9 @@ from ganrun.evaluation.divergence import estimators
 from ganrun.evaluation.divergence.distribution import Distribution
 from ganrun.evaluation.divergence.estimate import LOG_2
 from ganrun.evaluation.divergence.probe import Measuring
+from ganrun.evaluation.features import PerChannel, classifier
 from ganrun.evaluation.measurements.base import EQUAL_SIZES, Family, Measurement, Sets, Settings, at_least
+from ganrun.evaluation.metrics.classified_modes import PUBLISHED, classified_coverage, mode_weights
 from ganrun.evaluation.metrics.exact import ExactDivergences
 from ganrun.evaluation.metrics.log_density import LogDensity
 from ganrun.evaluation.metrics.modes import Modes, coverage
@@ -101,14 +103,14 @@ def modes_missing(sets: Sets) -> str:
     """Return the reason why modes are not counted; empty if they are."""
     if sets.context is None:
         return "it needs a run"
-    if not Modes().applies(sets.context.config):
-        return "the data are not a mixture of several modes"
-    return "" if sets.context.density is not None else "modes that a classifier recognises are counted during training"
+    return "" if Modes().applies(sets.context.config) else "the data are not a mixture of several modes"
 
 
 def modes(sets: Sets, settings: Settings) -> Sequence[Measurement]:
-    """Count the modes of a mixture that the samples cover."""
-    assert sets.context is not None and sets.context.density is not None
+    """Count the modes that the samples cover: of a mixture, or of stacked images."""
+    assert sets.context is not None
+    if sets.context.density is None:
+        return _classified_modes(sets, settings)
     density = sets.context.density
     parts = np.asarray(density.means), np.asarray(density.stds), np.asarray(density.weights)
     tags = ("modes/covered", "modes/high_quality", "modes/kl")
@@ -137,6 +139,21 @@ def modes(sets: Sets, settings: Settings) -> Sequence[Measurement]:
         kind = "jackknife" if low is not None else ""
         found.append(Measurement(tag, float(values[i]), len(fake), 0, low, high, kind, floor, size, flags))
     return found
+
+
+def _classified_modes(sets: Sets, settings: Settings) -> Sequence[Measurement]:
+    """Count the modes of stacked images by a classifier of their channels."""
+    assert sets.context is not None
+    config = sets.context.config
+    recognised, weights = classifier(config.dataset, config.data_dir), mode_weights(config.dataset, config.data_dir)
+    assert isinstance(recognised, PerChannel)
+    values = classified_coverage(recognised, sets.fake, weights)
+    floors = classified_coverage(recognised, sets.reference, weights) if settings.floor else {}
+    flags = () if len(sets.fake) >= PUBLISHED else (f"n < {PUBLISHED} of the papers",)
+    return [
+        Measurement(tag, value, len(sets.fake), 0, floor=floors.get(tag), floor_n=len(sets.reference), flags=flags)
+        for tag, value in values.items()
+    ]
 
 
 def density_missing(sets: Sets) -> str:

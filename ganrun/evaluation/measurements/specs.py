@@ -33,10 +33,21 @@ DISTANCES = {
 }
 VENDI = (MetricSpec("vendi", "effective number of different samples (Vendi score, cosine kernel)", "", "higher"),)
 COPIES = (
-    MetricSpec("authenticity", "AuthPct: percentage of samples that are no copies of training examples", "%"),
-    MetricSpec("data_copying", "C_T: far below 0 for copies of the training data; about 0 for new examples"),
-    MetricSpec("copy_test", "p-value: samples are no closer to single training examples than new data are"),
-    MetricSpec("nearest_ratio", "median distance to the training data, relative to that of held-out examples"),
+    MetricSpec(
+        "authenticity", "AuthPct: percentage of samples that are no copies of training examples", "%", shown=("table",)
+    ),
+    MetricSpec(
+        "data_copying", "C_T: far below 0 for copies of the training data; about 0 for new examples", shown=("table",)
+    ),
+    MetricSpec(
+        "copy_test",
+        "p-value: samples are no closer to single training examples than new data are",
+        "(p)",
+        shown=("table",),
+    ),
+    MetricSpec(
+        "nearest_ratio", "median distance to the training data, relative to that of held-out examples", shown=("table",)
+    ),
 )
 PARZEN = (MetricSpec("parzen", "log-likelihood of held-out data under Gaussian windows at samples", "nats", "higher"),)
 CAS = (

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from ganrun.datasets.images import Digits, ImageArrays, Mnist, StackedMnist
 from ganrun.errors import ConfigError
 from ganrun.evaluation.evaluator import Evaluator
 from ganrun.evaluation.features import PerChannel, cached, classifier, training
+from ganrun.evaluation.measurements import of_model
+from ganrun.evaluation.measurements.base import Settings
 from ganrun.evaluation.metrics.classified_modes import classified_coverage, classified_floor, mode_weights
 from ganrun.evaluation.metrics.logged import logged, require_logged
 from ganrun.training.train import build
@@ -59,6 +62,19 @@ def test_coverage_and_kl_by_hand():
     for n, kl in ((2, math.log(4.5)), (3, math.log(3)), (9, math.log(3))):  # each in a mode of its own
         floor = classified_floor(TWO, IMAGES[[2, 1, 0]], n, weights)
         assert floor == {"modes/covered_data": min(n, 3), "modes/kl_data": pytest.approx(kl, abs=1e-12)}
+
+
+def test_an_evaluation_counts_the_modes_of_samples_beside_those_of_the_data(monkeypatch):
+    monkeypatch.setattr(of_model, "classifier", lambda dataset, data_dir: TWO)
+    monkeypatch.setattr(of_model, "mode_weights", lambda dataset, data_dir: np.full(9, 1 / 9))
+    config = SimpleNamespace(dataset=None, data_dir=None)
+    sets = SimpleNamespace(
+        context=SimpleNamespace(config=config, density=None), fake=IMAGES[[0, 0, 1]], reference=IMAGES
+    )
+    covered, kl = of_model.modes(sets, Settings())  # type: ignore[arg-type]
+    assert (covered.tag, covered.value, covered.floor, covered.n) == ("modes/covered", 2.0, 3.0, 3)
+    assert (kl.tag, kl.value) == ("modes/kl", pytest.approx(math.log(3) + 2 / 3 * math.log(2), abs=1e-12))
+    assert kl.floor == pytest.approx(math.log(3)) and kl.flags == ("n < 26000 of the papers",)
 
 
 @dataclasses.dataclass(frozen=True)
