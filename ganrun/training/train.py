@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ganrun import datasets
 from ganrun.config.folders import data_folder
-from ganrun.config.schema import Train
+from ganrun.config.schema import Stop, Train
 from ganrun.datasets.feed import device_bytes
 from ganrun.errors import cannot_write
 from ganrun.methods.experiment import Experiment
@@ -88,9 +88,11 @@ def train(
     if resume and completed(folder, config):
         changed = changed_names(load_config(folder), config)
         ignored = f" Until then the changed settings have no effect: {', '.join(changed)}." if changed else ""
-        done, more = steps_done(folder), "give a larger steps=N"
-        more = more if done >= config.steps else "it ended early by stop.when; set stop.when=null"
-        print(f"{relative(folder)} is complete at step {done}; {more} to go on.{ignored}")
+        if completed(folder, dataclasses.replace(config, stop=Stop())):
+            line = f"is complete at step {config.steps}; give a larger steps=N to go on."
+        else:
+            line = f"is complete: it ended early, at step {steps_done(folder)}; set stop.when=null to go on."
+        print(f"{relative(folder)} {line}{ignored}")
         return 0
     if resume and (folder / "config.yaml").exists():
         # That which the run was started with: its other names, such as latest, may be another run's by now.

@@ -189,11 +189,15 @@ def test_resume_allows_what_there_is_and_no_more(words, parts, killed, inside) -
 
 
 def test_a_file_that_may_not_grow_stops_the_run_which_continues_once_it_may(
-    start, inside, tiny, rows, reference, tmp_path
+    start, inside, tiny, rows, tmp_path
 ) -> None:
-    """As with a quota: a write is refused half-way. The state just fits; the events, in the end, do not."""
-    room = (reference / "checkpoints" / "400" / "state.safetensors").stat().st_size + 256
-    process, run = start(*tiny, *SHORT), tmp_path / "run"
+    """As with a quota: a write is refused half-way. The largest file fits; the events, in the end, do not."""
+    done = inside("train", *tiny, *SHORT, "log.every=10", "hydra.run.dir=whole", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    whole = tmp_path / "whole"
+    (about,) = whole.glob("events.*.about")
+    room = max(path.stat().st_size for path in (about, whole / "checkpoints" / "400" / "state.safetensors")) + 256
+    process, run = start(*tiny, *SHORT, "log.every=10"), tmp_path / "run"
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (room, room))
     _, told = process.communicate(timeout=60)
     assert process.returncode == 1
@@ -203,8 +207,8 @@ def test_a_file_that_may_not_grow_stops_the_run_which_continues_once_it_may(
     assert 100 < last < 400
     done = inside("train", "resume=run", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "") and f"continues at step {last}" in done.stdout
-    assert_same_bits(run, reference)
-    assert rows(run) == rows(reference)
+    assert_same_bits(run, whole)
+    assert rows(run) == rows(whole)
 
 
 def test_a_run_directory_that_vanishes_ends_the_run_in_a_line(start, tiny, tmp_path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ganrun.evaluation.budget import ASSUMED, PARTS, PICTURES, PROBE, Budget, Costs
+from ganrun.evaluation.budget import ASSUMED, METRICS, PICTURES, PROBE, Budget, Costs
 
 STEPS = 1000
 
@@ -20,12 +20,12 @@ class Simulation:
         self.now, self.per_step, self.seconds = 0.0, per_step, seconds
         self.costs = [Costs() for _ in range(members)]
         self.budget = Budget(share, {PICTURES: 11, PROBE: 4}, 0, STEPS, lambda: self.now, self.costs, threads=threads)
-        self.evaluated: dict[str, list[int]] = {part: [] for part in PARTS}
+        self.evaluated: dict[str, list[int]] = {PICTURES: [], PROBE: []}
 
     def go(self) -> Simulation:
         for step in range(0, STEPS + 1, 50):
             due = {PICTURES: step % 100 == 0, PROBE: step > 0 and step % 250 == 0}
-            parts = self.budget.granted(frozenset(part for part in PARTS if due[part]), step, self.per_step)
+            parts = self.budget.granted(frozenset(part for part in due if due[part]), step, self.per_step)
             for part, costs in itertools.product(sorted(parts), self.costs):
                 costs.add(part, self.seconds[part])
                 self.now += self.seconds[part] / self.budget.threads
@@ -57,21 +57,21 @@ def test_evaluation_takes_its_share_of_the_time_or_one_evaluation_at_the_end(
     run = Simulation(share, per_step, seconds, members, threads).go()
     at_the_end = members * (pictures + probe) / threads
     # What a part takes, and has to be reserved for the end, is known once it has been evaluated.
-    surprise = sum(max(0.0, seconds[part] - ASSUMED[part]) for part in PARTS) * members / threads
+    surprise = sum(max(0.0, seconds[part] - ASSUMED[part]) for part in seconds) * members / threads
     assert run.spent <= max(at_the_end, share * run.now) + 2 * surprise + 1e-6
-    assert all(run.evaluated[part][-1] == STEPS for part in PARTS)
+    assert all(run.evaluated[part][-1] == STEPS for part in seconds)
 
 
 def test_everything_is_evaluated_in_a_run_that_can_afford_it():
     run = Simulation(0.15, 0.1, CHEAP).go()  # 100 s, of which 15 are enough for 11 pictures and 4 probes: 3.1
     assert run.evaluated == {PICTURES: [*range(0, 1001, 100)], PROBE: [250, 500, 750, 1000]}
-    assert run.budget.left_out == {PICTURES: 0, PROBE: 0}
+    assert run.budget.left_out == {PICTURES: 0, PROBE: 0, METRICS: 0}
 
 
 def test_a_short_run_is_evaluated_at_its_end_only():
     run = Simulation(0.15, 0.001, CHEAP).go()  # 1 s of training, and .6 for one evaluation
     assert run.evaluated == {PICTURES: [1000], PROBE: [1000]}
-    assert run.budget.left_out == {PICTURES: 10, PROBE: 3}
+    assert run.budget.left_out == {PICTURES: 10, PROBE: 3, METRICS: 0}
 
 
 def test_a_run_that_can_afford_some_spreads_them():

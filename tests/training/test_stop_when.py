@@ -71,7 +71,7 @@ def test_an_ended_run_is_complete_until_its_settings_change(alone, capsys):
     assert completed(folder, config) and ended(Job(config, folder)) == 0
     before = (folder / "metrics.jsonl").read_bytes()
     assert train(config, folder, resume=True) == 0
-    assert "it ended early by stop.when; set stop.when=null to go on" in capsys.readouterr().out
+    assert f"is complete: it ended early, at step {LAST}; set stop.when=null to go on" in capsys.readouterr().out
     assert (folder / "metrics.jsonl").read_bytes() == before
     assert not completed(folder, dataclasses.replace(config, stop=dataclasses.replace(config.stop, patience=3)))
     (run,) = read_runs([str(folder)])

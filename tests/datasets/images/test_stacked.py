@@ -68,7 +68,7 @@ def test_a_number_has_the_digit_of_the_first_channel_first():
 
 def test_minibatches_are_the_same_from_the_device_and_from_the_host(tmp_path):
     resident = datasets.load(Tiny(), tmp_path, seed=3, labels=True)
-    streamed = datasets.load(Tiny(), tmp_path, seed=3, labels=True, resident=False)
+    streamed = datasets.load(Tiny(), tmp_path, seed=3, labels=True, device_bytes=0)
     key, start = jax.random.key(0), Cursor.start()
     x, y, _ = resident.train.labelled(key, start, 32)
     window = datasets.feed.feed_of(streamed.train, 32, 1).window(start, 32)
