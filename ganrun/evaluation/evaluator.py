@@ -118,7 +118,7 @@ class Evaluator:
             self.metrics_every = _spacing(config, config.steps / stop.times)
         self._measures: dict[str, Measure] = {}
         self._metrics = {metric.name: metric for metric in config.metric if metric.applies(config)}
-        if self.picture_every or self.probe_every:
+        if self.picture_every or self.probe_every or self.metrics_every:
             for metric in self._metrics.values():
                 metric.load(config)
 

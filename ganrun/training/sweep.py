@@ -157,7 +157,7 @@ def _fit(jobs: list[Job], stopwatch: Stopwatch) -> tuple[int, Population | None]
 
 def memory(executor: Population, config: Train) -> int:
     """Compile ``executor``; return the bytes that training and, if ``config`` enables them, snapshots need."""
-    snapshots = config.log.pictures or config.probe.name != "off"
+    snapshots = config.log.pictures or config.probe.name != "off" or config.stop.when is not None
     return executor.memory(
         samples_shown(executor.experiments[0]) if snapshots else 0,
         [points(experiment.data.density) for experiment in executor.experiments],

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import pytest
 from written import summary
 
 from ganrun.comparison.runs import read_runs
 from ganrun.errors import ConfigError
+from ganrun.evaluation.budget import METRICS
+from ganrun.evaluation.evaluator import Evaluator
 from ganrun.evaluation.metrics.logged import require_stop
 from ganrun.storage.run_directory import completed
-from ganrun.training.sweep import train_all
+from ganrun.training.sweep import memory, train_all
 from ganrun.training.sweep_plan import Job, ended
-from ganrun.training.train import train
+from ganrun.training.train import build, train
 
 SMALL = (
     "architecture.generator_hidden=[8]",
@@ -116,6 +119,27 @@ def test_members_of_a_population_end_one_by_one(compose_config, tmp_path):
         assert rows(tmp_path / name)[-1]["step"] == steps
     assert [ended(job) for job in jobs] == [0] * 4
     assert "ended before by stop.when" in (tmp_path / "train.log").read_text()
+
+
+QUIET = (*SMALL, *FROZEN, "log.pictures=0")  # nothing but stop.when has the run evaluated
+
+
+def test_metrics_are_loaded_for_a_run_that_is_evaluated_for_nothing_else(compose_config, monkeypatch):
+    loaded = []
+    monkeypatch.setattr("ganrun.evaluation.metrics.exact.ExactDivergences.load", lambda self, config: loaded.append(1))
+    config = compose_config(QUIET)
+    assert Evaluator(build(config), config).at_the_end == {METRICS} and loaded == [1]
+    config = dataclasses.replace(config, stop=dataclasses.replace(config.stop, when=None))
+    assert Evaluator(build(config), config).at_the_end == frozenset() and loaded == [1]
+
+
+def test_the_memory_of_its_snapshots_counts(compose_config):
+    asked = []
+    config = compose_config(QUIET)
+    population = SimpleNamespace(experiments=[build(config)], memory=lambda n, points: asked.append(n) or 0)
+    memory(population, config)  # type: ignore[arg-type]
+    memory(population, dataclasses.replace(config, stop=dataclasses.replace(config.stop, when=None)))  # type: ignore[arg-type]
+    assert asked[0] > 0 and asked[1] == 0
 
 
 @pytest.mark.parametrize(
