@@ -94,7 +94,9 @@ def program(config: Train) -> Hashable:
     if hasattr(dataset, "density"):
         density = dataset.density()
         dataset = (type(dataset), *(part.shape for part in (density.means, density.stds, density.weights)))
-    loop = (config.steps, config.steps_per_call, config.feed, config.log, config.checkpoint, config.probe)
+    # The loop decides for all members at once, by the settings of the first.
+    when = (config.log, config.evaluate, config.checkpoint, config.probe, config.stop)
+    loop = (config.steps, config.steps_per_call, config.feed, *when)
     return config.method.build(config, config.dataset.shape), dataset, config.data_dir, loop
 
 

@@ -52,6 +52,10 @@ APART = (
     "log.pictures=3",
     "checkpoint.steps=20",
     "checkpoint.keep=3",
+    "evaluate.share=0.5",
+    "stop.when=jsd/exact",
+    "stop.patience=3",
+    "feed=streamed",
     "probe=streaming",
     "data_dir=/elsewhere",
 )
