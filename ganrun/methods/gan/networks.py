@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from ganrun.datasets.sampler import Cursor, Source
 from ganrun.keys import key_for
+from ganrun.methods import class_labels
 from ganrun.methods.gan.augmentation import augmented
 from ganrun.methods.gan.state import GanSpec, Tree
 from ganrun.priors import Prior
@@ -30,7 +31,7 @@ def draw_labels(spec: GanSpec, hparams: Tree, key: jax.Array, n: int) -> Conditi
     """Return ``n`` labels with the class frequencies of the data; empty unless the GAN is class-conditional."""
     if not spec.classes:
         return {}
-    return {"y": jax.random.choice(key, spec.classes, (n,), p=hparams["class_probabilities"]).astype(jnp.int32)}
+    return {"y": class_labels.draw_labels(hparams["class_probabilities"], key, n)}
 
 
 def draw_data(

@@ -16,6 +16,7 @@ from ganrun.datasets.feed import HostPixels
 from ganrun.datasets.sampler import Source
 from ganrun.errors import ConfigError
 from ganrun.methods.base import as_arrays, run_hparams
+from ganrun.methods.class_labels import class_probabilities, require_classes
 from ganrun.methods.gan.penalties.constraints import STATE
 from ganrun.methods.gan.state import GanSpec
 from ganrun.methods.precision import in_precision
@@ -150,8 +151,7 @@ def _check(config: Train) -> None:
         )
     if config.conditional and config.inference != "none":
         raise ConfigError("conditional=true cannot be combined with inference=bigan.")
-    if config.conditional and not getattr(config.dataset, "classes", 0):
-        raise ConfigError(f"conditional=true needs a dataset with classes, and {config.dataset.name} has none.")
+    require_classes(config)
     if config.generator_update.top_k < 1 and (loss.uses_features or loss.outputs > 1):
         raise ConfigError(
             f"generator_update.top_k ranks samples by their logits and cannot be combined with loss={loss.name}, "
@@ -201,14 +201,3 @@ def gan_hparams(config: Train, train: Source | HostPixels | None = None) -> dict
     if config.conditional:
         hparams["class_probabilities"] = class_probabilities(config, train)
     return as_arrays(hparams)
-
-
-def class_probabilities(config: Train, train: Source | HostPixels | None) -> tuple[float, ...]:
-    """Return the frequency of each class in the data of a class-conditional GAN; they sum to 1.
-
-    Without data the frequencies are uniform: a restored run has the true ones in its state.
-    """
-    source = config.dataset.density() if hasattr(config.dataset, "density") else train
-    if source is None:
-        return (1.0 / config.dataset.classes,) * config.dataset.classes
-    return tuple(float(share) for share in source.class_probabilities)

@@ -10,23 +10,21 @@ Paper: Kingma & Welling 2014, "Auto-encoding variational Bayes", eqs. 3 and 10.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from flax import struct
 
 from ganrun.architectures.layers import with_convolutions
 from ganrun.datasets.sampler import Cursor, Source
 from ganrun.keys import key_for
-from ganrun.methods.base import Batches, Inspection, Method, Metrics, Progress, Tree
+from ganrun.methods.base import Inspection, Metrics, Tree
+from ganrun.methods.likelihoods import Likelihood
 from ganrun.methods.metric_spec import EVERYWHERE, MetricSpec
-from ganrun.methods.moving_average import moving_average
-from ganrun.methods.vae.likelihoods import Likelihood
+from ganrun.methods.single_loss import SingleLossMethod, SingleLossModel
 from ganrun.priors import Prior
 
 INSPECTED = 512  # held-out examples that are encoded at a snapshot
@@ -37,91 +35,50 @@ ELBO = MetricSpec("elbo", "lower bound on log p(x) of held-out examples (ELBO)",
 IWAE = MetricSpec("iwae", "tighter lower bound on log p(x) of held-out examples", "nats", "higher", shown=EVERYWHERE)
 
 
-@struct.dataclass
-class VaeModel:
-    """The networks of a VAE and their optimizer.
-
-    Attributes:
-        params: ``networks``, the parameters of encoder and decoder, and with a Gaussian decoder ``log_std``, the log of
-            its standard deviation.
-        stats: batch statistics of the networks; may be empty.
-        optimizer: state of the optimizer.
-        average: the moving average of the variables (:meth:`Vae.variables`).
-    """
-
-    params: Tree
-    stats: Tree
-    optimizer: Tree
-    average: Tree
-
-
 @dataclass(frozen=True)
-class Vae(Method):
-    """A variational autoencoder.
+class Vae(SingleLossMethod):
+    """A variational autoencoder. Its ``module`` has the functions of
+    :class:`ganrun.architectures.autoencoder.MlpAutoencoder`.
+
+    Its parameters are ``networks``, those of encoder and decoder, and with a Gaussian decoder ``log_std``, the log of
+    its standard deviation.
 
     Attributes:
-        module: a linen module with the functions of :class:`ganrun.architectures.autoencoder.MlpAutoencoder`, or its
-            wrapper (:mod:`ganrun.methods.precision`).
         likelihood: the distribution p(x|z).
-        optimizer: of all parameters.
         latent_dim: dimension of the latents.
-        batch_size: examples per minibatch.
         importance_samples: latents per example in the estimates of log p(x).
     """
 
-    module: Any
-    likelihood: Likelihood
-    optimizer: Any
-    latent_dim: int
-    batch_size: int
-    importance_samples: int
+    TERMS: ClassVar[tuple[str, ...]] = ("elbo/train", "log_likelihood/reconstruction", "kl/latent")
+
+    likelihood: Likelihood = field(kw_only=True)
+    latent_dim: int = field(kw_only=True)
+    importance_samples: int = field(kw_only=True)
 
     @property
     def prior(self) -> Prior:
         return Prior("normal", self.latent_dim)
 
     @property
-    def tags(self) -> tuple[str, ...]:
-        return ("loss", "elbo/train", "log_likelihood/reconstruction", "kl/latent", "grad_norm")
-
-    @property
     def capabilities(self) -> frozenset[str]:
         return frozenset({"decode", "encode", "log_density"})
 
-    def init(self, key: jax.Array, hparams: Tree, example: jax.Array) -> VaeModel:
+    def initial(self, key: jax.Array, example: jax.Array) -> Tree:
         noise = jnp.zeros((1, self.latent_dim))
         variables = self.module.init(key_for(key, "initial networks"), example, noise, train=False)
         params = {"networks": variables["params"]}
         if self.likelihood.SHARED_SCALE:
             params["log_std"] = jnp.zeros(())
-        stats = variables.get("batch_stats", {})
-        optimizer = self._transform(jnp.zeros((), jnp.int32), hparams["run"]["steps"], hparams).init(params)
-        average = jax.tree.map(jnp.copy, {"params": params, "batch_stats": stats})
-        return VaeModel(params=params, stats=stats, optimizer=optimizer, average=average)
+        return {"params": params, "batch_stats": variables.get("batch_stats", {})}
 
-    def _transform(self, step: jax.Array, steps: jax.Array, hparams: Tree) -> optax.GradientTransformation:
-        return self.optimizer.transform(step, steps, hparams["optimizer"]["generator"])
-
-    def step(
-        self, model: VaeModel, batches: Batches, key: jax.Array, hparams: Tree, progress: Progress
-    ) -> tuple[VaeModel, Cursor, Metrics]:
-        x, cursor = batches.train.minibatch(key_for(key, "data"), batches.cursor, self.batch_size)
+    def loss(
+        self, variables: Tree, x: jax.Array, labels: jax.Array | None, key: jax.Array, hparams: Tree
+    ) -> tuple[jax.Array, tuple[Sequence[jax.Array], Tree]]:
         x = self.likelihood.observed(x, key_for(key, "observation"))
         noise = jax.random.normal(key_for(key, "posterior"), (self.batch_size, self.latent_dim))
-
-        def loss(params: Tree) -> tuple[jax.Array, Any]:
-            reconstruction, kl, stats = self.elbo_terms({"params": params, "batch_stats": model.stats}, x, noise)
-            return jnp.mean(kl) - jnp.mean(reconstruction), (jnp.mean(reconstruction), jnp.mean(kl), stats)
-
-        (value, (reconstruction, kl, stats)), gradient = jax.value_and_grad(loss, has_aux=True)(model.params)
-        transform = self._transform(progress.step, progress.steps, hparams)
-        change, optimizer = transform.update(gradient, model.optimizer, model.params)
-        params = optax.apply_updates(model.params, change)
-        variables = {"params": params, "batch_stats": stats}
-        average = moving_average(model.average, variables, hparams["ema"]["decay"], progress.step)
-        values = (value, -value, reconstruction, kl, optax.tree.norm(gradient))
-        after = VaeModel(params=params, stats=stats, optimizer=optimizer, average=average)
-        return after, cursor, dict(zip(self.tags, values, strict=True))
+        reconstruction, kl, stats = self.elbo_terms(variables, x, noise)
+        value = jnp.mean(kl) - jnp.mean(reconstruction)
+        return value, ((-value, jnp.mean(reconstruction), jnp.mean(kl)), stats)
 
     def elbo_terms(self, variables: Tree, x: jax.Array, noise: jax.Array) -> tuple[jax.Array, jax.Array, Tree]:
         """Return the two terms of the ELBO of the examples ``x``, as in training.
@@ -150,10 +107,7 @@ class Vae(Method):
             return outputs
         return jnp.concatenate([outputs, jnp.broadcast_to(variables["params"]["log_std"], outputs.shape)], axis=-1)
 
-    def variables(self, model: VaeModel, average: bool = True) -> Tree:
-        return model.average if average else {"params": model.params, "batch_stats": model.stats}
-
-    def networks(self, model: VaeModel, average: bool = True) -> dict[str, Tree]:
+    def networks(self, model: SingleLossModel, average: bool = True) -> dict[str, Tree]:
         """Return the variables of decoder and encoder; ``log_std``, if there is one, belongs to the decoder."""
         variables = self.variables(model, average)
         parts = _networks(variables)
@@ -226,7 +180,7 @@ class Vae(Method):
         return self._log_likelihood(variables, outputs, x) + ratio
 
     def inspect(
-        self, model: VaeModel, hparams: Tree, held_out: Source, key: jax.Array, points: jax.Array
+        self, model: SingleLossModel, hparams: Tree, held_out: Source, key: jax.Array, points: jax.Array
     ) -> dict[str, jax.Array]:
         """Return the posterior means of held-out examples, ``(n, latent_dim)``."""
         rows = getattr(held_out, "flat", None)

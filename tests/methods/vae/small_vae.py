@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from ganrun.architectures.autoencoder import MlpAutoencoder
 from ganrun.methods.base import as_arrays
-from ganrun.methods.vae.likelihoods import LIKELIHOODS
+from ganrun.methods.likelihoods import LIKELIHOODS
 from ganrun.methods.vae.vae import Vae
 from ganrun.optimizers import Sgd
 

@@ -12,7 +12,7 @@ from small_vae import begun, hparams, small
 from ganrun.datasets.sampler import Cursor, Pixels
 from ganrun.keys import key_for
 from ganrun.methods.base import Batches, Progress
-from ganrun.methods.vae.likelihoods import LIKELIHOODS
+from ganrun.methods.likelihoods import LIKELIHOODS
 from ganrun.methods.vae.vae import kl_from_prior
 from ganrun.optimizers import Adam
 

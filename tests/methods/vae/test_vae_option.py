@@ -13,7 +13,7 @@ from ganrun.errors import ConfigError
 from ganrun.evaluation.metrics.logged import logged, require_best
 from ganrun.evaluation.metrics.spec import better, spec_of
 from ganrun.methods.gan.option import GanOption
-from ganrun.methods.vae.likelihoods import Bernoulli, DiscretisedLogistic, Gaussian
+from ganrun.methods.likelihoods import Bernoulli, DiscretisedLogistic, Gaussian
 from ganrun.methods.vae.option import VaeOption
 from ganrun.training.monitor import Monitor
 
@@ -75,7 +75,7 @@ def refusal(words):
         (["conditional=true", "dataset=digits"], "conditional=true cannot be combined with method=vae"),
         (
             ["inference=bigan"],
-            "inference=bigan adds an encoder to a GAN, and method=vae has one already: leave it out.",
+            "inference=bigan adds an encoder to a GAN: leave it out with method=vae.",
         ),
         (["latent.prior=uniform"], "latent.prior must be normal with method=vae, not uniform."),
         (["architecture=mlp"], "architecture=mlp has no networks for method=vae: use architecture=mlp_vae."),

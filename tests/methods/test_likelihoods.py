@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import logistic, norm
 
-from ganrun.methods.vae.likelihoods import HALF, LIKELIHOODS, MIN_LOG_SCALE, Bernoulli, DiscretisedLogistic, Gaussian
+from ganrun.methods.likelihoods import HALF, LIKELIHOODS, MIN_LOG_SCALE, Bernoulli, DiscretisedLogistic, Gaussian
 
 LEVELS = np.arange(256) / 127.5 - 1.0
 
