@@ -67,14 +67,16 @@ class MlpAutoencoder(nn.Module):
 
         Args:
             x: examples ``(n, *shape)``.
-            noise: standard normal ``(n, latent_dim)``.
+            noise: standard normal ``(n, latent_dim)``, or ``(k, n, latent_dim)`` for k latents per example.
             train: whether batch statistics, if there are any, are those of the batch.
 
         Returns:
-            The mean and the log variance of the latents, each ``(n, latent_dim)``, and the decoder's outputs.
+            The mean and the log variance of the latents, each ``(n, latent_dim)``, and the decoder's outputs ``(n,
+            *shape, outputs)``, or ``(k n, *shape, outputs)``.
         """
         mean, log_variance = self.encode(x, train)
-        return mean, log_variance, self.decode(mean + jnp.exp(log_variance / 2) * noise, train)
+        z = mean + jnp.exp(log_variance / 2) * noise
+        return mean, log_variance, self.decode(z.reshape(-1, self.latent_dim), train)
 
     def encode(self, x: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
         """Map examples ``(n, *shape)`` to the mean and the log variance of their latents, each ``(n, latent_dim)``."""

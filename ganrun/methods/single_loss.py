@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
 
+from ganrun.architectures.layers import with_convolutions
 from ganrun.config.registry import traced
 from ganrun.config.schema import Train
 from ganrun.datasets.sampler import Cursor
@@ -142,6 +143,12 @@ class SingleLossMethod(Method):
 
     def variables(self, model: SingleLossModel, average: bool = True) -> Tree:
         return model.average if average else {"params": model.params, "batch_stats": model.stats}
+
+    def for_export(self) -> Self:
+        return replace(self, module=with_convolutions(self.module, "xla"))
+
+    def for_population(self) -> Self:
+        return replace(self, module=with_convolutions(self.module, "matmul"))
 
     def labels_for(self, hparams: Tree, key: jax.Array, n: int, labels: jax.Array | None) -> jax.Array | None:
         """Return ``labels``, or ``n`` with the frequencies in the data; None if the model is not class-conditional."""

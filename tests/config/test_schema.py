@@ -295,6 +295,7 @@ ON = {
     "architecture=resnet": ("dataset=digits",),
     "architecture=r3gan": ("dataset=digits",),
     "architecture=dirac": ("dataset=dirac",),
+    "architecture=conv_vae": ("method=vae", "dataset=digits"),
     "architecture=mlp_vae": ("method=vae",),
 }
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
-from narrow import NARROW
+from narrow import METHOD, NARROW
 
 from ganrun.config.registry import options
 from ganrun.config.schema import PRECISIONS
@@ -43,9 +43,8 @@ PIECES = 5  # of a maxout unit: the gradient of a maximum is divided by the numb
 
 
 def words_of(architecture):
-    method = ("method=vae",) if architecture == "mlp_vae" else ()
     data = f"dataset={DATA.get(architecture, 'digits')}"
-    return (data, f"architecture={architecture}", *NARROW[architecture], *method)
+    return (data, f"architecture={architecture}", *NARROW[architecture], *METHOD.get(architecture, ()))
 
 
 RUNS = {architecture: words_of(architecture) for architecture in NARROW} | VARIANTS

@@ -15,7 +15,7 @@ from ganrun.methods.likelihoods import LIKELIHOODS
 from ganrun.methods.metric_spec import EVERYWHERE, Chart, MetricSpec
 from ganrun.methods.precision import in_precision
 from ganrun.methods.single_loss import GRAD_NORM, LOSS, SingleLossOption
-from ganrun.methods.vae.vae import ELBO, IWAE, Vae
+from ganrun.methods.vae.vae import ELBO, IWAE, IWAE_TRAIN, OBJECTIVES, Vae
 
 
 @register("method", "vae")
@@ -23,7 +23,8 @@ from ganrun.methods.vae.vae import ELBO, IWAE, Vae
 class VaeOption(SingleLossOption):
     """An encoder and a decoder that together maximise a lower bound on log p(x); samples in one pass.
 
-    Formula: maximise E_q(z|x) log p(x|z) - KL(q(z|x), p(z)) <= log p(x), with z = mean(x) + std(x) noise
+    Formula: maximise E_q(z|x) log p(x|z) - KL(q(z|x), p(z)) <= log p(x), with z = mean(x) + std(x) noise; or, with
+        objective=iwae, E log 1/k sum_i p(x, z_i) / q(z_i|x) <= log p(x)
     Paper: Kingma & Welling 2014, "Auto-encoding variational Bayes", eqs. 3 and 10; Burda et al. 2016, "Importance
     weighted autoencoders", eq. 8, for the bound iwae.
 
@@ -32,6 +33,11 @@ class VaeOption(SingleLossOption):
             (discretised logistic, 8-bit images), ``gaussian`` (with one learned standard deviation), or ``auto``:
             bernoulli for images of one channel, logistic for other images, gaussian for vectors.
         importance_samples: latents per example in the evaluation of elbo and iwae (the k of IWAE).
+        objective: the bound that training maximises: ``elbo``, or ``iwae`` with ``training_samples`` weights.
+        training_samples: latents per example in a training step.
+        beta: weight of the KL divergence in the loss (Higgins et al. 2017, "beta-VAE", eq. 4); 1 for a bound.
+        free_bits: nats of KL divergence per latent, as means over minibatches, that the loss does not penalise (Kingma
+            et al. 2016, "Improving variational inference with inverse autoregressive flow", eq. 15).
     """
 
     SPECS: ClassVar[tuple[MetricSpec, ...]] = (
@@ -41,6 +47,7 @@ class VaeOption(SingleLossOption):
         MetricSpec("iwae_se", "standard error of iwae", "nats"),
         LOSS,
         MetricSpec("elbo/train", "ELBO of the training minibatches", "nats"),
+        IWAE_TRAIN,
         MetricSpec("log_likelihood/reconstruction", "log p(x|z) with z from the encoder, in training", "nats"),
         MetricSpec(
             "kl/latent", "KL(q(z|x), p(z)) of the encoder from the prior, in training", "nats", shown=EVERYWHERE
@@ -63,9 +70,15 @@ class VaeOption(SingleLossOption):
     name: str = "vae"
     decoder: str = choice("auto", ("auto", *LIKELIHOODS))
     importance_samples: int = number(50, low=1, high=100_000)
+    objective: str = choice("elbo", OBJECTIVES)
+    training_samples: int = number(1, low=1, high=10_000)
+    beta: float = number(1.0, low=0.0)
+    free_bits: float = number(0.0, low=0.0)
 
     def build(self, config: Train, shape: tuple[int, ...]) -> Vae:
         self.require_supported(config)
+        if self.objective == "iwae":
+            self._require_plain()
         likelihood = LIKELIHOODS[self._decoder(shape)]
         build = builder(config.architecture, "build_autoencoder", self.name)
         return Vae(
@@ -75,7 +88,18 @@ class VaeOption(SingleLossOption):
             latent_dim=config.latent.dim,
             batch_size=config.batch_size,
             importance_samples=self.importance_samples,
+            objective=self.objective,
+            training_samples=self.training_samples,
         )
+
+    def _require_plain(self) -> None:
+        """Raise :class:`ConfigError` for settings of the ELBO's KL divergence, which the IWAE's bound does not have."""
+        if self.beta != 1.0 or self.free_bits != 0.0:
+            setting = f"method.beta={self.beta:g}" if self.beta != 1.0 else f"method.free_bits={self.free_bits:g}"
+            raise ConfigError(
+                f"{setting} changes the KL divergence of method.objective=elbo, which method.objective=iwae does not "
+                "have: leave one of them out."
+            )
 
     def _decoder(self, shape: tuple[int, ...]) -> str:
         """Return the decoder's distribution for examples of ``shape``."""

@@ -1,8 +1,10 @@
 """The variational autoencoder: an encoder and a decoder that together maximise a lower bound on log p(x).
 
 The decoder defines p(x|z), the prior is standard normal, and the encoder defines q(z|x), a normal distribution with
-diagonal covariance that approximates the posterior p(z|x). The loss is the negative evidence lower bound (ELBO),
-estimated with one reparameterised z per example and the KL divergence of q(z|x) from the prior in closed form.
+diagonal covariance that approximates the posterior p(z|x). The loss is the negative of one of two bounds. The evidence
+lower bound (ELBO) is estimated with reparameterised latents and the KL divergence of q(z|x) from the prior in closed
+form, which may have a weight (beta) and a part without gradient (free bits). The bound of the importance weighted
+autoencoder (IWAE) is tighter: it is the log of a mean of weights.
 
 Formula: log p(x) >= E_q(z|x) log p(x|z) - KL(q(z|x), p(z))
 Paper: Kingma & Welling 2014, "Auto-encoding variational Bayes", eqs. 3 and 10.
@@ -11,20 +13,19 @@ Paper: Kingma & Welling 2014, "Auto-encoding variational Bayes", eqs. 3 and 10.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ganrun.architectures.layers import with_convolutions
 from ganrun.datasets.sampler import Cursor, Source
 from ganrun.keys import key_for
 from ganrun.methods.base import Inspection, Metrics, Tree
 from ganrun.methods.likelihoods import Likelihood
 from ganrun.methods.metric_spec import EVERYWHERE, MetricSpec
-from ganrun.methods.single_loss import SingleLossMethod, SingleLossModel
+from ganrun.methods.single_loss import GRAD_NORM, SingleLossMethod, SingleLossModel
 from ganrun.priors import Prior
 
 INSPECTED = 512  # held-out examples that are encoded at a snapshot
@@ -33,6 +34,24 @@ AT_ONCE = 10  # importance samples that are decoded together: the memory does no
 
 ELBO = MetricSpec("elbo", "lower bound on log p(x) of held-out examples (ELBO)", "nats", "higher", shown=EVERYWHERE)
 IWAE = MetricSpec("iwae", "tighter lower bound on log p(x) of held-out examples", "nats", "higher", shown=EVERYWHERE)
+
+
+IWAE_TRAIN = MetricSpec("iwae/train", "tighter lower bound on log p(x) of the training minibatches", "nats")
+OBJECTIVES = ("elbo", "iwae")
+
+
+class Terms(NamedTuple):
+    """The terms of the bounds on log p(x) of n examples with k latents each, in nats.
+
+    Attributes:
+        reconstruction: log p(x|z), ``(k, n)``.
+        kl: KL(q(z|x), p(z)) of each latent, ``(n, latent_dim)``.
+        log_weights: log p(x, z) - log q(z|x), ``(k, n)``.
+    """
+
+    reconstruction: jax.Array
+    kl: jax.Array
+    log_weights: jax.Array
 
 
 @dataclass(frozen=True)
@@ -47,6 +66,8 @@ class Vae(SingleLossMethod):
         likelihood: the distribution p(x|z).
         latent_dim: dimension of the latents.
         importance_samples: latents per example in the estimates of log p(x).
+        objective: the bound whose negative is the loss, a key of :data:`OBJECTIVES`.
+        training_samples: latents per example in a training step.
     """
 
     TERMS: ClassVar[tuple[str, ...]] = ("elbo/train", "log_likelihood/reconstruction", "kl/latent")
@@ -54,6 +75,8 @@ class Vae(SingleLossMethod):
     likelihood: Likelihood = field(kw_only=True)
     latent_dim: int = field(kw_only=True)
     importance_samples: int = field(kw_only=True)
+    objective: str = "elbo"
+    training_samples: int = 1
 
     @property
     def prior(self) -> Prior:
@@ -71,30 +94,47 @@ class Vae(SingleLossMethod):
             params["log_std"] = jnp.zeros(())
         return {"params": params, "batch_stats": variables.get("batch_stats", {})}
 
+    @property
+    def tags(self) -> tuple[str, ...]:
+        own = (*self.TERMS, IWAE_TRAIN.name) if self.objective == "iwae" else self.TERMS
+        return ("loss", *own, GRAD_NORM.name)
+
     def loss(
         self, variables: Tree, x: jax.Array, labels: jax.Array | None, key: jax.Array, hparams: Tree
     ) -> tuple[jax.Array, tuple[Sequence[jax.Array], Tree]]:
         x = self.likelihood.observed(x, key_for(key, "observation"))
-        noise = jax.random.normal(key_for(key, "posterior"), (self.batch_size, self.latent_dim))
-        reconstruction, kl, stats = self.elbo_terms(variables, x, noise)
-        value = jnp.mean(kl) - jnp.mean(reconstruction)
-        return value, ((-value, jnp.mean(reconstruction), jnp.mean(kl)), stats)
+        noise = jax.random.normal(key_for(key, "posterior"), (self.training_samples, self.batch_size, self.latent_dim))
+        terms, stats = self.terms(variables, x, noise)
+        reconstruction, kl = jnp.mean(terms.reconstruction), jnp.mean(jnp.sum(terms.kl, axis=1))
+        shown = (reconstruction - kl, reconstruction, kl)
+        if self.objective == "iwae":
+            bound = jnp.mean(jax.nn.logsumexp(terms.log_weights, axis=0) - jnp.log(self.training_samples))
+            return -bound, ((*shown, bound), stats)
+        # Without free bits the maximum is the KL divergence itself, which is not negative.
+        kept = jnp.sum(jnp.maximum(jnp.mean(terms.kl, axis=0), hparams["method"]["free_bits"]))
+        return hparams["method"]["beta"] * kept - reconstruction, (shown, stats)
 
-    def elbo_terms(self, variables: Tree, x: jax.Array, noise: jax.Array) -> tuple[jax.Array, jax.Array, Tree]:
-        """Return the two terms of the ELBO of the examples ``x``, as in training.
+    def terms(self, variables: Tree, x: jax.Array, noise: jax.Array) -> tuple[Terms, Tree]:
+        """Return the terms of the bounds on log p(x) of the examples ``x``, as in training.
 
         Args:
             variables: as :meth:`variables` returns them.
             x: examples ``(n, *shape)`` as the likelihood observes them.
-            noise: standard normal ``(n, latent_dim)``, from which z = mean + standard deviation * noise.
+            noise: standard normal ``(k, n, latent_dim)``, from which z = mean + standard deviation * noise.
 
         Returns:
-            log p(x|z) and KL(q(z|x), p(z)), nats, each ``(n,)``; and the new batch statistics.
+            The terms, and the new batch statistics.
         """
         networks = _networks(variables)
         (mean, log_variance, outputs), new = self.module.apply(networks, x, noise, train=True, mutable=["batch_stats"])
-        kl = kl_from_prior(mean, log_variance)
-        return self._log_likelihood(variables, outputs, x), kl, new.get("batch_stats", networks["batch_stats"])
+        repeated = jnp.broadcast_to(x, (len(noise), *x.shape)).reshape(-1, *x.shape[1:])
+        reconstruction = self._log_likelihood(variables, outputs, repeated).reshape(noise.shape[:2])
+        terms = Terms(
+            reconstruction=reconstruction,
+            kl=kl_from_prior(mean, log_variance),
+            log_weights=reconstruction + _log_ratio(mean, log_variance, noise),
+        )
+        return terms, new.get("batch_stats", networks["batch_stats"])
 
     def _log_likelihood(self, variables: Tree, outputs: jax.Array, x: jax.Array) -> jax.Array:
         """Return log p(x|z) ``(n,)`` of the examples ``x``, given the decoder's ``outputs`` for z."""
@@ -118,9 +158,6 @@ class Vae(SingleLossMethod):
         if self.likelihood.SHARED_SCALE:
             networks["decoder"]["params"] |= {"log_std": variables["params"]["log_std"]}
         return networks
-
-    def for_export(self) -> Vae:
-        return replace(self, module=with_convolutions(self.module, "xla"))
 
     def _apply(self, variables: Tree, x: jax.Array, method: str) -> Any:
         """Apply ``method`` of the module (``encode`` or ``decode``) to ``x`` as after training."""
@@ -174,10 +211,8 @@ class Vae(SingleLossMethod):
         self, variables: Tree, x: jax.Array, mean: jax.Array, log_variance: jax.Array, noise: jax.Array
     ) -> jax.Array:
         """Return log p(x, z) - log q(z|x) ``(n,)`` for z = mean + standard deviation * noise of q(z|x), in nats."""
-        z = mean + jnp.exp(log_variance / 2) * noise
-        ratio = 0.5 * jnp.sum(noise**2 + log_variance - z**2, axis=1)  # log p(z) - log q(z|x)
-        outputs = self._apply(variables, z, "decode")
-        return self._log_likelihood(variables, outputs, x) + ratio
+        outputs = self._apply(variables, mean + jnp.exp(log_variance / 2) * noise, "decode")
+        return self._log_likelihood(variables, outputs, x) + _log_ratio(mean, log_variance, noise)
 
     def inspect(
         self, model: SingleLossModel, hparams: Tree, held_out: Source, key: jax.Array, points: jax.Array
@@ -200,9 +235,15 @@ def _networks(variables: Tree) -> Tree:
 
 
 def kl_from_prior(mean: jax.Array, log_variance: jax.Array) -> jax.Array:
-    """Return KL(N(mean, variance), N(0, 1)) in nats, summed over the last axis.
+    """Return KL(N(mean, variance), N(0, 1)) in nats, element by element.
 
-    Formula: 1/2 sum_j (variance_j + mean_j² - 1 - log variance_j)
+    Formula: 1/2 (variance + mean² - 1 - log variance)
     Paper: Kingma & Welling 2014, "Auto-encoding variational Bayes", appendix B.
     """
-    return 0.5 * jnp.sum(jnp.exp(log_variance) + mean**2 - 1.0 - log_variance, axis=-1)
+    return 0.5 * (jnp.exp(log_variance) + mean**2 - 1.0 - log_variance)
+
+
+def _log_ratio(mean: jax.Array, log_variance: jax.Array, noise: jax.Array) -> jax.Array:
+    """Return log p(z) - log q(z|x) for z = mean + standard deviation * noise, summed over the last axis."""
+    z = mean + jnp.exp(log_variance / 2) * noise
+    return 0.5 * jnp.sum(noise**2 + log_variance - z**2, axis=-1)

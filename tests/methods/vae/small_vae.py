@@ -13,6 +13,7 @@ HPARAMS = {
     "run": {"steps": 100.0, "log_every": 10},
     "optimizer": {"generator": {"learning_rate": 0.01, "decay_rate": 0.0, "minimum_rate": 0.0}},
     "ema": {"decay": 0.9},
+    "method": {"beta": 1.0, "free_bits": 0.0},
 }
 SGD = {"momentum": 0.0, "final_momentum": 0.0, "momentum_steps": 1.0}
 

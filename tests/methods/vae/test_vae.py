@@ -11,9 +11,9 @@ from small_vae import begun, hparams, small
 
 from ganrun.datasets.sampler import Cursor, Pixels
 from ganrun.keys import key_for
-from ganrun.methods.base import Batches, Progress
+from ganrun.methods.base import Batches, Progress, as_arrays
 from ganrun.methods.likelihoods import LIKELIHOODS
-from ganrun.methods.vae.vae import kl_from_prior
+from ganrun.methods.vae.vae import OBJECTIVES, kl_from_prior
 from ganrun.optimizers import Adam
 
 
@@ -27,10 +27,10 @@ def double():
 
 
 def test_the_kl_from_the_prior_is_the_number_derived_by_hand():
-    # Mean 1 and variance 4: (4 + 1 - 1 - log 4) / 2. Mean 0 and variance 1/4: (1/4 - 1 + log 4) / 2. They add up.
-    found = kl_from_prior(jnp.asarray([[1.0, 0.0]]), jnp.log(jnp.asarray([[4.0, 0.25]])))
-    assert float(found[0]) == pytest.approx(1.3068528 + 0.3181472, abs=1e-6)
-    assert float(kl_from_prior(jnp.zeros((1, 3)), jnp.zeros((1, 3)))[0]) == 0.0
+    # Mean 1 and variance 4: (4 + 1 - 1 - log 4) / 2. Mean 0 and variance 1/4: (1/4 - 1 + log 4) / 2.
+    found = kl_from_prior(jnp.asarray([1.0, 0.0]), jnp.log(jnp.asarray([4.0, 0.25])))
+    np.testing.assert_allclose(found, [1.3068528, 0.3181472], atol=1e-6)
+    np.testing.assert_array_equal(kl_from_prior(jnp.zeros(3), jnp.zeros(3)), 0.0)
 
 
 def test_the_kl_from_the_prior_is_the_integral_of_its_definition():
@@ -39,26 +39,25 @@ def test_the_kl_from_the_prior_is_the_integral_of_its_definition():
     log_q = -0.5 * ((z - mean) / std) ** 2 - np.log(std * np.sqrt(2 * np.pi))
     log_p = -0.5 * z**2 - 0.5 * np.log(2 * np.pi)
     wanted = np.trapezoid(np.exp(log_q) * (log_q - log_p), z)
-    found = kl_from_prior(jnp.asarray([[mean]]), jnp.asarray([[2 * np.log(std)]]))
-    assert float(found[0]) == pytest.approx(wanted, abs=1e-5)
+    found = kl_from_prior(jnp.asarray(mean), jnp.asarray(2 * np.log(std)))
+    assert float(found) == pytest.approx(wanted, abs=1e-5)
 
 
 # --- training ---
 
 
+@pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("kind", LIKELIHOODS)
-def test_the_gradient_of_the_loss_is_that_of_finite_differences(kind, double):
+def test_the_gradient_of_the_loss_is_that_of_finite_differences(kind, objective, double):
     shape = (3,) if kind == "gaussian" else (2, 2, 1)
-    method, rng = small(kind, shape), np.random.default_rng(0)
+    method, rng = small(kind, shape, objective=objective, training_samples=3), np.random.default_rng(0)
     start = method.variables(begun(method, shape))
     variables = jax.tree.map(lambda leaf: jnp.asarray(0.5 * rng.normal(size=leaf.shape)), start)
     x = jnp.asarray(rng.integers(0, 256, (4, *shape)) / 127.5 - 1.0)
-    x = method.likelihood.observed(x, jax.random.key(5))
-    noise = jnp.asarray(rng.normal(size=(4, 2)))
+    numbers = hparams() | {"method": {"beta": jnp.asarray(0.7), "free_bits": jnp.asarray(0.1)}}
 
     def loss(variables):
-        reconstruction, kl, _ = method.elbo_terms(variables, x, noise)
-        return jnp.mean(kl - reconstruction)
+        return method.loss(variables, x, None, jax.random.key(5), numbers)[0]
 
     gradient = jax.grad(loss)(variables)
     for _ in range(5):
@@ -93,11 +92,11 @@ def test_a_step_descends_the_negative_elbo_of_its_minibatch(digits):
     key = jax.random.key(0)
     x, wanted_cursor = digits.train.minibatch(key, digits.cursor, 4)
     x = method.likelihood.observed(x, key_for(key, "observation"))
-    noise = jax.random.normal(key_for(key, "posterior"), (4, 2))
+    noise = jax.random.normal(key_for(key, "posterior"), (1, 4, 2))
 
     def loss(params):
-        reconstruction, kl, _ = method.elbo_terms({"params": params, "batch_stats": {}}, x, noise)
-        return jnp.mean(kl - reconstruction)
+        terms, _ = method.terms({"params": params, "batch_stats": {}}, x, noise)
+        return jnp.mean(jnp.sum(terms.kl, axis=1)) - jnp.mean(terms.reconstruction)
 
     value, gradient = jax.value_and_grad(loss)(model.params)
     wanted = jax.tree.map(lambda param, slope: param - 0.1 * slope, model.params, gradient)
@@ -105,11 +104,78 @@ def test_a_step_descends_the_negative_elbo_of_its_minibatch(digits):
     assert (int(cursor.offset), int(cursor.epoch)) == (int(wanted_cursor.offset), 0) == (4, 0)
     assert tuple(metrics) == method.tags
     assert float(metrics["loss"]) == pytest.approx(float(value), rel=1e-6)
-    assert float(metrics["elbo/train"]) == -float(metrics["loss"])
+    assert float(metrics["elbo/train"]) == pytest.approx(-float(metrics["loss"]), rel=1e-6)
     terms = float(metrics["kl/latent"]) - float(metrics["log_likelihood/reconstruction"])
     assert terms == pytest.approx(float(value), rel=1e-6)
     squares = sum(float(jnp.sum(leaf**2)) for leaf in jax.tree.leaves(gradient))
     assert float(metrics["grad_norm"]) == pytest.approx(np.sqrt(squares), rel=1e-5)
+
+
+def observed(method, x):
+    """The examples and the noise of a loss with key 0."""
+    key = jax.random.key(0)
+    noise = jax.random.normal(key_for(key, "posterior"), (method.training_samples, *x.shape[:1], method.latent_dim))
+    return method.likelihood.observed(x, key_for(key, "observation")), noise
+
+
+def loss_of(method, model, batches, **numbers):
+    key = jax.random.key(0)
+    x, _ = batches.train.minibatch(key_for(key, "data"), batches.cursor, method.batch_size)
+    own = hparams() | {"method": as_arrays({"beta": 1.0, "free_bits": 0.0} | numbers)}
+    return method.loss(method.variables(model), x, None, key, own), x
+
+
+def test_beta_weighs_the_kl_divergence_and_free_bits_are_not_penalised(digits):
+    method = small("bernoulli", (2, 2, 1))
+    model = begun(method, (2, 2, 1))
+    (plain, ((_, reconstruction, kl), _)), x = loss_of(method, model, digits)
+    assert float(plain) == pytest.approx(float(kl - reconstruction), rel=1e-6)
+    (weighted, _), _ = loss_of(method, model, digits, beta=4.0)
+    assert float(weighted) == pytest.approx(float(4 * kl - reconstruction), rel=1e-6)
+    each = np.mean(method.terms(method.variables(model), *observed(method, x))[0].kl, axis=0)
+    assert each.min() < each.max()
+    between = float(each.mean())  # above the divergence of one latent and below that of the other
+    (free, _), _ = loss_of(method, model, digits, free_bits=between)
+    assert float(free) == pytest.approx(between + float(each.max()) - float(reconstruction), rel=1e-5)
+    numbers = hparams() | {"method": as_arrays({"beta": 1.0, "free_bits": 10.0})}
+    slopes = jax.grad(lambda v: method.loss(v, x, None, jax.random.key(0), numbers)[0])(method.variables(model))
+    alone = jax.grad(lambda v: -jnp.mean(method.terms(v, *observed(method, x))[0].reconstruction))(
+        method.variables(model)
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), slopes, alone)
+
+
+def test_the_importance_weighted_loss_is_the_log_of_mean_weights_and_tighter(digits):
+    method = small("bernoulli", (2, 2, 1), objective="iwae", training_samples=5)
+    model = begun(method, (2, 2, 1))
+    (found, ((elbo, *_, bound), _)), x = loss_of(method, model, digits)
+    x, noise = observed(method, x)
+    variables, rows = method.variables(model), []
+    networks = {"params": variables["params"]["networks"]}
+    for i in range(4):
+        mean, log_variance = method.module.apply(networks, x[i : i + 1], train=False, method="encode")
+        mean, std = np.asarray(mean[0], np.float64), np.exp(np.asarray(log_variance[0], np.float64) / 2)
+        weights = []
+        for k in range(5):
+            z = mean + std * np.asarray(noise[k, i], np.float64)
+            logits = method.module.apply(networks, jnp.asarray(z[None], jnp.float32), train=False, method="decode")
+            log_x = -np.sum(np.log1p(np.exp(-np.asarray(x[i] * logits[0, ..., 0], np.float64))))
+            log_z = -0.5 * np.sum(z**2 + np.log(2 * np.pi))
+            log_q = -0.5 * np.sum(((z - mean) / std) ** 2 + np.log(2 * np.pi * std**2))
+            weights.append(np.exp(log_x + log_z - log_q))
+        rows.append(np.log(np.mean(weights)))
+    assert float(found) == pytest.approx(-np.mean(rows), rel=1e-5) == -float(bound)
+    assert float(bound) > float(elbo)
+    assert method.tags[-2:] == ("iwae/train", "grad_norm")
+
+
+def test_several_latents_per_example_average_the_elbo(digits):
+    method = small("bernoulli", (2, 2, 1), training_samples=3)
+    (found, _), x = loss_of(method, model := begun(method, (2, 2, 1)), digits)
+    x, noise = observed(method, x)
+    alone = [method.terms(method.variables(model), x, noise[k : k + 1])[0] for k in range(3)]
+    wanted = np.mean([float(jnp.mean(jnp.sum(t.kl, axis=1)) - jnp.mean(t.reconstruction)) for t in alone])
+    assert float(found) == pytest.approx(wanted, rel=1e-5)
 
 
 def test_another_key_binarises_and_draws_anew(digits):

@@ -56,9 +56,9 @@ class LinearGaussian:
         points = np.sqrt(k) * np.concatenate([np.eye(k), -np.eye(k)])
         bounds = []
         for point in points:
-            noise = jnp.broadcast_to(jnp.asarray(point), (len(x), k))
-            reconstruction, kl, _ = self.method.elbo_terms(self.variables, jnp.asarray(x), noise)
-            bounds.append(np.asarray(reconstruction - kl))
+            noise = jnp.broadcast_to(jnp.asarray(point), (1, len(x), k))
+            terms, _ = self.method.terms(self.variables, jnp.asarray(x), noise)
+            bounds.append(np.asarray(terms.reconstruction[0] - jnp.sum(terms.kl, axis=1)))
         return np.mean(bounds, axis=0)
 
 

@@ -78,11 +78,19 @@ def refusal(words):
             "inference=bigan adds an encoder to a GAN: leave it out with method=vae.",
         ),
         (["latent.prior=uniform"], "latent.prior must be normal with method=vae, not uniform."),
-        (["architecture=mlp"], "architecture=mlp has no networks for method=vae: use architecture=mlp_vae."),
+        (
+            ["architecture=mlp"],
+            "architecture=mlp has no networks for method=vae: use architecture=conv_vae or mlp_vae.",
+        ),
         (["dataset=dirac"], "dataset=dirac cannot be combined with method=vae: all examples are the same"),
         (["method.decoder=bernoulli"], "method.decoder=bernoulli takes images, and the data is vectors of 2"),
         (["method.decoder=logistic"], "method.decoder=logistic takes images, and the data is vectors of 2"),
         (["method.decoder=normal"], "method.decoder must be one of auto, bernoulli, gaussian, logistic, not 'normal'."),
+        (
+            ["method.objective=iwae", "method.beta=4"],
+            "method.beta=4 changes the KL divergence of method.objective=elbo, which method.objective=iwae does not",
+        ),
+        (["method.objective=iwae", "method.free_bits=0.5"], "method.free_bits=0.5 changes the KL divergence of"),
         (["method.importance_samples=0"], "method.importance_samples must be at least 1"),
     ],
 )
@@ -137,8 +145,14 @@ def test_equal_settings_share_a_program_and_numbers_are_traced(compose_config, d
     assert jax.tree.structure(found) == jax.tree.structure(other)
     assert float(other["optimizer"]["generator"]["learning_rate"]) == pytest.approx(0.1)
     assert (float(other["ema"]["decay"]), float(other["run"]["steps"])) == (0.5, 7.0)
-    assert set(found) == {"run", "optimizer", "ema"} and set(found["optimizer"]) == {"generator"}
-    for word in ("latent.dim=5", "method.decoder=logistic", "method.importance_samples=3", "batch_size=7"):
+    assert set(found) == {"run", "optimizer", "ema", "method"} and set(found["optimizer"]) == {"generator"}
+    for word in (
+        "latent.dim=5",
+        "method.decoder=logistic",
+        "method.importance_samples=3",
+        "batch_size=7",
+        "method.training_samples=2",
+    ):
         assert built(compose_config([VAE, "dataset=digits", word])) != built(digits)
 
 
