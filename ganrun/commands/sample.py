@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ganrun.methods.experiment import Experiment
 
-MODES = ("random", "interpolate", "walk", "truncate", "neighbours", "film")
+MODES = ("random", "interpolate", "walk", "truncate", "plane", "latents", "neighbours", "film")
 ANIMATIONS = (".gif", ".webp")
 FORMATS = (".png", ".npy", ".npz")
 MAX = 10_000_000  # maximum samples in one file
@@ -33,6 +33,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "mode=interpolate": {"n": 8, "steps": 8},
     "mode=walk": {"n": 8, "steps": 16},
     "mode=truncate": {"n": 64, "truncation": 0.5},
+    "mode=plane": {"n": 20},
+    "mode=latents": {"n": 2000},
     "mode=neighbours": {"n": 8, "neighbours": 5},
     "mode=film": {"n": FRAMES, "picture": "samples", "milliseconds": 200},
     "project": {"n": MAX, "key": None, "range": None, "starts": 8, "iterations": 500},
@@ -87,6 +89,11 @@ class Sample:
         return home_of(self.out)
 
     @property
+    def as_picture(self) -> bool:
+        """Whether the output is a PNG."""
+        return self.target.suffix.lower() == ".png"
+
+    @property
     def source(self) -> Path:
         """The file of examples whose latents are to be found."""
         return home_of(self.project or self.reconstruct or "")
@@ -117,6 +124,8 @@ def _inspect(node: dict[str, Any]) -> tuple[Sample, Path]:
         require_inputs(request.source, request.key)
     defaults = {name: value for name, value in DEFAULTS[request.task].items() if getattr(request, name) is None}
     request = dataclasses.replace(request, **defaults)
+    if request.task == "mode=plane" and (request.n or 0) ** 2 > MAX:
+        raise ConfigError(f"n={request.n} times as many columns is more than {MAX} samples.")
     if (request.n or 0) * (request.steps or 1) > MAX:
         raise ConfigError(f"n={request.n} times steps={request.steps} is more than {MAX} samples.")
     if request.target.suffix.lower() in ANIMATIONS and (request.n or 0) * (request.steps or 0) > FRAMES:
@@ -131,7 +140,7 @@ def _require_format(request: Sample) -> None:
     allowed = (*FORMATS, *ANIMATIONS) if request.task == "mode=walk" else FORMATS
     if request.task == "mode=film":
         allowed = ANIMATIONS
-    elif request.task == "mode=neighbours" or request.task in ("project", "reconstruct"):
+    elif request.task in ("mode=neighbours", "mode=latents", "project", "reconstruct"):
         allowed = (".png", ".npz")
     if suffix not in allowed:
         where = f" with {request.as_typed}" if suffix in (*FORMATS, *ANIMATIONS) else ""
@@ -178,7 +187,7 @@ def _job(node: DictConfig) -> int:
 
 def _work(request: Sample, run: Path) -> None:
     from ganrun import datasets
-    from ganrun.commands.sample_pictures import write_film, write_neighbours
+    from ganrun.commands.sample_pictures import write_film, write_latents, write_neighbours
 
     config = load_config(run)
     density = config.dataset.density() if hasattr(config.dataset, "density") else None
@@ -186,6 +195,8 @@ def _work(request: Sample, run: Path) -> None:
     if request.task == "mode=film":
         write_film(request, run)
         return
+    if request.task == "mode=latents":
+        drawn = True  # what is drawn is a plane of latents, whatever the data
     if not drawn and (suffix in ANIMATIONS or (suffix == ".png" and config.dataset.shape[0] > 2)):
         raise ConfigError(f"there is no picture of {config.dataset.name}: write numbers with out=samples.npy.")
     has_inputs = request.task in ("project", "reconstruct")
@@ -196,8 +207,9 @@ def _work(request: Sample, run: Path) -> None:
         span = require_range(request.range, "range")
         inputs = read_inputs(request.source, request.key, tuple(config.dataset.shape), span, note=print)[: request.n]
         inputs = datasets.from_data_units(config.dataset, inputs)
-    if suffix == ".png":
-        _require_room(2 * len(inputs) if has_inputs else (request.n or 0) * (request.steps or 1), config.dataset.shape)
+    if suffix == ".png" and request.task != "mode=latents":
+        columns = (request.n or 0) if request.task == "mode=plane" else request.steps or 1
+        _require_room(2 * len(inputs) if has_inputs else (request.n or 0) * columns, config.dataset.shape)
     if request.task == "mode=truncate" and config.latent.prior == "uniform" and (request.truncation or 0) > 1:
         raise ConfigError("truncation must be at most 1 with latent.prior=uniform, whose latents it multiplies.")
     from ganrun.commands.sample_write import write_pairs, write_samples
@@ -209,7 +221,9 @@ def _work(request: Sample, run: Path) -> None:
     _require_label(request, experiment)
     description = f"of {config.dataset.name}, step {int(state.step)}, in {request.target}"
     units = partial(datasets.in_data_units, config.dataset)
-    if request.task == "mode=neighbours":
+    if request.task == "mode=latents":
+        write_latents(request, experiment, variables, config, description)
+    elif request.task == "mode=neighbours":
         write_neighbours(request, experiment, variables, config, units, description)
     elif has_inputs:
         write_pairs(request, experiment, variables, inputs, units, description)
@@ -230,6 +244,12 @@ def _require_latents(request: Sample, experiment: Experiment) -> None:
         raise ConfigError(
             f"{request.as_typed} needs a method whose samples are a function of latents; this run's is not."
         )
+    dim = experiment.method.prior.dim if experiment.method.prior else 0
+    if dim != 2 and (request.task == "mode=plane" or (request.task == "mode=latents" and request.as_picture)):
+        instead = ": write numbers with out=latents.npz" if request.task == "mode=latents" else ""
+        raise ConfigError(
+            f"{request.as_typed} shows a plane of latents: it needs a run with latent.dim=2, not {dim}{instead}."
+        )
 
 
 def _require_label(request: Sample, experiment: Experiment) -> None:
@@ -237,7 +257,7 @@ def _require_label(request: Sample, experiment: Experiment) -> None:
     classes = experiment.method.classes
     if request.label is not None and not classes:
         raise ConfigError("label belongs to class-conditional runs; this one has no classes.")
-    if request.label is None and classes and request.task not in ("mode=random", "mode=neighbours"):
+    if request.label is None and classes and request.task not in ("mode=random", "mode=neighbours", "mode=latents"):
         raise ConfigError(f"this run is class-conditional: choose a class with label=0 to label={classes - 1}.")
     if (request.label or 0) >= max(1, classes):
         raise ConfigError(f"label must be at most {classes - 1}, not {request.label}.")

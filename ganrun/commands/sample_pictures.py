@@ -1,4 +1,4 @@
-"""Pictures of ``ganrun sample`` that show a run and not only its samples: neighbours in the data, and a film."""
+"""Pictures of ``ganrun sample`` that show a run and not only its samples: neighbours in the data, latents, a film."""
 
 from __future__ import annotations
 
@@ -50,6 +50,26 @@ def write_neighbours(
     unit = "pixels in [-1, 1]" if len(shape) == 3 else "standardised columns"
     least, middle = distances[:, 0].min(), np.median(distances[:, 0])
     print(f"Euclidean distance to the nearest, {unit}: {middle:.3g} (median), {least:.3g} (minimum)")
+
+
+def write_latents(request: Sample, experiment: Experiment, variables: Any, config: Train, description: str) -> None:
+    """Write the latents that the encoder finds for held-out examples: points of the plane by class, or arrays.
+
+    Raises:
+        ConfigError: the run has no encoder, or the data are missing.
+    """
+    from ganrun.evaluation.held_out import labelled_examples
+    from ganrun.latent_space.latents import encoder, through
+    from ganrun.plots.planes import points_of_classes
+    from ganrun.writers.whole import write_whole
+
+    encode = encoder(experiment, variables)
+    x, labels = labelled_examples(config, request.n or 0, request.seed)
+    z = through(encode, x)
+    content = {"latents": z} if labels is None else {"latents": z, "labels": labels}
+    write_whole(request.target, points_of_classes(z, labels) if request.as_picture else content)
+    print(f"latents of {len(z)} held-out examples {description}")
+    print(f"mean square {(z**2).mean():.3g}, mean of the squared means {(z.mean(axis=0) ** 2).mean():.3g}")
 
 
 def write_film(request: Sample, run: Path) -> None:

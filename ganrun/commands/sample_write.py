@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ganrun.errors import ConfigError
 from ganrun.evaluation.samples import BATCH, draw_samples
 from ganrun.latent_space import latents
 from ganrun.latent_space.agreement import in_words, latent_error
@@ -41,7 +40,7 @@ def write_samples(
     suffix = request.target.suffix.lower()
     if suffix in (".gif", ".webp"):
         content = rows.animation(samples.reshape(-1, *shape), experiment.data.density, suffix[1:].upper())
-    elif suffix == ".png" and request.steps and len(shape) == 3:
+    elif suffix == ".png" and (request.steps or request.mode == "plane") and len(shape) == 3:
         content = pictures.table(samples)
     elif suffix == ".png":
         rows_of = samples.reshape(-1, *shape)
@@ -51,7 +50,8 @@ def write_samples(
     else:
         content = {"samples": samples} if latents is None else {"samples": samples, "latents": latents}
     write_whole(request.target, content)
-    count = f"{request.n} x {request.steps}" if request.steps else str(request.n)
+    columns = request.n if request.mode == "plane" else request.steps
+    count = f"{request.n} x {columns}" if columns else str(request.n)
     print(f"{count} samples {description}")
 
 
@@ -63,6 +63,8 @@ def drawn(request: Sample, experiment: Experiment, variables: Any) -> tuple[np.n
     prior = _prior(experiment)
     if request.mode in ("random", "truncate", "neighbours"):
         z = latents.draw(prior, request.seed, n, request.truncation)
+    elif request.mode == "plane":
+        z = latents.plane(prior.name, request.n or 0)
     elif request.mode == "walk":
         z = latents.walk(latents.draw(prior, request.seed, n), prior.name, request.steps or 0)
     else:
@@ -80,7 +82,7 @@ def write_pairs(
     """Write ``inputs`` and their reconstructions; ``units`` converts both to the units of the data."""
     prior, push = _prior(experiment), latents.pushing(experiment, request.label)
     if request.task == "reconstruct":
-        encode = _encoder(experiment, variables)
+        encode = latents.encoder(experiment, variables)
         z = latents.through(encode, inputs)
     else:
         starts = request.starts or 0
@@ -97,9 +99,3 @@ def write_pairs(
         fresh = latents.draw(prior, request.seed, BATCH)
         back = latents.through(encode, latents.through(partial(push, variables), fresh))
         print(f"E(G(z)) against z: mean squared error over variance {latent_error(fresh, back):.3g}")
-
-
-def _encoder(experiment: Experiment, variables: Any) -> Callable[[Any], Any]:
-    if "encode" not in experiment.method.capabilities:
-        raise ConfigError("this run has no encoder: train with inference=bigan, or use project=FILE.")
-    return partial(experiment.encode, variables)

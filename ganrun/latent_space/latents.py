@@ -7,6 +7,7 @@ normal) or ``uniform`` (on [-1, 1]), as in ``latent.prior``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from ganrun.errors import ConfigError
 from ganrun.evaluation.samples import BATCH, block_key
 from ganrun.keys import key_for
 from ganrun.methods.experiment import Experiment
@@ -88,6 +90,19 @@ def interpolate(starts: np.ndarray, ends: np.ndarray, prior: str, steps: int) ->
     return (1.0 - t)[..., None] * start + t[..., None] * end
 
 
+def plane(prior: str, side: int) -> np.ndarray:
+    """Return a square of latents ``(side, side, 2)`` whose cells have equal probability under the prior.
+
+    The first coordinate grows from left to right and the second from bottom to top. Coordinates are the quantiles of
+    the middles of ``side`` equal parts of [0, 1].
+
+    Paper: Kingma & Welling 2014, "Auto-encoding variational Bayes", figure 4.
+    """
+    middles = (np.arange(side) + 0.5) / side
+    values = ndtri(middles) if prior == "normal" else 2.0 * middles - 1.0
+    return np.stack(np.meshgrid(values, values[::-1], indexing="xy"), axis=-1)
+
+
 def walk(points: np.ndarray, prior: str, steps: int) -> np.ndarray:
     """Return a closed smooth walk ``(n, steps, dim)`` through ``points``; row i leads from point i to the next.
 
@@ -125,6 +140,13 @@ def pushing(experiment: Experiment, label: int | None) -> Callable[[Any, jax.Arr
         return experiment.decode
     decode = experiment.method.decode
     return jax.jit(lambda variables, latents: decode(variables, latents, jnp.full(len(latents), label, jnp.int32)))
+
+
+def encoder(experiment: Experiment, variables: Any) -> Callable[[Any], Any]:
+    """Return the function from examples to latents; raise :class:`ConfigError` if the run has none."""
+    if "encode" not in experiment.method.capabilities:
+        raise ConfigError("this run has no encoder: train with inference=bigan, or use project=FILE.")
+    return partial(experiment.encode, variables)
 
 
 def through(network: Callable[[jax.Array], jax.Array], x: np.ndarray) -> np.ndarray:

@@ -15,6 +15,9 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.custom_scalar import metadata as custom_scalar
 from written import arrays, assert_logs_what_was_foretold, assert_same_bits, summary
 
+from ganrun.datasets.images import Digits
+from ganrun.evaluation.divergence.distribution import to_unit_range
+from ganrun.evaluation.load_run import load_run
 from ganrun.storage.run_directory import load_config
 
 NARROW = ("architecture.encoder_hidden=[8]", "architecture.decoder_hidden=[8]")
@@ -216,3 +219,36 @@ def test_a_search_maximises_the_bound(inside, cwd) -> None:
     assert done.returncode == 0, done.stderr
     bounds = [last(path.parent)["elbo"] for path in (cwd / "found").glob("*/metrics.jsonl")]
     assert len(bounds) == 2 and f"best of 2 trials: elbo {max(bounds):.4g}" in done.stdout
+
+
+def test_the_latents_of_held_out_examples_are_those_of_the_encoder_with_their_labels(run, inside, cwd):
+    done = inside("sample", "run=digits", "mode=latents", "n=100000", "out=z.npz", cwd=cwd)
+    assert (done.returncode, done.stderr) == (0, "")
+    with np.load(cwd / "z.npz", allow_pickle=False) as file:
+        latents, labels = file["latents"], file["labels"]
+    images = Digits().load(Path("unused"), labels=True)
+    assert latents.shape == (len(images.held_out), 2) and f"latents of {len(latents)} held-out examples" in done.stdout
+    np.testing.assert_array_equal(np.bincount(labels), np.bincount(images.held_out_labels))
+    experiment, state = load_run(run, load_config(run))
+    encoded = experiment.encode(experiment.variables(state), to_unit_range(images.held_out).reshape(-1, 8, 8, 1))
+    both = [np.column_stack([*z.T, y]) for z, y in ((latents, labels), (np.asarray(encoded), images.held_out_labels))]
+    rows = [rows[np.lexsort(rows.T)] for rows in both]  # they come in another order
+    np.testing.assert_allclose(rows[0], rows[1], atol=1e-5)
+    done = inside("sample", "run=digits", "mode=latents", "n=50", "out=z.png", cwd=cwd)
+    assert (done.returncode, done.stderr) == (0, "")
+    with Image.open(cwd / "z.png") as picture:
+        assert picture.size == (560, 500) and len(np.unique(np.asarray(picture.convert("L")))) > 20
+
+
+def test_a_plane_of_latents_is_decoded_in_rows_from_the_top(run, inside, cwd):
+    done = inside("sample", "run=digits", "mode=plane", "n=4", "out=p.npz", cwd=cwd)
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("4 x 4 samples of digits")
+    with np.load(cwd / "p.npz", allow_pickle=False) as file:
+        samples, latents = file["samples"], file["latents"]
+    assert samples.shape == (4, 4, 8, 8, 1) and latents.shape == (4, 4, 2)
+    experiment, state = load_run(run, load_config(run))
+    wanted = experiment.decode(experiment.variables(state), latents[1, 2][None])[0]
+    np.testing.assert_allclose(samples[1, 2], wanted, atol=1e-5)
+    assert inside("sample", "run=digits", "mode=plane", "n=4", "out=p.png", cwd=cwd).returncode == 0
+    with Image.open(cwd / "p.png") as picture:  # 4 columns and rows of 8 x 8 in a margin of 2, enlarged
+        assert picture.width == picture.height == 42 * (500 // 42)

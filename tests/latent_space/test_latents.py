@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from ganrun.latent_space.latents import draw, interpolate, pushing, slerp, through, truncate, walk
+from ganrun.latent_space.latents import draw, interpolate, plane, pushing, slerp, through, truncate, walk
 
 POINTS = arrays.arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(1, 5)), elements=st.floats(-3, 3))
 INSIDE = arrays.arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(1, 5)), elements=st.floats(-0.99, 0.99))
@@ -188,3 +188,12 @@ def test_a_generator_without_classes_is_the_methods_own(tiny_ring):
     variables, latents = tiny_ring.init().model.average, jnp.ones((2, 2))
     made = pushing(tiny_ring, None)(variables, latents)
     np.testing.assert_array_equal(made, tiny_ring.decode(variables, latents))
+
+
+def test_a_plane_has_cells_of_equal_probability_from_the_lower_left_corner():
+    # The middles of four equal parts are 1/8, 3/8, 5/8 and 7/8.
+    found = plane("normal", 4)
+    quantiles = np.array([-1.1503494, -0.3186394, 0.3186394, 1.1503494])
+    np.testing.assert_allclose(found[:, :, 0], np.tile(quantiles, (4, 1)), atol=1e-6)
+    np.testing.assert_allclose(found[:, :, 1], np.tile(quantiles[::-1, None], (1, 4)), atol=1e-6)
+    np.testing.assert_allclose(plane("uniform", 2), [[[-0.5, 0.5], [0.5, 0.5]], [[-0.5, -0.5], [0.5, -0.5]]])
