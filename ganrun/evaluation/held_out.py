@@ -33,6 +33,7 @@ def labelled_examples(config: Train, n: int, seed: int) -> tuple[np.ndarray, np.
         option = dataclasses.replace(option, download=False)
     classes = bool(getattr(option, "classes", 0))
     source = datasets.load(option, data_folder(config.data_dir), seed, labels=classes, device_bytes=0).held_out
+    assert source is not None
     rows = getattr(source, "flat", None)
     n = n if rows is None else min(n, len(rows))
     key = key_for(jax.random.key(np.uint32(seed)), "held-out examples")

@@ -157,7 +157,8 @@ class Method(ABC):
     def capabilities(self) -> frozenset[str]:
         """What the method can do besides sampling.
 
-        ``decode``, ``encode`` and ``log_density`` are functions of this class. ``push`` means that samples are a
+        ``decode``, ``encode`` and ``log_density`` are functions of this class. ``exact_density`` means that the first
+        of :attr:`densities` is log p(x) itself and not an estimate or a bound. ``push`` means that samples are a
         function of the latents: ``decode`` of draws from the prior. It is missing if samples have noise of their own.
         """
         return frozenset()

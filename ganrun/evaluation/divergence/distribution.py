@@ -34,6 +34,7 @@ class Distribution:
         draw: ``draw(n, seed)`` returns fresh samples ``(n, d)`` float32, for any n. The same seed gives the same rows,
             and two distributions may share a source of noise: draw A and B with different seeds.
         density: the density of ``draw``'s samples, if known.
+        log_density: the exact log density of a run's model at rows ``(n, d)``, ``(n,)`` nats, if the model has one.
         push: a run's generator, in float32: latents ``(n, latent_dim)`` to samples ``(n, d)`` float32.
         prior: of the latents: ``normal``, or ``uniform`` on [-1, 1].
         latent_dim: dimension of the latents; 0 if there is no generator.
@@ -51,6 +52,7 @@ class Distribution:
     rows: np.ndarray | None = None
     draw: Callable[[int, int], np.ndarray] | None = None
     density: Mixture | None = None
+    log_density: Callable[[np.ndarray], np.ndarray] | None = None
     push: Callable[[np.ndarray], np.ndarray] | None = None
     prior: str = "normal"
     latent_dim: int = 0

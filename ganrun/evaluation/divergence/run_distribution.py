@@ -61,6 +61,7 @@ def _in_data_units(model: Distribution, dataset: Any) -> Distribution:
         model,
         draw=lambda n, seed: in_data_units(dataset, draw(n, seed)),
         push=None if push is None else lambda latents: in_data_units(dataset, push(latents)),
+        log_density=None,  # in the model's own units
         layers=None,  # they end in the model's own units
     )
 
@@ -74,6 +75,7 @@ def model_distribution(label: str, experiment: Experiment, variables: Any) -> Di
         label,
         shape,
         draw=_drawing(experiment, variables, batch),
+        log_density=_log_density(experiment, variables, batch) if "exact_density" in method.capabilities else None,
         push=_pushing(experiment, variables, batch) if pushes else None,
         prior=prior.name if prior else "normal",
         latent_dim=prior.dim if prior and "push" in method.capabilities else 0,
@@ -107,15 +109,31 @@ def _drawing(experiment: Experiment, variables: Any, batch: int) -> Callable[[in
 
 def _pushing(experiment: Experiment, variables: Any, batch: int) -> Callable[[np.ndarray], np.ndarray]:
     def push(latents: np.ndarray) -> np.ndarray:
-        n = len(latents)
-        # The last batch is padded with zeros, so that the generator is compiled for one shape.
-        padded = np.zeros((-(-n // batch) * batch, latents.shape[1]), np.float32)
-        padded[:n] = latents
-        starts = range(0, len(padded), batch)
-        parts = [np.asarray(experiment.push(variables, jnp.asarray(padded[start : start + batch]))) for start in starts]
-        return np.concatenate(parts)[:n].reshape(n, -1)
+        return _batched(lambda rows: experiment.push(variables, rows), latents, batch).reshape(len(latents), -1)
 
     return push
+
+
+def _log_density(experiment: Experiment, variables: Any, batch: int) -> Callable[[np.ndarray], np.ndarray]:
+    name, shape = experiment.method.densities[0].name, tuple(experiment.data.shape)
+    key = jax.random.key(0)  # the density is exact and draws nothing
+
+    def log_density(rows: np.ndarray) -> np.ndarray:
+        def of_batch(part: jax.Array) -> jax.Array:
+            return experiment.log_density(variables, key, part.reshape(-1, *shape))[name]
+
+        return _batched(of_batch, rows, batch).astype(np.float64)
+
+    return log_density
+
+
+def _batched(function: Callable[[jax.Array], jax.Array], rows: np.ndarray, batch: int) -> np.ndarray:
+    """Return ``function`` of all ``rows``. The last batch is padded with zeros, so that one shape is compiled."""
+    padded = np.zeros((-(-len(rows) // batch) * batch, *rows.shape[1:]), np.float32)
+    padded[: len(rows)] = rows
+    starts = range(0, len(padded), batch)
+    parts = [np.asarray(function(jnp.asarray(padded[start : start + batch]))) for start in starts]
+    return np.concatenate(parts)[: len(rows)]
 
 
 def _images(

@@ -65,8 +65,10 @@ class ExactDivergences(Metric):
             without or ("" if singular else f"its {method.MODEL} can fill all dimensions of the data"),
         )
         pushes = "push" in method.capabilities and not method.classes
-        followed = dataset.shape == (2,) and pushes and method.prior is not None and method.prior.dim == 2
-        cannot = "" if singular or followed else f"its {method.MODEL}'s density cannot be computed"
+        known = "exact_density" in method.capabilities
+        followed = dataset.shape == (2,) and pushes and method.prior is not None and method.prior.dim == 2 and not known
+        unknown = "density has no gaps" if known else "density cannot be computed"
+        cannot = "" if singular or followed else f"its {method.MODEL}'s {unknown}"
         yield ("data_missed",), without or cannot
 
     def prepare(self, experiment: Experiment) -> Measure:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,9 @@ from ganrun.evaluation.metrics.base import EvalContext, Measure, Metric
 from ganrun.keys import key_for
 from ganrun.methods.base import TagFamily
 from ganrun.methods.experiment import Experiment
+from ganrun.methods.metric_spec import MetricSpec
 
+BITS = "bits_per_dim/"  # prefix of the tags in bits per dimension
 BATCH = 100  # examples per call of the compiled program
 
 
@@ -27,12 +30,18 @@ class LogDensity(Metric):
     """The mean of log p(x) over held-out examples, or of the bounds that a method computes, with a standard error.
 
     The tags are those of the method, such as ``elbo``; see ``ganrun list method``. The standard error covers the choice
-    of examples and the method's own random draws.
+    of examples and the method's own random draws. For images, the same in bits per pixel and channel.
+
+    Formula: bits per dimension = -log p(x) / (d log 2) for d numbers per example
 
     Attributes:
         examples: held-out examples per snapshot; the same at every snapshot.
         final_examples: held-out examples at the last step.
     """
+
+    SPECS: ClassVar[tuple[MetricSpec, ...]] = (
+        MetricSpec(f"{BITS}*", "the negative log density of an image per pixel and channel", "bits", "lower"),
+    )
 
     name: str = "log_density"
     examples: int = number(1_000, low=2, high=10_000_000)
@@ -42,6 +51,8 @@ class LogDensity(Metric):
         method = config.method.build(config, config.dataset.shape)
         for spec in method.densities:
             yield (spec.name, f"{spec.name}_se"), ""
+            if len(config.dataset.shape) == 3:
+                yield (BITS + spec.name,), ""
 
     def prepare(self, experiment: Experiment) -> Measure:
         rows = getattr(experiment.data.held_out, "flat", None)
@@ -55,6 +66,8 @@ class LogDensity(Metric):
             for name, estimate in log_densities(experiment, context.variables, key, x).items():
                 scalars[name] = float(estimate.mean())
                 scalars[f"{name}_se"] = float(estimate.std(ddof=1) / np.sqrt(len(estimate)))
+                if x.ndim == 4:
+                    scalars[BITS + name] = -scalars[name] / (math.prod(x.shape[1:]) * math.log(2.0))
             return scalars
 
         return measure

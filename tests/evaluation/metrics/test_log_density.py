@@ -41,6 +41,7 @@ def test_the_mean_and_its_standard_error_by_hand():
     found = measure(SimpleNamespace(variables={}, is_last=True, noise=3))
     assert found["exact"] == pytest.approx(-2.36 / 3, rel=1e-6)
     assert found["exact_se"] == pytest.approx(np.sqrt(0.1365333 / 3), rel=1e-5)
+    assert found["bits_per_dim/exact"] == pytest.approx(2.36 / 3 / np.log(2), rel=1e-6)  # one pixel
 
 
 def test_more_examples_are_used_at_the_end_and_the_first_are_the_same():
@@ -49,6 +50,7 @@ def test_more_examples_are_used_at_the_end_and_the_first_are_the_same():
     during = measure(SimpleNamespace(variables={}, is_last=False, noise=3))
     again = measure(SimpleNamespace(variables={}, is_last=False, noise=4))
     end = measure(SimpleNamespace(variables={}, is_last=True, noise=3))
+    assert set(during) == {"exact", "exact_se", "drawn", "drawn_se"}  # vectors have no bits per pixel
     assert during["exact"] == again["exact"] and during["drawn"] != again["drawn"]
     # E x² = 1 and Var x² = 2 for a standard normal x.
     assert end["exact"] == pytest.approx(-1.0, abs=4 * np.sqrt(2 / 5000))

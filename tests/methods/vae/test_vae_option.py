@@ -163,6 +163,8 @@ def test_what_it_logs_is_declared_and_the_bounds_improve_upwards(ring, digits):
         found = logged(config)
         assert bounds < set(found) and len(found) == len(set(found))
         assert [tag for tag in found if spec_of(tag) is None] == []
+    assert {"bits_per_dim/elbo", "bits_per_dim/iwae"} <= set(logged(digits)) - set(logged(ring))
+    assert better("bits_per_dim/elbo") == "lower"
     assert (better("elbo"), better("iwae"), better("loss")) == ("higher", "higher", None)
     assert {"jsd/exact", "modes/covered"} < set(logged(ring))
     assert not {"data_missed", "jsd/smoothed", "D(x)"} & set(logged(ring))  # its density is known from samples only

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import ndtri
@@ -14,6 +14,7 @@ from ganrun.evaluation.divergence.distribution import Distribution
 from ganrun.evaluation.divergence.estimate import LOG_2
 from ganrun.evaluation.divergence.exact import densities
 from ganrun.evaluation.divergence.exact.densities import Exact
+from ganrun.evaluation.divergence.exact.log_ratio import of_log_density
 from ganrun.evaluation.divergence.exact.plane import of_plane
 
 SMOOTHING = 0.5  # sigma of the smoothed divergence, in standard deviations of the data's narrowest mode
@@ -69,7 +70,8 @@ def of_model(
 
     Args:
         density: the data, in one or two dimensions.
-        model: must have ``draw``; its latents are integrated over if it has ``push`` and their dimension is the data's.
+        model: must have ``draw``; its latents are integrated over if it has ``push`` and their dimension is the data's,
+            unless it has ``log_density`` in the plane.
         dense: returns many samples ``(n, d)`` of the model; called only if it has to be sampled.
         nodes: grid nodes along each axis of a latent plane, for generators that are not piecewise linear.
         points: query points of data and of model each, in the plane.
@@ -79,6 +81,10 @@ def of_model(
         return _of_singular(density, model, dense, seed)
     if model.push is not None and model.d == model.latent_dim == 1:
         return ModelDivergences(densities.of_push(density, model.push, model.prior))
+    if model.log_density is not None:
+        exact = of_log_density(density, model, points, seed)
+        w1 = densities.of_samples(density, dense()).w1 if model.d == 1 else None
+        return ModelDivergences(replace(exact, w1=w1))
     if model.push is not None and model.d == model.latent_dim == 2:
         plane = of_plane(density, model.push, model.prior, nodes, points, seed, model.layers)
         return ModelDivergences(Exact(plane.jsd, plane.kl_forward, plane.kl_reverse, None, plane.error), plane.missed)
