@@ -79,22 +79,21 @@ def mind(real: np.ndarray, fake: np.ndarray, projections: int = 1024, seed: int 
     d = real.shape[1]
     rng = np.random.default_rng(seed)
     weights, real_index, fake_index = _quantile_steps(len(real), len(fake))
-    distances, bases, influences = [], [], (np.zeros(len(real)), np.zeros(len(fake)))
-    for start in range(0, projections, d):
-        directions = _orthogonal_directions(d, min(d, projections - start), rng)
-        bases.append(directions)
-        for chunk in np.array_split(directions, -(-directions.shape[1] // CHUNK), axis=1):
-            projected = [(rows @ chunk).T for rows in (real, fake)]
-            orders = [part.argsort(axis=1) for part in projected]
-            ordered = [np.take_along_axis(part, order, axis=1) for part, order in zip(projected, orders, strict=True)]
-            difference = ordered[0][:, real_index] - ordered[1][:, fake_index]
-            distances.append(difference**2 @ weights)
-            for total, order, own, other in zip(influences, orders, ordered, ordered[::-1], strict=True):
-                _add_potentials(total, order, own, other)
+    groups = [_orthogonal_directions(d, min(d, projections - start), rng) for start in range(0, projections, d)]
+    directions = np.concatenate(groups, axis=1)
+    distances, influences = [], (np.zeros(len(real)), np.zeros(len(fake)))
+    for chunk in np.array_split(directions, -(-projections // CHUNK), axis=1):
+        projected = [(rows @ chunk).T for rows in (real, fake)]
+        orders = [part.argsort(axis=1) for part in projected]
+        ordered = [np.take_along_axis(part, order, axis=1) for part, order in zip(projected, orders, strict=True)]
+        difference = ordered[0][:, real_index] - ordered[1][:, fake_index]
+        distances.append(difference**2 @ weights)
+        for total, order, own, other in zip(influences, orders, ordered, ordered[::-1], strict=True):
+            _add_potentials(total, order, own, other)
     terms = SCALE * d * np.concatenate(distances)
     value, error = float(terms.mean()), float(terms.std(ddof=1) / np.sqrt(projections))
     first = sum((SCALE * d / projections * total).var(ddof=1) / len(total) for total in influences if len(total) > 1)
-    chosen = np.concatenate(bases, axis=1)[:, :SPLIT_PROJECTIONS]
+    chosen = directions[:, :SPLIT_PROJECTIONS]
     unit = np.mean([_variance_of_splits(rows @ chosen, rng) for rows in (real, fake)])
     second = float(unit * (SCALE * d * (1 / len(real) + 1 / len(fake))) ** 2)
     sampling_error = float(np.sqrt(corrected_variance(float(first), second)))
