@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from ganrun.evaluation.divergence import estimators
+from ganrun.evaluation.divergence.estimate import Estimate
 from ganrun.evaluation.metrics.logged import logged
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
@@ -70,6 +72,28 @@ def test_tests_for_memorisation_find_copies_and_intervals_are_counted() -> None:
     for tag in ("vendi", "authenticity"):
         assert script["eval_coverage"](tag, "shift .5", repeats=4, n=60, pairs=20) in (0.0, 0.25, 0.5, 0.75, 1.0)
     assert set(script["speed"](60, 3)) >= {"manifold", "frechet", "kernel", "mind", "vendi"}
+
+
+def test_intervals_are_counted_against_known_values(monkeypatch) -> None:
+    script = runpy.run_path(str(SCRIPTS / "bench_intervals.py"))
+    # One sample is in one of 8 equal modes. Two are in one with probability 1/8, and otherwise in two.
+    assert script["expected_kl"](1, 1.0, script["WEIGHTS"]) == pytest.approx(math.log(8))
+    assert script["expected_kl"](2, 1.0, script["WEIGHTS"]) == pytest.approx(math.log(8) - 7 / 8 * math.log(2))
+    assert script["shifted_jsd"](0.0) == pytest.approx(0.0, abs=1e-9)
+    assert script["shifted_jsd"](1.0) == pytest.approx(0.1114, abs=1e-4)
+    for part, rows in (("modes", 6), ("cas", 20), ("log_density", 3)):
+        found = list(script["PARTS"][part](2))
+        assert len(found) == rows
+        for row in found:
+            assert row.covered + row.below + row.above == pytest.approx(1) and 0 <= row.covered <= 1 + 1e-12
+    given = iter([Estimate(0.05, 0.01, None, "stack", 200, 1), Estimate(0.11, 0.01, None, "stack", 200, 1)])
+    monkeypatch.setattr(estimators, "estimate", lambda *words, **more: next(given))
+    of_mean, of_truth = script["jsd"](2)
+    # Mean .08: .05 + .0196 is below it and .11 - .0196 above; the second interval contains the divergence.
+    assert (of_mean.truth, of_mean.covered, of_mean.below, of_mean.above) == (pytest.approx(0.08), 0.0, 0.5, 0.5)
+    assert (of_truth.covered, of_truth.below, of_truth.above) == (0.5, 0.5, 0.0)
+    exact = next(script["cas"](0))
+    assert (exact.n, exact.truth) == (150, 0.5) and 0.94 < exact.covered < 0.97
 
 
 def test_effective_modes_are_as_many_as_the_spread_over_eight_says(tmp_path) -> None:

@@ -8,6 +8,7 @@ from ganrun.datasets.images import ImageArrays
 from ganrun.evaluation.features.classification_score import classification_score
 from ganrun.evaluation.measurements.base import EQUAL_SIZES, Family, Measurement, Sets, Settings, at_least
 from ganrun.evaluation.measurements.specs import CAS
+from ganrun.evaluation.sample_metrics.intervals import proportion
 
 
 def missing(sets: Sets) -> str:
@@ -20,8 +21,8 @@ def missing(sets: Sets) -> str:
 def measure(sets: Sets, settings: Settings) -> Sequence[Measurement]:
     """Train a classifier on labelled samples, and test it on held-out data; the floor has training data instead.
 
-    It has the network of the classifier behind the features, which has seen the data and is not used. The interval is
-    for the choice of held-out examples, given the classifier.
+    It has the network of the classifier behind the features, which has seen the data and is not used. The interval,
+    Wilson's, is for the choice of held-out examples, given the classifier.
 
     Paper: Ravuri & Vinyals 2019, "Classification accuracy score for conditional generative models", with another
     classifier.
@@ -34,6 +35,7 @@ def measure(sets: Sets, settings: Settings) -> Sequence[Measurement]:
     arrays = ImageArrays(train, held_out, sets.held_out.shape[1:], train_labels, held_out_labels)
     score = classification_score(samples, labels, arrays, sets.classes, "classification accuracy")
     value, floor = score.samples, score.data
+    interval = proportion(value.value, value.n, settings.level)
     flags = (*at_least(score.samples_used, 1000), *([EQUAL_SIZES] * (score.examples_used != score.samples_used)))
     return [
         Measurement(
@@ -41,8 +43,8 @@ def measure(sets: Sets, settings: Settings) -> Sequence[Measurement]:
             value.value,
             score.samples_used,
             value.n,
-            value.low,
-            value.high,
+            interval.low,
+            interval.high,
             "binomial",
             floor.value if settings.floor else None,
             score.examples_used if settings.floor else 0,

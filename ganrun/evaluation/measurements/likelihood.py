@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -39,7 +38,7 @@ def measure(sets: Sets, settings: Settings) -> Sequence[Measurement]:
     validation, test = held_out[order[:chosen]], held_out[order[chosen:][:PUBLISHED]]
     sigmas = SIGMAS if sets.is_pixels else WIDE
     found = parzen(_units(sets, sets.fake), validation, test, sigmas)
-    interval = normal(found.mean, math.hypot(found.standard_error, found.sample_error), settings.level)
+    interval = normal(found.mean, found.total_error, settings.level)
     floor: Parzen | None = None
     rows = None
     if settings.floor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,14 @@ from ganrun.evaluation.measurements.base import EQUAL_SIZES, Family, Measurement
 from ganrun.evaluation.metrics.classified_modes import PUBLISHED, classified_coverage, mode_weights
 from ganrun.evaluation.metrics.exact import ExactDivergences
 from ganrun.evaluation.metrics.log_density import LogDensity
-from ganrun.evaluation.metrics.modes import Modes, coverage
-from ganrun.evaluation.sample_metrics.intervals import jackknife_errors, normal
+from ganrun.evaluation.metrics.mode_kl import mode_kl_error
+from ganrun.evaluation.metrics.modes import Modes, coverage, high_quality_counts
+from ganrun.evaluation.sample_metrics.distance_interval import distance_interval
+from ganrun.evaluation.sample_metrics.intervals import normal, proportion
 
 WEAK = 32  # dimensions from which on classifiers of raw pixels are known to miss differences
 FEWEST = 200  # examples per distribution
 MAX = 2000  # of finite sets: classifiers of more examples take minutes
-SUBSETS = 60
 
 
 def probe_missing(sets: Sets) -> str:
@@ -113,31 +115,26 @@ def modes(sets: Sets, settings: Settings) -> Sequence[Measurement]:
         return _classified_modes(sets, settings)
     density = sets.context.density
     parts = np.asarray(density.means), np.asarray(density.stds), np.asarray(density.weights)
-    tags = ("modes/covered", "modes/high_quality", "modes/kl")
-
-    def counted(rows: np.ndarray) -> np.ndarray:
-        scalars = coverage(rows, *parts)
-        return np.array([scalars[tag] for tag in tags])
-
     fake = sets.fake.reshape(len(sets.fake), -1)
-    values = counted(fake)
-    floors = counted(sets.reference.reshape(len(sets.reference), -1)) if settings.floor else None
+    values = coverage(fake, *parts)
+    floors = coverage(sets.reference.reshape(len(sets.reference), -1), *parts) if settings.floor else {}
     flags = at_least(int(len(fake) * parts[2].min() / parts[2].sum()), 25)
     flags = tuple("fewer than 25 samples expected in a mode" for _ in flags)
-    errors = jackknife_errors(counted, fake, repeats=SUBSETS, seed=settings.seed) if settings.intervals else None
+    counts = high_quality_counts(fake, *parts)
+    # The number of modes is no smooth function of the samples, and has no interval.
+    intervals = {
+        "modes/high_quality": (proportion(values["modes/high_quality"], len(fake), settings.level), "binomial")
+    }
+    if np.count_nonzero(counts) > 1:
+        error, slope = mode_kl_error(counts, parts[2])
+        of_kl = distance_interval(values["modes/kl"], error, slope, settings.level)
+        intervals["modes/kl"] = replace(of_kl, low=max(0.0, of_kl.low)), "derivative"
     found = []
-    for i, tag in enumerate(tags):
-        low = high = None
-        if errors is not None and tag != "modes/covered":  # the number of modes is no smooth function of the samples
-            interval = normal(float(values[i]), float(errors[i]), settings.level)
-            low, high = (
-                max(0.0, interval.low),
-                min(1.0, interval.high) if tag == "modes/high_quality" else interval.high,
-            )
-        floor = None if floors is None else float(floors[i])
+    for tag, value in values.items():
+        interval, kind = intervals.get(tag, (None, ""))
+        low, high = (None, None) if interval is None else (interval.low, interval.high)
         size = len(sets.reference)
-        kind = "jackknife" if low is not None else ""
-        found.append(Measurement(tag, float(values[i]), len(fake), 0, low, high, kind, floor, size, flags))
+        found.append(Measurement(tag, value, len(fake), 0, low, high, kind, floors.get(tag), size, flags))
     return found
 
 

@@ -10,9 +10,10 @@ import numpy as np
 
 from ganrun.evaluation.measurements.base import Family, Measurement, Sets, Settings, always, at_least
 from ganrun.evaluation.measurements.specs import DISTANCES, MANIFOLD, VENDI, distance_tag
-from ganrun.evaluation.sample_metrics.frechet import frechet
+from ganrun.evaluation.sample_metrics.distance_interval import distance_interval
+from ganrun.evaluation.sample_metrics.frechet import Frechet, frechet
 from ganrun.evaluation.sample_metrics.intervals import Interval, jackknife_errors, normal, proportion
-from ganrun.evaluation.sample_metrics.kernel import kernel_distance
+from ganrun.evaluation.sample_metrics.kernel import KernelDistance, kernel_distance
 from ganrun.evaluation.sample_metrics.manifold import Manifold, manifold, radii
 from ganrun.evaluation.sample_metrics.mind import mind
 from ganrun.evaluation.sample_metrics.vendi import vendi_with_error
@@ -67,34 +68,34 @@ def _bounded(spec: MetricSpec, value: float, error: float, n: int, level: float)
 def frechet_of(sets: Sets, settings: Settings) -> Sequence[Measurement]:
     """Measure the Fréchet distance."""
     return _distance(
-        sets, settings, "frechet", lambda real, fake: _pair(frechet(real, fake)), above=sets.extractor.size
+        sets, settings, "frechet", lambda real, fake: _parts(frechet(real, fake)), above=sets.extractor.size
     )
 
 
 def kernel_of(sets: Sets, settings: Settings) -> Sequence[Measurement]:
     """Measure the kernel distance over all pairs."""
-    return _distance(sets, settings, "kernel", lambda real, fake: _pair(kernel_distance(real, fake)), least=100)
+    return _distance(sets, settings, "kernel", lambda real, fake: _parts(kernel_distance(real, fake)), least=100)
 
 
 def mind_of(sets: Sets, settings: Settings) -> Sequence[Measurement]:
     """Measure MIND; its standard error is that over examples and that over projections."""
 
-    def measured(real: np.ndarray, fake: np.ndarray) -> tuple[float, float]:
+    def measured(real: np.ndarray, fake: np.ndarray) -> tuple[float, float, float]:
         found = mind(real, fake, seed=settings.seed)
-        return found.value, math.hypot(found.standard_error, found.sampling_error)
+        return found.value, math.hypot(found.standard_error, found.sampling_error), found.slope
 
     return _distance(sets, settings, "mind", measured, least=100)
 
 
-def _pair(found: object) -> tuple[float, float]:
-    return found.value, found.standard_error  # type: ignore[attr-defined]
+def _parts(found: Frechet | KernelDistance) -> tuple[float, float, float]:
+    return found.value, found.standard_error, found.slope
 
 
 def _distance(
     sets: Sets,
     settings: Settings,
     name: str,
-    measured: Callable[[np.ndarray, np.ndarray], tuple[float, float]],
+    measured: Callable[[np.ndarray, np.ndarray], tuple[float, float, float]],
     least: int = 0,
     above: int = 0,
 ) -> Sequence[Measurement]:
@@ -102,8 +103,8 @@ def _distance(
     tag, smaller = distance_tag(name, sets.extractor.name), min(len(real), len(fake))
     if smaller < 2:
         return [_missing(sets, tag, "n < 2")]
-    value, error = measured(real, fake)
-    interval = normal(value, error, settings.level)
+    value, error, slope = measured(real, fake)
+    interval = distance_interval(value, error, slope, settings.level)
     floor = None
     if settings.floor and sets.other_features is not None and len(sets.other_features) > 1:
         floor = measured(sets.floor_reference_features, sets.other_features)[0]

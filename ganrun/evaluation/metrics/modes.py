@@ -140,15 +140,19 @@ def coverage(samples: np.ndarray, means: np.ndarray, stds: np.ndarray, weights: 
     Returns:
         ``modes/covered`` (a count), ``modes/high_quality`` (a fraction of the samples) and ``modes/kl`` (nats).
     """
-    samples = np.asarray(samples, np.float64)  # squares of a diverging run's samples overflow single precision
-    component, distance = assigned(samples, means, stds, weights)
-    good = distance <= HIGH_QUALITY_STDS
-    counts = np.bincount(component[good], minlength=len(means))
+    counts = high_quality_counts(samples, means, stds, weights)
     return {
         "modes/covered": float(np.sum(counts / len(samples) >= COVERED_SHARE * weights)),
-        "modes/high_quality": float(good.mean()),
+        "modes/high_quality": float(counts.sum() / len(samples)),
         "modes/kl": mode_kl(counts, weights),
     }
+
+
+def high_quality_counts(samples: np.ndarray, means: np.ndarray, stds: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the number of high-quality samples of each mode ``(modes,)``; see :func:`coverage`."""
+    samples = np.asarray(samples, np.float64)  # squares of a diverging run's samples overflow single precision
+    component, distance = assigned(samples, means, stds, weights)
+    return np.bincount(component[distance <= HIGH_QUALITY_STDS], minlength=len(means))
 
 
 def floor(n: int, means: np.ndarray, stds: np.ndarray, weights: np.ndarray) -> dict[str, float]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ganrun.errors import ConfigError
+from ganrun.evaluation.sample_metrics.distance_interval import corrected_variance
 from ganrun.evaluation.sample_metrics.pairwise import check_features, check_same_dimension
+
+MOMENTS = 2000  # examples of each set for the fourth moments of its error
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,8 @@ class Frechet:
         n: the smaller of the two numbers of examples; 0 if moments were given.
         d: dimension of the features.
         standard_error: of the value, from its derivative with respect to each example; NaN if moments were given.
+        slope: increase of the squared standard error per increase of the value, for
+            :func:`~ganrun.evaluation.sample_metrics.distance_interval.distance_interval`; NaN if moments were given.
     """
 
     value: float
@@ -29,6 +35,7 @@ class Frechet:
     n: int
     d: int
     standard_error: float = float("nan")
+    slope: float = float("nan")
 
     @property
     def is_below_dimension(self) -> bool:
@@ -53,7 +60,8 @@ def frechet(real: np.ndarray, fake: np.ndarray) -> Frechet:
         The distance, with covariances that divide by n - 1 as the reference implementations (``np.cov``). The standard
         error is that of the infinitesimal jackknife: the derivative with respect to the weight of an example y of the
         second set is 2 <mu_2 - mu_1, y - mu_2> + |y - mu_2|^2 - (y - mu_2)' T (y - mu_2) minus its mean, where T is the
-        matrix of the optimal transport map between the Gaussians, T S_2 T = S_1; its variance is divided by n.
+        matrix of the optimal transport map between the Gaussians, T S_2 T = S_1; its variance is divided by n. Its
+        excess, see :func:`~ganrun.evaluation.sample_metrics.distance_interval.corrected_variance`, is subtracted.
 
     Raises:
         ConfigError: for features that are not finite ``(n, d)`` arrays of one dimension, or fewer than 2 examples.
@@ -79,8 +87,10 @@ def frechet(real: np.ndarray, fake: np.ndarray) -> Frechet:
         turned = side if unit is None else unit @ side
         influence = 2 * centred @ (mean - other) + np.einsum("ij,ij->i", centred, centred)
         influence -= (len(rows) - 1) * (turned * turned) @ cross
-        variance += influence.var() / (len(rows) - 1)
-    return replace(found, standard_error=float(np.sqrt(variance)))
+        variance += float(influence.var() / (len(rows) - 1))
+    second = 0.0 if found.is_below_dimension else _second_order(real - means[0], fake - means[1], factors)
+    error = float(np.sqrt(corrected_variance(variance, second)))
+    return replace(found, standard_error=error, slope=variance / found.value if found.value > 0 else 0.0)
 
 
 def frechet_of_moments(
@@ -111,6 +121,36 @@ def frechet_of_moments(
     factors = [_root(part) for part in covariances]
     cross = np.linalg.svdvals(factors[0] @ factors[1].T)
     return _distance(means[0], means[1], factors[0], factors[1], cross, n=0)
+
+
+def _second_order(real: np.ndarray, fake: np.ndarray, factors: Sequence[np.ndarray]) -> float:
+    """Return the variance of the Fréchet distance of two sets of one distribution, which is of the order of 1/n^2.
+
+    In the axes of the common covariance, with eigenvalues l, the distance is the sum of the squared differences of the
+    means and of D_ij^2 / (2 l_i + 2 l_j) over all differences D_ij of covariances (Bures 1969; the second derivative of
+    the distance at equal covariances). The variance of D_ij is (1/n + 1/m) times that of x_i x_j, which is estimated on
+    at most :data:`MOMENTS` examples of each set, and their correlations are left out.
+
+    Args:
+        real: centred features ``(n, d)``, n > d.
+        fake: centred features ``(m, d)``, m > d.
+        factors: of both covariances.
+    """
+    n, m = len(real), len(fake)
+    covariances = [factor.T @ factor for factor in factors]
+    values, axes = np.linalg.eigh((covariances[0] + covariances[1]) / 2)
+    values = np.maximum(values, 1e-12 * max(values[-1], 0.0))
+    if values[0] <= 0:
+        return 0.0
+    of_means = 2 * ((covariances[0] / n + covariances[1] / m) ** 2).sum()
+    products = np.zeros((len(values), len(values)))
+    for rows in (real, fake):
+        squares = (rows[:: -(-len(rows) // MOMENTS)] @ axes) ** 2
+        products += squares.T @ squares / (2 * len(squares))
+    products -= np.diag(values**2)
+    spread = (1 / n + 1 / m) * products / np.add.outer(values, values)
+    # Each pair i < j occurs twice in the sum of squares, and has twice the weight of i = j in the distance.
+    return float(of_means + (spread**2).sum() - 0.5 * (np.diag(spread) ** 2).sum())
 
 
 def _mean_and_factor(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ganrun.errors import ConfigError
-from ganrun.evaluation.sample_metrics.pairwise import check_features, check_same_dimension, row_blocks
+from ganrun.evaluation.sample_metrics.distance_interval import corrected_variance
+from ganrun.evaluation.sample_metrics.pairwise import (
+    SYMMETRIC_BLOCKS,
+    check_features,
+    check_same_dimension,
+    row_blocks,
+)
 
 
 @dataclass(frozen=True)
@@ -20,6 +26,8 @@ class KernelDistance:
         standard_deviation: of the estimates of the subsets, which publications often quote; NaN without subsets.
         subsets: number of subsets; 0 if all pairs were used.
         subset_size: examples of each set per subset; 0 if all pairs were used.
+        slope: increase of the squared standard error per increase of the value, for
+            :func:`~ganrun.evaluation.sample_metrics.distance_interval.distance_interval`; NaN with subsets.
     """
 
     value: float
@@ -27,6 +35,7 @@ class KernelDistance:
     standard_deviation: float
     subsets: int
     subset_size: int
+    slope: float
 
 
 def kernel_distance(real: np.ndarray, fake: np.ndarray) -> KernelDistance:
@@ -40,16 +49,17 @@ def kernel_distance(real: np.ndarray, fake: np.ndarray) -> KernelDistance:
         fake: features ``(m, d)``.
 
     Returns:
-        The value. The standard error is that of the first-order term of the U-statistic: with a_i the mean of k(x_i, .)
-        over the other real minus its mean over the fake examples, and b_j likewise, 4 var(a) / n + 4 var(b) / m is its
-        square. For two sets of one distribution this term vanishes, and the standard error, of the order of 1/n, is
-        only a rough scale.
+        The value and its standard error. With a_i the mean of k(x_i, .) over the other real minus its mean over the
+        fake examples, and b_j likewise, 4 var(a) / n + 4 var(b) / m is the square of the standard error of the first
+        order, which contains the variance of the second order twice. This one,
+        2 v_xx / (n(n-1)) + 2 v_yy / (m(m-1)) + 4 v_xy / (nm) with the variances v of the kernel after subtracting the
+        means of its rows and columns, is subtracted once; it is all that there is for two sets of one distribution.
 
     Raises:
         ConfigError: for features that are not finite ``(n, d)`` arrays of one dimension, or fewer than 2 examples.
 
     Papers: Bińkowski et al. 2018, "Demystifying MMD GANs" (KID); Gretton et al. 2012, "A kernel
-        two-sample test", eq. 3.
+        two-sample test", eq. 3; Sutherland & Deka 2019, "Unbiased estimators for the variance of MMD estimators".
 
     Biases: none at any n, m >= 2; the variance falls with n. The kernel is not characteristic: it compares the first
         three moments. The time is quadratic in n; memory is bounded.
@@ -99,28 +109,63 @@ def kernel_distance_of_subsets(
         ]
     )
     deviation = float(values.std(ddof=1))
-    return KernelDistance(float(values.mean()), deviation / float(np.sqrt(subsets)), deviation, subsets, subset_size)
+    return KernelDistance(
+        float(values.mean()), deviation / float(np.sqrt(subsets)), deviation, subsets, subset_size, float("nan")
+    )
 
 
 def _all_pairs(real: np.ndarray, fake: np.ndarray) -> KernelDistance:
     n, m = len(real), len(fake)
-    within = [_row_sums(rows, rows)[0] - ((rows * rows).mean(axis=1) + 1) ** 3 for rows in (real, fake)]
-    across, across_fake = _row_sums(real, fake)
-    terms = within[0] / (n - 1) - across / m, within[1] / (m - 1) - across_fake / n
+    (real_sums, real_variance), (fake_sums, fake_variance) = _within(real), _within(fake)
+    across, across_fake, squares = _sums(real, fake)
+    # Rows and columns of the kernel between the sets; the mean of all is subtracted twice.
+    between = squares / (n * m) - (across**2).mean() / m**2 - (across_fake**2).mean() / n**2 + (across.mean() / m) ** 2
+    terms = real_sums / (n - 1) - across / m, fake_sums / (m - 1) - across_fake / n
     # The mean of each term contains the cross term once.
-    variance = 4 * terms[0].var(ddof=1) / n + 4 * terms[1].var(ddof=1) / m
     value = float(terms[0].mean() + terms[1].mean())
-    return KernelDistance(value, float(np.sqrt(variance)), float("nan"), 0, 0)
+    first = float(4 * terms[0].var(ddof=1) / n + 4 * terms[1].var(ddof=1) / m)
+    second = 2 * real_variance / (n * (n - 1)) + 2 * fake_variance / (m * (m - 1)) + 4 * between / (n * m)
+    error = float(np.sqrt(corrected_variance(first, second)))
+    # The variance is proportional to the distance of the empirical distributions, in which each example is a pair too.
+    biased = value + sum(
+        float((_diagonal(rows) - sums / (len(rows) - 1)).mean()) / len(rows)
+        for rows, sums in ((real, real_sums), (fake, fake_sums))
+    )
+    return KernelDistance(value, error, float("nan"), 0, 0, first / biased if biased > 0 else 0.0)
 
 
-def _row_sums(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sums of the kernel over y for each row of x, and over x for each row of y."""
-    sums, other = np.empty(len(x)), np.zeros(len(y))
-    for rows in row_blocks(len(x), len(y)):
-        kernel = x[rows] @ y.T
+def _within(rows: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return the sums of the kernel over the other rows, and the variance of its entries about their rows' means."""
+    n, diagonal = len(rows), _diagonal(rows)
+    sums, _, squares = _sums(rows, rows, same=True)
+    sums -= diagonal
+    means = sums / (n - 1)
+    centred = (squares - diagonal @ diagonal) / (n * (n - 1)) - 2 * (means**2).mean() + means.mean() ** 2
+    return sums, float(centred)
+
+
+def _diagonal(rows: np.ndarray) -> np.ndarray:
+    return ((rows * rows).mean(axis=1) + 1) ** 3
+
+
+def _sums(x: np.ndarray, y: np.ndarray, same: bool = False) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return the sums of the kernel over y for each row of x, over x for each row of y, and that of all squares.
+
+    If x and y are the ``same``, half of the pairs are computed.
+    """
+    sums, other, squares = np.zeros(len(x)), np.zeros(len(y)), 0.0
+    for rows in row_blocks(len(x), len(y), least=SYMMETRIC_BLOCKS if same else 1):
+        first = rows.start if same else 0
+        kernel = x[rows] @ y[first:].T
         kernel /= x.shape[1]
         kernel += 1
         kernel *= kernel * kernel
-        sums[rows] = kernel.sum(axis=1)
-        other += kernel.sum(axis=0)
-    return sums, other
+        sums[rows] += kernel.sum(axis=1)
+        squares += float(np.vdot(kernel, kernel))
+        if same:
+            later = kernel[:, rows.stop - rows.start :]
+            sums[rows.stop :] += later.sum(axis=0)
+            squares += float((later * later).sum())
+        else:
+            other += kernel.sum(axis=0)
+    return sums, other, squares

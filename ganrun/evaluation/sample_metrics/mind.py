@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ganrun.errors import ConfigError
+from ganrun.evaluation.sample_metrics.distance_interval import corrected_variance
 from ganrun.evaluation.sample_metrics.pairwise import check_features, check_same_dimension
 
 SCALE = 3  # alpha = SCALE * d
 CHUNK = 64  # projections at once
+SPLITS, HALF, SPLIT_PROJECTIONS = 40, 500, 256  # for the excess of the error: splits, examples of a half, directions
 
 
 @dataclass(frozen=True)
@@ -22,12 +24,15 @@ class Mind:
         standard_error: over the projections, given the examples; an upper bound where projections are orthogonal.
         projections: number of projections.
         sampling_error: standard error over the examples, given the projections.
+        slope: increase of the squared sampling error per increase of the value, for
+            :func:`~ganrun.evaluation.sample_metrics.distance_interval.distance_interval`.
     """
 
     value: float
     standard_error: float
     projections: int
     sampling_error: float
+    slope: float
 
 
 def mind(real: np.ndarray, fake: np.ndarray, projections: int = 1024, seed: int = 0) -> Mind:
@@ -49,7 +54,10 @@ def mind(real: np.ndarray, fake: np.ndarray, projections: int = 1024, seed: int 
     Returns:
         The value, its standard error over the directions, and that over the examples by the infinitesimal jackknife:
         the derivative with respect to the weight of an example is the mean over directions of the Kantorovich
-        potential, int_0^<u, x> 2 (s - G^-1(F(s))) ds up to a constant, whose variance is divided by n.
+        potential, int_0^<u, x> 2 (s - G^-1(F(s))) ds up to a constant, whose variance is divided by n. Its excess, see
+        :func:`~ganrun.evaluation.sample_metrics.distance_interval.corrected_variance`, is subtracted; it is the
+        variance over :data:`SPLITS` random splits of each set into halves of at most :data:`HALF` examples, scaled to
+        the sizes of the sets.
 
     Raises:
         ConfigError: for features that are not finite ``(n, d)`` arrays of one dimension, or projections < 2.
@@ -71,21 +79,48 @@ def mind(real: np.ndarray, fake: np.ndarray, projections: int = 1024, seed: int 
     d = real.shape[1]
     rng = np.random.default_rng(seed)
     weights, real_index, fake_index = _quantile_steps(len(real), len(fake))
+    groups = [_orthogonal_directions(d, min(d, projections - start), rng) for start in range(0, projections, d)]
+    directions = np.concatenate(groups, axis=1)
     distances, influences = [], (np.zeros(len(real)), np.zeros(len(fake)))
-    for start in range(0, projections, d):
-        directions = _orthogonal_directions(d, min(d, projections - start), rng)
-        for chunk in np.array_split(directions, -(-directions.shape[1] // CHUNK), axis=1):
-            projected = [(rows @ chunk).T for rows in (real, fake)]
-            orders = [part.argsort(axis=1) for part in projected]
-            ordered = [np.take_along_axis(part, order, axis=1) for part, order in zip(projected, orders, strict=True)]
-            difference = ordered[0][:, real_index] - ordered[1][:, fake_index]
-            distances.append(difference**2 @ weights)
-            for total, order, own, other in zip(influences, orders, ordered, ordered[::-1], strict=True):
-                _add_potentials(total, order, own, other)
+    for chunk in np.array_split(directions, -(-projections // CHUNK), axis=1):
+        projected = [(rows @ chunk).T for rows in (real, fake)]
+        orders = [part.argsort(axis=1) for part in projected]
+        ordered = [np.take_along_axis(part, order, axis=1) for part, order in zip(projected, orders, strict=True)]
+        difference = ordered[0][:, real_index] - ordered[1][:, fake_index]
+        distances.append(difference**2 @ weights)
+        for total, order, own, other in zip(influences, orders, ordered, ordered[::-1], strict=True):
+            _add_potentials(total, order, own, other)
     terms = SCALE * d * np.concatenate(distances)
-    variance = sum((SCALE * d / projections * total).var(ddof=1) / len(total) for total in influences if len(total) > 1)
-    errors = float(terms.std(ddof=1) / np.sqrt(projections)), float(np.sqrt(variance))
-    return Mind(float(terms.mean()), errors[0], projections, errors[1])
+    value, error = float(terms.mean()), float(terms.std(ddof=1) / np.sqrt(projections))
+    first = sum((SCALE * d / projections * total).var(ddof=1) / len(total) for total in influences if len(total) > 1)
+    chosen = directions[:, :SPLIT_PROJECTIONS]
+    unit = np.mean([_variance_of_splits(rows @ chosen, rng) for rows in (real, fake)])
+    second = float(unit * (SCALE * d * (1 / len(real) + 1 / len(fake))) ** 2)
+    sampling_error = float(np.sqrt(corrected_variance(float(first), second)))
+    return Mind(value, error, projections, sampling_error, float(first) / value if value > 0 else 0.0)
+
+
+def _variance_of_splits(projected: np.ndarray, rng: np.random.Generator) -> float:
+    """Return the variance of the sliced distance between halves of a set, divided by (2/h)^2 for halves of h examples.
+
+    Args:
+        projected: projections ``(n, directions)``; 0 is returned for n < 4.
+        rng: of the splits.
+    """
+    h = min(len(projected) // 2, HALF)
+    if h < 2:
+        return 0.0
+    values = []
+    some = projected[rng.permutation(len(projected))[: 2 * h]].T
+    order = some.argsort(axis=1)
+    ordered = np.take_along_axis(some, order, axis=1)
+    for _ in range(SPLITS):
+        first = np.zeros(2 * h, bool)
+        first[rng.permutation(2 * h)[:h]] = True
+        of_first = first[order]  # h of each row, so both halves stay sorted arrays
+        halves = [ordered[which].reshape(len(some), h) for which in (of_first, ~of_first)]
+        values.append(((halves[0] - halves[1]) ** 2).mean())
+    return float(np.var(values, ddof=1)) * (h / 2) ** 2
 
 
 def _add_potentials(total: np.ndarray, order: np.ndarray, own: np.ndarray, other: np.ndarray) -> None:

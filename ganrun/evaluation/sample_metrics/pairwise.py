@@ -9,6 +9,7 @@ import numpy as np
 from ganrun.errors import ConfigError
 
 BLOCK_BYTES = 1 << 28  # of one block of the float64 matrix of all pairs
+SYMMETRIC_BLOCKS, SMALLEST_BLOCK = 10, 256  # of symmetric matrices: more blocks, or smaller ones, save little more
 ROUNDING = 1e-12  # of a squared distance from inner products, relative to the squared norms
 
 
@@ -50,9 +51,12 @@ def check_neighbours(k: int, **sets: np.ndarray) -> None:
         raise ConfigError(f"k must be at least 1 and at most {most} for {told} examples, not {k}.")
 
 
-def row_blocks(rows: int, columns: int) -> Iterator[slice]:
-    """Yield slices that cover ``rows``; each block of ``columns`` float64 numbers per row has :data:`BLOCK_BYTES`."""
-    size = max(1, BLOCK_BYTES // (8 * max(columns, 1)))
+def row_blocks(rows: int, columns: int, least: int = 1) -> Iterator[slice]:
+    """Yield slices that cover ``rows``; each block of ``columns`` float64 numbers per row has :data:`BLOCK_BYTES`.
+
+    There are at least about ``least`` of them if ``rows`` are many, for symmetric matrices of which half is computed.
+    """
+    size = max(1, min(BLOCK_BYTES // (8 * max(columns, 1)), max(SMALLEST_BLOCK, -(-rows // least))))
     for start in range(0, rows, size):
         yield slice(start, min(start + size, rows))
 

@@ -102,3 +102,17 @@ def test_the_error_over_the_samples_of_parzen_windows_is_by_hand() -> None:
     found = parzen(samples, np.zeros((1, 1)), np.zeros((1, 1)), [1.0])
     assert found.sample_error == pytest.approx(0.5)
     assert found.standard_error == 0.0
+
+
+def test_the_error_over_the_validation_examples_is_the_loss_of_the_sigmas_that_their_resamples_choose() -> None:
+    # One window at 0: means -.5625 for sigma 1 and -.8338 for sigma 2, which the example at 1.5 twice chooses, 1 in 4
+    # resamples: .2713 sqrt(1/4 3/4) = .1175.
+    validation = np.array([[0.0], [1.5]])
+    found = parzen(np.zeros((1, 1)), validation, np.ones((3, 1)), [1.0, 2.0])
+    assert found.sigma == 1.0 and found.validation_error == pytest.approx(0.1175, rel=0.15)
+    assert parzen(np.zeros((1, 1)), validation[1:], np.ones((3, 1)), [1.0, 2.0]).validation_error < 1e-12
+    assert parzen(np.zeros((1, 1)), np.zeros((9, 1)), np.ones((3, 1)), [1.0, 2.0]).validation_error < 1e-12
+    assert found.total_error == pytest.approx(found.validation_error)  # one sample and equal test examples
+    wide = parzen(np.array([[0.0], [2.0]]), np.array([[0.0], [3.5]]), np.array([[0.0], [3.0]]), [1.0, 2.0])
+    parts = wide.standard_error, wide.sample_error, wide.validation_error
+    assert min(parts) > 0 and wide.total_error == pytest.approx(np.sqrt(np.square(parts).sum()))
