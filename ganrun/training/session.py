@@ -280,6 +280,12 @@ class RunSession(Outcome):
         """Return the settings that decide whether the run ends early."""
         return asdict(self.config.stop)
 
+    def decide(self) -> None:
+        """Decide from the metrics written whether the run ends with its next evaluation; warn if it never improved."""
+        self.ending = self.plateau.reason()
+        if (finding := self.plateau.stalled()) is not None:
+            self.watch.add(finding)
+
     def written(self) -> dict[str, float]:
         """Write everything queued, and return the latest value of each metric."""
         self._fan.flush()

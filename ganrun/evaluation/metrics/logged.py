@@ -74,13 +74,18 @@ def require_stop(config: Train) -> None:
     require_logged(stop.when, config, "stop.when")
     if better(stop.when) is None:
         raise ConfigError(f"stop.when={stop.when}: neither lower nor higher is better by itself.")
-    every = config.log.every * max(1, round(config.steps / stop.times / config.log.every))
-    if config.steps // every <= stop.patience + LEAST:
+    if (there_are := stop_evaluations(config)) <= stop.patience + LEAST:
         raise ConfigError(
             f"stop.when={stop.when}: stop.patience={stop.patience} needs more than {stop.patience + LEAST} "
-            f"evaluations, and there are {config.steps // every} in {config.steps} steps: give a larger stop.times, "
+            f"evaluations, and there are {there_are} in {config.steps} steps: give a larger stop.times, "
             "or a smaller log.every."
         )
+
+
+def stop_evaluations(config: Train) -> int:
+    """Return how often the metric ``stop.when`` is evaluated in the steps of ``config``, not counting step 0."""
+    every = config.log.every * max(1, round(config.steps / config.stop.times / config.log.every))
+    return config.steps // every
 
 
 def _families(config: Train) -> Iterator[TagFamily]:
