@@ -128,7 +128,7 @@ def test_two_files_are_compared_and_copies_of_the_training_set_are_found(inside,
     ("words", "message"),
     [
         (("run=nowhere",), "there is no run directory nowhere"),
-        (("ring", "metrics=[precission]"), "Did you mean 'precision'?"),
+        (("ring", "metrics=[precission]"), "'precission'. Did you mean 'precision'? There are manifold, frechet, "),
         (("ring", "features=clasifier"), "Did you mean 'classifier'?"),
         (("ring", "split=test"), "held_out"),
         (("ring", "k=0"), "k must be"),

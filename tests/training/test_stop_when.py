@@ -161,7 +161,9 @@ def test_the_memory_of_its_snapshots_counts(compose_config):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("stop.when=jsd/exakt",), "stop.when: no run logs 'jsd/exakt'"),
+        (("stop.when=jsd/exakt",), "no run logs 'jsd/exakt'. Did you mean 'jsd/exact'? This one logs D(x), "),
+        (("stop.when=jsd/exakt",), " in all: `ganrun list tags`)."),
+        (("stop.when=elbo",), "stop.when: runs of method=gan do not log 'elbo'. This one logs D(x), "),
         (("stop.when=schedule/k",), "stop.when=schedule/k: neither lower nor higher is better by itself."),
         (("stop.times=4",), "stop.patience=2 needs more than 5 evaluations, and there are 4 in 200 steps"),
         (("stop.when=jsd/probe",), "stop.when: this run does not log 'jsd/probe': probe=off measures none."),

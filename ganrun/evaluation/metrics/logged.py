@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from ganrun.config.registry import options
 from ganrun.config.schema import Train
-from ganrun.errors import ConfigError, did_you_mean
+from ganrun.errors import ConfigError, instead
 from ganrun.evaluation.divergence.probe import Measuring
-from ganrun.evaluation.metrics.spec import OF_EVALUATION, OF_TRAINING, better, spec_of
+from ganrun.evaluation.metrics.spec import LIST_TAGS, OF_EVALUATION, OF_TRAINING, better, spec_of
 from ganrun.methods.base import TagFamily
 
 LEAST = 3  # evaluations of which a first mean is taken, see :mod:`ganrun.training.plateau`
@@ -37,10 +37,9 @@ def require_logged(tag: str, config: Train, setting: str) -> None:
             raise ConfigError(f"{setting}: this run does not log '{tag}': {missing}.")
         known += () if missing else family
     if spec_of(tag) is not None and not tag.startswith("penalty/"):
-        raise ConfigError(
-            f"{setting}: runs of method={config.method.name} do not log '{tag}' (this one logs {', '.join(known)})."
-        )
-    raise ConfigError(f"{setting}: no run logs '{tag}' (this one logs {', '.join(known)}).{did_you_mean(tag, known)}")
+        names = instead("", known, "This one logs", LIST_TAGS)
+        raise ConfigError(f"{setting}: runs of method={config.method.name} do not log '{tag}'.{names}")
+    raise ConfigError(f"{setting}: no run logs '{tag}'.{instead(tag, known, 'This one logs', LIST_TAGS)}")
 
 
 def require_best(config: Train) -> None:

@@ -95,7 +95,7 @@ def test_images_and_classes_come_from_the_columns_and_a_split_is_held_out(stand_
     [
         ({}, "set dataset.path to a name on the hub, or to a folder"),
         ({"path": "nobody/nothing"}, "nobody/nothing cannot be opened (there is no such dataset)"),
-        ({"path": "x/y", "column": "imag"}, "has no column 'imag' (it has image, label). Did you mean 'image'?"),
+        ({"path": "x/y", "column": "imag"}, "has no column 'imag'. Did you mean 'image'? It has image, label."),
         ({"path": "x/y", "column": "label"}, "'label' of x/y holds no images"),
         (
             {"path": "x/y", "labels": "column", "label": "kind"},
