@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ganrun.config.registry import choice, number, recorded
-from ganrun.datasets.images import build, cache
+from ganrun.datasets.images import build, cache, cache_size
 from ganrun.datasets.images.arrays import ImageArrays
 from ganrun.datasets.images.decode import FILTERS
 from ganrun.datasets.images.source import Collection
@@ -155,7 +155,8 @@ class ImageFiles:
         names = [(entry.name, entry.stamp) for entry in listing.entries]
         key = cache.key_of(settings, names + [(name, ()) for name, _ in listing.left_out])
         folder = cache.datasets_folder() / key
-        if (manifest := cache.read_manifest(folder)) is not None:
+        most = cache_size.maximum()
+        if cache_size.hold(folder) and (manifest := cache.read_manifest(folder)) is not None:
             with contextlib.suppress(OSError):
                 os.utime(folder)  # when it was last used
             return folder, manifest
@@ -168,7 +169,10 @@ class ImageFiles:
             held_out=self.held_out,
             held_out_folder=self.held_out_folder,
         )
-        return folder, build.build(collection, listing, plan, folder, self.name, accept)
+        manifest = build.build(collection, listing, plan, folder, self.name, accept)
+        cache_size.hold(folder)
+        cache_size.bound(folder.parent, most)
+        return folder, manifest
 
 
 def summary(name: str, folder: Path, manifest: cache.Manifest) -> str:
