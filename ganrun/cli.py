@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ganrun import __version__
-from ganrun.errors import ConfigError, GanrunError, did_you_mean, tell
+from ganrun.errors import ConfigError, GanrunError, instead, tell
 from ganrun.writers.terminal import spell_out
 
 COMMANDS = {
@@ -90,8 +90,7 @@ def dispatch(words: list[str]) -> int:
     if words[0] in ("-sc", "--shell-completion"):
         return importlib.import_module("ganrun.commands.completion").complete(words, COMMANDS)
     if words[0] not in COMMANDS:
-        known = ", ".join(COMMANDS)
-        raise ConfigError(f"'{words[0]}' is not a command; there are {known}.{did_you_mean(words[0], COMMANDS)}")
+        raise ConfigError(f"'{words[0]}' is not a command.{instead(words[0], COMMANDS, 'There are')}")
     if words[0] not in PLACELESS:
         _require_place()
     # Without a writable home, matplotlib prints the location of its cache at every import.

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
+LISTED = 12  # names that a message lists
 LINES, WIDTH = 2, 2000  # maximum lines of a message, and characters per line
 LONG = 1e16  # whole numbers from this one on are written with an exponent
 
@@ -72,6 +73,24 @@ def exact(number: float) -> str:
     if abs(number) < LONG and number == int(number):
         return str(int(number))
     return repr(float(number))
+
+
+def instead(word: str, allowed: Iterable[str], where: str, command: str = "") -> str:
+    """Return what may stand instead of ``word``: the closest of ``allowed``, and then at most :data:`LISTED` of them.
+
+    Args:
+        word: what was given.
+        allowed: what is allowed.
+        where: the words before the list, such as ``It has``.
+        command: lists all of them, if there are more.
+
+    Returns:
+        A text such as `` Did you mean 'hinge'? It has cramer, fgan, hinge, ... (12 in all: `ganrun list loss`).``
+    """
+    names = [str(name) for name in allowed]
+    some, more = ", ".join(names[:LISTED]) or "none", f": `{command}`" if command else ""
+    some += f", ... ({len(names)} in all{more})" if len(names) > LISTED else ""
+    return f"{did_you_mean(word, names)} {where} {some}."
 
 
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from ganrun.errors import ConfigError, GanrunError, did_you_mean, tell
+from ganrun.errors import ConfigError, GanrunError, did_you_mean, instead, tell
 
 
 def test_an_error_that_ganrun_foresees_is_told_as_it_is(capsys) -> None:
@@ -26,6 +26,16 @@ def test_a_traceback_comes_on_request(capsys, monkeypatch) -> None:
     except ValueError as error:
         assert tell(error) == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_the_closest_word_comes_before_those_that_are_allowed() -> None:
+    assert instead("minmax", ["minimax", "hinge"], "It has") == " Did you mean 'minimax'? It has minimax, hinge."
+    assert instead("zzz", ["minimax", "hinge"], "It has") == " It has minimax, hinge."
+    assert instead("x", [], "It has") == " It has none."
+    many = [f"n{number}" for number in range(20)]
+    first = "n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11, ..."
+    assert instead("x", many, "It has", "ganrun list n") == f" It has {first} (20 in all: `ganrun list n`)."
+    assert instead("x", many, "It has") == f" It has {first} (20 in all)."
 
 
 def test_the_closest_word_is_offered_only_where_it_is_close() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from ganrun.config.folders import home_of
 from ganrun.config.hydra_bridge import hand_over, preflight, quoted, with_paths
 from ganrun.config.registry import choice, number
 from ganrun.config.schema import check_plain
-from ganrun.errors import ConfigError, did_you_mean, tell
+from ganrun.errors import WIDTH, ConfigError, did_you_mean, shown, tell
 from ganrun.storage.run_directory import require_place
 
 if TYPE_CHECKING:
@@ -120,6 +121,8 @@ def _compare(request: Compare) -> None:
         from ganrun.comparison.curves import curves  # loads matplotlib, which takes a second
 
         write_whole(home_of(request.picture), curves(comparison.groups, metrics, request.level, request.interval))
+    if request.format == "csv" and comparison.notes:  # it has no place for them
+        print(f"ganrun: not in the table: {shown('; '.join(comparison.notes), WIDTH)}", file=sys.stderr)
     if request.out is not None:
         table = formats.get(request.format, as_markdown)(comparison)
         write_whole(home_of(request.out), table.encode("utf-8", "surrogateescape"))

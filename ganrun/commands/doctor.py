@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import math
 import os
 import platform
 import shutil
@@ -155,13 +156,28 @@ def _cache() -> list[Finding]:
 def _datasets() -> list[Finding]:
     """Return what the decoded images of the user's datasets take in the cache."""
     from ganrun.datasets.images.cache import datasets_folder
+    from ganrun.datasets.images.cache_size import VARIABLE, maximum
 
     folder = datasets_folder()
     if not folder.is_dir():
         return []
     kept = [path for path in folder.iterdir() if path.is_dir()]
     size = sum(file.stat().st_size for path in kept for file in path.iterdir())
-    text = f"{folder}: decoded images of {len(kept)} datasets, {_size(size)}; delete a folder in it to free its space"
+    most = maximum()
+    limit = "without a limit" if most == math.inf else f"at most {_size(most)} are kept"
+    text = f"{folder}: decoded images of {len(kept)} datasets, {_size(size)} ({limit}, ${VARIABLE})"
+    return [Finding("data", "ok", text)] if kept else []
+
+
+def _classifiers() -> list[Finding]:
+    """Return what the classifiers whose features are used take in the cache."""
+    from ganrun.config.folders import cache_folder
+    from ganrun.evaluation.features.cached import FOLDER
+
+    folder = cache_folder() / FOLDER
+    kept = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    size = sum(file.stat().st_size for path in kept for file in path.iterdir() if file.is_file())
+    text = f"{folder}: {len(kept)} classifiers, {_size(size)}; a folder in it that is deleted is trained again"
     return [Finding("data", "ok", text)] if kept else []
 
 
@@ -205,7 +221,7 @@ def _data(data_dir: str | None) -> list[Finding]:
         else:
             text = f"{name}: not in {folder}; dataset={name} downloads it, or set data_dir or GANRUN_DATA"
             findings.append(Finding("data", "note", text))
-    return findings + _datasets()
+    return findings + _datasets() + _classifiers()
 
 
 def _tensorboard() -> list[Finding]:

@@ -169,7 +169,7 @@ def _job(node: DictConfig) -> int:
 
 
 def _eval(request: Eval, folders: list[Path]) -> None:
-    from ganrun.commands.eval_format import FORMATS
+    from ganrun.commands.eval_format import FORMATS, beside
     from ganrun.writers.console import Terminal
     from ganrun.writers.whole import write_whole
 
@@ -179,6 +179,8 @@ def _eval(request: Eval, folders: list[Path]) -> None:
         else:
             evaluations = [_measured(request, folder, show) for folder in folders]
     text = FORMATS[request.format](evaluations)
+    if request.format == "csv" and (line := beside(evaluations)):
+        print(f"ganrun: not in the table: {line}", file=sys.stderr)
     if request.out is not None:
         write_whole(home_of(request.out), text.encode("utf-8", "surrogateescape"))
         return

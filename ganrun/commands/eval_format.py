@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ganrun.errors import shown
+from ganrun.errors import WIDTH, shown
 from ganrun.evaluation.measurements.base import Measurement, Sets, Settings
 from ganrun.evaluation.measurements.families import FAMILIES, Result
 from ganrun.evaluation.metrics.spec import spec_of
@@ -153,6 +153,16 @@ def as_csv(evaluations: Sequence[Evaluation]) -> str:
             fields = _fields(found) | {"metric": found.tag, "flags": "; ".join(found.flags)} | common
             writer.writerow({name: fields[name] for name in COLUMNS})
     return text.getvalue()
+
+
+def beside(evaluations: Sequence[Evaluation]) -> str:
+    """Return a line with what :func:`as_csv` has no column for: what was left out, and warnings; empty for nothing."""
+    parts = []
+    for one in evaluations:
+        found = [f"{name}: {reason}" for name, reason in one.result.left_out.items()] + list(one.sets.notes)
+        if found:
+            parts.append((f"{one.sets.label}: " if len(evaluations) > 1 else "") + ", ".join(found))
+    return shown("; ".join(parts), WIDTH)
 
 
 def _spec(tag: str) -> MetricSpec:

@@ -62,10 +62,10 @@ def _job(node: DictConfig) -> int:
 
         config = load_config(run)
         files, lines = exported_files(request, config, run)
-        write_folder(folder, files)
+        names = write_folder(folder, files)
         for line in lines:
             print(line)
-        print(f"{len(files)} files in {folder}: {', '.join(files)}")
+        print(f"{len(names)} files in {folder}: {', '.join(names)}")
     except Exception as error:
         return tell(error)
     return 0

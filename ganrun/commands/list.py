@@ -11,15 +11,17 @@ from typing import NamedTuple
 from ganrun.config import user_plugins
 from ganrun.config.folders import config_folder
 from ganrun.config.registry import GROUP_MODULES, options, require_options
-from ganrun.errors import ConfigError, did_you_mean
+from ganrun.errors import ConfigError, instead
 
 HELP = """ganrun list: the options of each group, with their meaning.
 
 usage: ganrun list [GROUP ...] ['plugins=[PACKAGE,...]']
 
 `ganrun list losses` also shows the formula and the paper of each loss, where it has them. An option of a plugin is
-followed by the name of its package.
+followed by the name of its package. `ganrun list tags` shows the tags of all metrics, of training and of `ganrun eval`,
+with unit, direction and meaning.
 """
+TAGS = "tags"  # beside the groups: the tags of all metrics
 FIELDS = ("Formula", "Paper")
 NARROWEST = 24  # minimum columns of text, however narrow the terminal is
 
@@ -56,9 +58,10 @@ def main(words: list[str]) -> int:
     terminal = Terminal(markup=False, emoji=False, highlight=False, soft_wrap=True)
     for group in chosen or known:
         # Docstrings require importing the group's package, most of which import JAX: only for groups that are named.
-        text = (
-            _in_full(group, known[group], terminal.width) if named else _in_brief(group, known[group], terminal.width)
-        )
+        if group == TAGS:
+            text = _of_tags(terminal.width)
+        else:
+            text = (_in_full if named else _in_brief)(group, known[group], terminal.width)
         terminal.print(group, style="bold")
         terminal.print(text.encode(terminal.encoding, "backslashreplace").decode(terminal.encoding))
     return 0
@@ -98,8 +101,10 @@ def _find(word: str, known: dict[str, list[Choice]]) -> str:
     """Return the group that ``word`` names, in the singular or the plural: losses for loss."""
     plurals = {plural: group for group in known for plural in (f"{group}s", f"{group}es", f"{group[:-1]}ies")}
     group = word if word in known else plurals.get(word)
+    if word in (TAGS, "tag"):
+        return TAGS
     if group is None:
-        raise ConfigError(f"there is no group '{word}'; there are {', '.join(known)}.{did_you_mean(word, known)}")
+        raise ConfigError(f"there is no group '{word}'.{instead(word, [*known, TAGS], 'There are', 'ganrun --help')}")
     return group
 
 
@@ -124,6 +129,22 @@ def _in_full(group: str, choices: list[Choice], width: int) -> str:
         rows = [_wrapped(line, width, "    ", " " * (4 if line is first else 6)) for line in lines]
         paragraphs.append("\n".join([f"  {group}={choice.name}{choice.origin}", *rows]))
     return "\n\n".join(paragraphs) + "\n"
+
+
+def _of_tags(width: int) -> str:
+    """Return one entry per tag: its name, followed by its meaning, unit and direction."""
+    from ganrun.evaluation.measurements.specs import CAS
+    from ganrun.evaluation.metrics.spec import specs
+
+    found = {spec.name: spec for spec in (*specs(), *CAS)}  # the others of `ganrun eval` are options of training too
+    rows = []
+    for name in sorted(found):
+        spec = found[name]
+        more = [spec.unit.strip("()"), f"{spec.better} is better" if spec.better else ""]
+        notes = ", ".join(filter(None, more))
+        rows.append((f"  {name}  ", f"{spec.meaning} ({notes})" if notes else spec.meaning))
+    column = max(len(name) for name, _ in rows)
+    return "\n".join(_wrapped(text, width, name.ljust(column), " " * column) for name, text in rows)
 
 
 def _one_line(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,18 +37,11 @@ def inspect(node: dict[str, Any], allow: Allow = None, fetch: bool = True) -> Tr
     Raises:
         ConfigError: a check failed.
     """
-    config = resolved(check(node))
+    config = resolved(check(node), require_compatible)
     if fetch and config.init_from is not None:
         config = with_source(config)
         load_config(Path(str(config.init_from)).parents[1])
-    from ganrun.evaluation.metrics.logged import require_best, require_stop
-    from ganrun.training.profile import parse
-
-    config.method.build(config, config.dataset.shape)
-    parse(config.profile, config.steps)
-    config.probe.check(config.dataset)
-    require_best(config)
-    require_stop(config)
+    require_compatible(config)
     if hasattr(config.dataset, "examples") and config.batch_size > config.dataset.examples:
         examples = config.dataset.examples
         raise ConfigError(f"batch_size must be at most {examples}, the examples of {config.dataset.name}.")
@@ -61,11 +55,35 @@ def inspect(node: dict[str, Any], allow: Allow = None, fetch: bool = True) -> Tr
     return config
 
 
-def resolved(config: Train) -> Train:
-    """Return ``config`` with the settings of its dataset that are only known once its files are open."""
+def require_compatible(config: Train) -> None:
+    """Check the parts of ``config`` with each other, and with the shape and the classes of the data.
+
+    Raises:
+        ConfigError: a check failed.
+    """
+    from ganrun.evaluation.metrics.logged import require_best, require_stop
+    from ganrun.training.profile import parse
+
+    config.method.build(config, config.dataset.shape)
+    parse(config.profile, config.steps)
+    config.probe.check(config.dataset)
+    require_best(config)
+    require_stop(config)
+
+
+def resolved(config: Train, accept: Callable[[Train], None] = lambda config: None) -> Train:
+    """Return ``config`` with the settings of its dataset that are only known once its files are open.
+
+    ``accept`` is called with the config as soon as the shape of the data is known, before all of them are read.
+    """
     from ganrun import datasets
 
-    return dataclasses.replace(config, dataset=datasets.resolved(config.dataset, data_folder(config.data_dir)))
+    def accept_data(dataset: Any) -> None:
+        accept(dataclasses.replace(config, dataset=dataset))
+
+    return dataclasses.replace(
+        config, dataset=datasets.resolved(config.dataset, data_folder(config.data_dir), accept_data)
+    )
 
 
 def require_typed(config: Train, resumed: str | None) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 from ganrun.config.hparams import hyperparameters
 from ganrun.config.registry import options
 from ganrun.config.schema import METRICS, Train
-from ganrun.errors import WIDTH, ConfigError, did_you_mean, shown
-from ganrun.evaluation.metrics.spec import latest, specs
+from ganrun.errors import WIDTH, ConfigError, instead, shown
+from ganrun.evaluation.metrics.spec import LIST_TAGS, latest, specs
 from ganrun.storage.metrics_file import numbers, rows_of
 from ganrun.storage.run_directory import MAX_SUMMARY, PLAN, find_run, load_config, relative
 from ganrun.storage.safe_io import read_json
@@ -115,9 +115,8 @@ def chosen_metrics(requested: list[str], runs: list[Run]) -> list[str]:
     known = list(dict.fromkeys(tag for run in runs for tag in run.last))
     for tag in requested:
         if tag not in known:
-            raise ConfigError(
-                f"no run has the metric '{tag}' (they have {', '.join(known) or 'none yet'}).{did_you_mean(tag, known)}"
-            )
+            names = instead(tag, known or ["none yet"], "They have", LIST_TAGS)
+            raise ConfigError(f"no run has the metric '{tag}'.{names}")
     shown = [spec.name for spec in specs() if "table" in spec.shown and spec.better]
     chosen = [option for name, option in options("metric").items() if name not in METRICS]
     asked = [spec.name for option in chosen for spec in getattr(option, "SPECS", ()) if spec.better]

@@ -18,7 +18,7 @@ from ganrun.config.registry import GROUP_MODULES, misplaced, options, without_ya
 from ganrun.config.schema import NAMED, SECTIONS, not_a_part
 from ganrun.config.search_path import groups, option_names, searching
 from ganrun.config.sweep_compose import parse, unreadable
-from ganrun.errors import ConfigError, did_you_mean
+from ganrun.errors import ConfigError, did_you_mean, instead
 
 OTHERS = ("sample", "eval", "jsd", "compare")  # configs of commands that choose no options of groups
 
@@ -81,7 +81,8 @@ def _missing(error: MissingConfigException, extra_folder: str | None) -> str:
         known = option_names(group, extra_folder)
     if not known:
         return f"there is no group '{group}'.{did_you_mean(group, groups())}"
-    return f"{group} has no option '{option}' (it has {', '.join(sorted(known))}).{did_you_mean(option, known)}"
+    command = f"ganrun list {group}" if group in groups() else ""
+    return f"{group} has no option '{option}'.{instead(option, sorted(known), 'It has', command)}"
 
 
 def unknown_key(key: str, config_name: str, overrides: Iterable[str] = (), extra_folder: str | None = None) -> str:

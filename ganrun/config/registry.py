@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from ganrun.config import user_plugins
-from ganrun.errors import ConfigError, did_you_mean
+from ganrun.errors import ConfigError, instead
 
 Option = TypeVar("Option", bound=type)
 
@@ -71,8 +71,8 @@ def lookup(group: str, name: str) -> type:
     known = options(group)
     if name not in known:
         _refuse_without_class(group, name)
-        listed = ", ".join(sorted(known))
-        raise ConfigError(f"{group} has no option '{name}' (it has {listed}).{did_you_mean(name, known)}")
+        names = instead(name, sorted(known), "It has", f"ganrun list {group}")
+        raise ConfigError(f"{group} has no option '{name}'.{names}")
     return known[name]
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from ganrun.config.folders import absolute
 from ganrun.config.registry import choice, lookup, misplaced, number
 from ganrun.config.values import checked, is_whole
-from ganrun.errors import ConfigError, did_you_mean
+from ganrun.errors import ConfigError, instead
 
 Plain = typing.TypeVar("Plain")
 
@@ -313,5 +313,5 @@ def _kinds(schema: type) -> dict[str, Any]:
 
 def _refuse_key(path: str, key: str, allowed: Any) -> None:
     where = f"{path}.{key}" if path else key
-    home = path or "the configuration"
-    raise ConfigError(f"{where} is not a setting: {home} has {', '.join(sorted(allowed))}.{did_you_mean(key, allowed)}")
+    names = instead(key, sorted(allowed), f"{path} has" if path else "The configuration has")
+    raise ConfigError(f"{where} is not a setting.{names}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -54,15 +55,23 @@ class Data:
     classes: int = 0
 
 
-def resolved(option: Any, folder: Path) -> Any:
+def resolved(option: Any, folder: Path, accept: Callable[[Any], None] = lambda option: None) -> Any:
     """Return ``option`` with the settings that are only known once its files are open, such as ``shape``.
 
     An option that needs this has a method ``resolve(folder)``, which returns a copy of it with these settings filled
-    in. They are then part of the run's config, so that a run can be sampled without its data.
+    in. They are then part of the run's config, so that a run can be sampled without its data. An option that knows the
+    shape long before the rest has a method ``resolve_accepted(folder, accept)`` too.
+
+    Args:
+        option: of a dataset.
+        folder: contains its files.
+        accept: called with the option as soon as its shape is known; raises ConfigError for one that is of no use.
 
     Raises:
-        ConfigError: files are missing or damaged.
+        ConfigError: files are missing or damaged, or ``accept`` has raised it.
     """
+    if hasattr(option, "resolve_accepted"):
+        return option.resolve_accepted(folder, accept)
     return option.resolve(folder) if hasattr(option, "resolve") else option
 
 

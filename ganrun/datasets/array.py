@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ MAX_COLUMNS = 1000
 MAPPED_BYTES = 1 << 28  # size of an .npy file from which on its images are not read into memory
 MAX_CLASSES = 1 << 16
 LARGEST = 1e18  # maximum magnitude of a number: its square fits single precision
+Accept = Callable[[tuple[int, ...], int], None]  # is given the shape and the number of classes of a file
 _known: dict[tuple[object, ...], Contents] = {}  # the data that this process has read last
 
 
@@ -88,7 +90,19 @@ class ArrayFile:
 
     def resolve(self, data_dir: Path) -> ArrayFile:
         """Return this option with the recorded settings; raise ConfigError as :meth:`load` does."""
-        contents = self._contents(data_dir)
+        return self.resolve_accepted(data_dir, lambda option: None)
+
+    def resolve_accepted(self, data_dir: Path, accept: Callable[[ArrayFile], None]) -> ArrayFile:
+        """Return what :meth:`resolve` does; ``accept`` is called with the shape before examples are divided and hashed.
+
+        Raises:
+            ConfigError: as of :meth:`load`, or ``accept`` has raised it.
+        """
+
+        def accept_array(shape: tuple[int, ...], classes: int) -> None:
+            accept(dataclasses.replace(self, shape=shape, classes=classes))
+
+        contents = self._contents(data_dir, accept_array)
         return dataclasses.replace(
             self,
             shape=contents.arrays.shape,
@@ -126,13 +140,13 @@ class ArrayFile:
     def _is_scaled(self, x: np.ndarray) -> bool:
         return len(self.mean) == len(self.std) == x.shape[-1] and len(self.shape) == 1
 
-    def _contents(self, data_dir: Path) -> Contents:
+    def _contents(self, data_dir: Path, accept: Accept = lambda shape, classes: None) -> Contents:
         place = located(self.name, self.path, data_dir, ARRAYS + TABLES)
         status = place.stat()
         known = (str(place), status.st_mtime_ns, status.st_size, self.key, self.columns, self.label, self.held_out)
         if known not in _known:  # a command looks at its data several times, a sweep once for each run
             _known.clear()
-            _known[known] = self._read(place)
+            _known[known] = self._read(place, accept)
             print(self._summary(_known[known]), file=sys.stderr)
         contents = _known[known]
         if self.content and self.content != contents.content:
@@ -142,7 +156,7 @@ class ArrayFile:
             )
         return contents
 
-    def _read(self, place: Path) -> Contents:
+    def _read(self, place: Path, accept: Accept) -> Contents:
         """Return the examples of the file ``place``; raise ConfigError if they are not images or vectors."""
         names: list[str] | None = None
         if place.suffix.lower() in TABLES:
@@ -155,7 +169,7 @@ class ArrayFile:
                 raise ConfigError(f"dataset.columns names columns of a table, and {shown(place.name)} is an array.")
             if self.label is not None and place.suffix.lower() != ".npz":
                 raise ConfigError(f"dataset.label names an array of an .npz file, not of {shown(place.name)}.")
-            if (contents := self._mapped(place)) is not None:
+            if (contents := self._mapped(place, accept)) is not None:
                 return contents
             rows = read_array(place, self.key)
             if self.label is not None:
@@ -165,10 +179,11 @@ class ArrayFile:
             raise ConfigError(f"{shown(str(place))}: holds {held}; at least 2 are needed.")
         if names is not None and len(names) != len(rows):
             raise ConfigError(f"{shown(str(place))}: holds {len(rows)} examples and {len(names)} labels.")
-        shape = _shape(str(place), rows)
-        return _divided(rows.reshape(len(rows), -1), shape, _labels(str(place), names), self.held_out)
+        shape, labels = _shape(str(place), rows), _labels(str(place), names)
+        accept(shape, _classes(labels))
+        return _divided(rows.reshape(len(rows), -1), shape, labels, self.held_out)
 
-    def _mapped(self, place: Path) -> Contents | None:
+    def _mapped(self, place: Path, accept: Accept) -> Contents | None:
         """Return the images of a large .npy file, which stay in the file; None if it is another file."""
         if place.suffix.lower() != ".npy" or place.stat().st_size < MAPPED_BYTES:
             return None
@@ -176,6 +191,7 @@ class ArrayFile:
         if rows is None or rows.ndim not in (3, 4) or len(rows) < 2:
             return None
         shape = _shape(str(place), rows)
+        accept(shape, 0)
         train, rest, content = divided(place, rows.reshape(len(rows), -1), shape, self.held_out)
         return Contents(ImageArrays(train, rest, shape), 0, content, (), ())
 
@@ -231,7 +247,11 @@ def _divided(rows: np.ndarray, shape: tuple[int, ...], labels: np.ndarray | None
     for part in parts:
         digest.update(np.ascontiguousarray(part).data)
     arrays = ImageArrays(train, rest, shape, *parts[2:])
-    return Contents(arrays, 0 if labels is None else int(labels.max()) + 1, digest.hexdigest()[:16], mean, std)
+    return Contents(arrays, _classes(labels), digest.hexdigest()[:16], mean, std)
+
+
+def _classes(labels: np.ndarray | None) -> int:
+    return 0 if labels is None else int(labels.max()) + 1
 
 
 def _label_texts(place: Path, key: str, labels: np.ndarray) -> list[str]:

@@ -22,7 +22,7 @@ from ganrun.datasets.rows import Reader, Rows
 from ganrun.datasets.sampler import Cursor, Source, mirrored, to_unit_range
 
 AUTO_SHARE = 0.25  # maximum fraction of the free memory of the device for training examples with feed=auto
-WINDOW_BYTES = 1 << 26  # maximum size of a window, unless a single step needs more
+WINDOW_BYTES = 1 << 26  # maximum size of the windows of all members of a program, unless a single step needs more
 
 
 class Feed(Protocol):
@@ -219,17 +219,18 @@ def _thread() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, thread_name_prefix="ganrun-feed")
 
 
-def feed_of(train: Source | HostPixels, per_step: int, steps: int) -> Feed:
+def feed_of(train: Source | HostPixels, per_step: int, steps: int, members: int = 1) -> Feed:
     """Return the feed of the training data ``train``.
 
     Args:
         train: a source on the device, or images on the host.
         per_step: maximum number of examples that a step draws.
         steps: maximum number of steps per call.
+        members: runs of the program, each of which has a window of its own: the orders of their data differ.
     """
     if not isinstance(train, HostPixels):
         return Resident(train)
-    fitting = WINDOW_BYTES // (train.flat.shape[1] * train.flat.dtype.itemsize)
+    fitting = WINDOW_BYTES // members // (train.flat.shape[1] * train.flat.dtype.itemsize)
     return Streamed(train, max(per_step, min(per_step * steps, fitting)))
 
 

@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ganrun.errors import ConfigError, did_you_mean, shown
+from ganrun.errors import ConfigError, instead, shown
 from ganrun.storage.safe_io import open_file, read_bytes
 
 MAX_CSV = 1 << 30  # bytes
 MAX_NUMBERS = 1 << 30  # of a table
-LISTED = 8  # columns named in a message
 
 
 @dataclass(frozen=True)
@@ -56,12 +55,11 @@ def read_table(path: Path, columns: Sequence[str], label: str | None) -> Table:
 
 def _chosen(path: Path, known: Sequence[str], columns: Sequence[str], label: str | None) -> tuple[str, ...]:
     """Return the names of the columns to read; raise ConfigError if one does not exist or exists twice."""
-    listed = ", ".join(map(shown, known[:LISTED])) + (", ..." if len(known) > LISTED else "")
     for key, name in (*(("columns", name) for name in columns), *([("label", label)] if label is not None else [])):
         if name not in known:
             raise ConfigError(
-                f"dataset.{key}: {shown(str(path))} has no column '{shown(str(name))}' (it has {listed})."
-                f"{did_you_mean(str(name), known)}"
+                f"dataset.{key}: {shown(str(path))} has no column '{shown(str(name))}'."
+                f"{instead(str(name), map(shown, known), 'It has')}"
             )
     names = tuple(columns) or tuple(name for name in known if name != label)
     twice = next((name for name in (*names, label) if name is not None and known.count(name) > 1), None)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ganrun import datasets
 from ganrun.config.schema import Train
-from ganrun.errors import GanrunError
+from ganrun.errors import GanrunError, instead
 from ganrun.evaluation.metrics.spec import rating
 from ganrun.methods.experiment import Experiment
 from ganrun.methods.run_state import RunState
@@ -52,8 +52,8 @@ def _step(folder: Path, config: Train, checkpoints: Checkpoints, checkpoint: str
     steps = checkpoints.steps()
     step = best_step(folder, config, steps) if checkpoint == "best" else int(checkpoint)
     if step not in steps:
-        listed = ", ".join(map(str, steps)) or "none"
-        raise GanrunError(f"{relative(folder)} has no checkpoint of step {step} (it has {listed}).")
+        others = instead("", map(str, steps), "It has")
+        raise GanrunError(f"{relative(folder)} has no checkpoint of step {step}.{others}")
     return step
 
 

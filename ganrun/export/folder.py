@@ -41,11 +41,14 @@ def require_room(out: str, overwrite: bool) -> Path:
     return folder
 
 
-def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> list[str]:
     """Write ``files``, contents by name, with their checksums to ``folder``, in place of an export that is there.
 
     They are written to a hidden folder beside it, which is then renamed. A kill leaves the old export or the new one;
     between the two renamings of a replacement, both are in the hidden folder.
+
+    Returns:
+        The names of all files of the folder, that of the checksums last.
 
     Raises:
         StorageError: the folder could not be written; the old export is still there.
@@ -65,3 +68,4 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
                 raise
     except OSError as error:
         raise cannot_write(error, folder) from error
+    return [*files, checksums.SUMS]

@@ -19,6 +19,7 @@ from ganrun.export.request import Export
 from ganrun.methods.experiment import Experiment
 from ganrun.plots import pictures
 from ganrun.storage.metrics_file import rows_of
+from ganrun.storage.run_directory import ended_at
 from ganrun.training import device
 from ganrun.writers.closing import metric_rows
 from ganrun.writers.newest import Newest
@@ -91,7 +92,10 @@ def _described(files: dict[str, bytes], facts: Facts, run: Path) -> dict[str, by
     newest = Newest()
     newest.restore(rows_of(run))
     rows: list[Row] = metric_rows(finished.last, newest, facts.step)
-    files = files | {"README.md": model_card(facts, shown(finished.status), rows, files).encode()}
+    status = shown(finished.status)
+    if finished.finished and (step := ended_at(run, facts.config)) is not None:
+        status += f": `stop.when={shown(str(facts.config.stop.when))}` ended it at step {step} of {facts.config.steps}"
+    files = files | {"README.md": model_card(facts, status, rows, files).encode()}
     return files | {"config.json": config_json(facts, files)}
 
 

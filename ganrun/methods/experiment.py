@@ -58,6 +58,7 @@ class Experiment:
         self.data = data
         self.seed = config.seed
         self._per_step = config.method.examples_per_step(config)
+        self._steps_per_call = config.steps_per_call
         self._feed = None if data.train is None else feed_of(data.train, self._per_step, config.steps_per_call)
 
     def init(self) -> RunState:
@@ -72,6 +73,11 @@ class Experiment:
     def streams(self) -> bool:
         """Whether the training data stay on the host, so that each call gets a window of them."""
         return self._feed is not None and self._feed.capacity is not None
+
+    def divide_windows(self, members: int) -> None:
+        """Make windows so small that those of ``members`` runs together are as large as that of one run by itself."""
+        if self.streams and self.data.train is not None:
+            self._feed = feed_of(self.data.train, self._per_step, self._steps_per_call, members)
 
     @property
     def most_steps(self) -> int | None:

@@ -157,7 +157,7 @@ def _choose(archive: zipfile.ZipFile, path: Path, key: str | None) -> zipfile.Zi
         raise _RefusedError(f"which array? Choose with key=NAME: it has {_listed(archive, members)}")
     if key is not None and key not in members:
         guess = did_you_mean(key, members)
-        raise _RefusedError(f"there is no such array; it has {_listed(archive, members)}.{guess}")
+        raise _RefusedError(f"there is no such array.{guess} It has {_listed(archive, members)}")
     member = members[key] if key is not None else next(iter(members.values()))
     _require_supported(member)
     if member.file_size > LIMIT + HEADER:

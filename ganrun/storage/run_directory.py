@@ -245,10 +245,20 @@ def completed(folder: Path, config: Train) -> bool:
     """Return whether the run in ``folder`` has completed the steps of ``config``, or ended early by its settings."""
     try:
         summary = read_json(folder / "summary.json", MAX_SUMMARY)
-        ended = config.stop.when is not None and summary.get("stop") == dataclasses.asdict(config.stop)
-        return summary["status"] == "completed" and (summary["steps"] >= config.steps or ended)
+        whole = summary["status"] == "completed" and summary["steps"] >= config.steps
+        return whole or ended_at(folder, config) is not None
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def ended_at(folder: Path, config: Train) -> int | None:
+    """Return the step at which ``stop.when`` of ``config`` ended the run in ``folder``; None if it did not."""
+    try:
+        summary = read_json(folder / "summary.json", MAX_SUMMARY)
+        ended = config.stop.when is not None and summary.get("stop") == dataclasses.asdict(config.stop)
+        return int(summary["steps"]) if ended and summary["status"] == "completed" else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        return None
 
 
 def steps_done(folder: Path) -> int:

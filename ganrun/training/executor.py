@@ -130,7 +130,12 @@ class ShardedRuns:
 
 
 def executor_for(experiments: Sequence[Experiment]) -> Population:
-    """Return the population executor for ``experiments`` that makes best use of this machine."""
+    """Return the population executor for ``experiments`` that makes best use of this machine.
+
+    Streamed data are divided into smaller windows, so that those of all members together have their bound.
+    """
+    for experiment in experiments:
+        experiment.divide_windows(len(experiments))
     cores = os.cpu_count() or 1
     return (
         ShardedRuns(experiments, min(cores, len(experiments)))

@@ -260,7 +260,7 @@ class Run:
             for session in self.going:
                 with session.failing():
                     metrics[session.folder] = session.written()
-                    session.ending = session.plateau.reason()
+                    session.decide()
             return {} if self.pruner is None else self.pruner(step, metrics)
 
     def _end(self) -> None:

@@ -31,10 +31,17 @@ class Monitor:
         self._detectors = config.method.detectors()
         self._rows: deque[dict[str, Any]] = deque(maxlen=MEMORY)
         self._seen: dict[str, int] = {}  # rows since each detector last fired, by name
+        self._added: list[Finding] = []  # findings of others, for the next entry
 
     def write(self, entry: Entry) -> None:
         """Add the new findings to ``entry``. The monitor is the first writer of a run, so the others write them."""
-        entry.findings = [finding.told() for finding in self.see(entry.step, entry.scalars)]
+        added, self._added = self._added, []
+        entry.findings = [finding.told() for finding in (*added, *self.see(entry.step, entry.scalars))]
+
+    def add(self, finding: Finding) -> None:
+        """Add a ``finding`` that does not come from a detector, to be written with the next entry."""
+        self.findings.append(finding)
+        self._added.append(finding)
 
     def flush(self) -> None:
         pass

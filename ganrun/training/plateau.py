@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from ganrun.config.schema import Train
+from ganrun.evaluation.metrics.logged import LEAST, stop_evaluations
 from ganrun.evaluation.metrics.spec import rating
+from ganrun.methods.finding import Finding
 from ganrun.writers.base import Entry
 
 MEANED = 3  # evaluations whose mean is compared
@@ -33,9 +35,12 @@ class Plateau:
     """
 
     def __init__(self, config: Train) -> None:
-        self._stop = config.stop
+        self._config, self._stop = config, config.stop
         self._recent: deque[float] = deque(maxlen=max(MEANED, 2 * config.stop.patience))  # ratings: lower is better
         self._best, self._best_step, self._step, self._since, self._half = math.inf, 0, 0, 0, 0.0
+        self._mean = math.inf  # of the last evaluations
+        self._start: float | None = None  # rating before the first step
+        self._improved = False  # whether a mean has been better than an earlier one
 
     def write(self, entry: Entry) -> None:
         """Remember the metric of ``entry``, if it has been evaluated."""
@@ -55,16 +60,21 @@ class Plateau:
     def see(self, step: int, scalars: dict[str, Any]) -> None:
         """Add the row of ``step``."""
         value = scalars.get(self._stop.when) if self._stop.when is not None else None
-        if value is None or step <= 0 or not math.isfinite(value):
+        if value is None or not math.isfinite(value):
             return
-        self._recent.append(rating(str(self._stop.when), float(value)))
+        rated = rating(str(self._stop.when), float(value))
+        if step <= 0:
+            self._start = rated
+            return
+        self._recent.append(rated)
         self._step, self._since = step, self._since + 1
         if len(self._recent) < MEANED:
             return
         values = np.array(self._recent)
         self._half = Z * deviation(values) * math.sqrt(2.0 / MEANED)
-        mean = float(values[-MEANED:].mean())
+        self._mean = mean = float(values[-MEANED:].mean())
         if mean < self._best - (max(self._half, self._stop.tolerance) if math.isfinite(self._best) else 0.0):
+            self._improved = math.isfinite(self._best)
             self._best, self._best_step, self._since = mean, step, 0
 
     def reason(self) -> str:
@@ -76,6 +86,29 @@ class Plateau:
             f"mean of {MEANED} up to step {self._best_step} by more than its interval of {self._half:.2g}"
             + (f" and stop.tolerance={self._stop.tolerance:g}" if self._stop.tolerance else "")
         )
+
+    def stalled(self) -> Finding | None:
+        """Return a warning if the run ends here and the metric has never improved since the start.
+
+        The best mean, or the last if it is better, is compared with the value before the first step; its difference
+        from that one value has a larger interval than that of two means. Where the metric has no value there, no mean
+        has been better than an earlier one.
+        """
+        if not self.reason():
+            return None
+        half = self._half * math.sqrt((1.0 + MEANED) / 2.0)
+        if self._start is None:
+            left, since = self._improved, f"the first mean of {MEANED} evaluations"
+        else:
+            left = min(self._best, self._mean) < self._start - max(half, self._stop.tolerance)
+            since = f"at step 0 by more than its interval of {half:.2g}"
+        if left:
+            return None
+        longer = 2 * self._stop.patience
+        fits = stop_evaluations(self._config) > longer + LEAST
+        suggestions = (f"stop.patience={longer}",) if fits else ()
+        evidence = f"{self._stop.when}, which ends the run, has never been better than {since}"
+        return Finding("no improvement", self._step, evidence, (*suggestions, "stop.when=null"))
 
 
 def deviation(values: np.ndarray) -> float:

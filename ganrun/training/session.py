@@ -156,6 +156,7 @@ class RunSession(Outcome):
         """Start writing to the run's files and to the displays ``shown``, from ``step`` on."""
         warnings = [
             *self.config.method.cautions(self.experiment),
+            *self._not_streamed(),
             *self._jumps(),
             *self.checkpoints.damaged,
             *self.lost,
@@ -177,6 +178,12 @@ class RunSession(Outcome):
             messages.notice(f"warning: {line}")
         for row in self._rows:  # rows that the previous session had not written when it stopped
             self._fan.put(partial(self._entry, row))
+
+    def _not_streamed(self) -> list[str]:
+        """Return a warning if the data were to be streamed, and cannot be: they are generated, on the device."""
+        if self.config.feed != "streamed" or self.experiment.streams:
+            return []
+        return [f"feed=streamed has no effect: dataset={self.config.dataset.name} is generated, so nothing is streamed"]
 
     def _jumps(self) -> list[str]:
         """Return a warning if a schedule jumps because the run is resumed with a different number of steps."""
@@ -279,6 +286,12 @@ class RunSession(Outcome):
     def stop_settings(self) -> dict[str, Any]:
         """Return the settings that decide whether the run ends early."""
         return asdict(self.config.stop)
+
+    def decide(self) -> None:
+        """Decide from the metrics written whether the run ends with its next evaluation; warn if it never improved."""
+        self.ending = self.plateau.reason()
+        if (finding := self.plateau.stalled()) is not None:
+            self.watch.add(finding)
 
     def written(self) -> dict[str, float]:
         """Write everything queued, and return the latest value of each metric."""

@@ -117,6 +117,13 @@ def test_csv_is_a_row_for_each_group(results, inside):
     assert numbers(hinge) == pytest.approx(HINGE) and numbers(minimax) == pytest.approx(MINIMAX)
 
 
+def test_what_a_csv_has_no_place_for_is_told_on_standard_error(sweep, results, inside):
+    done = inside("compare", "sweep", "format=csv", cwd=sweep)
+    told = "1 run has not finished (running or stopped): left out (unfinished=true counts them)"
+    assert done.returncode == 0 and done.stderr == f"ganrun: not in the table: {told}\n"
+    assert inside("compare", "runs", "metrics=[jsd/exact]", "format=csv", cwd=results).stderr == ""
+
+
 def test_markdown_is_a_table(results, inside):
     done = inside("compare", "runs", "metrics=jsd/exact", "format=markdown", cwd=results)
     lines = done.stdout.splitlines()
@@ -319,7 +326,7 @@ def test_out_writes_the_table_and_prints_nothing(words, begins, results, inside,
 def test_picture_writes_a_png_beside_the_table(sweep, inside, listing):
     before = listing(sweep)
     done = inside("compare", "sweep", "picture=Curves.PNG", "out=table.csv", "format=csv", cwd=sweep)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stdout) == (0, "") and done.stderr.startswith("ganrun: not in the table: 1 run has ")
     assert set(listing(sweep)) - set(before) == {"Curves.PNG", "table.csv"}
     assert (sweep / "Curves.PNG").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     with Image.open(sweep / "Curves.PNG") as picture:
@@ -364,7 +371,7 @@ WRONG = {
     "no run yet": (["latest"], ["there is no run under"]),
     "a name that is too long": (["n" * 300], ["cannot be a folder"]),
     "a run that has come nowhere, in a picture": (["fresh", "picture=x.png"], ["no run has come far enough"]),
-    "a metric of a run that has come nowhere": (["fresh", "metrics=w1"], ["'w1'", "they have none yet"]),
+    "a metric of a run that has come nowhere": (["fresh", "metrics=w1"], ["'w1'", "They have none yet"]),
     "a damaged row": (["word"], [str(Path("word", "metrics.jsonl")), "line 1", "cannot be read"]),
     "a damaged summary": (["gone"], [str(Path("gone", "summary.json")), "cannot be read"]),
     "an unknown metric": (["runs", "metrics=[jsd/exakt]"], ["'jsd/exakt'", "Did you mean 'jsd/exact'?"]),

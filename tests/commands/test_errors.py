@@ -29,7 +29,7 @@ WRONG = {
     "a batch larger than the data": (["train", "batch_size=5000", "dataset=digits"], ["batch_size", "at most 1437"]),
     "an option in a list that is close to one": (
         ["train", "metric=[exat,modes]"],
-        ["metric has no option 'exat' (it has diversity, exact,", "Did you mean 'exact'?"],
+        ["metric has no option 'exat'. Did you mean 'exact'? It has diversity, exact,"],
     ),
     "a penalty in a list that is close to one": (["train", "penalty=[r1,drft]"], ["drft", "Did you mean 'drift'?"]),
     "an unknown preset": (["train", "experiment=goodfellow"], ["experiment", "Did you mean 'goodfellow2014'?"]),

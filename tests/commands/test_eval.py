@@ -95,6 +95,16 @@ def test_the_same_command_gives_the_same_numbers_and_another_seed_others(inside,
     assert float(rows[4]["low"]) <= float(rows[4]["value"]) <= float(rows[4]["high"])
 
 
+def test_what_a_csv_has_no_line_for_is_told_on_standard_error(inside, runs) -> None:
+    words = ("eval", "ring", "n=200", "metrics=[density,cfid,cas]", "floor=false")
+    left_out = next(iter(measured(inside(*words, "format=json", cwd=runs))["left_out"].items()))
+    done = inside(*words, "format=csv", cwd=runs)
+    (line,) = (line for line in done.stderr.splitlines() if "not in the table" in line)
+    assert line.startswith("ganrun: not in the table: ") and f"{left_out[0]}: {left_out[1]}" in line and "cas: " in line
+    assert [row["metric"] for row in csv.DictReader(io.StringIO(done.stdout))] == ["density"]
+    assert "not in the table" not in inside(*words[:3], "metrics=[density]", "format=csv", cwd=runs).stderr
+
+
 def test_several_runs_are_measured_and_written_to_a_file(inside, runs, tmp_path) -> None:
     out = tmp_path / "eval.json"
     words = ("metrics=[vendi]", "n=100", "format=json", f"out={out}")
@@ -128,7 +138,7 @@ def test_two_files_are_compared_and_copies_of_the_training_set_are_found(inside,
     ("words", "message"),
     [
         (("run=nowhere",), "there is no run directory nowhere"),
-        (("ring", "metrics=[precission]"), "Did you mean 'precision'?"),
+        (("ring", "metrics=[precission]"), "'precission'. Did you mean 'precision'? There are manifold, frechet, "),
         (("ring", "features=clasifier"), "Did you mean 'classifier'?"),
         (("ring", "split=test"), "held_out"),
         (("ring", "k=0"), "k must be"),

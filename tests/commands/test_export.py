@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from jax import export
 from safetensors import safe_open
 
@@ -52,6 +53,28 @@ def test_an_export_is_a_folder_of_files_whose_checksums_hold(points):
     done = subprocess.run(words, cwd=points / "model", capture_output=True, text=True, check=False)
     assert done.returncode == 0 and done.stdout.count(": OK") == 5
     assert (points / "model" / "samples.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_all_files_that_are_written_are_listed(points, inside):
+    done = inside("export", "run=run", "out=listed", cwd=points)
+    told = done.stdout.splitlines()[-1]
+    names = sorted(path.name for path in (points / "listed").iterdir())
+    assert told.startswith(f"{len(names)} files in ") and sorted(told.rpartition(": ")[2].split(", ")) == names
+
+
+def test_the_card_says_that_a_run_ended_early(points, inside):
+    run = shutil.copytree(points / "run", points / "early")
+    stop = {"when": "jsd/exact", "patience": 2, "times": 20, "tolerance": 0.0}
+    config = yaml.safe_load((run / "config.yaml").read_text()) | {"stop": stop, "steps": 400}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    for stopped in (stop, {**stop, "patience": 3}):  # the second one is not that of the config
+        summary = json.loads((run / "summary.json").read_text()) | {"status": "completed", "steps": 40, "stop": stopped}
+        (run / "summary.json").write_text(json.dumps(summary))
+        done = inside("export", "run=early", "out=early_model", "overwrite=true", "formats=[safetensors]", cwd=points)
+        assert done.returncode == 0, done.stderr
+        card = (points / "early_model" / "README.md").read_text()
+        told = "The run is completed: `stop.when=jsd/exact` ended it at step 40 of 400. These settings"
+        assert (told in card) is (stopped == stop)
 
 
 def test_the_code_of_the_card_runs_without_ganrun(points, tmp_path):
@@ -155,7 +178,7 @@ REFUSED = {
     "batch=2.5": "batch must be text, not the number 2.5",
     "networks=generators": "Did you mean 'generator'?",
     "checkpoint=newest": "checkpoint must be latest, best or a step, not 'newest'",
-    "checkpoint=41": "no checkpoint of step 41 (it has ",
+    "checkpoint=41": "no checkpoint of step 41. It has ",
     "checkpoint=best": "keeps no best checkpoint",
     "run=rum": "there is no run directory rum. Did you mean 'run'?",
     "out=no/where": "out: there is no folder",

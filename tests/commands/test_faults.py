@@ -366,7 +366,7 @@ def test_a_run_that_continues_remembers_its_best(rated, inside, tmp_path) -> Non
 @pytest.mark.parametrize(
     ("asked", "code", "said"),
     [
-        ("7", 1, "run has no checkpoint of step 7 (it has {best}, 100)."),
+        ("7", 1, "run has no checkpoint of step 7. It has {best}, 100."),
         ("newest", 2, "checkpoint must be latest, best or a step, not 'newest'."),
     ],
 )

@@ -12,6 +12,8 @@ from ganrun.commands.list import fields, meaning
 from ganrun.config.hydra_bridge import config_folder
 from ganrun.config.registry import GROUP_MODULES, options
 from ganrun.errors import ConfigError
+from ganrun.evaluation.measurements.families import FAMILIES
+from ganrun.evaluation.metrics.spec import specs
 
 GROUPS = sorted({path.parent.name for path in config_folder().glob("*/*.yaml")})
 
@@ -69,6 +71,17 @@ def test_every_group_is_found_in_singular_and_plural(group, inside, tmp_path):
     done = inside("list", plural, cwd=tmp_path)
     assert done.returncode == 0 and done.stdout.splitlines()[0] == group
     assert inside("list", group, cwd=tmp_path).stdout == done.stdout
+
+
+def test_the_tags_of_all_metrics_are_listed_with_unit_and_direction(inside, tmp_path):
+    done = inside("list", "tags", cwd=tmp_path)
+    assert done.returncode == 0 and done.stderr == ""
+    text = " ".join(done.stdout.split())
+    assert " jsd/exact Jensen-Shannon divergence of data and model, from the known density (nats, lower is" in text
+    assert " copy_test p-value: samples are no closer to single training examples than new data are (p)" in text
+    listed = {line.split()[0] for line in done.stdout.splitlines()[1:] if line[2] != " "}
+    assert listed == {spec.name for spec in specs()} | {tag for family in FAMILIES for tag in family.tags}
+    assert all(len(line) <= 80 for line in done.stdout.splitlines())
 
 
 def test_an_unknown_group_is_refused_before_anything_is_printed(capsys):

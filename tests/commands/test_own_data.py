@@ -12,6 +12,7 @@ from narrow import NARROW
 from PIL import Image
 
 from ganrun import load_run
+from ganrun.datasets import array
 from ganrun.datasets.images import files
 
 SHORT = ("steps=4", "log.every=2", "log.pictures=1", "probe=off", "batch_size=8", "latent.dim=4", "checkpoint.steps=2")
@@ -36,6 +37,7 @@ def place(tmp_path, monkeypatch):
 
 def run(inside, place, *words):
     files._known.clear()  # a command is a process of its own
+    array._known.clear()
     return inside(*words, cwd=place, env={"GANRUN_CACHE": str(place / "cache")})
 
 
@@ -76,6 +78,33 @@ def test_a_size_that_does_not_fit_the_networks_is_told_in_one_line(inside, place
     )
     done = run(inside, place, "train", *SHORT, *words, "conditional=true", "dataset.side=8")
     assert done.returncode == 2 and "conditional=true needs a dataset with classes" in done.stderr
+    assert not (place / "cache" / "datasets").exists()  # nothing was decoded
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("dataset=folder", "data_dir=images", "architecture=dcgan"), "the data is 9 x 12 pixels with 3 channels."),
+        (("dataset=zip", "dataset.path=x.zip", "dataset.side=8", "stop.when=jsd/exakt"), "stop.when: "),
+        (("dataset=folder", "data_dir=images", "dataset.side=8", "probe=streaming"), "probe=streaming needs"),
+    ],
+)
+def test_what_does_not_fit_the_data_is_told_before_they_are_decoded(words, told, inside, place):
+    done = run(inside, place, "train", "steps=50", *words)
+    assert done.returncode == 2 and told in done.stderr and "images of" not in done.stderr
+    assert not (place / "cache" / "datasets").exists()
+
+
+def test_a_shape_of_an_array_is_refused_before_its_examples_are_divided(inside, place, monkeypatch):
+    np.save(place / "x.npy", np.zeros((30, 9, 12), np.uint8))
+    divided = []
+    for large in (False, True):
+        monkeypatch.setattr(array, "MAPPED_BYTES", 0 if large else 1 << 40)
+        monkeypatch.setattr(array, "divided" if large else "_divided", lambda *parts: divided.append(parts))
+        words = ("dataset=array", "dataset.path=x.npy", "architecture=dcgan")
+        done = run(inside, place, "train", *SHORT, *words)
+        assert done.returncode == 2 and "the data is 9 x 12 pixels with 1 channel." in done.stderr
+    assert divided == []
 
 
 def test_samples_of_a_table_are_in_its_units(inside, place):

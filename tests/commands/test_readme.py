@@ -24,6 +24,8 @@ import pytest
 from narrow import NARROW
 from PIL import Image
 
+from ganrun.datasets.images import files
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
@@ -103,7 +105,9 @@ GANRUN = [(page, line) for page, line in commands() if line.startswith("ganrun")
 
 
 @pytest.mark.parametrize(("page", "command"), GANRUN)
-def test_a_ganrun_command_of_a_page_runs(page, command, workplace, ganrun, inside, compose_config) -> None:
+def test_a_ganrun_command_of_a_page_runs(
+    page, command, workplace, ganrun, inside, compose_config, tmp_path, monkeypatch
+) -> None:
     words = shlex.split(command)
     if ("dataset=mnist" in words or "goodfellow2014" in command) and data_folder() is None:
         pytest.skip("no MNIST at $GANRUN_DATA or ../shared/datasets")
@@ -117,8 +121,13 @@ def test_a_ganrun_command_of_a_page_runs(page, command, workplace, ganrun, insid
         words += LITTLE
     run = ganrun if (page, command) == GANRUN[0] else inside
     environment = {"GANRUN_DATA": str(data_folder())} if data_folder() else {}
+    if page == "docs/data.md":  # decodes images, which are not to be left in the user's cache
+        monkeypatch.setattr(files, "_known", {})
+        environment["GANRUN_CACHE"] = str(tmp_path / "cache")
     done = run(*words[1:], cwd=workplace(page), env=environment)
     assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
+    if {"dataset=folder", "dataset=zip"} & set(words):
+        assert len(list((tmp_path / "cache" / "datasets").iterdir())) == 1
 
 
 def test_the_pages_have_commands() -> None:

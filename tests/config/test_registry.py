@@ -7,7 +7,7 @@ import pytest
 
 from ganrun.config import registry
 from ganrun.config.registry import choice, lookup, number, options, register, static, traced
-from ganrun.errors import ConfigError
+from ganrun.errors import LISTED, ConfigError
 from ganrun.methods.gan.losses import Minimax
 
 
@@ -56,9 +56,20 @@ def test_an_unknown_name_is_answered_with_all_and_the_closest():
     with pytest.raises(ConfigError) as caught:
         lookup("loss", "minmax")
     message = str(caught.value)
-    assert "loss has no option 'minmax'" in message
+    assert message.startswith("loss has no option 'minmax'. Did you mean 'minimax'? It has ")
     assert all(name in message for name in options("loss"))
-    assert message.endswith("Did you mean 'minimax'?")
+
+
+def test_of_many_names_some_are_listed_with_the_command_that_lists_all():
+    with pytest.raises(ConfigError) as caught:
+        lookup("dataset", "rnig")
+    message = str(caught.value)
+    names = sorted(options("dataset"))
+    assert len(names) > LISTED
+    assert message == (
+        f"dataset has no option 'rnig'. Did you mean 'ring'? It has {', '.join(names[:LISTED])}, ... "
+        f"({len(names)} in all: `ganrun list dataset`)."
+    )
 
 
 def test_a_name_that_is_like_none_gets_no_guess():

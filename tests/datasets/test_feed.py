@@ -126,6 +126,8 @@ def test_data_on_the_device_are_their_own_window(ten):
     wide = dataclasses.replace(host, flat=np.zeros((2, 1 << 23), np.uint8))
     assert feed_of(wide, 3, 100).capacity == 8  # 64 MiB
     assert feed_of(wide, 16, 100).capacity == 16  # but always enough for a step
+    assert feed_of(wide, 1, 100, members=4).capacity == 2  # 64 MiB for four members
+    assert feed_of(wide, 3, 100, members=4).capacity == 3
 
 
 def pair(config, folder):

@@ -83,6 +83,51 @@ def test_rows_without_the_metric_and_step_0_do_not_count(plateau):
     assert not plateau(None, patience=1).reason()
 
 
+def test_a_run_that_has_not_left_its_start_is_told_so_when_it_ends(plateau):
+    watched = plateau(patience=2)
+    watched.see(0, {"jsd/exact": 0.3})
+    # Equal values have no deviation, so the interval is 0; .3 is not better than .3.
+    assert ends(watched, [0.3] * 5) == 5
+    found = watched.stalled()
+    assert (found.name, found.step) == ("no improvement", 50)
+    assert found.evidence.startswith("jsd/exact, which ends the run, has never been better than at step 0")
+    assert found.suggestions == ("stop.patience=4", "stop.when=null")
+
+
+def test_a_run_that_is_better_than_its_start_is_not_warned(plateau):
+    watched = plateau(patience=2)
+    watched.see(0, {"jsd/exact": 0.69})
+    assert ends(watched, [0.3] * 5) == 5 and watched.stalled() is None
+    going = plateau(patience=2)
+    going.see(0, {"jsd/exact": 0.3})
+    going.see(10, {"jsd/exact": 0.3})
+    assert going.stalled() is None  # it does not end yet
+
+
+def test_a_start_within_the_interval_of_one_value_has_not_been_left(plateau):
+    # Successive differences of 2: a deviation of 2.1 and an interval of 1.96 sqrt(4/3) 2.1 = 4.74 from one value.
+    swinging = [1.0, -1.0] * 5
+    for start, left in ((4.3, False), (5.2, True)):  # the best mean of three is -1/3
+        watched = plateau(patience=4)
+        watched.see(0, {"jsd/exact": start})
+        assert ends(watched, swinging) is not None
+        assert (watched.stalled() is None) is left
+
+
+def test_without_a_value_at_step_0_a_first_improvement_counts(plateau):
+    falling, level = plateau("jsd/probe", patience=2), plateau("jsd/probe", patience=2)
+    assert ends(falling, [0.5, 0.5, 0.5, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2], "jsd/probe") is not None
+    assert falling.stalled() is None
+    assert ends(level, [0.3] * 9, "jsd/probe") == 5
+    assert "has never been better than the first mean of 3 evaluations" in level.stalled().evidence
+
+
+def test_a_patience_that_the_run_has_no_evaluations_for_is_not_suggested(plateau):
+    watched = plateau(patience=19)  # 40 evaluations; 38 + 3 would need more than 41
+    assert ends(watched, [0.3] * 30) == 22
+    assert watched.stalled().suggestions == ("stop.when=null",)
+
+
 def test_the_state_restored_from_the_rows_gives_the_same_reason(plateau):
     values = [0.5, 0.4, 0.33, 0.31, 0.32, 0.31, 0.30, 0.33, 0.31, 0.32]
     whole, resumed = plateau(patience=3), plateau(patience=3)

@@ -69,6 +69,22 @@ def test_a_run_ends_after_its_patience_with_a_full_evaluation_and_a_checkpoint(a
     assert found["reason"] in (folder / "train.log").read_text()
 
 
+def test_a_run_that_has_not_left_its_start_ends_with_a_warning(alone, compose_config, tmp_path, capsys):
+    folder, config = alone
+    (warning,) = (found for found in summary(folder)["warnings"] if found["name"] == "no improvement")
+    assert warning["step"] == 50
+    line = "step 50: no improvement: jsd/exact, which ends the run, has never been better than at step 0"
+    log = (folder / "train.log").read_text()
+    assert log.count(f"warning: {line}") == 1 and f" - {line}" in log
+    capsys.readouterr()
+    assert train(config, tmp_path / "run") == 0
+    assert f"- {line}" in capsys.readouterr().out
+    moving = ("optimizer.generator.learning_rate=0.05", "ema.decay=0", "stop.tolerance=0.2", "stop.patience=6")
+    moved = compose_config((*SMALL, *moving))
+    assert train(moved, tmp_path / "moved") == 0
+    assert "reason" in summary(tmp_path / "moved") and "no improvement" not in str(summary(tmp_path / "moved"))
+
+
 def test_an_ended_run_is_complete_until_its_settings_change(alone, capsys):
     folder, config = alone
     assert completed(folder, config) and ended(Job(config, folder)) == 0
@@ -145,7 +161,9 @@ def test_the_memory_of_its_snapshots_counts(compose_config):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("stop.when=jsd/exakt",), "stop.when: no run logs 'jsd/exakt'"),
+        (("stop.when=jsd/exakt",), "no run logs 'jsd/exakt'. Did you mean 'jsd/exact'? This one logs D(x), "),
+        (("stop.when=jsd/exakt",), " in all: `ganrun list tags`)."),
+        (("stop.when=elbo",), "stop.when: runs of method=gan do not log 'elbo'. This one logs D(x), "),
         (("stop.when=schedule/k",), "stop.when=schedule/k: neither lower nor higher is better by itself."),
         (("stop.times=4",), "stop.patience=2 needs more than 5 evaluations, and there are 4 in 200 steps"),
         (("stop.when=jsd/probe",), "stop.when: this run does not log 'jsd/probe': probe=off measures none."),

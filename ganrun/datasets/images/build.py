@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -59,6 +59,11 @@ class _Target:
     exact: bool
     grey: bool
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """``(height, width, channel)``."""
+        return self.rules.height, self.rules.width, self.rules.channels
+
 
 @dataclass(frozen=True)
 class _Decoded:
@@ -74,7 +79,14 @@ class _Coloured(Exception):
     """An image is coloured although those surveyed are grey."""
 
 
-def build(collection: Collection, listing: Listing, plan: Plan, folder: Path, name: str) -> cache.Manifest:
+def build(
+    collection: Collection,
+    listing: Listing,
+    plan: Plan,
+    folder: Path,
+    name: str,
+    accept: Callable[[tuple[int, int, int], int], None] = lambda shape, classes: None,
+) -> cache.Manifest:
     """Decode the images of ``collection`` into ``folder`` of the cache; return the manifest.
 
     Args:
@@ -83,10 +95,12 @@ def build(collection: Collection, listing: Listing, plan: Plan, folder: Path, na
         plan: how they are decoded.
         folder: where they are written.
         name: of the dataset, for messages.
+        accept: called with the shape of the images and the number of folders that are classes (0 without classes)
+            before they are decoded; raises ConfigError for what is of no use.
 
     Raises:
         ConfigError: there are fewer than two images or two classes, they have different sizes, the held-out folder does
-            not exist, or the cache cannot be written.
+            not exist, the cache cannot be written, or ``accept`` has raised it.
     """
     if plan.held_out_folder is not None and all(entry.top != plan.held_out_folder for entry in listing.entries):
         known = sorted({entry.top for entry in listing.entries} - {""})
@@ -94,11 +108,15 @@ def build(collection: Collection, listing: Listing, plan: Plan, folder: Path, na
         raise ConfigError(f"dataset.held_out_folder={name}: there is no such folder in {collection.place}.{guess}")
     with safe_decoding():
         target = _surveyed(collection, listing, plan)
+        # Fewer than two classes are refused below, and by what accepts the data with a less apt message.
+        classes = max(2, len({entry.folder for entry in listing.entries} - {""})) if plan.by_folder else 0
+        accept(target.shape, classes)
         try:
             try:
                 return _written(collection, listing, plan, target, folder, name)
             except _Coloured:
                 coloured = replace(target, rules=replace(target.rules, channels=3), grey=False)
+                accept(coloured.shape, classes)
                 return _written(collection, listing, plan, coloured, folder, name)
         except OSError as error:
             raise cache.cannot_cache(error) from error

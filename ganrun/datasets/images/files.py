@@ -7,10 +7,11 @@ import dataclasses
 import os
 import sys
 from abc import abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 
 from ganrun.config.registry import choice, number, recorded
-from ganrun.datasets.images import build, cache
+from ganrun.datasets.images import build, cache, cache_size
 from ganrun.datasets.images.arrays import ImageArrays
 from ganrun.datasets.images.decode import FILTERS
 from ganrun.datasets.images.source import Collection
@@ -18,6 +19,7 @@ from ganrun.errors import ConfigError, shown
 
 MAX_SIDE = 4096  # pixels of an image after resizing
 FORMAT = 1  # of the cache: another number for any change of what is written
+Accept = Callable[[tuple[int, ...], int], None]  # is given the shape and the number of classes of images to decode
 _known: dict[tuple[object, ...], tuple[Path, cache.Manifest]] = {}  # what this process has opened already
 
 
@@ -90,7 +92,19 @@ class ImageFiles:
         Raises:
             ConfigError: there are no images, they have different sizes, or they are not those recorded before.
         """
-        _, manifest = self._prepared(data_dir)
+        return self.resolve_accepted(data_dir, lambda option: None)
+
+    def resolve_accepted(self, data_dir: Path, accept: Callable[[ImageFiles], None]) -> ImageFiles:
+        """Return what :meth:`resolve` does; before images are decoded, ``accept`` is called with their shape recorded.
+
+        Raises:
+            ConfigError: as of :meth:`resolve`, or ``accept`` has raised it.
+        """
+
+        def accept_images(shape: tuple[int, ...], classes: int) -> None:
+            accept(dataclasses.replace(self, shape=shape, classes=classes))
+
+        _, manifest = self._prepared(data_dir, accept_images)
         return dataclasses.replace(
             self,
             shape=manifest.shape,
@@ -107,7 +121,7 @@ class ImageFiles:
         """
         return cache.mapped(*self._prepared(data_dir), labels)
 
-    def _prepared(self, data_dir: Path) -> tuple[Path, cache.Manifest]:
+    def _prepared(self, data_dir: Path, accept: Accept = lambda shape, classes: None) -> tuple[Path, cache.Manifest]:
         """Return the folder in the cache, and its manifest."""
         place = self.place(data_dir)
         settings = self._settings()
@@ -116,7 +130,7 @@ class ImageFiles:
         if known not in _known or cache.read_manifest(_known[known][0]) is None:
             collection = self.collection(place)
             try:
-                _known[known] = self._opened(collection, settings)
+                _known[known] = self._opened(collection, settings, accept)
             finally:
                 collection.close()
             folder, manifest = _known[known]
@@ -134,12 +148,15 @@ class ImageFiles:
         split = (self.held_out, self.held_out_folder)
         return (FORMAT, build.DECODER, self.size, self.channels, self.crop, self.resize, self.labels, *split)
 
-    def _opened(self, collection: Collection, settings: tuple[object, ...]) -> tuple[Path, cache.Manifest]:
+    def _opened(
+        self, collection: Collection, settings: tuple[object, ...], accept: Accept
+    ) -> tuple[Path, cache.Manifest]:
         listing = collection.listing()
         names = [(entry.name, entry.stamp) for entry in listing.entries]
         key = cache.key_of(settings, names + [(name, ()) for name, _ in listing.left_out])
         folder = cache.datasets_folder() / key
-        if (manifest := cache.read_manifest(folder)) is not None:
+        most = cache_size.maximum()
+        if cache_size.hold(folder) and (manifest := cache.read_manifest(folder)) is not None:
             with contextlib.suppress(OSError):
                 os.utime(folder)  # when it was last used
             return folder, manifest
@@ -152,7 +169,10 @@ class ImageFiles:
             held_out=self.held_out,
             held_out_folder=self.held_out_folder,
         )
-        return folder, build.build(collection, listing, plan, folder, self.name)
+        manifest = build.build(collection, listing, plan, folder, self.name, accept)
+        cache_size.hold(folder)
+        cache_size.bound(folder.parent, most)
+        return folder, manifest
 
 
 def summary(name: str, folder: Path, manifest: cache.Manifest) -> str:

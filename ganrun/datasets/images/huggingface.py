@@ -13,7 +13,7 @@ from ganrun.config.registry import choice, register
 from ganrun.datasets.images.decode import CORRUPT, EMPTY, MAX_BYTES, TOO_LARGE, UNREADABLE, LeftOut
 from ganrun.datasets.images.files import ImageFiles
 from ganrun.datasets.images.source import Entry, Listing
-from ganrun.errors import ConfigError, did_you_mean, shown
+from ganrun.errors import ConfigError, instead, shown
 from ganrun.storage.safe_io import open_file
 
 INSTALL = "dataset=huggingface needs the package datasets: pip install 'ganrun[huggingface]'"
@@ -90,11 +90,9 @@ class Table:
         for name, split in self.splits.items():
             for key, wanted in (("column", self.column), ("label", self.label)):
                 if wanted is not None and wanted not in split.column_names:
-                    listed = ", ".join(map(shown, split.column_names))
-                    guess = did_you_mean(wanted, split.column_names)
                     raise ConfigError(
                         f"dataset.{key}: the split {shown(name)} of {shown(self.place)} has no column "
-                        f"'{shown(wanted)}' (it has {listed}).{guess}"
+                        f"'{shown(wanted)}'.{instead(wanted, map(shown, split.column_names), 'It has')}"
                     )
             if not isinstance(split.features[self.column], package.Image):
                 raise ConfigError(f"dataset.column: '{shown(self.column)}' of {shown(self.place)} holds no images.")

@@ -110,10 +110,8 @@ def _unknown(text: str, path: Path, reason: str) -> str:
         entries = list(path.parent.iterdir())
         candidates = [str(path) for path in entries if path.suffix.lower() in SUFFIXES or _is_run(path)]
     guess = did_you_mean(str(path), [*datasets, *(name for name in candidates if name.isprintable())])
-    return (
-        f"'{shown(text)}' {reason}: A and B are each an .npy or .npz file, a run directory, latest, "
-        f"or a dataset ({', '.join(datasets)}).{guess}"
-    )
+    kinds = "A and B are each an .npy or .npz file, a run directory, latest, or a dataset"
+    return f"'{shown(text)}' {reason}.{guess} {kinds} (`ganrun list datasets`)."
 
 
 def _is_run(folder: Path) -> bool:

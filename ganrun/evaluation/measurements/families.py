@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ganrun.errors import ConfigError, did_you_mean, shown
+from ganrun.errors import ConfigError, did_you_mean, instead, shown
 from ganrun.evaluation.measurements import classification, copies, likelihood, of_model, two_samples
 from ganrun.evaluation.measurements.base import Family, Measurement, Sets, Settings
 from ganrun.evaluation.measurements.specs import DISTANCES
+from ganrun.evaluation.metrics.spec import LIST_TAGS
 
 FAMILIES: tuple[Family, ...] = (
     *two_samples.FAMILIES,
@@ -46,8 +47,8 @@ def require_known(metrics: Sequence[str]) -> None:
     """Raise :class:`ConfigError` if one of ``metrics`` is neither a family nor a tag."""
     for name in metrics:
         if name not in names():
-            families = ", ".join(family.name for family in FAMILIES)
-            raise ConfigError(f"metrics: there is no '{shown(name)}' ({families}).{did_you_mean(name, names())}")
+            families = instead("", (family.name for family in FAMILIES), "There are", LIST_TAGS)
+            raise ConfigError(f"metrics: there is no '{shown(name)}'.{did_you_mean(name, names())}{families}")
 
 
 def evaluate(

@@ -19,6 +19,7 @@ from ganrun.evaluation.sample_metrics.mind import mind
 from ganrun.evaluation.sample_metrics.vendi import vendi_with_error
 from ganrun.methods.metric_spec import SHARE, MetricSpec
 
+LEAST_INSIDE = 10  # examples within neighbourhoods, below which the interval of precision or recall is unstable
 SUBSETS, SUBSET_SIZE = 60, 1000  # of the jackknife of nearest neighbours; subsets are halves of smaller sets
 
 
@@ -29,7 +30,11 @@ def manifold_of(sets: Sets, settings: Settings) -> Sequence[Measurement]:
     if smaller <= k:
         return [_missing(sets, spec.name, f"n ≤ k = {k}") for spec in MANIFOLD]
     radius = radii(real, k)
-    values = _four(manifold(real, fake, k, radius))
+    measured = manifold(real, fake, k, radius)
+    values = _four(measured)
+    few: dict[str, tuple[str, ...]] = {
+        tag: _few_inside(count) for tag, count in zip(("precision", "recall"), measured.inside, strict=True)
+    }
     floors: tuple[float, ...] | None = None
     if settings.floor and sets.other_features is not None and len(sets.other_features) > k:
         theirs = sets.floor_reference_features
@@ -44,8 +49,14 @@ def manifold_of(sets: Sets, settings: Settings) -> Sequence[Measurement]:
     for i, spec in enumerate(MANIFOLD):
         interval = None if errors is None else _bounded(spec, values[i], float(errors[i]), len(fake), settings.level)
         floor = None if floors is None else floors[i]
-        found.append(_measurement(sets, spec.name, values[i], interval, "jackknife", floor, at_least(smaller, 1000)))
+        flags = (*at_least(smaller, 1000), *few.get(spec.name, ()))
+        found.append(_measurement(sets, spec.name, values[i], interval, "jackknife", floor, flags))
     return found
+
+
+def _few_inside(count: int) -> tuple[str, ...]:
+    """Return a flag if so few examples are inside that another draw would have another interval."""
+    return (f"{count} inside < {LEAST_INSIDE}: unstable interval",) if count < LEAST_INSIDE else ()
 
 
 def _four(found: Manifold) -> tuple[float, ...]:

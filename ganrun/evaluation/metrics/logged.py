@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from ganrun.config.registry import options
 from ganrun.config.schema import Train
-from ganrun.errors import ConfigError, did_you_mean
+from ganrun.errors import ConfigError, instead
 from ganrun.evaluation.divergence.probe import Measuring
-from ganrun.evaluation.metrics.spec import OF_EVALUATION, OF_TRAINING, better, spec_of
+from ganrun.evaluation.metrics.spec import LIST_TAGS, OF_EVALUATION, OF_TRAINING, better, spec_of
 from ganrun.methods.base import TagFamily
 
 LEAST = 3  # evaluations of which a first mean is taken, see :mod:`ganrun.training.plateau`
@@ -37,10 +37,9 @@ def require_logged(tag: str, config: Train, setting: str) -> None:
             raise ConfigError(f"{setting}: this run does not log '{tag}': {missing}.")
         known += () if missing else family
     if spec_of(tag) is not None and not tag.startswith("penalty/"):
-        raise ConfigError(
-            f"{setting}: runs of method={config.method.name} do not log '{tag}' (this one logs {', '.join(known)})."
-        )
-    raise ConfigError(f"{setting}: no run logs '{tag}' (this one logs {', '.join(known)}).{did_you_mean(tag, known)}")
+        names = instead("", known, "This one logs", LIST_TAGS)
+        raise ConfigError(f"{setting}: runs of method={config.method.name} do not log '{tag}'.{names}")
+    raise ConfigError(f"{setting}: no run logs '{tag}'.{instead(tag, known, 'This one logs', LIST_TAGS)}")
 
 
 def require_best(config: Train) -> None:
@@ -74,13 +73,18 @@ def require_stop(config: Train) -> None:
     require_logged(stop.when, config, "stop.when")
     if better(stop.when) is None:
         raise ConfigError(f"stop.when={stop.when}: neither lower nor higher is better by itself.")
-    every = config.log.every * max(1, round(config.steps / stop.times / config.log.every))
-    if config.steps // every <= stop.patience + LEAST:
+    if (there_are := stop_evaluations(config)) <= stop.patience + LEAST:
         raise ConfigError(
             f"stop.when={stop.when}: stop.patience={stop.patience} needs more than {stop.patience + LEAST} "
-            f"evaluations, and there are {config.steps // every} in {config.steps} steps: give a larger stop.times, "
+            f"evaluations, and there are {there_are} in {config.steps} steps: give a larger stop.times, "
             "or a smaller log.every."
         )
+
+
+def stop_evaluations(config: Train) -> int:
+    """Return how often the metric ``stop.when`` is evaluated in the steps of ``config``, not counting step 0."""
+    every = config.log.every * max(1, round(config.steps / config.stop.times / config.log.every))
+    return config.steps // every
 
 
 def _families(config: Train) -> Iterator[TagFamily]:

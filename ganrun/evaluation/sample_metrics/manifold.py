@@ -37,6 +37,11 @@ class Manifold:
     n_real: int
     n_fake: int
 
+    @property
+    def inside(self) -> tuple[int, int]:
+        """Numbers of fake examples within balls of real ones, and of real examples within balls of fake ones."""
+        return round(self.precision * self.n_fake), round(self.recall * self.n_real)
+
 
 def radii(rows: np.ndarray, k: int = 5) -> np.ndarray:
     """Return the distance of each of the ``rows`` ``(n, d)`` to its ``k``-th nearest neighbour among the others.

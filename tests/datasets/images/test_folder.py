@@ -54,6 +54,17 @@ def test_images_are_read_in_the_order_of_their_names(images):
     assert (arrays.train == arrays.train[:, :1]).all()
 
 
+def test_colour_that_only_a_later_image_has_is_told_before_decoding_again(images, encoded, monkeypatch):
+    monkeypatch.setattr(build, "SURVEYED", 1)
+    put(images, "dogs/99.png", encoded((1, 2, 3)))
+    told = []
+    option = ImageFolder(labels="folder")
+    resolved = option.resolve_accepted(images, lambda option: told.append((option.shape, option.classes)))
+    assert told == [((4, 6, 1), 2), ((4, 6, 3), 2)] and resolved.shape == (4, 6, 3)
+    option.resolve_accepted(images, lambda option: told.append(option))
+    assert len(told) == 2  # what is known needs no look at files
+
+
 def test_an_image_is_held_out_by_the_hash_of_its_file(images):
     expected = []
     for path in sorted(images.rglob("*.png")):

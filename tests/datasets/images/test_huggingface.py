@@ -63,6 +63,21 @@ def stand_in(monkeypatch, tmp_path):
     return package
 
 
+def test_the_shape_and_the_classes_are_told_before_images_are_decoded(stand_in, tmp_path):
+    told = []
+
+    def refuse(option):
+        told.append((option.shape, option.classes))
+        raise ConfigError("no")
+
+    option = HuggingFace(path="some/name", labels="column")
+    with pytest.raises(ConfigError, match="no"):
+        option.resolve_accepted(tmp_path, refuse)
+    assert told == [((6, 6, 1), 2)]
+    assert not (tmp_path / "cache").exists()
+    assert option.resolve_accepted(tmp_path, lambda option: None) == option.resolve(tmp_path)
+
+
 def test_images_and_classes_come_from_the_columns_and_a_split_is_held_out(stand_in, tmp_path, capsys):
     option = HuggingFace(path="some/name", subset="small", revision="v1", labels="column", held_out_folder="test")
     option = option.resolve(tmp_path)
@@ -80,7 +95,7 @@ def test_images_and_classes_come_from_the_columns_and_a_split_is_held_out(stand_
     [
         ({}, "set dataset.path to a name on the hub, or to a folder"),
         ({"path": "nobody/nothing"}, "nobody/nothing cannot be opened (there is no such dataset)"),
-        ({"path": "x/y", "column": "imag"}, "has no column 'imag' (it has image, label). Did you mean 'image'?"),
+        ({"path": "x/y", "column": "imag"}, "has no column 'imag'. Did you mean 'image'? It has image, label."),
         ({"path": "x/y", "column": "label"}, "'label' of x/y holds no images"),
         (
             {"path": "x/y", "labels": "column", "label": "kind"},

@@ -75,7 +75,7 @@ def test_other_pairs_of_data_and_probe_fit(words):
         ("probe.budget=0.04", "probe.budget must be at least 0.05 and at most 1000, not 0.04."),
         ("probe.budget=1001", "probe.budget must be at least 0.05 and at most 1000, not 1001."),
         ("probe.budget=nan", "probe.budget must be a finite number"),
-        ("probe.name=knn", "probe has no option 'knn' (it has off, stack, streaming)"),
+        ("probe.name=knn", "probe has no option 'knn'. It has off, stack, streaming."),
         ("probe.budgt=1", "'probe.budgt' is not a setting"),
         ("probe=knn", "'knn'"),
     ],

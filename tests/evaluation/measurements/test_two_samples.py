@@ -102,7 +102,7 @@ def test_distances_of_a_classifiers_features_have_names_of_their_own() -> None:
 
 def test_a_name_that_is_none_is_refused_with_the_closest() -> None:
     require_known(("precision", "cfid", "memorisation", "jsd/probe", "cas"))
-    with pytest.raises(ConfigError, match=r"there is no 'precission' .*Did you mean 'precision'\?"):
+    with pytest.raises(ConfigError, match=r"there is no 'precission'\. Did you mean 'precision'\? There are "):
         require_known(("precission",))
 
 

@@ -92,5 +92,5 @@ def test_only_what_is_chosen_is_measured(compose_config):
 
 
 def test_a_metric_that_does_not_exist_is_refused_with_the_closest(compose_config):
-    with pytest.raises(ConfigError, match=r"metric has no option 'mode' .*Did you mean 'modes'"):
+    with pytest.raises(ConfigError, match=r"metric has no option 'mode'\. Did you mean 'modes'\? It has diversity, "):
         with_metric(compose_config(SMALL), mode=None)

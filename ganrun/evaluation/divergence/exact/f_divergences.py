@@ -16,7 +16,7 @@ from scipy.optimize import minimize
 
 from ganrun.datasets.cells import LOG_ROOT_2PI, components
 from ganrun.datasets.synthetic import Mixture
-from ganrun.errors import did_you_mean
+from ganrun.errors import instead
 
 LOG_2 = float(np.log(2.0))
 REACH = 10.0  # integration limits, in standard deviations of every component; a mass of 1e-23 lies beyond
@@ -120,8 +120,7 @@ def fit_gaussian(density: Mixture, divergence: str) -> Fit:
 
 def _integrand(divergence: str) -> Integrand:
     if divergence not in INTEGRANDS:
-        listed = ", ".join(INTEGRANDS)
-        raise ValueError(f"no f-divergence '{divergence}'; there are {listed}.{did_you_mean(divergence, INTEGRANDS)}")
+        raise ValueError(f"no f-divergence '{divergence}'.{instead(divergence, INTEGRANDS, 'There are')}")
     return INTEGRANDS[divergence]
 
 
