@@ -7,5 +7,8 @@ NARROW = {
     "resnet": ("architecture.width=4",),
     "r3gan": ("architecture.width=8",),
     "dirac": (),
+    "fvsbn": (),
+    "made": ("architecture.hidden=[8]",),
+    "pixelcnn": ("architecture.features=4", "architecture.layers=1"),
     "mlp_vae": ("architecture.encoder_hidden=[8]", "architecture.decoder_hidden=[8]"),
 }
