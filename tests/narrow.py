@@ -12,3 +12,11 @@ NARROW = {
     "pixelcnn": ("architecture.features=4", "architecture.layers=1"),
     "mlp_vae": ("architecture.encoder_hidden=[8]", "architecture.decoder_hidden=[8]"),
 }
+
+# The method of every architecture that has no networks of a GAN.
+METHODS = {
+    "fvsbn": "autoregressive",
+    "made": "autoregressive",
+    "pixelcnn": "autoregressive",
+    "mlp_vae": "vae",
+}

@@ -296,6 +296,9 @@ ON = {
     "architecture=r3gan": ("dataset=digits",),
     "architecture=dirac": ("dataset=dirac",),
     "architecture=mlp_vae": ("method=vae",),
+    "architecture=fvsbn": ("method=autoregressive",),
+    "architecture=made": ("method=autoregressive",),
+    "architecture=pixelcnn": ("method=autoregressive", "dataset=digits"),
 }
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
-from narrow import NARROW
+from narrow import METHODS, NARROW
 
 from ganrun.config.registry import options
 from ganrun.config.schema import PRECISIONS
@@ -43,7 +43,7 @@ PIECES = 5  # of a maxout unit: the gradient of a maximum is divided by the numb
 
 
 def words_of(architecture):
-    method = ("method=vae",) if architecture == "mlp_vae" else ()
+    method = (f"method={METHODS[architecture]}",) if architecture in METHODS else ()
     data = f"dataset={DATA.get(architecture, 'digits')}"
     return (data, f"architecture={architecture}", *NARROW[architecture], *method)
 

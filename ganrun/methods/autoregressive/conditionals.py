@@ -18,6 +18,7 @@ from ganrun.keys import key_for
 from ganrun.methods.likelihoods import Bernoulli, DiscretisedLogistic
 
 MIN_LOG_STD = -7.0  # of a normal component: bounds the density of data that repeat values
+MAX_LOG_SCALE = 7.0  # of a logistic component: above it, nearly all mass is that of the lowest and the highest level
 SPREAD = 3.0  # the components of outputs that are zero lie between -SPREAD and SPREAD, for vectors
 
 
@@ -135,10 +136,14 @@ class LogisticMixture(Mixture):
         return 1.0
 
     def component_log_prob(self, location: jax.Array, log_scale: jax.Array, x: jax.Array) -> jax.Array:
-        return DiscretisedLogistic().log_prob(jnp.stack([location, log_scale], axis=-1), x)
+        return DiscretisedLogistic().log_prob(self._parameters(location, log_scale), x)
 
     def component_draw(self, location: jax.Array, log_scale: jax.Array, key: jax.Array) -> jax.Array:
-        return DiscretisedLogistic().sample(jnp.stack([location, log_scale], axis=-1), key)
+        return DiscretisedLogistic().sample(self._parameters(location, log_scale), key)
+
+    @staticmethod
+    def _parameters(location: jax.Array, log_scale: jax.Array) -> jax.Array:
+        return jnp.stack([location, jnp.minimum(log_scale, MAX_LOG_SCALE)], axis=-1)
 
 
 @dataclass(frozen=True)
