@@ -1,4 +1,7 @@
-"""Generators and discriminators, encoders and decoders, autoregressive networks. Importing this package registers every architecture option."""
+"""Generators and discriminators, encoders and decoders, autoregressive networks.
+
+Importing this package registers every architecture option.
+"""
 
 from ganrun.architectures import autoencoder, dcgan, dirac, masked_mlp, maxout, mlp, pixelcnn, r3gan, resnet
 from ganrun.architectures.networks import Networks

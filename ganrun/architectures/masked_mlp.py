@@ -48,9 +48,9 @@ def degrees(size: int, units: int) -> np.ndarray:
 class MaskedMlp(nn.Module):
     """A multilayer perceptron whose outputs for an element depend on earlier elements only.
 
-    Of every kernel the entries that would break the order are replaced by zero. Hidden units have a degree k and see the
-    first k elements of the order; the outputs of the element of rank r see units of degree below r, and with ``direct``
-    the elements of rank below r. Changing the order changes the ranks of the elements and not the degrees.
+    Of every kernel the entries that would break the order are replaced by zero. Hidden units have a degree k and see
+    the first k elements of the order; the outputs of the element of rank r see units of degree below r, and with
+    ``direct`` the elements of rank below r. Changing the order changes the ranks of the elements and not the degrees.
 
     It has the functions of :mod:`ganrun.architectures.autoregressive`.
 
@@ -87,7 +87,7 @@ class MaskedMlp(nn.Module):
             self.class_output_bias = Embedding(self.classes, size * self.outputs, no_bias)
 
     def __call__(self, x: jax.Array, y: jax.Array | None = None, order: jax.Array | int = 0) -> jax.Array:
-        """Map examples ``(n, *shape)`` and labels ``(n,)`` to outputs ``(n, *shape, outputs)``, in one of the orders."""
+        """Map examples ``(n, *shape)`` and labels ``(n,)`` to outputs ``(n, *shape, outputs)``, in one order."""
         size = math.prod(self.shape)
         rank = jnp.asarray(ranks(size, self.orders))[order]
         inputs = network_inputs(x, self.shape).reshape(-1, size)
@@ -161,7 +161,7 @@ class MaskedMlp(nn.Module):
 
 
 def _masked(kernel: jax.Array, before: jax.Array, rank: jax.Array) -> jax.Array:
-    """Return ``kernel`` ``(inputs, size * outputs)`` with zeros from inputs whose rank or degree is not below ``rank``."""
+    """Return ``kernel`` ``(inputs, size * outputs)`` with zeros where a rank or degree is not below ``rank``."""
     outputs = kernel.shape[1] // rank.shape[0]
     return jnp.where(jnp.repeat(before[:, None] < rank, outputs, axis=1), kernel, 0.0)
 
@@ -183,7 +183,7 @@ class Fvsbn:
     For other distributions than Bernoulli, their parameters are affine functions of the earlier elements.
 
     Formula: p(x_i = 1 | x_1, ..., x_i-1) = sigmoid(b_i + sum_{j < i} W_ij x_j)
-    Paper: Frey 1998, "Graphical models for machine learning and digital communication", for the logistic belief network.
+    Paper: Frey 1998, "Graphical models for machine learning and digital communication".
     """
 
     name: str = "fvsbn"

@@ -127,7 +127,7 @@ class GatedLayer(nn.Module):
 class PixelCnn(nn.Module):
     """A first layer with a window of 7x7 pixels, layers with 3x3 pixels, and two layers of single pixels.
 
-    It has the functions of :mod:`ganrun.architectures.autoregressive`; its only order is that of rows, columns, channels.
+    It has the functions of :mod:`ganrun.architectures.autoregressive`; its order is that of rows, columns, channels.
 
     Attributes:
         shape: shape of one example: ``(height, width, channel)``.
@@ -196,7 +196,7 @@ class PixelCnn(nn.Module):
         def pixel(windows: tuple[jax.Array, ...], given: tuple) -> tuple[tuple[jax.Array, ...], tuple]:
             links, position = given
             x, found = jnp.zeros((n, channels), dtype), []
-            after = windows
+            after: list[jax.Array] = []
             for channel in range(channels):
                 h, after = x, []
                 for (layer, weights), link, window in zip(pixel_weights, links, windows, strict=True):
@@ -243,7 +243,7 @@ def _of_pixel(weights: dict[str, jax.Array]) -> dict[str, jax.Array]:
 
 
 def _last_row(rows: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Return the last row of a convolution of ``rows`` ``(n, rows, width, channel)`` with as many rows of ``kernel``."""
+    """Convolve ``rows`` ``(n, rows, width, channel)`` with a kernel of as many rows: ``(n, width, features)``."""
     side, width = kernel.shape[1], rows.shape[2]
     padded = jnp.pad(rows, ((0, 0), (0, 0), (side // 2, side // 2), (0, 0)))
     parts = [padded[:, i, j : j + width] for i in range(rows.shape[1]) for j in range(side)]

@@ -1,4 +1,4 @@
-"""The distributions p(x_i | x_1, ..., x_i-1) of one element given the earlier ones, whose parameters a network computes.
+"""The distributions p(x_i | x_1, ..., x_i-1) of one element given the earlier ones; a network computes parameters.
 
 Parameters have the shape of the elements and one more axis, the last one, with :attr:`Conditional.outputs` values. The
 parameters of a mixture are the logits of its weights, then the locations, then the log scales of its components. The

@@ -68,6 +68,7 @@ class AutoregressiveOption(SingleLossOption):
             return ("bernoulli" if shape[-1] == 1 else "logistic") if is_image(shape) else "gaussian"
         if self.distribution != "gaussian" and not is_image(shape):
             raise ConfigError(
-                f"method.distribution={self.distribution} takes images, and the data is {describe(shape)}: use gaussian."
+                f"method.distribution={self.distribution} takes images, and the data is {describe(shape)}: use "
+                "gaussian."
             )
         return self.distribution

@@ -33,14 +33,14 @@ def test_the_probabilities_of_the_levels_of_a_pixel_sum_to_1(components, scale):
 def test_the_density_of_a_mixture_of_normals_integrates_to_1(components):
     mixture = GaussianMixture(components)
     parameters = parameters_of(mixture, seed=3)
-    x = np.linspace(-60.0, 60.0, 120_001)
+    x = np.linspace(-300.0, 300.0, 200_001)
     with jax.enable_x64(True):
         log_p = mixture.log_prob(jnp.tile(jnp.asarray(parameters, jnp.float64), (len(x), 1)), jnp.asarray(x))
     assert np.trapezoid(np.exp(np.asarray(log_p, np.float64)), x) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_the_density_of_two_normals_is_the_number_derived_by_hand():
-    # Centres of two components are at -1.5 and 1.5, and their scale is 1.5 for outputs of 0: undone here by the outputs.
+    # For outputs of 0 the two centres are -1.5 and 1.5, and both scales are 1.5: undone here by the outputs.
     mixture, undone = GaussianMixture(2), -np.log(1.5)
     parameters = jnp.asarray([np.log(3.0), 0.0, 1.5, -0.5, undone, undone + np.log(2.0)], jnp.float32)
     # 3/4 N(0, 1) + 1/4 N(1, 4) at x = 1: 3/4 * 0.24197072 + 1/4 * 0.19947114.
