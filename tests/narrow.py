@@ -7,7 +7,18 @@ NARROW = {
     "resnet": ("architecture.width=4",),
     "r3gan": ("architecture.width=8",),
     "dirac": (),
+    "fvsbn": (),
+    "made": ("architecture.hidden=[8]",),
+    "pixelcnn": ("architecture.features=4", "architecture.layers=1"),
     "conv_vae": ("architecture.width=4", "architecture.hidden=8"),
     "mlp_vae": ("architecture.encoder_hidden=[8]", "architecture.decoder_hidden=[8]"),
 }
-METHOD = {"conv_vae": ("method=vae",), "mlp_vae": ("method=vae",)}
+
+# The method of every architecture that has no networks of a GAN.
+METHODS = {
+    "fvsbn": "autoregressive",
+    "made": "autoregressive",
+    "pixelcnn": "autoregressive",
+    "conv_vae": "vae",
+    "mlp_vae": "vae",
+}

@@ -1,6 +1,32 @@
-"""Generators and discriminators, encoders and decoders. Importing this package registers every architecture option."""
+"""Generators and discriminators, encoders and decoders, autoregressive networks.
 
-from ganrun.architectures import autoencoder, conv_autoencoder, dcgan, dirac, maxout, mlp, r3gan, resnet
+Importing this package registers every architecture option.
+"""
+
+from ganrun.architectures import (
+    autoencoder,
+    conv_autoencoder,
+    dcgan,
+    dirac,
+    masked_mlp,
+    maxout,
+    mlp,
+    pixelcnn,
+    r3gan,
+    resnet,
+)
 from ganrun.architectures.networks import Networks
 
-__all__ = ["Networks", "autoencoder", "conv_autoencoder", "dcgan", "dirac", "maxout", "mlp", "r3gan", "resnet"]
+__all__ = [
+    "Networks",
+    "autoencoder",
+    "conv_autoencoder",
+    "dcgan",
+    "dirac",
+    "masked_mlp",
+    "maxout",
+    "mlp",
+    "pixelcnn",
+    "r3gan",
+    "resnet",
+]

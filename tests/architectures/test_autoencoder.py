@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from narrow import METHOD
+from narrow import METHODS
 
 from ganrun.architectures.autoencoder import MlpAutoencoder, MlpVae
 from ganrun.architectures.mlp import Mlp
@@ -105,4 +105,4 @@ def test_an_architecture_without_the_networks_of_a_method_is_refused_with_those_
     assert str(caught.value) == "architecture=mlp has no networks for method=vae: use architecture=conv_vae or mlp_vae."
     with pytest.raises(ConfigError, match=r"^architecture=mlp_vae has no networks for method=gan: use ") as caught:
         builder(MlpVae(), "build", "gan")
-    assert all(name in str(caught.value) for name in set(options("architecture")) - set(METHOD))
+    assert all(name in str(caught.value) for name in set(options("architecture")) - set(METHODS))

@@ -298,6 +298,9 @@ ON = {
     "architecture=dirac": ("dataset=dirac",),
     "architecture=conv_vae": ("method=vae", "dataset=digits"),
     "architecture=mlp_vae": ("method=vae",),
+    "architecture=fvsbn": ("method=autoregressive",),
+    "architecture=made": ("method=autoregressive",),
+    "architecture=pixelcnn": ("method=autoregressive", "dataset=digits"),
 }
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
-from narrow import METHOD, NARROW
+from narrow import METHODS, NARROW
 
 from ganrun.config.registry import options
 from ganrun.config.schema import PRECISIONS
@@ -43,8 +43,9 @@ PIECES = 5  # of a maxout unit: the gradient of a maximum is divided by the numb
 
 
 def words_of(architecture):
+    method = (f"method={METHODS[architecture]}",) if architecture in METHODS else ()
     data = f"dataset={DATA.get(architecture, 'digits')}"
-    return (data, f"architecture={architecture}", *NARROW[architecture], *METHOD.get(architecture, ()))
+    return (data, f"architecture={architecture}", *NARROW[architecture], *method)
 
 
 RUNS = {architecture: words_of(architecture) for architecture in NARROW} | VARIANTS
