@@ -1,6 +1,7 @@
 """Importing this module registers every method."""
 
+from ganrun.methods.flow import option as flow
 from ganrun.methods.gan import option as gan
 from ganrun.methods.vae import option as vae
 
-__all__ = ["gan", "vae"]
+__all__ = ["flow", "gan", "vae"]
