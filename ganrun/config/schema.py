@@ -41,6 +41,13 @@ class Latent:
     dim: int | None = number(2, low=1, high=100_000)
     prior: str = choice("normal", ("normal", "uniform"))
 
+    @property
+    def size(self) -> int:
+        """``dim``, of a method to whose latents the config gives a dimension."""
+        if self.dim is None:
+            raise ValueError("latent.dim is null: the latents have the dimension of the data")
+        return self.dim
+
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:

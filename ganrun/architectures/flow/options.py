@@ -83,8 +83,8 @@ class RealNvp:
             height, width, found = height // 2, width // 2, found + 1
         if not found:
             raise ConfigError(
-                f"architecture=realnvp takes vectors, and images with even sides of at least {2 * SMALLEST}; the data is "
-                f"{describe(shape)}."
+                "architecture=realnvp takes vectors, and images whose sides are even and at least "
+                f"{2 * SMALLEST}; the data is {describe(shape)}."
             )
         return found
 
