@@ -8,4 +8,6 @@ NARROW = {
     "r3gan": ("architecture.width=8",),
     "dirac": (),
     "mlp_vae": ("architecture.encoder_hidden=[8]", "architecture.decoder_hidden=[8]"),
+    "realnvp": ("architecture.hidden=[8]", "architecture.width=4", "architecture.couplings=2"),
+    "spline": ("architecture.hidden=[8]", "architecture.couplings=2", "architecture.bins=4"),
 }

@@ -22,6 +22,9 @@ SMALL: dict[str, Any] = {
     "discriminator_hidden": (8,),
     "encoder_hidden": (8,),
     "decoder_hidden": (8,),
+    "hidden": (8,),
+    "couplings": 2,
+    "bins": 4,
 }
 
 

@@ -101,5 +101,5 @@ def write_pairs(
 
 def _encoder(experiment: Experiment, variables: Any) -> Callable[[Any], Any]:
     if "encode" not in experiment.method.capabilities:
-        raise ConfigError("this run has no encoder: train with inference=bigan, or use project=FILE.")
+        raise ConfigError("this run has no encoder: use project=FILE, or train a GAN with inference=bigan.")
     return partial(experiment.encode, variables)

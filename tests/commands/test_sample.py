@@ -338,7 +338,7 @@ REFUSED = {
     "project=wide.npy mode=walk": "leave one of them out",
     "project=wide.npy reconstruct=wide.npy": "not both",
     "reconstruct=fits.npy iterations=3": "belongs to project",
-    "reconstruct=fits.npy": "this run has no encoder: train with inference=bigan, or use project=FILE",
+    "reconstruct=fits.npy": "this run has no encoder: use project=FILE, or train a GAN with inference=bigan",
 }
 
 

@@ -296,6 +296,8 @@ ON = {
     "architecture=r3gan": ("dataset=digits",),
     "architecture=dirac": ("dataset=dirac",),
     "architecture=mlp_vae": ("method=vae",),
+    "architecture=realnvp": ("method=flow",),
+    "architecture=spline": ("method=flow",),
 }
 
 

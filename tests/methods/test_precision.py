@@ -42,13 +42,17 @@ VARIANTS = {
 PIECES = 5  # of a maxout unit: the gradient of a maximum is divided by the number of equal pieces
 
 
+METHODS = {"mlp_vae": ("method=vae",), "realnvp": ("method=flow",), "spline": ("method=flow",)}
+
+
 def words_of(architecture):
-    method = ("method=vae",) if architecture == "mlp_vae" else ()
+    method = METHODS.get(architecture, ())
     data = f"dataset={DATA.get(architecture, 'digits')}"
     return (data, f"architecture={architecture}", *NARROW[architecture], *method)
 
 
-RUNS = {architecture: words_of(architecture) for architecture in NARROW} | VARIANTS
+# A flow computes in float32 only: rounded, its inverse would not be one.
+RUNS = {name: words_of(name) for name in NARROW if METHODS.get(name) != ("method=flow",)} | VARIANTS
 
 
 @pytest.fixture
@@ -96,6 +100,7 @@ def floats(tree):
 
 def test_every_architecture_is_among_the_runs():
     assert set(NARROW) == set(options("architecture"))
+    assert set(NARROW) - set(RUNS) == {"realnvp", "spline"}
 
 
 @pytest.mark.parametrize("name", RUNS)
