@@ -12,6 +12,8 @@ NARROW = {
     "pixelcnn": ("architecture.features=4", "architecture.layers=1"),
     "conv_vae": ("architecture.width=4", "architecture.hidden=8"),
     "mlp_vae": ("architecture.encoder_hidden=[8]", "architecture.decoder_hidden=[8]"),
+    "realnvp": ("architecture.hidden=[8]", "architecture.width=4", "architecture.couplings=2"),
+    "spline": ("architecture.hidden=[8]", "architecture.couplings=2", "architecture.bins=4"),
 }
 
 # The method of every architecture that has no networks of a GAN.
@@ -20,5 +22,7 @@ METHODS = {
     "made": "autoregressive",
     "pixelcnn": "autoregressive",
     "conv_vae": "vae",
+    "realnvp": "flow",
+    "spline": "flow",
     "mlp_vae": "vae",
 }

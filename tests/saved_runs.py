@@ -25,6 +25,8 @@ SMALL: dict[str, Any] = {
     "hidden": (8,),
     "features": 4,
     "layers": 1,
+    "couplings": 2,
+    "bins": 4,
 }
 
 

@@ -1,4 +1,4 @@
-"""Generators and discriminators, encoders and decoders, autoregressive networks.
+"""Generators and discriminators, encoders and decoders, autoregressive networks, flows.
 
 Importing this package registers every architecture option.
 """
@@ -15,6 +15,7 @@ from ganrun.architectures import (
     r3gan,
     resnet,
 )
+from ganrun.architectures.flow import options as flow_options
 from ganrun.architectures.networks import Networks
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "conv_autoencoder",
     "dcgan",
     "dirac",
+    "flow_options",
     "masked_mlp",
     "maxout",
     "mlp",

@@ -36,10 +36,17 @@ METRICS: dict[str, Any] = {"exact": {}, "modes": {}, "diversity": {}, "log_densi
 
 @dataclasses.dataclass(frozen=True)
 class Latent:
-    """The noise prior p(z)."""
+    """The noise prior p(z); ``dim`` is None for a method whose latents have the dimension of the data."""
 
-    dim: int = number(2, low=1, high=100_000)
+    dim: int | None = number(2, low=1, high=100_000)
     prior: str = choice("normal", ("normal", "uniform"))
+
+    @property
+    def size(self) -> int:
+        """``dim``, of a method to whose latents the config gives a dimension."""
+        if self.dim is None:
+            raise ValueError("latent.dim is null: the latents have the dimension of the data")
+        return self.dim
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,6 +193,8 @@ def check(given: Mapping[str, Any]) -> Train:
     given = _spaced(given)
     plain = _build(Train, given, "", skip=tuple(parts))
     _require_precision(plain.precision, method)
+    if plain.latent.dim is None and not method.LATENT_DIM_OF_DATA:
+        raise ConfigError(f"latent.dim must be a whole number with method={method.name}, not null.")
     # An empty data_dir, as from an empty environment variable, counts as not given and not as the working directory.
     plain = dataclasses.replace(plain, data_dir=str(absolute(plain.data_dir)) if plain.data_dir else None)
     return dataclasses.replace(plain, **parts)

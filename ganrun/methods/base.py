@@ -235,12 +235,14 @@ class MethodOption(ABC):
         SPECS: the metrics of a step, and those of :meth:`Method.read`.
         CHARTS: charts of these metrics in TensorBoard.
         PRECISIONS: the values of ``precision`` that :meth:`build` obeys; see :mod:`ganrun.methods.precision`.
+        LATENT_DIM_OF_DATA: whether latents have the dimension of the data, which ``latent.dim: null`` means.
     """
 
     SECTIONS: ClassVar[frozenset[str]] = frozenset()
     SPECS: ClassVar[tuple[MetricSpec, ...]] = ()
     CHARTS: ClassVar[tuple[Chart, ...]] = ()
     PRECISIONS: ClassVar[tuple[str, ...]] = ("f32",)
+    LATENT_DIM_OF_DATA: ClassVar[bool] = False
 
     name: str
 

@@ -1,7 +1,8 @@
 """Importing this module registers every method."""
 
 from ganrun.methods.autoregressive import option as autoregressive
+from ganrun.methods.flow import option as flow
 from ganrun.methods.gan import option as gan
 from ganrun.methods.vae import option as vae
 
-__all__ = ["autoregressive", "gan", "vae"]
+__all__ = ["autoregressive", "flow", "gan", "vae"]

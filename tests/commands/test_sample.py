@@ -314,7 +314,7 @@ REFUSED = {
     "mode=interpolate n=10000000": "10000000",
     "out=x.gif": "mode=random",
     "mode=walk n=500 out=x.gif": "2000 frames",
-    "mode=latents": "this run has no encoder: train with inference=bigan, or use project=FILE",
+    "mode=latents": "this run has no encoder: use project=FILE, or train a GAN with inference=bigan",
     "mode=latents out=x.npy": "must end in .png, .npz with mode=latents",
     "mode=plane n=4000": "n=4000 times as many columns is more than 10000000 samples",
     "mode=neighbours": "needs a finite set of examples, and dataset=ring is none",
@@ -341,7 +341,7 @@ REFUSED = {
     "project=wide.npy mode=walk": "leave one of them out",
     "project=wide.npy reconstruct=wide.npy": "not both",
     "reconstruct=fits.npy iterations=3": "belongs to project",
-    "reconstruct=fits.npy": "this run has no encoder: train with inference=bigan, or use project=FILE",
+    "reconstruct=fits.npy": "this run has no encoder: use project=FILE, or train a GAN with inference=bigan",
 }
 
 

@@ -301,6 +301,8 @@ ON = {
     "architecture=fvsbn": ("method=autoregressive",),
     "architecture=made": ("method=autoregressive",),
     "architecture=pixelcnn": ("method=autoregressive", "dataset=digits"),
+    "architecture=realnvp": ("method=flow",),
+    "architecture=spline": ("method=flow",),
 }
 
 

@@ -48,7 +48,8 @@ def words_of(architecture):
     return (data, f"architecture={architecture}", *NARROW[architecture], *method)
 
 
-RUNS = {architecture: words_of(architecture) for architecture in NARROW} | VARIANTS
+# A flow computes in float32 only: rounded, its inverse would not be one.
+RUNS = {name: words_of(name) for name in NARROW if METHODS.get(name) != ("method=flow",)} | VARIANTS
 
 
 @pytest.fixture
@@ -96,6 +97,7 @@ def floats(tree):
 
 def test_every_architecture_is_among_the_runs():
     assert set(NARROW) == set(options("architecture"))
+    assert set(NARROW) - set(RUNS) == {"realnvp", "spline"}
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -61,7 +61,7 @@ def gan_spec(config: Train, shape: tuple[int, ...]) -> GanSpec:
     _check(config)
     classes = config.dataset.classes if config.conditional else 0
     build = builder(config.architecture, "build", config.method.name)
-    networks: Networks = build(shape, config.latent.dim, classes, config.loss.outputs)
+    networks: Networks = build(shape, config.latent.size, classes, config.loss.outputs)
     generator, discriminator = networks.generator, networks.discriminator
     has_encoder = config.inference == "bigan"
     if has_encoder:
@@ -91,7 +91,7 @@ def gan_spec(config: Train, shape: tuple[int, ...]) -> GanSpec:
         generator_optimizer=static(config.optimizer.generator),
         discriminator_optimizer=static(config.optimizer.discriminator),
         prior=config.latent.prior,
-        latent_dim=config.latent.dim,
+        latent_dim=config.latent.size,
         batch_size=config.batch_size,
         penalties=tuple(map(static, penalties)),
         packing=config.inputs.packing,

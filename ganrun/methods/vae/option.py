@@ -82,10 +82,10 @@ class VaeOption(SingleLossOption):
         likelihood = LIKELIHOODS[self._decoder(shape)]
         build = builder(config.architecture, "build_autoencoder", self.name)
         return Vae(
-            module=in_precision(build(shape, config.latent.dim, likelihood.OUTPUTS), config.precision),
+            module=in_precision(build(shape, config.latent.size, likelihood.OUTPUTS), config.precision),
             likelihood=likelihood,
             optimizer=static(config.optimizer.generator),
-            latent_dim=config.latent.dim,
+            latent_dim=config.latent.size,
             batch_size=config.batch_size,
             importance_samples=self.importance_samples,
             objective=self.objective,

@@ -61,4 +61,4 @@ def followed(config: Train, step: int) -> str | None:
     See ``evaluation/divergence/exact/plane.py``; with more dimensions the model is only sampled.
     """
     plane = getattr(config.dataset, "shape", ()) == (2,)
-    return "latent.dim=2" if plane and config.latent.dim > 2 else None
+    return "latent.dim=2" if plane and config.latent.size > 2 else None

@@ -1,0 +1,1 @@
+"""Invertible networks with a tractable log-determinant, for ``method=flow``."""

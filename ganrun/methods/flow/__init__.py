@@ -1,0 +1,1 @@
+"""Normalizing flows: nonlinear independent components with the density by the change of variables."""
