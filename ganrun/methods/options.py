@@ -1,6 +1,7 @@
 """Importing this module registers every method."""
 
 from ganrun.methods.gan import option as gan
+from ganrun.methods.rbm import option as rbm
 from ganrun.methods.vae import option as vae
 
-__all__ = ["gan", "vae"]
+__all__ = ["gan", "rbm", "vae"]
