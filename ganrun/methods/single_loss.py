@@ -75,7 +75,7 @@ class SingleLossMethod(Method):
         classes: number of classes that the model is conditioned on; 0 if it is not class-conditional.
         TERMS: tags of the metrics that :meth:`loss` returns beside the loss.
         CARRIED: names of those of the model's ``stats`` that only the next step needs, such as persistent Markov
-            chains. :meth:`loss` gets them as batch statistics; they are neither averaged nor among the variables of the model.
+            chains. :meth:`loss` gets them as batch statistics; they are not averaged and not part of the variables.
     """
 
     TERMS: ClassVar[tuple[str, ...]] = ()

@@ -83,7 +83,7 @@ class Rbm(SingleLossMethod):
         return frozenset({"log_density"})
 
     def initial(self, key: jax.Array, example: jax.Array) -> Tree:
-        stats: dict[str, Any] = {"base_rates": jnp.full((self.visible,), 0.5)}
+        stats: dict[str, Any] = {"base_rates": jnp.full((self.visible,), 0.5, jnp.float32)}
         if self.persistent:
             stats[CHAINS] = random_states(key_for(key, "initial chains"), self.batch_size, self.visible)
         params = initial_parameters(key_for(key, "initial networks"), self.visible, self.hidden)
