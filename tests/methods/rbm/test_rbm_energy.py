@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiling import usual_options
 from small_rbm import STATES, UNITS, Enumerated, bimodal, numbers, parameters, total_variation
 
 from ganrun.methods.rbm.energy import (
@@ -19,7 +20,6 @@ from ganrun.methods.rbm.energy import (
     visible_logits,
 )
 
-pytestmark = pytest.mark.optimised  # long loops
 TOLERANCE, N = 0.02, 20_000
 
 
@@ -82,7 +82,7 @@ def test_several_transitions_are_single_ones_with_the_probabilities_of_the_last(
 @pytest.fixture(scope="module")
 def walk():
     """The states of 20 000 chains after ``steps`` transitions from ``start`` ``(10,)``."""
-    run = jax.jit(gibbs)
+    run = jax.jit(gibbs, compiler_options=usual_options())
 
     def states(params, start, steps):
         return run(params, jax.random.key(3), jnp.broadcast_to(jnp.float32(start), (N, UNITS)), jnp.int32(steps))[0]
