@@ -50,7 +50,7 @@ def refusal(words):
         (["architecture=mlp"], "architecture is not a part of method=rbm: leave it out, or set architecture=null."),
         (["loss=hinge"], "loss is not a part of method=rbm: leave it out, or set loss=null."),
         (["precision=bf16"], "precision=bf16 cannot be combined with method=rbm, which has f32."),
-        (["method.chains=none"], "method.chains must be one of cd, persistent, not 'none'."),
+        (["method.chains=none"], "method.chains must be one of persistent, cd, not 'none'."),
         (["method.gibbs_steps=0"], "method.gibbs_steps must be at least 1"),
         (["method.decoder=auto"], "'method.decoder' is not a setting of method=rbm; method=vae has it."),
     ],
