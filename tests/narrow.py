@@ -1,4 +1,4 @@
-"""Overrides that make every architecture as small as it goes, and the methods of those that are not for GANs."""
+"""Overrides that make every architecture, and every method without one, as small as it goes."""
 
 NARROW = {
     "mlp": ("architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]"),
@@ -26,3 +26,11 @@ METHODS = {
     "spline": "flow",
     "mlp_vae": "vae",
 }
+
+# Those of methods without an architecture.
+WITHOUT = {"rbm": ("method.hidden=4", "method.sample_steps=8", "method.ais_chains=2", "method.ais_steps=2")}
+
+
+def narrow(config):
+    """The overrides for ``config``."""
+    return WITHOUT[config.method.name] if config.architecture is None else NARROW[config.architecture.name]

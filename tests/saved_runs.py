@@ -28,13 +28,23 @@ SMALL: dict[str, Any] = {
     "couplings": 2,
     "bins": 4,
 }
+SMALL_METHOD: dict[str, Any] = {"hidden": 4, "sample_steps": 8}
 
 
 def with_small_networks(config: Train) -> Train:
-    """Return ``config`` with an architecture of few units, whichever it is."""
-    fields = {field.name for field in dataclasses.fields(config.architecture)}
-    changes = {name: value for name, value in SMALL.items() if name in fields}
-    return dataclasses.replace(config, architecture=dataclasses.replace(config.architecture, **changes))
+    """Return ``config`` with few units, whichever its architecture and its method are."""
+    small = {
+        "architecture": with_fields(config.architecture, SMALL),
+        "method": with_fields(config.method, SMALL_METHOD),
+    }
+    return dataclasses.replace(config, **small)
+
+
+def with_fields(option: Any, values: dict[str, Any]) -> Any:
+    """Return ``option`` with those of ``values`` that it has; None if it is None."""
+    fields = {field.name for field in dataclasses.fields(option)} if option is not None else set()
+    changes = {name: value for name, value in values.items() if name in fields}
+    return dataclasses.replace(option, **changes) if changes else option
 
 
 def random_state(config: Train, seed: int = 0) -> Any:

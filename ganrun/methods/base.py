@@ -193,6 +193,23 @@ class Method(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} has no log_density: it is not among its capabilities")
 
+    @property
+    def normaliser_specs(self) -> tuple[MetricSpec, ...]:
+        """The scalars of :meth:`normaliser`; empty if the method has none."""
+        return ()
+
+    @property
+    def shared_errors(self) -> Mapping[str, str]:
+        """The estimates of log p(x) that contain an estimated normaliser, and the scalar that is its standard error."""
+        return {}
+
+    def normaliser(self, variables: Tree, key: jax.Array) -> Metrics:
+        """Return what :meth:`log_density` needs and all examples share: for each of :attr:`normaliser_specs`, a scalar.
+
+        It is computed once, and :meth:`log_density` of every batch finds it as ``variables["normaliser"]``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no normaliser")
+
     def inspect(
         self, model: Tree, hparams: Tree, held_out: Source, key: jax.Array, points: jax.Array
     ) -> dict[str, jax.Array]:

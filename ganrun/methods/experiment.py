@@ -130,6 +130,15 @@ class Experiment:
         """Return the latents ``(n, latent_dim)`` of ``x``; requires ``encode``."""
         return _encode(self.method, variables, x)
 
+    def with_normaliser(self, variables: Tree, key: jax.Array) -> Tree:
+        """Return ``variables`` with ``normaliser``, what all examples share in :meth:`log_density`.
+
+        They are returned unchanged if the method has none, or they have it already.
+        """
+        if not self.method.normaliser_specs or "normaliser" in variables:
+            return variables
+        return {**variables, "normaliser": _normaliser(self.method, variables, key)}
+
     def log_density(self, variables: Tree, key: jax.Array, x: jax.Array) -> Metrics:
         """Return estimates of log p(x) in nats, each ``(n,)``; requires ``log_density``."""
         return _log_density(self.method, variables, key, x)
@@ -182,6 +191,12 @@ def _decode(method: Method, variables: Tree, latents: jax.Array, labels: jax.Arr
 @with_float32_products
 def _encode(method: Method, variables: Tree, x: jax.Array) -> jax.Array:
     return method.encode(variables, x)
+
+
+@partial(jax.jit, static_argnums=0)
+@with_float32_products
+def _normaliser(method: Method, variables: Tree, key: jax.Array) -> Metrics:
+    return method.normaliser(variables, key)
 
 
 @partial(jax.jit, static_argnums=0)

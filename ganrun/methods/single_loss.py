@@ -32,7 +32,8 @@ from ganrun.methods.sample_detectors import astray, collapsed, copied, longer, s
 CLASSES = "class_probabilities"
 LOSS = MetricSpec(
     "loss",
-    "loss of the training minibatches, which the model minimises: the negative of a log-likelihood or of a bound on it",
+    "loss of the training minibatches, which the model minimises: in general the negative of a log-likelihood or of a "
+    "bound on it",
     "nats",
     shown=EVERYWHERE,
 )
@@ -50,7 +51,8 @@ class SingleLossModel:
 
     Attributes:
         params: all that the optimizer changes.
-        stats: batch statistics, and the class frequencies of a class-conditional model; may be empty.
+        stats: batch statistics, the class frequencies of a class-conditional model, and whatever else a step changes
+            without the optimizer; may be empty.
         optimizer: state of the optimizer.
         average: the moving average of the variables (:meth:`SingleLossMethod.variables`).
     """
@@ -73,9 +75,12 @@ class SingleLossMethod(Method):
         batch_size: examples per minibatch.
         classes: number of classes that the model is conditioned on; 0 if it is not class-conditional.
         TERMS: tags of the metrics that :meth:`loss` returns beside the loss.
+        CARRIED: names of those of the model's ``stats`` that only the next step needs, such as persistent Markov
+            chains. :meth:`loss` gets them as batch statistics; they are not averaged and not part of the variables.
     """
 
     TERMS: ClassVar[tuple[str, ...]] = ()
+    CARRIED: ClassVar[tuple[str, ...]] = ()
 
     module: Any
     optimizer: Any
@@ -113,7 +118,7 @@ class SingleLossMethod(Method):
         if self.classes:
             stats[CLASSES] = hparams[CLASSES]
         optimizer = self._transform(jnp.zeros((), jnp.int32), hparams["run"]["steps"], hparams).init(params)
-        average = jax.tree.map(jnp.copy, {"params": params, "batch_stats": stats})
+        average = jax.tree.map(jnp.copy, self._lasting(params, stats))
         return SingleLossModel(params=params, stats=stats, optimizer=optimizer, average=average)
 
     def _transform(self, step: jax.Array, steps: jax.Array, hparams: Tree) -> optax.GradientTransformation:
@@ -135,14 +140,18 @@ class SingleLossMethod(Method):
         transform = self._transform(progress.step, progress.steps, hparams)
         change, optimizer = transform.update(gradient, model.optimizer, model.params)
         params, stats = optax.apply_updates(model.params, change), {**model.stats, **stats}
-        variables = {"params": params, "batch_stats": stats}
-        average = moving_average(model.average, variables, hparams["ema"]["decay"], progress.step)
+        average = moving_average(model.average, self._lasting(params, stats), hparams["ema"]["decay"], progress.step)
         after = SingleLossModel(params=params, stats=stats, optimizer=optimizer, average=average)
         values = (value, *terms, optax.tree.norm(gradient))
         return after, cursor, dict(zip(self.tags, values, strict=True))
 
     def variables(self, model: SingleLossModel, average: bool = True) -> Tree:
-        return model.average if average else {"params": model.params, "batch_stats": model.stats}
+        return model.average if average else self._lasting(model.params, model.stats)
+
+    def _lasting(self, params: Tree, stats: Tree) -> Tree:
+        """Return the variables of a model: all but what is :attr:`CARRIED`."""
+        kept = {name: value for name, value in stats.items() if name not in self.CARRIED}
+        return {"params": params, "batch_stats": kept}
 
     def for_export(self) -> Self:
         return replace(self, module=with_convolutions(self.module, "xla"))

@@ -33,7 +33,7 @@ def test_a_group_that_is_named_shows_formula_and_paper(inside, tmp_path):
     done = inside("list", "optimizers", cwd=tmp_path)
     assert done.returncode == 0 and done.stderr == ""
     paragraphs = {text.split()[0]: text for text in done.stdout.removeprefix("optimizer\n").split("\n\n")[:-1]}
-    names = ("adam", "adam_image", "adam_likelihood", "rmsprop", "sgd")
+    names = ("adam", "adam_image", "adam_likelihood", "rmsprop", "sgd", "sgd_energy")
     assert sorted(paragraphs) == [f"optimizer={name}" for name in names]
     adam = " ".join(paragraphs["optimizer=adam"].split())
     assert "Formula: m ← b1 m + (1 - b1) g" in adam

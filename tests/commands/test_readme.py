@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from narrow import NARROW
+from narrow import NARROW, narrow
 from PIL import Image
 
 from ganrun.datasets.images import files
@@ -54,11 +54,10 @@ def data_folder() -> Path | None:
     return next((Path(place) for place in places if place and (Path(place) / "mnist").is_dir()), None)
 
 
-def narrow(words: list[str], compose_config) -> tuple[str, ...]:
+def narrowed(words: list[str], compose_config) -> tuple[str, ...]:
     """Overrides for the smallest networks of the architecture that ``words`` choose."""
     chosen = [word for word in words if word.startswith(("architecture=", "experiment=", "method="))]
-    name = compose_config(chosen).architecture.name
-    return NARROW[name]
+    return narrow(compose_config(chosen))
 
 
 @pytest.fixture(scope="module")
@@ -114,9 +113,9 @@ def test_a_ganrun_command_of_a_page_runs(
     trains = words[1] == "train" and "--help" not in words and "--cfg" not in words
     if trains and "resume=latest" not in words:
         stops = any(word.startswith("stop.when=") for word in words)
-        words += [*SHORT, *OFTEN * stops, *narrow(words, compose_config)]
+        words += [*SHORT, *OFTEN * stops, *narrowed(words, compose_config)]
     if words[1] == "bench":
-        words += ["batch_size=16", "seconds=0.1", *narrow(words, compose_config)]
+        words += ["batch_size=16", "seconds=0.1", *narrowed(words, compose_config)]
     if words[1] == "jsd" and "estimator=exact" not in words:
         words += LITTLE
     run = ganrun if (page, command) == GANRUN[0] else inside

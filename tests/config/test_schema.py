@@ -7,7 +7,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from narrow import NARROW
+from narrow import narrow
 
 from ganrun.config import registry
 from ganrun.config.folders import cache_folder, data_folder
@@ -303,14 +303,14 @@ ON = {
     "architecture=pixelcnn": ("method=autoregressive", "dataset=digits"),
     "architecture=realnvp": ("method=flow",),
     "architecture=spline": ("method=flow",),
+    "method=rbm": ("dataset=digits",),
 }
 
 
 def composed(choice, compose_config):
     """The config of one choice with the narrowest networks, on images where the architecture needs them."""
     overrides = [choice, *ON.get(choice, ())]
-    name = compose_config(overrides).architecture.name
-    return compose_config([*overrides, *NARROW[name]])
+    return compose_config([*overrides, *narrow(compose_config(overrides))])
 
 
 @pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=named)

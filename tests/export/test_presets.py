@@ -43,7 +43,14 @@ for folder in sorted(path for path in Path(".").iterdir() if path.is_dir()):
     print(folder.name, *names, sep="|")
 """
 SAMPLE, MODEL = "sample.stablehlo", "model.stablehlo"
-OTHERS = {"vae": [MODEL, SAMPLE], "iwae": [MODEL, SAMPLE], "fvsbn": [SAMPLE], "made": [SAMPLE], "pixelcnn": [SAMPLE]}
+OTHERS = {
+    "vae": [MODEL, SAMPLE],
+    "iwae": [MODEL, SAMPLE],
+    "fvsbn": [SAMPLE],
+    "made": [SAMPLE],
+    "pixelcnn": [SAMPLE],
+    "rbm": [SAMPLE],
+}
 N = SHOWN  # ganrun's program for them is compiled anyway
 
 

@@ -6,7 +6,14 @@ from ganrun.config.registry import options
 from ganrun.methods.base import Method
 
 FUNCTIONS = {"decode": "decode", "push": "decode", "encode": "encode", "log_density": "log_density"}
-CONFIGS = (("method=gan",), ("method=gan", "inference=bigan"), ("method=vae",), ("method=flow",))
+CONFIGS = (
+    ("method=gan",),
+    ("method=gan", "inference=bigan"),
+    ("method=vae",),
+    ("method=autoregressive",),
+    ("method=flow",),
+    ("method=rbm", "dataset=digits"),
+)
 
 
 @pytest.mark.parametrize("words", CONFIGS, ids=" ".join)
@@ -19,7 +26,11 @@ def test_a_capability_is_a_function_of_the_methods_own(words, compose_config):
         assert getattr(type(method), name) is not getattr(Method, name), name
     assert ("decode" in method.capabilities) <= (method.prior is not None)
     assert bool(method.densities) == ("log_density" in method.capabilities)
-    assert {spec.name for spec in method.densities} <= {spec.name for spec in config.method.SPECS}
+    names = {spec.name for spec in config.method.SPECS}
+    assert {spec.name for spec in (*method.densities, *method.normaliser_specs)} <= names
+    assert bool(method.normaliser_specs) == (type(method).normaliser is not Method.normaliser)
+    assert set(method.shared_errors) <= {spec.name for spec in method.densities}
+    assert set(method.shared_errors.values()) <= {spec.name for spec in method.normaliser_specs}
 
 
 def test_every_registered_method_is_among_them():

@@ -8,7 +8,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from narrow import NARROW
+from narrow import NARROW, narrow
 from populations import (
     DIGITS,
     POINT,
@@ -174,7 +174,7 @@ TOGETHER = ("experiment=sngan", "experiment=r3gan")
 
 @pytest.mark.parametrize("choice", [*PRESETS, *DOWNLOADED])
 def test_every_preset_takes_a_step_alone_and_as_a_member_those_for_downloaded_images_on_digits(choice, compose_config):
-    config = compose_config([choice, *NARROW[compose_config([choice]).architecture.name]])
+    config = compose_config([choice, *narrow(compose_config([choice]))])
     dataset = config.dataset if config.dataset.name in OFFLINE else registry.lookup("dataset", "digits")()
     config = dataclasses.replace(config, batch_size=8, dataset=dataset)
     methods = [build(dataclasses.replace(config, seed=seed)) for seed in (0, 1)]

@@ -30,7 +30,8 @@ class LogDensity(Metric):
     """The mean of log p(x) over held-out examples, or of the bounds that a method computes, with a standard error.
 
     The tags are those of the method, such as ``elbo``; see ``ganrun list method``. The standard error covers the choice
-    of examples and the method's own random draws. For images, the same in bits per pixel and channel.
+    of examples and the method's own random draws, also those that all examples share, such as an estimate of the
+    normalising constant. For images, the same in bits per pixel and channel.
 
     Formula: bits per dimension = -log p(x) / (d log 2) for d numbers per example
 
@@ -53,6 +54,8 @@ class LogDensity(Metric):
             yield (spec.name, f"{spec.name}_se"), ""
             if len(config.dataset.shape) == 3:
                 yield (BITS + spec.name,), ""
+        if method.normaliser_specs:
+            yield tuple(spec.name for spec in method.normaliser_specs), ""
 
     def prepare(self, experiment: Experiment) -> Measure:
         rows = getattr(experiment.data.held_out, "flat", None)
@@ -62,10 +65,15 @@ class LogDensity(Metric):
             # Drawn anew and not kept: every member of a population would hold a copy.
             x = np.asarray(_draw(experiment, n if rows is None else min(n, len(rows))))
             key = key_for(jax.random.key(np.uint32(context.noise)), "log density")
-            scalars = {}
-            for name, estimate in log_densities(experiment, context.variables, key, x).items():
+            variables = experiment.with_normaliser(context.variables, key_for(key, "normaliser"))
+            shared = experiment.method.shared_errors
+            scalars = {
+                spec.name: float(variables["normaliser"][spec.name]) for spec in experiment.method.normaliser_specs
+            }
+            for name, estimate in log_densities(experiment, variables, key, x).items():
                 scalars[name] = float(estimate.mean())
-                scalars[f"{name}_se"] = float(estimate.std(ddof=1) / np.sqrt(len(estimate)))
+                error = float(estimate.std(ddof=1) / np.sqrt(len(estimate)))
+                scalars[f"{name}_se"] = math.hypot(error, scalars[shared[name]] if name in shared else 0.0)
                 if x.ndim == 4:
                     scalars[BITS + name] = -scalars[name] / (math.prod(x.shape[1:]) * math.log(2.0))
             return scalars
@@ -75,6 +83,7 @@ class LogDensity(Metric):
 
 def log_densities(experiment: Experiment, variables: Any, key: jax.Array, x: np.ndarray) -> dict[str, np.ndarray]:
     """Return the estimates of log p(x) in nats of all ``x`` ``(n, *shape)``, by name: float64 ``(n,)``."""
+    variables = experiment.with_normaliser(variables, key_for(key, "normaliser"))
     parts = []
     for i, start in enumerate(range(0, len(x), BATCH)):
         rows = np.resize(x[start : start + BATCH], (BATCH, *x.shape[1:]))  # compiled for one shape
