@@ -113,3 +113,30 @@ def test_the_page_on_safety_counts_every_test_of_hostile_files_and_says_what_it_
     assert counts["a/b.py"] == {"ran": 3, "failed": 2, "skipped": 1}
     assert counts["c.py"] == {"ran": 1, "failed": 0, "skipped": 0}
     assert safety.sheet(("a", "b"), [(1, 2)]) == "| a | b |\n|---|---|\n| 1 | 2 |"
+
+
+def test_every_rival_is_a_command_that_can_be_typed_and_its_row_is_a_mean(
+    compose_config, tmp_path, monkeypatch
+) -> None:
+    script = runpy.run_path(str(SCRIPTS / "rivals.py"))
+    for data, models in script["MODELS"].items():
+        for words in models.values():
+            config = compose_config((*(() if data == "mnist" else (f"dataset={data}",)), *words))
+            assert config.dataset.name == data and config.steps == script["steps_of"](words) >= 2000
+            shown = set(script["SHOWN"].get(data, ())) - {"jsd/probe", "precision", "recall"}
+            assert shown <= set(logged(config))
+            densities = {spec.name for spec in config.method.build(config, config.dataset.shape).densities}
+            assert not densities or densities & set(script["KINDS"])
+    runs = []
+    for seed, value in enumerate((1.0, 3.0)):
+        run = tmp_path / str(seed)
+        run.mkdir()
+        metrics = {"jsd/probe": {"value": value}, "iwae": {"value": -value}, "recall": {"value": None}}
+        (run / "eval_7.json").write_text(json.dumps({"evaluations": [{"metrics": metrics}]}))
+        (run / "summary.json").write_text(json.dumps({"seconds": 10.0}))
+        runs.append(run)
+    monkeypatch.setitem(script["line"].__globals__, "sampling_seconds", lambda run: 0.25)
+    found = script["line"]("digits", "vae", runs, 3, 7)
+    higher, lower = "2 (-10.71 to 14.71)", "-2 (-14.71 to 10.71)"  # one degree of freedom: t = 12.706
+    assert found == f"| vae (1 of 3 failed) | {lower}, lower bound | {higher} |  |  | 0.25 | 10 |"
+    assert script["header"]("digits")[0].count("|") == found.count("|")

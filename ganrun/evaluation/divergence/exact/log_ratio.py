@@ -40,7 +40,7 @@ def of_log_density(density: Mixture, model: Distribution, points: int, seed: int
     log_shares = [-np.logaddexp(0.0, -log_ratios[0]), -np.logaddexp(0.0, log_ratios[1])]
     terms = [0.5 * (LOG_2 + log_share) for log_share in log_shares]
     shares = [np.exp(log_shares[0]), 1.0 - np.exp(log_shares[1])]
-    covariance = sum(np.cov(term, share) for term, share in zip(terms, shares, strict=True))
+    covariance = np.cov(terms[0], shares[0]) + np.cov(terms[1], shares[1])
     slope = covariance[0, 1] / covariance[1, 1] if covariance[1, 1] > 0 else 0.0
     jsd = sum(float(term.mean()) for term in terms) - slope * (sum(float(share.mean()) for share in shares) - 1.0)
     variance = max(0.0, covariance[0, 0] - slope * covariance[0, 1]) / points
