@@ -14,10 +14,10 @@ from ganrun.evaluation.divergence.estimate import LOG_2
 from ganrun.evaluation.divergence.probe import Measuring
 from ganrun.evaluation.features import PerChannel, classifier
 from ganrun.evaluation.measurements.base import EQUAL_SIZES, Family, Measurement, Sets, Settings, at_least
+from ganrun.evaluation.measurements.mode_kl_error import mode_kl_error
 from ganrun.evaluation.metrics.classified_modes import PUBLISHED, classified_coverage, mode_weights
 from ganrun.evaluation.metrics.exact import ExactDivergences
 from ganrun.evaluation.metrics.log_density import LogDensity
-from ganrun.evaluation.metrics.mode_kl import mode_kl_error
 from ganrun.evaluation.metrics.modes import Modes, coverage, high_quality_counts
 from ganrun.evaluation.sample_metrics.distance_interval import distance_interval
 from ganrun.evaluation.sample_metrics.intervals import normal, proportion

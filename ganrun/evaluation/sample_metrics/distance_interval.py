@@ -22,7 +22,7 @@ def corrected_variance(first: float, second: float) -> float:
     Returns:
         ``first - second``, at least half of ``first``.
 
-    Paper: Efron & Stein 1981, "The jackknife estimate of variance", section 4.
+    Paper: Efron & Stein 1981, "The jackknife estimate of variance".
     """
     return max(first - second, first / 2)
 

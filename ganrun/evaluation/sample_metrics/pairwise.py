@@ -10,6 +10,7 @@ from ganrun.errors import ConfigError
 
 BLOCK_BYTES = 1 << 28  # of one block of the float64 matrix of all pairs
 SYMMETRIC_BLOCKS, SMALLEST_BLOCK = 10, 256  # of symmetric matrices: more blocks, or smaller ones, save little more
+MAX_SEARCHES = 30  # neighbours up to which repeated searches for the smallest are faster than a partition
 ROUNDING = 1e-12  # of a squared distance from inner products, relative to the squared norms
 
 
@@ -61,12 +62,16 @@ def row_blocks(rows: int, columns: int, least: int = 1) -> Iterator[slice]:
         yield slice(start, min(start + size, rows))
 
 
-def squared_distances(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+def squared_distances(
+    x: np.ndarray, y: np.ndarray, upper: bool = False
+) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
     """Yield rows of the matrix of squared Euclidean distances, by |x|^2 + |y|^2 - 2 <x, y>.
 
     Args:
         x: float64 ``(n, d)``.
         y: float64 ``(m, d)``.
+        upper: whether x and y are the same set, of whose symmetric matrix half is computed: the rows then have the
+            columns from their own first on.
 
     Yields:
         The rows as a slice of x, their squared distances ``(rows, m)``, and a bound ``(rows, m)`` on the rounding
@@ -76,10 +81,11 @@ def squared_distances(x: np.ndarray, y: np.ndarray) -> Iterator[tuple[slice, np.
     origin = y.mean(axis=0)
     y = y - origin
     y_norms = np.einsum("ij,ij->i", y, y)
-    for rows in row_blocks(len(x), len(y)):
+    for rows in row_blocks(len(x), len(y), least=SYMMETRIC_BLOCKS if upper else 1):
+        first = rows.start if upper else 0
         block = x[rows] - origin
-        norms = np.einsum("ij,ij->i", block, block)[:, None] + y_norms
-        square = block @ y.T
+        norms = np.einsum("ij,ij->i", block, block)[:, None] + y_norms[first:]
+        square = block @ y[first:].T
         square *= -2
         square += norms
         norms *= ROUNDING
@@ -99,13 +105,48 @@ def nearest_neighbours(x: np.ndarray, y: np.ndarray, k: int = 1, same: bool = Fa
         Euclidean distances ``(n, k)``, increasing, from differences and thus without cancellation: the distance of two
         equal rows is 0. Indices of rows of y ``(n, k)``.
     """
-    distances, indices = np.empty((len(x), k)), np.empty((len(x), k), np.int64)
-    for rows, square, _ in squared_distances(x, y):
-        if same:
-            square[np.arange(rows.stop - rows.start), np.arange(rows.start, rows.stop)] = np.inf
-        found = square.argmin(axis=1)[:, None] if k == 1 else np.argpartition(square, k - 1, axis=1)[:, :k]
-        exact = np.stack([np.linalg.norm(x[rows] - y[column], axis=1) for column in found.T], axis=1)
-        order = exact.argsort(axis=1, kind="stable")
-        distances[rows] = np.take_along_axis(exact, order, axis=1)
-        indices[rows] = np.take_along_axis(found, order, axis=1)
-    return distances, indices
+    if same:
+        indices = _nearest_within(x, k)
+    else:
+        indices = np.concatenate([_smallest(square, k)[0] for _, square, _ in squared_distances(x, y)])
+    distances = np.empty(indices.shape)
+    for rows in row_blocks(len(x), x.shape[1]):
+        for j in range(k):
+            distances[rows, j] = np.linalg.norm(x[rows] - y[indices[rows, j]], axis=1)
+    order = distances.argsort(axis=1, kind="stable")
+    return np.take_along_axis(distances, order, axis=1), np.take_along_axis(indices, order, axis=1)
+
+
+def _nearest_within(x: np.ndarray, k: int) -> np.ndarray:
+    """Return the indices of the ``k`` nearest other rows for each row of ``x``: ``(n, k)``, in any order."""
+    best, indices = np.full((len(x), k), np.inf), np.zeros((len(x), k), np.int64)
+
+    def merge(rows: slice, square: np.ndarray, first: int) -> None:
+        """Keep the smallest of those found so far and of ``square``, whose columns are the rows of x from ``first``."""
+        found, values = _smallest(square, min(k, square.shape[1]))
+        values = np.concatenate([best[rows], values], axis=1)
+        found = np.concatenate([indices[rows], first + found], axis=1)
+        kept = np.argpartition(values, k - 1, axis=1)[:, :k]
+        best[rows], indices[rows] = (np.take_along_axis(part, kept, axis=1) for part in (values, found))
+
+    for rows, square, _ in squared_distances(x, x, upper=True):
+        count = rows.stop - rows.start
+        np.fill_diagonal(square[:, :count], np.inf)
+        below = square[:, count:].T.copy()  # the rows of the block are changed first
+        merge(rows, square, rows.start)
+        if len(below):
+            merge(slice(rows.stop, len(x)), below, rows.start)
+    return indices
+
+
+def _smallest(rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return indices and values ``(n, k)`` of the ``k`` smallest numbers in each of the ``rows``, which are changed."""
+    if k > MAX_SEARCHES:
+        found = np.argpartition(rows, k - 1, axis=1)[:, :k]
+        return found, np.take_along_axis(rows, found, axis=1)
+    found, values, each = np.empty((len(rows), k), np.int64), np.empty((len(rows), k)), np.arange(len(rows))
+    for j in range(k):  # vectorised, unlike a partition
+        found[:, j] = rows.argmin(axis=1)
+        values[:, j] = rows[each, found[:, j]]
+        rows[each, found[:, j]] = np.inf
+    return found, values

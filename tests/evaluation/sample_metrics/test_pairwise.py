@@ -49,6 +49,28 @@ def test_neighbours_are_the_first_of_all_in_order(k, block_bytes, monkeypatch) -
     assert not (index == np.arange(30)[:, None]).any()
 
 
+@pytest.mark.parametrize("k", [5, 31, 299])
+def test_neighbours_within_a_set_are_those_of_all_pairs_for_few_and_many_neighbours_and_several_blocks(k) -> None:
+    rows = np.random.default_rng(4).normal(size=(600, 2))  # blocks of 256 rows and of 88
+    found, indices = nearest_neighbours(rows, rows, k, same=True)
+    every = cdist(rows, rows)
+    np.testing.assert_allclose(found, np.sort(every, axis=1)[:, 1 : k + 1], rtol=1e-12)
+    np.testing.assert_allclose(np.take_along_axis(every, indices, axis=1), found, rtol=1e-12)
+    np.testing.assert_array_equal(np.sort(indices, axis=1)[:, 1:] > np.sort(indices, axis=1)[:, :-1], True)
+
+
+def test_the_upper_half_of_a_symmetric_matrix_has_each_pair_once(monkeypatch) -> None:
+    monkeypatch.setattr(pairwise, "SMALLEST_BLOCK", 3)
+    rows = np.random.default_rng(5).normal(size=(40, 3))
+    seen = np.zeros((40, 40), int)
+    for part, square, rounding in squared_distances(rows, rows, upper=True):
+        expected = cdist(rows[part], rows[part.start :], "sqeuclidean")
+        assert (np.abs(square - expected) <= rounding).all() and len(square) == 4
+        seen[part, part.start :] += 1
+    # Pairs within a block of 4 rows are there in both orders.
+    assert (np.triu(seen) == np.triu(np.ones((40, 40), int))).all() and seen.sum() == 820 + 10 * 6
+
+
 def test_a_copy_far_from_the_origin_is_at_distance_zero() -> None:
     rows = 1e6 + np.random.default_rng(2).normal(size=(40, 8))
     distances, indices = nearest_neighbours(rows[::-1].copy(), rows)
