@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ganrun.evaluation.interpolation import interpolate
 from ganrun.evaluation.samples import BATCH, draw_samples
 from ganrun.latent_space import latents
 from ganrun.latent_space.agreement import in_words, latent_error
@@ -69,7 +70,7 @@ def drawn(request: Sample, experiment: Experiment, variables: Any) -> tuple[np.n
         z = latents.walk(latents.draw(prior, request.seed, n), prior.name, request.steps or 0)
     else:
         ends = latents.draw(prior, request.seed, 2 * n)
-        z = latents.interpolate(ends[::2], ends[1::2], prior.name, request.steps or 0)
+        z = interpolate(ends[::2], ends[1::2], prior.name, request.steps or 0)
     z = z.astype(np.float32)
     push = latents.pushing(experiment, request.label)
     samples = latents.through(partial(push, variables), z.reshape(-1, prior.dim))

@@ -24,6 +24,7 @@ from ganrun.datasets.rows import spaced
 from ganrun.evaluation.budget import METRICS, PICTURES, PROBE
 from ganrun.evaluation.divergence.distribution import Distribution, data_distribution
 from ganrun.evaluation.divergence.run_distribution import model_distribution
+from ganrun.evaluation.interpolation import interpolated_samples
 from ganrun.evaluation.metrics.base import EvalContext, Measure
 from ganrun.evaluation.metrics.diversity import MAX_BYTES
 from ganrun.evaluation.metrics.neighbours import nearest_rows, to_float
@@ -34,6 +35,7 @@ from ganrun.plots import pictures
 from ganrun.plots.densities import densities
 
 IMAGES, PLANE_POINTS, LINE_POINTS = 64, 10_000, 100_000  # samples per picture
+WAYS, WAY = 8, 8  # pairs of latents in a picture of interpolations, and samples from one to the other
 NEIGHBOURED, NEIGHBOURS = 8, 5  # samples with neighbours in a picture, and neighbours of each
 MAX_ROWS = 16  # maximum number of classes for a picture with one row per class
 
@@ -186,6 +188,7 @@ class Evaluator:
             samples, nothing = np.asarray(jax.device_get(arrays.samples)), np.zeros(0)
             if self.picture_every:
                 pictures.draw(samples, self.density, nothing)
+                self._interpolations(variables)
             if self.probe_every:
                 self.config.probe.prepare(self.data, model)
 
@@ -233,6 +236,8 @@ class Evaluator:
             )
             if snapshot.last and (shown_beside := self._neighbours(samples)) is not None:
                 result.pictures["neighbours"] = shown_beside
+            if snapshot.last and (ways := self._interpolations(variables)) is not None:
+                result.pictures["interpolations"] = ways
             now = time.monotonic()
             result.seconds[PICTURES], begun = now - begun, now
         if PROBE in snapshot.parts:
@@ -253,6 +258,13 @@ class Evaluator:
         index = nearest_rows(rows, training, min(NEIGHBOURS, len(training)))
         nearest = to_float(training[index.ravel()]).reshape(*index.shape, *chosen.shape[1:])
         return pictures.table(np.concatenate([chosen[:, None], nearest], axis=1))
+
+    def _interpolations(self, variables: Tree) -> bytes | None:
+        """Return a picture of samples between pairs of latents, one pair a row; None if they are no images."""
+        if len(self.experiment.data.shape) != 3:
+            return None
+        samples = interpolated_samples(self.experiment, variables, WAYS, WAY)
+        return None if samples is None else pictures.table(in_data_units(self.config.dataset, samples))
 
     def _probe(self, model: Distribution, snapshot: Snapshot, workers: int) -> Callable[[], dict[str, float]]:
         """Return a function that returns the probe's metrics; with several ``workers`` it starts to work at once."""

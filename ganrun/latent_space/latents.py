@@ -1,7 +1,7 @@
-"""Latents: draws from the prior, truncation, interpolation, and walks.
+"""Latents: draws from the prior, truncation, and walks.
 
-Latents are drawn on the device, and interpolated on the host in double precision. The prior is ``normal`` (standard
-normal) or ``uniform`` (on [-1, 1]), as in ``latent.prior``.
+Latents are drawn on the device, and walks are computed on the host in double precision. The prior is ``normal``
+(standard normal) or ``uniform`` (on [-1, 1]), as in ``latent.prior``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from ganrun.keys import key_for
 from ganrun.methods.experiment import Experiment
 from ganrun.priors import Prior
 
-STRAIGHT = 1e-4  # sine of the angle below which slerp is linear: parallel or antiparallel latents
 EDGE = (
     1e-6  # quantiles of a uniform prior are clipped to [EDGE, 1 - EDGE]: the normal quantiles of 0 and 1 are infinite
 )
@@ -55,39 +54,6 @@ def truncate(latents: jax.Array, key: jax.Array, prior: str, bound: float) -> ja
         return latents * bound
     inside = jax.random.truncated_normal(key, -bound, bound, latents.shape)
     return jnp.where(jnp.abs(latents) <= bound, latents, inside)
-
-
-def slerp(start: np.ndarray, end: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """Return the spherical interpolation ``(..., dim)`` from ``start`` to ``end`` at ``t`` ``(...)`` in [0, 1].
-
-    Between two latents of equal norm, the norm is constant. For parallel and antiparallel latents (where the shortest
-    arc is not unique or does not exist), the interpolation is linear.
-
-    Formula: (sin((1 - t) a) start + sin(t a) end) / sin(a), where a is the angle between start and end
-
-    Paper: Shoemake 1985, "Animating rotation with quaternion curves"; for latents, White 2016, "Sampling generative
-    networks".
-    """
-    norms = np.linalg.norm(start, axis=-1) * np.linalg.norm(end, axis=-1)
-    cosine = np.sum(start * end, axis=-1) / np.maximum(norms, np.finfo(np.float64).tiny)
-    angle = np.arccos(np.clip(cosine, -1.0, 1.0))
-    straight = np.sin(angle) < STRAIGHT
-    sine = np.where(straight, 1.0, np.sin(angle))
-    left = np.where(straight, 1.0 - t, np.sin((1.0 - t) * angle) / sine)
-    right = np.where(straight, t, np.sin(t * angle) / sine)
-    return left[..., None] * start + right[..., None] * end
-
-
-def interpolate(starts: np.ndarray, ends: np.ndarray, prior: str, steps: int) -> np.ndarray:
-    """Return ``(n, steps, dim)`` latents from each of ``starts`` ``(n, dim)`` to its end in ``ends``, both included.
-
-    The interpolation is spherical for a normal prior, whose mass lies near a sphere, and linear for a uniform one.
-    """
-    start, end = (np.asarray(part, np.float64)[:, None, :] for part in (starts, ends))
-    t = np.linspace(0.0, 1.0, steps)[None, :]
-    if prior == "normal":
-        return slerp(start, end, t)
-    return (1.0 - t)[..., None] * start + t[..., None] * end
 
 
 def plane(prior: str, side: int) -> np.ndarray:

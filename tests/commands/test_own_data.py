@@ -121,7 +121,21 @@ def test_samples_of_a_table_are_in_its_units(inside, place):
 def test_doctor_says_what_is_decoded(inside, place):
     trained(inside, place, "dataset=folder", "data_dir=images", "dataset.side=4", *NARROW["mlp"])
     done = run(inside, place, "doctor")
-    assert "decoded images of 1 datasets" in done.stdout
+    assert "decoded images of 1 datasets" in done.stdout and "at most 32.0 GiB are kept" in done.stdout
+    classifiers = place / "cache" / "classifiers"
+    (classifiers / "0123").mkdir(parents=True)
+    (classifiers / "0123" / "weights.safetensors").write_bytes(bytes(2048))
+    assert f"{classifiers}: 1 classifiers, 2 KiB" in run(inside, place, "doctor").stdout
+
+
+def test_streaming_what_is_generated_has_no_effect_and_is_told(inside, place):
+    told = "warning: feed=streamed has no effect: dataset=ring is generated, so nothing is streamed"
+    done, _ = trained(inside, place, "dataset=ring", "latent.dim=2", "feed=streamed", *NARROW["mlp"])
+    assert done.stdout.count(told) == 1
+    assert told in (place / "out" / "train.log").read_text()
+    words = ("dataset=folder", "data_dir=images", "dataset.side=4", "feed=streamed", "hydra.run.dir=images_run")
+    done = run(inside, place, "train", *SHORT, *words, *NARROW["mlp"])
+    assert done.returncode == 0 and "no effect" not in done.stdout
 
 
 def test_members_of_a_sweep_share_the_images(inside, place):

@@ -227,8 +227,8 @@ def test_images_are_probed_with_the_stack(inside, tiny_dcgan, only_run, rows, tm
     assert last["jsd/probe"] > 0.3  # after five steps
     assert_logs_what_was_foretold(only_run(tmp_path))
     drawn = sorted(path.name for path in (only_run(tmp_path) / "samples").iterdir())
-    assert drawn == ["00000000.png", "00000005.png", "00000005_neighbours.png"]
-    assert sorted(events_of(only_run(tmp_path)).Tags()["images"]) == ["neighbours", "samples"]
+    assert drawn == ["00000000.png", "00000005.png", "00000005_interpolations.png", "00000005_neighbours.png"]
+    assert sorted(events_of(only_run(tmp_path)).Tags()["images"]) == ["interpolations", "neighbours", "samples"]
 
 
 def test_a_probe_that_does_not_suit_the_data_is_refused_before_anything_is_written(inside, tiny_dcgan, tmp_path):

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganrun import datasets
-from ganrun.datasets import images
+from ganrun.datasets import feed, images
 from ganrun.datasets.feed import HostPixels, Resident, Streamed, device_bytes, feed_of
 from ganrun.datasets.host_order import host_permuted
 from ganrun.datasets.sampler import Cursor, Pixels, permuted
 from ganrun.methods.experiment import Experiment
 from ganrun.storage.checkpoints import flatten
-from ganrun.training.executor import SingleRun
+from ganrun.training.executor import SingleRun, executor_for
 from ganrun.training.train import train
 from ganrun.training.vmapped import VmappedRuns
 
@@ -185,6 +185,24 @@ def test_members_of_a_population_stream_each_in_its_own_order(compose_config):
         ends[0][0]["model/generator/params/Dense_0/kernel"].tobytes()
         != ends[0][1]["model/generator/params/Dense_0/kernel"].tobytes()
     )
+
+
+def test_the_windows_of_all_members_have_the_bound_of_one_and_the_same_bits(compose_config, monkeypatch):
+    config = compose_config(("dataset=digits", *SMALL, "architecture.generator_hidden=[8]"))
+    both = [pair(dataclasses.replace(config, seed=seed), Path("unused")) for seed in (0, 1)]
+    resident, streamed = (list(experiments) for experiments in zip(*both, strict=True))
+    per_step = config.method.examples_per_step(config)
+    monkeypatch.setattr(feed, "WINDOW_BYTES", 8 * per_step * 64)  # eight steps of one run: an example has 64 bytes
+    ends = []
+    for experiments, most in ((resident, None), (streamed, 4)):
+        population = executor_for(experiments)
+        assert population.most_steps == most
+        state = population.init()
+        for n in (3, 4):
+            state, _ = population.advance(state, n)
+        ends.append([flatten(member) for member in population.apart(state)])
+    for one, other in zip(*ends, strict=True):
+        same(one, other)
 
 
 @pytest.mark.skipif(not MNIST.is_dir(), reason="needs MNIST in $GANRUN_DATA")

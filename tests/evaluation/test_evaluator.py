@@ -255,7 +255,7 @@ def test_images_are_seen_as_a_grid_with_nothing_exact(compose_config):
     result = evaluator.read(evaluator.snapshot(evaluator.experiment.init(), 20))
     probed = {"jsd/probe", "jsd/probe_lower", "jsd/probe_se", "probe/seconds"}
     assert set(result.scalars) == probed | {"samples/diversity", "samples/nearest_training"}
-    assert set(result.pictures) == {"samples", "neighbours"}  # the run ends here
+    assert set(result.pictures) == {"samples", "neighbours", "interpolations"}  # the run ends here
     ((data, model, _),) = spy.result
     assert data.rows.shape == (360, 64) and model.draw(600, 0).shape == (600, 64)
 

@@ -100,6 +100,19 @@ def test_distances_of_a_classifiers_features_have_names_of_their_own() -> None:
     assert set(measured(sets_of(extractor=classifier), "cmind")) == {"cmind"}
 
 
+def test_few_examples_inside_make_an_interval_unstable() -> None:
+    # Real examples on a circle of radius 1, so that their balls are small; nine samples are on it, the others far away.
+    angle = np.linspace(0, 2 * np.pi, 300, endpoint=False)
+    circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    for on_it, flagged in ((9, True), (10, False)):
+        fake = np.concatenate([circle[: 10 * on_it : 10] * 1.001, 50 + np.arange(582 - 2 * on_it).reshape(-1, 2)])
+        sets = sets_of(reference=circle, fake=fake, extractor=Raw((2,)))
+        found = measured(sets, "precision", "coverage", floor=False)
+        assert found["precision"].value == pytest.approx(on_it / len(fake))
+        assert (f"{on_it} inside < 10: unstable interval" in found["precision"].flags) is flagged
+        assert not any("inside" in flag for flag in found["coverage"].flags)
+
+
 def test_a_name_that_is_none_is_refused_with_the_closest() -> None:
     require_known(("precision", "cfid", "memorisation", "jsd/probe", "cas"))
     with pytest.raises(ConfigError, match=r"there is no 'precission'\. Did you mean 'precision'\? There are "):
