@@ -8,6 +8,7 @@ import math
 import runpy
 from pathlib import Path
 
+import jax
 import pytest
 from PIL import Image
 
@@ -140,3 +141,18 @@ def test_every_rival_is_a_command_that_can_be_typed_and_its_row_is_a_mean(
     higher, lower = "2 (-10.71 to 14.71)", "-2 (-14.71 to 10.71)"  # one degree of freedom: t = 12.706
     assert found == f"| vae (1 of 3 failed) | {lower}, lower bound | {higher} |  |  | 0.25 | 10 |"
     assert script["header"]("digits")[0].count("|") == found.count("|")
+
+
+def test_the_time_of_sampling_is_fitted_by_a_line_in_the_dimension() -> None:
+    script = runpy.run_path(str(SCRIPTS / "bench_sampling.py"))
+    intercept, slope, r2 = script["line"]([1, 2, 3, 4], [5.0, 7.0, 9.0, 11.0])
+    assert (intercept, slope, r2) == pytest.approx((3.0, 2.0, 1.0))
+    assert script["line"]([1, 2, 3], [0.0, 3.0, 0.0])[2] == pytest.approx(0.0)  # no trend explains nothing
+    times = script["seconds"]([2, 5], samples=3, units=4, repeats=1)
+    assert set(times) == {"gan", "vae", "autoregressive"}
+    assert all(value > 0 for each in times.values() for value in each)
+    head, _, *rows = script["table"]([2, 5], times)
+    assert head.startswith("| model | n = 2, ms | n = 5, ms |") and len(rows) == 3
+    for name, n in (("gan", 4), ("vae", 4), ("autoregressive", 4)):
+        assert script["sampler_of"](name, n, 3, 4)(jax.random.key(0)).shape == (3, n)
+    assert script["main"](["dimension=2"]) == 2

@@ -150,10 +150,12 @@ class MaskedMlp(nn.Module):
             value = network_inputs(drawn, self.shape).astype(dtype)
             if first_kernel is not None:
                 sums += value[:, None] * jnp.where(t < degree[0], first_kernel[element], 0.0)
-            return (sums, inputs.at[rows, element].set(value)), (drawn, shown)
+            if direct_kernel is not None:
+                inputs = inputs.at[rows, element].set(value)
+            return (sums, inputs), (drawn, shown)
 
         start = jnp.broadcast_to(biases[0], (n, self.hidden[0])) if self.hidden else jnp.zeros((n, 0))
-        carry = (start.astype(dtype), jnp.zeros((n, size), dtype))
+        carry = (start.astype(dtype), jnp.zeros((n, size if self.direct else 0), dtype))
         _, found = jax.lax.scan(step, carry, jnp.arange(size, dtype=jnp.int32))
         rank = jnp.broadcast_to(jnp.asarray(ranks(size, self.orders))[order], (n, size))
         drawn, shown = (jnp.take_along_axis(part.T, rank - 1, axis=1).reshape(n, *self.shape) for part in found)

@@ -58,9 +58,9 @@ def write_samples(
 
 def drawn(request: Sample, experiment: Experiment, variables: Any) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the samples, and their latents unless these are plain draws from the prior."""
-    n = request.n or 0
-    if request.mode in ("random", "neighbours") and request.label is None:
-        return draw_samples(experiment, variables, n, request.seed), None
+    n, capabilities = request.n or 0, experiment.method.capabilities
+    if request.mode in ("random", "neighbours") and (request.label is None or "decode" not in capabilities):
+        return draw_samples(experiment, variables, n, request.seed, request.label), None
     prior = _prior(experiment)
     if request.mode in ("random", "truncate", "neighbours"):
         z = latents.draw(prior, request.seed, n, request.truncation)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ganrun.keys import key_for
@@ -18,7 +19,7 @@ def block_key(seed: int, start: int) -> jax.Array:
     return key_for(jax.random.key(np.uint32(seed)), "samples", start)
 
 
-def draw_samples(experiment: Experiment, variables: Any, n: int, seed: int) -> np.ndarray:
+def draw_samples(experiment: Experiment, variables: Any, n: int, seed: int, label: int | None = None) -> np.ndarray:
     """Return ``n`` samples, float32 ``(n, *shape)``: those of ``ganrun sample n=N seed=SEED``.
 
     Args:
@@ -26,6 +27,8 @@ def draw_samples(experiment: Experiment, variables: Any, n: int, seed: int) -> n
         variables: of the model.
         n: number of samples, at least 1.
         seed: determines the samples.
+        label: their class; None for classes with their frequencies in the data.
     """
+    labels = None if label is None else jnp.full(BATCH, label, jnp.int32)
     keys = [block_key(seed, start) for start in range(0, n, BATCH)]
-    return np.concatenate([np.asarray(experiment.sample(variables, key, BATCH)) for key in keys])[:n]
+    return np.concatenate([np.asarray(experiment.sample(variables, key, BATCH, labels)) for key in keys])[:n]

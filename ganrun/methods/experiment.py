@@ -107,12 +107,12 @@ class Experiment:
         """Return the variables that samples are drawn from, see :meth:`ganrun.methods.base.Method.variables`."""
         return self.method.variables(state.model, average)
 
-    def sample(self, variables: Tree, key: jax.Array, n: int) -> jax.Array:
+    def sample(self, variables: Tree, key: jax.Array, n: int, labels: jax.Array | None = None) -> jax.Array:
         """Return ``n`` samples ``(n, *shape)`` of the model with ``variables``.
 
-        A class-conditional method draws the classes with their frequencies in the data.
+        Without ``labels`` ``(n,)``, a class-conditional method draws the classes with their frequencies in the data.
         """
-        return _sample(self.method, self.hparams, variables, key, n)
+        return _sample(self.method, self.hparams, variables, key, n, labels)
 
     def decode(self, variables: Tree, latents: jax.Array, labels: jax.Array | None = None) -> jax.Array:
         """Return the samples ``(n, *shape)`` of ``latents`` ``(n, latent_dim)``; requires ``decode``."""
@@ -177,8 +177,10 @@ def _advance(
 
 @partial(jax.jit, static_argnums=(0, 4))
 @with_float32_products
-def _sample(method: Method, hparams: Tree, variables: Tree, key: jax.Array, n: int) -> jax.Array:
-    return method.sample(variables, hparams, key, n)
+def _sample(
+    method: Method, hparams: Tree, variables: Tree, key: jax.Array, n: int, labels: jax.Array | None
+) -> jax.Array:
+    return method.sample(variables, hparams, key, n, labels)
 
 
 @partial(jax.jit, static_argnums=0)
