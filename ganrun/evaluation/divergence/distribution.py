@@ -38,6 +38,8 @@ class Distribution:
         prior: of the latents: ``normal``, or ``uniform`` on [-1, 1].
         latent_dim: dimension of the latents; 0 if there is no generator.
         rank: upper bound on the dimension of the generator's range; 0 if unknown.
+        log_density: the exact log density of ``draw``'s samples, if a model computes it: points ``(n, d)`` to nats,
+            float64 ``(n,)``.
         layers: the generator's layers, if it is a piecewise linear map from the plane to the plane.
         training: the run's training set ``(n, d)``, if it is finite and available.
         held_out: the examples ``(n, d)`` held out from training.
@@ -55,6 +57,7 @@ class Distribution:
     prior: str = "normal"
     latent_dim: int = 0
     rank: int = 0
+    log_density: Callable[[np.ndarray], np.ndarray] | None = None
     layers: Rectifiers | None = None
     training: np.ndarray | None = None
     held_out: np.ndarray | None = None

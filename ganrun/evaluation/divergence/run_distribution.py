@@ -19,6 +19,7 @@ from ganrun.evaluation.divergence.distribution import Distribution, load_images,
 from ganrun.evaluation.divergence.exact.plane_pieces import rectifiers
 from ganrun.evaluation.load_run import load_run
 from ganrun.keys import key_for
+from ganrun.methods.densities import LOG_LIKELIHOOD
 from ganrun.methods.experiment import Experiment
 from ganrun.storage.run_directory import load_config, relative
 
@@ -61,7 +62,8 @@ def _in_data_units(model: Distribution, dataset: Any) -> Distribution:
         model,
         draw=lambda n, seed: in_data_units(dataset, draw(n, seed)),
         push=None if push is None else lambda latents: in_data_units(dataset, push(latents)),
-        layers=None,  # they end in the model's own units
+        log_density=None,  # as the layers, it is in the model's own units
+        layers=None,
     )
 
 
@@ -78,6 +80,7 @@ def model_distribution(label: str, experiment: Experiment, variables: Any) -> Di
         prior=prior.name if prior else "normal",
         latent_dim=prior.dim if prior and "push" in method.capabilities else 0,
         rank=method.rank,
+        log_density=_log_density(experiment, variables) if LOG_LIKELIHOOD in method.densities else None,
         layers=_layers(experiment, variables) if pushes and shape == (2,) and prior and prior.dim == 2 else None,
     )
 
@@ -116,6 +119,20 @@ def _pushing(experiment: Experiment, variables: Any, batch: int) -> Callable[[np
         return np.concatenate(parts)[:n].reshape(n, -1)
 
     return push
+
+
+def _log_density(experiment: Experiment, variables: Any) -> Callable[[np.ndarray], np.ndarray]:
+    key, shape = jax.random.key(0), tuple(experiment.data.shape)  # an exact density does not depend on the key
+
+    def log_density(points: np.ndarray) -> np.ndarray:
+        # The last batch is padded with zeros, as that of latents is.
+        padded = np.zeros((-(-len(points) // POINTS) * POINTS, *shape), np.float32)
+        padded[: len(points)] = points.reshape(-1, *shape)
+        starts = range(0, len(padded), POINTS)
+        parts = [experiment.log_density(variables, key, jnp.asarray(padded[i : i + POINTS])) for i in starts]
+        return np.concatenate([np.asarray(part[LOG_LIKELIHOOD.name], np.float64) for part in parts])[: len(points)]
+
+    return log_density
 
 
 def _images(

@@ -13,6 +13,7 @@ from ganrun.evaluation.divergence.estimate import LOG_2, withheld
 from ganrun.evaluation.divergence.exact.model import of_model
 from ganrun.evaluation.metrics.base import EvalContext, Measure, Metric, known_density
 from ganrun.methods.base import TagFamily
+from ganrun.methods.densities import LOG_LIKELIHOOD
 from ganrun.methods.experiment import Experiment
 from ganrun.methods.metric_spec import SHARE, MetricSpec
 
@@ -65,7 +66,8 @@ class ExactDivergences(Metric):
             without or ("" if singular else f"its {method.MODEL} can fill all dimensions of the data"),
         )
         pushes = "push" in method.capabilities and not method.classes
-        followed = dataset.shape == (2,) and pushes and method.prior is not None and method.prior.dim == 2
+        pushed = pushes and method.prior is not None and method.prior.dim == 2
+        followed = dataset.shape == (2,) and (pushed or LOG_LIKELIHOOD in method.densities)
         cannot = "" if singular or followed else f"its {method.MODEL}'s density cannot be computed"
         yield ("data_missed",), without or cannot
 

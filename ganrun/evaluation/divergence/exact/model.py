@@ -14,7 +14,7 @@ from ganrun.evaluation.divergence.distribution import Distribution
 from ganrun.evaluation.divergence.estimate import LOG_2
 from ganrun.evaluation.divergence.exact import densities
 from ganrun.evaluation.divergence.exact.densities import Exact
-from ganrun.evaluation.divergence.exact.plane import of_plane
+from ganrun.evaluation.divergence.exact.plane import of_known, of_plane
 
 SMOOTHING = 0.5  # sigma of the smoothed divergence, in standard deviations of the data's narrowest mode
 COPIES = 4  # noisy copies of each sample for the smoothed divergence
@@ -69,7 +69,8 @@ def of_model(
 
     Args:
         density: the data, in one or two dimensions.
-        model: must have ``draw``; its latents are integrated over if it has ``push`` and their dimension is the data's.
+        model: must have ``draw``. In the plane, its ``log_density`` is taken if it has one; otherwise, and on the line,
+            its latents are integrated over if it has ``push`` and their dimension is the data's.
         dense: returns many samples ``(n, d)`` of the model; called only if it has to be sampled.
         nodes: grid nodes along each axis of a latent plane, for generators that are not piecewise linear.
         points: query points of data and of model each, in the plane.
@@ -79,6 +80,9 @@ def of_model(
         return _of_singular(density, model, dense, seed)
     if model.push is not None and model.d == model.latent_dim == 1:
         return ModelDivergences(densities.of_push(density, model.push, model.prior))
+    if model.log_density is not None and model.d == 2:
+        plane = of_known(density, model.log_density, model.draw, model.push, points, seed)
+        return ModelDivergences(Exact(plane.jsd, plane.kl_forward, plane.kl_reverse, None, plane.error), plane.missed)
     if model.push is not None and model.d == model.latent_dim == 2:
         plane = of_plane(density, model.push, model.prior, nodes, points, seed, model.layers)
         return ModelDivergences(Exact(plane.jsd, plane.kl_forward, plane.kl_reverse, None, plane.error), plane.missed)

@@ -7,6 +7,7 @@ the model's density at a point is a sum over the triangles whose images contain 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,6 +103,37 @@ def of_plane(
     lost = max(abs(queries.mean(change)), abs(queries.mean(before)) / 2)
     extrapolated = [part + more for part, more in zip(fine, change, strict=True)]
     return queries.summary(levels[0], extrapolated, lost=lost, flat=FLAT)
+
+
+def of_known(
+    density: Mixture,
+    log_density: Callable[[np.ndarray], np.ndarray],
+    draw: Callable[[int, int], np.ndarray] | None,
+    push: Push | None = None,
+    points: int = 1 << 16,
+    seed: int = 0,
+) -> Plane:
+    """Compare a model that computes its density with a density in the plane; only the query points are random.
+
+    Args:
+        density: the data, two-dimensional.
+        log_density: of the model, points ``(n, 2)`` to nats ``(n,)``.
+        draw: draws from the model, ``(n, seed)`` to ``(n, 2)``; not used if there is ``push``.
+        push: the model as a function of standard normal latents ``(n, 2)``, so that its points can be stratified too.
+        points: query points of data and of model each.
+        seed: of the query points.
+    """
+    queries = _Queries.of(density, "normal", points, np.random.default_rng(seed))
+    if push is not None:
+        images = pushed(push, queries.latents)
+    elif draw is not None:
+        images = np.asarray(draw(len(queries.latents), seed), np.float64)
+    else:
+        raise ValueError("a model needs draw or push for points of its own")
+    everywhere = np.concatenate([queries.data, images])
+    ratios = log_density(everywhere) - cells.log_density(density, everywhere)
+    parts = np.split(ratios, np.cumsum(queries.grid_sizes**2))
+    return queries.summary(parts, queries.scores(parts), lost=0.0, flat=0.0)
 
 
 @dataclass(frozen=True)
