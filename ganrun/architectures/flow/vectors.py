@@ -76,18 +76,16 @@ class LineFlow(nn.Module):
             shape = (self.spline.outputs,)
             self.parameters = [self.param(f"spline_{index}", _unequal, shape) for index in range(self.count)]
 
-    def _raw(self, index: int, n: int, y: jax.Array | None) -> jax.Array:
-        """Return the parameters ``(n, outputs)`` of spline ``index``."""
-        if self.classes:
-            return self.tables[index](y)
-        return jnp.broadcast_to(self.parameters[index], (n, self.spline.outputs))
+    def _raw(self, index: int, y: jax.Array | None) -> jax.Array:
+        """Return the parameters of spline ``index``: ``(n, outputs)``, or without classes ``(1, outputs)`` for all."""
+        return self.tables[index](y) if self.classes else self.parameters[index][None]
 
     def __call__(self, x: jax.Array, y: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
         """Return z ``(n, 1)`` and the log-determinants ``(n,)`` of ``x`` ``(n, 1)``."""
         log_det = jnp.zeros(x.shape[:1], x.dtype)
         for index, element in enumerate(self.maps):
             x, of_scaling = self.scalings[index].forward(x)
-            x, of_map = element.forward(x, self._raw(index, x.shape[0], y))
+            x, of_map = element.forward(x, self._raw(index, y))
             log_det = log_det + total(of_scaling) + total(of_map)
         x, of_scaling = self.scalings[-1].forward(x)
         return x, log_det + total(of_scaling)
@@ -96,6 +94,6 @@ class LineFlow(nn.Module):
         """Return the x ``(n, 1)`` of ``z`` ``(n, 1)``."""
         z = self.scalings[-1].inverse(z)
         for index in reversed(range(self.count)):
-            z = self.maps[index].inverse(z, self._raw(index, z.shape[0], y))
+            z = self.maps[index].inverse(z, self._raw(index, y))
             z = self.scalings[index].inverse(z)
         return z

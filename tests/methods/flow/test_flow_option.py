@@ -7,7 +7,7 @@ import yaml
 
 from ganrun.config.hparams import chosen
 from ganrun.config.hydra_bridge import compose
-from ganrun.config.schema import check, to_dict
+from ganrun.config.schema import Latent, check, to_dict
 from ganrun.errors import ConfigError
 from ganrun.evaluation.metrics.logged import logged, require_best
 from ganrun.evaluation.metrics.spec import better, spec_of
@@ -74,6 +74,9 @@ def test_other_methods_refuse_latents_of_the_dimension_of_the_data(method):
     with pytest.raises(ConfigError) as caught:
         check(compose("train", [f"method={method}", "latent.dim=null"]))
     assert str(caught.value) == f"latent.dim must be a whole number with method={method}, not null."
+    assert Latent(dim=7).size == 7
+    with pytest.raises(ValueError, match="dimension of the data"):
+        _ = Latent(dim=None).size
 
 
 @pytest.mark.parametrize(
