@@ -91,7 +91,9 @@ def test_a_process_without_ganrun_draws_the_samples_of_ganrun(name, exports, lis
 
 
 def test_the_difference_that_is_recorded_was_measured(exports):
-    differences = [config_of(exports, name)["largest_difference"] for name in (*PRESETS, CONDITIONAL)]
+    found = {name: config_of(exports, name)["largest_difference"] for name in (*PRESETS, CONDITIONAL)}
+    assert found.pop("rbm") is None  # only functions of latents are compared
+    differences = list(found.values())
     assert all(0 <= difference < 1e-4 for difference in differences)
     assert any(difference > 0 for difference in differences)  # XLA's convolutions round differently
 
