@@ -23,7 +23,7 @@ SMALL: dict[str, Any] = {
     "encoder_hidden": (8,),
     "decoder_hidden": (8,),
 }
-SMALL_METHOD: dict[str, Any] = {"hidden": 32, "sample_steps": 8}
+SMALL_METHOD: dict[str, Any] = {"hidden": 128, "sample_steps": 8}
 
 
 def with_small_networks(config: Train) -> Train:
