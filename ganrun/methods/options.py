@@ -1,7 +1,8 @@
 """Importing this module registers every method."""
 
 from ganrun.methods.gan import option as gan
+from ganrun.methods.gsn import option as gsn
 from ganrun.methods.rbm import option as rbm
 from ganrun.methods.vae import option as vae
 
-__all__ = ["gan", "rbm", "vae"]
+__all__ = ["gan", "gsn", "rbm", "vae"]
