@@ -8,6 +8,7 @@ NARROW = {
     "r3gan": ("architecture.width=8",),
     "dirac": (),
     "mlp_vae": ("architecture.encoder_hidden=[8]", "architecture.decoder_hidden=[8]"),
+    "mlp_denoiser": ("architecture.hidden=[8]",),
 }
 
 # Those of methods without an architecture.

@@ -22,6 +22,7 @@ SMALL: dict[str, Any] = {
     "discriminator_hidden": (8,),
     "encoder_hidden": (8,),
     "decoder_hidden": (8,),
+    "hidden": (8,),
 }
 SMALL_METHOD: dict[str, Any] = {"hidden": 128, "sample_steps": 8}
 

@@ -296,6 +296,7 @@ ON = {
     "architecture=r3gan": ("dataset=digits",),
     "architecture=dirac": ("dataset=dirac",),
     "architecture=mlp_vae": ("method=vae",),
+    "architecture=mlp_denoiser": ("method=gsn",),
     "method=rbm": ("dataset=digits",),
 }
 

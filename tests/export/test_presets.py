@@ -86,13 +86,14 @@ def test_a_process_without_ganrun_draws_the_samples_of_ganrun(name, exports, lis
     assert own.dtype == other.dtype == np.float32
     np.testing.assert_allclose(other, own, rtol=0, atol=1e-5 * max(1.0, float(np.abs(own).max())))
     assert len(np.unique(other.reshape(N, -1), axis=0)) == (1 if name == "dirac" else N)  # Dirac-GAN has no latents
-    programs = {"vae": ["model.stablehlo", "sample.stablehlo"], "rbm": ["sample.stablehlo"]}  # no function of latents
+    programs = {"vae": ["model.stablehlo", "sample.stablehlo"], "rbm": ["sample.stablehlo"]}
+    programs["gsn"] = programs["rbm"]  # no function of latents
     assert listed[name] == programs.get(name, ["model.stablehlo"])
 
 
 def test_the_difference_that_is_recorded_was_measured(exports):
     found = {name: config_of(exports, name)["largest_difference"] for name in (*PRESETS, CONDITIONAL)}
-    assert found.pop("rbm") is None  # only functions of latents are compared
+    assert (found.pop("rbm"), found.pop("gsn")) == (None, None)  # only functions of latents are compared
     differences = list(found.values())
     assert all(0 <= difference < 1e-4 for difference in differences)
     assert any(difference > 0 for difference in differences)  # XLA's convolutions round differently

@@ -6,7 +6,13 @@ from ganrun.config.registry import options
 from ganrun.methods.base import Method
 
 FUNCTIONS = {"decode": "decode", "push": "decode", "encode": "encode", "log_density": "log_density"}
-CONFIGS = (("method=gan",), ("method=gan", "inference=bigan"), ("method=vae",), ("method=rbm", "dataset=digits"))
+CONFIGS = (
+    ("method=gan",),
+    ("method=gan", "inference=bigan"),
+    ("method=vae",),
+    ("method=rbm", "dataset=digits"),
+    ("method=gsn",),
+)
 
 
 @pytest.mark.parametrize("words", CONFIGS, ids=" ".join)

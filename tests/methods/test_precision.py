@@ -42,8 +42,11 @@ VARIANTS = {
 PIECES = 5  # of a maxout unit: the gradient of a maximum is divided by the number of equal pieces
 
 
+METHODS = {"mlp_vae": ("method=vae",), "mlp_denoiser": ("method=gsn",)}
+
+
 def words_of(architecture):
-    method = ("method=vae",) if architecture == "mlp_vae" else ()
+    method = METHODS.get(architecture, ())
     data = f"dataset={DATA.get(architecture, 'digits')}"
     return (data, f"architecture={architecture}", *NARROW[architecture], *method)
 

@@ -29,6 +29,7 @@ from ganrun.methods.likelihoods import Likelihood
 from ganrun.methods.single_loss import SingleLossMethod, SingleLossModel
 
 DIAGNOSED = 16  # parallel chains of which a snapshot shows diagnostics
+INITIAL_STD = 0.1  # of a Gaussian P(x|c): with a large one, chains in training lose their example from the start
 
 
 def salt_and_pepper(x: jax.Array, level: jax.Array, key: jax.Array) -> jax.Array:
@@ -68,7 +69,7 @@ class Gsn(SingleLossMethod):
         variables = self.module.init(key_for(key, "initial networks"), example, train=False)
         params = {"networks": variables["params"]}
         if self.likelihood.SHARED_SCALE:
-            params["log_std"] = jnp.zeros(())
+            params["log_std"] = jnp.log(INITIAL_STD)
         return {"params": params, "batch_stats": variables.get("batch_stats", {})}
 
     def corrupted(self, x: jax.Array, level: jax.Array, key: jax.Array) -> jax.Array:
