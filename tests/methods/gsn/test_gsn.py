@@ -145,7 +145,7 @@ def test_the_data_choose_the_distribution_and_the_corruption(compose_config):
         (["architecture=mlp"], "architecture=mlp has no networks for method=gsn: use architecture=mlp_denoiser."),
         (["dataset=dirac"], "dataset=dirac cannot be combined with method=gsn"),
         (["method.walkback=0"], "method.walkback must be at least 1"),
-        (["method.corruption=0"], "method.corruption must be above 0"),
+        (["method.corruption=0"], "method.corruption must be at most 1000 and greater than 0, not 0."),
         (["loss=hinge"], "loss is not a part of method=gsn: leave it out, or set loss=null."),
     ],
 )
