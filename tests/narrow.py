@@ -12,6 +12,7 @@ NARROW = {
     "pixelcnn": ("architecture.features=4", "architecture.layers=1"),
     "conv_vae": ("architecture.width=4", "architecture.hidden=8"),
     "mlp_vae": ("architecture.encoder_hidden=[8]", "architecture.decoder_hidden=[8]"),
+    "mlp_denoiser": ("architecture.hidden=[8]",),
     "realnvp": ("architecture.hidden=[8]", "architecture.width=4", "architecture.couplings=2"),
     "spline": ("architecture.hidden=[8]", "architecture.couplings=2", "architecture.bins=4"),
 }
@@ -22,6 +23,7 @@ METHODS = {
     "made": "autoregressive",
     "pixelcnn": "autoregressive",
     "conv_vae": "vae",
+    "mlp_denoiser": "gsn",
     "realnvp": "flow",
     "spline": "flow",
     "mlp_vae": "vae",

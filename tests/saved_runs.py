@@ -28,7 +28,7 @@ SMALL: dict[str, Any] = {
     "couplings": 2,
     "bins": 4,
 }
-SMALL_METHOD: dict[str, Any] = {"hidden": 4, "sample_steps": 8}
+SMALL_METHOD: dict[str, Any] = {"hidden": 128, "sample_steps": 8}
 
 
 def with_small_networks(config: Train) -> Train:

@@ -18,11 +18,11 @@ from ganrun.methods.metric_spec import MetricSpec
 SPECS = (
     MetricSpec(
         "chains/autocorrelation_time",
-        "transitions per independent draw of the free energy along a chain",
+        "transitions per independent draw of a scalar along the chains that samples are drawn by",
         "transitions",
     ),
-    MetricSpec("chains/effective_samples", "effective number of draws of the free energy in all chains"),
-    MetricSpec("chains/r_hat", "rank-normalised split R-hat of the free energy: near 1 if the chains agree"),
+    MetricSpec("chains/effective_samples", "effective number of draws of the scalar in all chains"),
+    MetricSpec("chains/r_hat", "rank-normalised split R-hat of the scalar: near 1 if the chains agree"),
 )
 
 

@@ -303,6 +303,7 @@ ON = {
     "architecture=pixelcnn": ("method=autoregressive", "dataset=digits"),
     "architecture=realnvp": ("method=flow",),
     "architecture=spline": ("method=flow",),
+    "architecture=mlp_denoiser": ("method=gsn",),
     "method=rbm": ("dataset=digits",),
 }
 

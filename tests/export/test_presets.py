@@ -50,6 +50,7 @@ OTHERS = {
     "made": [SAMPLE],
     "pixelcnn": [SAMPLE],
     "rbm": [SAMPLE],
+    "gsn": [SAMPLE],
 }
 N = SHOWN  # ganrun's program for them is compiled anyway
 

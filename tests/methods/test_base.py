@@ -13,6 +13,7 @@ CONFIGS = (
     ("method=autoregressive",),
     ("method=flow",),
     ("method=rbm", "dataset=digits"),
+    ("method=gsn",),
 )
 
 

@@ -10,6 +10,7 @@ import pytest
 from ganrun.datasets.sampler import Pixels
 from ganrun.datasets.synthetic import mixture
 from ganrun.evaluation.metrics.log_density import BATCH, LogDensity, log_densities
+from ganrun.methods.metric_spec import MetricSpec
 
 
 class Squared:
@@ -18,6 +19,10 @@ class Squared:
     def __init__(self, held_out=None):
         self.data = SimpleNamespace(held_out=held_out)
         self.shapes = set()
+        self.method = SimpleNamespace(normaliser_specs=(), shared_errors={})
+
+    def with_normaliser(self, variables, key):
+        return variables
 
     def log_density(self, variables, key, x):
         self.shapes.add(x.shape)
@@ -56,3 +61,38 @@ def test_more_examples_are_used_at_the_end_and_the_first_are_the_same():
     assert end["exact"] == pytest.approx(-1.0, abs=4 * np.sqrt(2 / 5000))
     assert end["exact_se"] == pytest.approx(np.sqrt(2 / 5000), rel=0.15)
     assert during["exact_se"] > 5 * end["exact_se"]
+
+
+class Normalised(Squared):
+    """Its log density is less by an estimated constant, which all examples share."""
+
+    def __init__(self, held_out):
+        super().__init__(held_out)
+        specs = (MetricSpec("log_z", ""), MetricSpec("log_z_se", ""))
+        self.method = SimpleNamespace(normaliser_specs=specs, shared_errors={"exact": "log_z_se"})
+        self.keys = []
+
+    def with_normaliser(self, variables, key):
+        if "normaliser" in variables:
+            return variables
+        self.keys.append(jax.random.key_data(key).tolist())
+        return {**variables, "normaliser": {"log_z": jnp.float32(5.0), "log_z_se": jnp.float32(0.3)}}
+
+    def log_density(self, variables, key, x):
+        found = super().log_density(variables, key, x)
+        return {"exact": found["exact"] - variables["normaliser"]["log_z"], "drawn": found["drawn"]}
+
+
+def test_what_examples_share_is_computed_once_and_logged_and_its_error_is_part_of_the_standard_error():
+    one = Normalised(mixture(np.array([[0.0]]), 1.0))
+    measure = LogDensity(examples=5 * BATCH, final_examples=10).prepare(one)
+    found = measure(SimpleNamespace(variables={}, is_last=False, noise=3))
+    without = LogDensity(examples=5 * BATCH).prepare(Squared(one.data.held_out))
+    plain = without(SimpleNamespace(variables={}, is_last=False, noise=3))
+    assert len(one.keys) == 1
+    assert (found["log_z"], found["log_z_se"]) == (5.0, pytest.approx(0.3))
+    assert found["exact"] == pytest.approx(plain["exact"] - 5.0)
+    assert found["exact_se"] == pytest.approx(np.sqrt(plain["exact_se"] ** 2 + 0.09), rel=1e-6)
+    assert found["drawn_se"] == pytest.approx(plain["drawn_se"])
+    log_densities(one, {}, jax.random.key(0), np.zeros((3 * BATCH, 1), np.float32))
+    assert len(one.keys) == 2  # once for all batches
