@@ -205,7 +205,7 @@ def test_the_config_folder_of_an_installed_plugin_is_in_the_search_path_without_
 
 def test_without_it_its_options_are_unknown(run, importable, tmp_path):
     line = refused(run("train", "loss=least_absolute", target=importable, cwd=tmp_path))
-    assert line.startswith("loss has no option 'least_absolute'. It has ")
+    assert line.startswith("loss has no option 'least_absolute'. Did you mean 'least_squares'? It has ")
     assert list(tmp_path.iterdir()) == []
 
 
