@@ -70,7 +70,7 @@ class SingleLossMethod(Method):
     The variables of a model are a dictionary: ``params``, and ``batch_stats`` with its batch statistics.
 
     Attributes:
-        module: the linen module, or its wrapper (:mod:`ganrun.methods.precision`).
+        module: the linen module, or its wrapper (:mod:`ganrun.methods.precision`); None for a model without networks.
         optimizer: of all parameters.
         batch_size: examples per minibatch.
         classes: number of classes that the model is conditioned on; 0 if it is not class-conditional.
@@ -154,10 +154,13 @@ class SingleLossMethod(Method):
         return {"params": params, "batch_stats": kept}
 
     def for_export(self) -> Self:
-        return replace(self, module=with_convolutions(self.module, "xla"))
+        return self._with_convolutions("xla")
 
     def for_population(self) -> Self:
-        return replace(self, module=with_convolutions(self.module, "matmul"))
+        return self._with_convolutions("matmul")
+
+    def _with_convolutions(self, form: str) -> Self:
+        return self if self.module is None else replace(self, module=with_convolutions(self.module, form))
 
     def labels_for(self, hparams: Tree, key: jax.Array, n: int, labels: jax.Array | None) -> jax.Array | None:
         """Return ``labels``, or ``n`` with the frequencies in the data; None if the model is not class-conditional."""

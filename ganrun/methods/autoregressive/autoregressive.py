@@ -11,12 +11,11 @@ autoencoder for distribution estimation", eq. 3.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
 
-from ganrun.architectures.layers import with_convolutions
 from ganrun.keys import key_for
 from ganrun.methods.autoregressive.conditionals import Conditional
 from ganrun.methods.base import Metrics, Tree
@@ -96,9 +95,3 @@ class Autoregressive(SingleLossMethod):
             return jax.nn.logsumexp(each, axis=0) - jnp.log(self.orders)
 
         return {LOG_LIKELIHOOD.name: self.over_classes(variables, of_class, x.shape[0])}
-
-    def for_export(self) -> Autoregressive:
-        return replace(self, module=with_convolutions(self.module, "xla"))
-
-    def for_population(self) -> Autoregressive:
-        return replace(self, module=with_convolutions(self.module, "matmul"))

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ganrun.architectures.layers import with_convolutions
 from ganrun.architectures.networks import is_image
 from ganrun.datasets.sampler import Cursor, Source
 from ganrun.keys import key_for
@@ -150,12 +149,6 @@ class Flow(SingleLossMethod):
         noise = self._noise(key, x)
         found = self.over_classes(variables, lambda y: self._log_density(variables, x, y, noise), x.shape[0])
         return {self.densities[0].name: found}
-
-    def for_export(self) -> Flow:
-        return replace(self, module=with_convolutions(self.module, "xla"))
-
-    def for_population(self) -> Flow:
-        return replace(self, module=with_convolutions(self.module, "matmul"))
 
     def inspect(
         self, model: SingleLossModel, hparams: Tree, held_out: Source, key: jax.Array, points: jax.Array

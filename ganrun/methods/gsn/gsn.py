@@ -13,14 +13,13 @@ et al. 2014, "Deep generative stochastic networks trainable by backprop".
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ganrun.architectures.layers import with_convolutions
 from ganrun.datasets.sampler import Source
 from ganrun.keys import key_for
 from ganrun.methods.base import Inspection, Tree
@@ -149,9 +148,6 @@ class Gsn(SingleLossMethod):
         x = jax.lax.fori_loop(0, self.sample_steps - 1, body, self.random_states(key_for(key, "start"), n))
         _, parameters = self.transition(variables, level, key_for(key, "last transition"), x)
         return self.likelihood.sample(parameters, key_for(key, "observation"))
-
-    def for_export(self) -> Gsn:
-        return replace(self, module=with_convolutions(self.module, "xla"))
 
     def inspect(
         self, model: SingleLossModel, hparams: Tree, held_out: Source, key: jax.Array, points: jax.Array
