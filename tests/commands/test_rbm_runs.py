@@ -130,3 +130,19 @@ def test_the_divergence_of_its_samples_is_estimated(run, inside, cwd) -> None:
     done = inside("jsd", "digits", "./digits", "estimator=knn", "n=100", "format=json", cwd=cwd)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["n"] == 100
+
+
+def test_a_search_maximises_the_likelihood(inside, cwd) -> None:
+    pytest.importorskip("optuna")
+    words = (
+        "hydra/sweeper=optuna",
+        "hydra.sweeper.metric=log_likelihood",
+        "hydra.sweeper.trials=2",
+        "hydra.sweeper.batch=2",
+        "hydra.sweep.dir=found",
+        "optimizer.generator.learning_rate=tag(log,interval(1e-3,1e-1))",
+    )
+    done = inside("train", "-m", *TINY, f"steps={STEPS}", *words, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    found = [last(path.parent)["log_likelihood"] for path in (cwd / "found").glob("*/metrics.jsonl")]
+    assert len(found) == 2 and f"best of 2 trials: log_likelihood {max(found):.4g}" in done.stdout
