@@ -5,7 +5,13 @@ import pytest
 from ganrun.config.registry import options
 from ganrun.methods.base import Method
 
-FUNCTIONS = {"decode": "decode", "push": "decode", "encode": "encode", "log_density": "log_density"}
+FUNCTIONS = {
+    "decode": "decode",
+    "push": "decode",
+    "encode": "encode",
+    "log_density": "log_density",
+    "exact_density": "log_density",
+}
 CONFIGS = (
     ("method=gan",),
     ("method=gan", "inference=bigan"),
