@@ -24,7 +24,7 @@ SPLINE = (*TINY, "architecture.hidden=[4]", "architecture.couplings=2", "archite
 LINE = (*SPLINE, "dataset=mixture1d")
 DIGITS = (*TINY, "dataset=digits", "architecture=realnvp", "architecture.width=2", "architecture.couplings=1")
 DIGITS = (*DIGITS, "architecture.blocks=0", "architecture.scales=1")
-CLASSES = (*SPLINE, "conditional=true", "metric=[log_density]")
+CLASSES = (*SPLINE, "conditional=true", "metric=[log_density,exact]")
 STEPS = 20
 
 
