@@ -6,7 +6,7 @@ from ganrun.config.registry import options
 from ganrun.methods.base import Method
 
 FUNCTIONS = {"decode": "decode", "push": "decode", "encode": "encode", "log_density": "log_density"}
-CONFIGS = (("method=gan",), ("method=gan", "inference=bigan"), ("method=vae",))
+CONFIGS = (("method=gan",), ("method=gan", "inference=bigan"), ("method=vae",), ("method=autoregressive",))
 
 
 @pytest.mark.parametrize("words", CONFIGS, ids=" ".join)
