@@ -1,6 +1,6 @@
 """Measures the time of sampling against the dimension of the data: a GAN and a VAE against an autoregressive model.
 
-    python scripts/bench_sampling.py [dimensions=64,128,256,512] [samples=16] [units=64] [repeats=15]
+    python scripts/bench_sampling.py [dimensions=32,64,128,256] [samples=16] [units=64] [repeats=100]
 
 Each model is fully connected with two hidden layers of as many units. Its samples are vectors; its weights are those
 before the first step. An autoregressive model draws one element after the other, each given the earlier ones, so that
@@ -34,7 +34,7 @@ from ganrun.methods.vae.vae import Vae
 from ganrun.optimizers import Sgd
 
 LATENTS = 16
-DEFAULTS = {"dimensions": "64,128,256,512", "samples": "16", "units": "64", "repeats": "15"}
+DEFAULTS = {"dimensions": "32,64,128,256", "samples": "16", "units": "64", "repeats": "100"}
 MODELS = ("gan", "vae", "autoregressive")
 
 

@@ -112,6 +112,10 @@ class MaskedMlp(nn.Module):
     def _output_bias(self, y: jax.Array | None) -> jax.Array:
         return self.output_bias + self.class_output_bias(y) if self.classes else self.output_bias
 
+    def _by_element(self, kernel: jax.Array) -> jax.Array:
+        """Return ``(elements, units, outputs)``, so that the columns of an element are contiguous."""
+        return kernel.reshape(kernel.shape[0], -1, self.outputs).swapaxes(0, 1)
+
     def sample(
         self, draw: Draw, n: int, y: jax.Array | None = None, order: jax.Array | int = 0
     ) -> tuple[jax.Array, jax.Array]:
@@ -129,8 +133,8 @@ class MaskedMlp(nn.Module):
         ]
         biases = self._hidden_biases(y)
         output_bias = jnp.broadcast_to(self._output_bias(y), (n, size * self.outputs)).reshape(n, size, self.outputs)
-        output_kernel = self.output_kernel.reshape(-1, size, self.outputs) if self.hidden else None
-        direct_kernel = self.direct_kernel.reshape(size, size, self.outputs) if self.direct else None
+        output_kernel = self._by_element(self.output_kernel) if self.hidden else None
+        direct_kernel = self._by_element(self.direct_kernel) if self.direct else None
         first_kernel, rows = self.kernels[0] if self.hidden else None, jnp.arange(n)
         activation = ACTIVATIONS[self.activation][0]
 
@@ -169,12 +173,12 @@ def _masked(kernel: jax.Array, before: jax.Array, rank: jax.Array) -> jax.Array:
 
 
 def _columns(hidden: jax.Array, kernel: jax.Array, element: jax.Array) -> jax.Array:
-    """Return ``hidden`` ``(n, units)`` times the columns of ``kernel`` ``(units, size, outputs)`` of ``element``.
+    """Return ``hidden`` ``(n, units)`` times the part of ``kernel`` ``(elements, units, outputs)`` of ``element``.
 
     ``element`` is a scalar, or one for each row ``(n,)``; the result is ``(n, outputs)``.
     """
-    columns = jnp.take(kernel, element, axis=1)
-    return hidden @ columns if element.ndim == 0 else jnp.einsum("nu,uno->no", hidden, columns)
+    columns = kernel[element]
+    return hidden @ columns if element.ndim == 0 else jnp.einsum("nu,nuo->no", hidden, columns)
 
 
 @register("architecture", "fvsbn")
