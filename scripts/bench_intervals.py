@@ -130,8 +130,10 @@ def _normal_model(shift: float, scale: float, seed: int) -> Any:
         return np.random.default_rng([2, seed]).standard_normal((n, D)), None
 
     data = SimpleNamespace(held_out=SimpleNamespace(minibatch=minibatch))
-    method = SimpleNamespace(densities=(MetricSpec("log_density", ""),))
-    experiment = SimpleNamespace(data=data, method=method, log_density=log_density)
+    method = SimpleNamespace(densities=(MetricSpec("log_density", ""),), normaliser_specs=(), shared_errors={})
+    experiment = SimpleNamespace(
+        data=data, method=method, log_density=log_density, with_normaliser=lambda variables, key: variables
+    )
     return SimpleNamespace(experiment=experiment, variables=None, noise=seed, is_last=False)
 
 

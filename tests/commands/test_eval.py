@@ -41,7 +41,7 @@ def test_a_run_on_points_is_measured_by_everything_that_applies(inside, runs, le
     assert set(one["left_out"]) == {"memorisation", "log_density", "cas"}
     assert (one["n"], one["reference_n"], one["features"]["name"]) == (1000, 1000, "raw")
     found = one["metrics"]["precision"]
-    assert found["low"] <= found["value"] <= found["high"] and found["flags"] == []
+    assert found["low"] <= found["value"] <= found["high"] and found["flags"] == ["0 inside < 10: unstable interval"]
     assert found["floor"] == pytest.approx(0.98, abs=0.03) and found["better"] == "higher"
     assert one["metrics"]["modes/covered"]["floor"] == 8
     assert one["metrics"]["jsd/exact"]["unit"] == "nats"
@@ -64,7 +64,7 @@ def test_a_conditional_run_on_images_is_measured_against_held_out_data(inside, r
     assert one["n"] == 360 and one["warnings"] == ["n = 360 and not 500: the held-out split has no more examples."]
     metrics = one["metrics"]
     assert metrics["cas"]["floor"] > 0.85 > metrics["cas"]["value"]
-    assert metrics["precision"]["flags"] == ["n < 1000"]
+    assert metrics["precision"]["flags"] == ["n < 1000", "0 inside < 10: unstable interval"]
     # Real examples are better than samples of an untrained generator, and no copies of the training set.
     assert metrics["mind"]["value"] > 5 * metrics["mind"]["floor"]
     assert 30 < metrics["authenticity"]["floor"] < 80
@@ -78,7 +78,7 @@ def test_the_table_says_what_each_number_is(inside, runs) -> None:
     assert lines[0].startswith("samples    ring, step 4, averaged generator")
     assert lines[3].split() == ["metric", "value", "95%", "interval", "n", "floor", "better", "flag"]
     (row,) = [line for line in lines if line.startswith("precision ")]
-    assert " ! " in row and "300 : 300" in row and row.endswith("n < 1000")
+    assert " ! " in row and "300 : 300" in row and row.endswith("n < 1000; 0 inside < 10: unstable interval")
     assert "features   raw, 2 numbers, no weights" in lines
     assert any(line.startswith("settings   seed 0, k 5, n 300 samples") for line in lines)
     assert "ganrun: ring: manifold" in done.stderr.replace(str(runs) + "/", "")

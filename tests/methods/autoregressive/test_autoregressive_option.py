@@ -121,7 +121,7 @@ def test_equal_settings_share_a_program_and_numbers_are_traced(compose_config, d
 def test_it_has_no_latents_and_an_exact_density(ring, digits):
     for config in (ring, digits):
         method = built(config)
-        assert method.prior is None and method.capabilities == {"log_density"}
+        assert method.prior is None and method.capabilities == {"log_density", "exact_density"}
         found = logged(config)
         assert {"loss", "grad_norm", "log_likelihood", "log_likelihood_se"} < set(found)
         assert [tag for tag in found if spec_of(tag) is None] == []
