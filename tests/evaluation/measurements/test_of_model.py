@@ -71,8 +71,9 @@ def test_a_mean_log_density_has_the_normal_interval_of_its_examples() -> None:
     held_out = SimpleNamespace(minibatch=lambda key, cursor, n: (np.arange(3.0)[:, None], None), flat=np.zeros((3, 1)))
     experiment = SimpleNamespace(
         data=SimpleNamespace(held_out=held_out),
-        method=SimpleNamespace(densities=(MetricSpec("elbo", "a bound"),)),
+        method=SimpleNamespace(densities=(MetricSpec("elbo", "a bound"),), normaliser_specs=(), shared_errors={}),
         log_density=lambda variables, key, x: {"elbo": -(np.asarray(x)[:, 0] ** 2)},
+        with_normaliser=lambda variables, key: variables,
     )
     context = SimpleNamespace(experiment=experiment, variables=None, noise=0, is_last=False)
     (found,) = of_model.log_density(sets(np.zeros((1, 1)), context), Settings())

@@ -134,7 +134,7 @@ def test_a_network_that_can_be_inverted_leaves_out_nothing(seed: int, depth: int
         (turned(tuple(rng.uniform(0.2, 1.5, 2)), rng.uniform(0, 7)), rng.normal(size=2)) for _ in range(depth + 1)
     )
     net = Rectifiers(layers, slope)
-    found = of_plane(STANDARD, applied(net), "normal", points=400, network=net)
+    found = of_plane(STANDARD, applied(net), "normal", points=6400, network=net)
     # The inverse, layer by layer from the end, and what it does to areas.
     x = rng.standard_normal((20_000, 2))
     z, log_area = x, np.zeros(len(x))
