@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from same_members import assert_all_differ, assert_members_equal_runs, variants
 
-from ganrun import datasets
 from ganrun.architectures.denoiser import MlpDenoiserOption
 from ganrun.config.hydra_bridge import compose
 from ganrun.config.schema import check
@@ -15,13 +15,9 @@ from ganrun.errors import ConfigError
 from ganrun.evaluation.metrics.logged import logged
 from ganrun.evaluation.metrics.spec import spec_of
 from ganrun.keys import key_for
-from ganrun.methods.experiment import Experiment
 from ganrun.methods.gsn.gsn import Gsn
 from ganrun.methods.likelihoods import LIKELIHOODS, Bernoulli, Gaussian
 from ganrun.optimizers import Sgd
-from ganrun.storage.checkpoints import flatten
-from ganrun.training.executor import SingleRun
-from ganrun.training.vmapped import VmappedRuns
 
 LEVEL = {"method": {"corruption": jnp.float32(0.3)}}
 
@@ -96,40 +92,14 @@ WORDS = ("method=gsn", "optimizer=sgd", "architecture.hidden=[8]", "method.sampl
 SMALL = ("batch_size=16", "steps=100")
 
 
-def members(config, n):
-    """Experiments of one program: other seeds, learning rates, corruptions and decays of the average."""
-    data = datasets.load(config.dataset, None, config.seed)
-    rule = config.optimizer.generator
-    for i in range(n):
-        optimizer = dataclasses.replace(rule, learning_rate=0.001 + 0.001 * i, momentum=0.1 * i)
-        own = dataclasses.replace(
-            config,
-            seed=3 + i,
-            method=dataclasses.replace(config.method, corruption=0.2 + 0.1 * i),
-            optimizer=dataclasses.replace(config.optimizer, generator=optimizer),
-            ema=dataclasses.replace(config.ema, decay=0.05 * i),
-        )
-        yield Experiment(own, datasets.reordered(data, own.seed))
-
-
 @pytest.mark.parametrize("dataset", ["digits", "ring"])
 def test_members_of_a_population_are_what_the_runs_are_by_themselves(dataset, compose_config):
-    population = VmappedRuns(list(members(compose_config((*WORDS, *SMALL, f"dataset={dataset}")), 3)))
-    state, report = population.advance(population.init(), 3)
-    together = [flatten(member) for member in population.apart(state)]
-    for i, experiment in enumerate(population.experiments):
-        alone = SingleRun(experiment)
-        own_state, own = alone.advance(alone.init(), 3)
-        np.testing.assert_allclose(report.means[i], own.means, rtol=5e-4, atol=5e-5)
-        arrays = flatten(own_state)
-        assert together[i].keys() == arrays.keys()
-        for name, array in arrays.items():
-            if array.dtype.kind == "f":
-                np.testing.assert_allclose(together[i][name], array, rtol=5e-4, atol=5e-5, err_msg=name)
-            else:  # keys, counters and cursors are exact
-                np.testing.assert_array_equal(together[i][name], array, err_msg=name)
-    kernel = "model/params/networks/DenseLayers_0/Dense_0/kernel"
-    assert len({member[kernel].tobytes() for member in together}) == 3
+    config = compose_config((*WORDS, *SMALL, f"dataset={dataset}"))
+    other = variants(
+        config, 3, rate=1e-3, method=lambda option, i: dataclasses.replace(option, corruption=0.2 + 0.1 * i)
+    )
+    found = assert_members_equal_runs(other, rtol=5e-4, atol=5e-5, of_samples=5e-4)
+    assert_all_differ(found, "DenseLayers_0/Dense_0/kernel")
 
 
 def test_the_data_choose_the_distribution_and_the_corruption(compose_config):
