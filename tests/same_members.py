@@ -35,11 +35,13 @@ def variants(config, n, rate=0.01, method=lambda option, i: option):
     return found
 
 
-def assert_members_equal_runs(experiments, rtol=2e-4, atol=2e-5, of_samples=2e-4):
+def assert_members_equal_runs(experiments, rtol=2e-4, atol=2e-5, of_metrics=None, of_samples=2e-4, least=10):
     """Check that the members are what the runs are alone after some steps; return the arrays of each member by name.
 
-    Metrics and states agree to ``rtol`` and ``atol``, samples to ``of_samples``; what is not a float agrees exactly.
+    States of more than ``least`` arrays agree to ``rtol`` and ``atol``, metrics to ``of_metrics`` (the same unless
+    given), samples to an absolute ``of_samples``; what is not a float agrees exactly.
     """
+    metrics_rtol, metrics_atol = of_metrics or (rtol, atol)
     population = VmappedRuns(experiments)
     state, report = population.advance(population.init(), STEPS)
     together = [flatten(member) for member in population.apart(state)]
@@ -48,10 +50,10 @@ def assert_members_equal_runs(experiments, rtol=2e-4, atol=2e-5, of_samples=2e-4
         alone = SingleRun(experiment)
         own_state, own = alone.advance(alone.init(), STEPS)
         ((samples, _),) = [fetch() for fetch in alone.snapshot(own_state, 4, [NO_POINTS])]
-        np.testing.assert_allclose(report.means[i], own.means, rtol=rtol, atol=atol)
+        np.testing.assert_allclose(report.means[i], own.means, rtol=metrics_rtol, atol=metrics_atol)
         np.testing.assert_allclose(shown[i][0].samples, samples.samples, rtol=2e-3, atol=of_samples)
         arrays = flatten(own_state)
-        assert together[i].keys() == arrays.keys() and len(arrays) > 10
+        assert together[i].keys() == arrays.keys() and len(arrays) > least
         for name, array in arrays.items():
             if array.dtype.kind == "f":
                 np.testing.assert_allclose(together[i][name], array, rtol=rtol, atol=atol, err_msg=name)

@@ -105,13 +105,14 @@ class Vae(SingleLossMethod):
         x = self.likelihood.observed(x, key_for(key, "observation"))
         noise = jax.random.normal(key_for(key, "posterior"), (self.training_samples, self.batch_size, self.latent_dim))
         terms, stats = self.terms(variables, x, noise)
-        reconstruction, kl = jnp.mean(terms.reconstruction), jnp.mean(jnp.sum(terms.kl, axis=1))
+        reconstruction, of_latents = jnp.mean(terms.reconstruction), jnp.mean(terms.kl, axis=0)
+        kl = jnp.sum(of_latents)
         shown = (reconstruction - kl, reconstruction, kl)
         if self.objective == "iwae":
             bound = jnp.mean(jax.nn.logsumexp(terms.log_weights, axis=0) - jnp.log(self.training_samples))
             return -bound, ((*shown, bound), stats)
         # Without free bits the maximum is the KL divergence itself, which is not negative.
-        kept = jnp.sum(jnp.maximum(jnp.mean(terms.kl, axis=0), hparams["method"]["free_bits"]))
+        kept = jnp.sum(jnp.maximum(of_latents, hparams["method"]["free_bits"]))
         return hparams["method"]["beta"] * kept - reconstruction, (shown, stats)
 
     def terms(self, variables: Tree, x: jax.Array, noise: jax.Array) -> tuple[Terms, Tree]:

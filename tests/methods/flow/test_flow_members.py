@@ -13,4 +13,7 @@ SMALL = ("method=flow", "optimizer=sgd", "batch_size=16", "steps=100")
 @pytest.mark.parametrize("name", RUNS)
 def test_members_of_a_population_are_what_the_runs_are_by_themselves(name, compose_config):
     experiments = variants(compose_config((*SMALL, *RUNS[name])), 2, rate=1e-3)
-    assert_all_differ(assert_members_equal_runs(experiments, rtol=5e-4, atol=2e-4, of_samples=1e-3), "kernel")
+    found = assert_members_equal_runs(
+        experiments, rtol=5e-4, atol=5e-5, of_metrics=(2e-4, 2e-4), of_samples=1e-3, least=20
+    )
+    assert_all_differ(found, "kernel")
