@@ -20,14 +20,11 @@ from threadpoolctl import threadpool_limits
 
 from ganrun.config.schema import Train
 from ganrun.datasets import in_data_units
-from ganrun.datasets.rows import spaced
 from ganrun.evaluation.budget import METRICS, PICTURES, PROBE
 from ganrun.evaluation.divergence.distribution import Distribution, data_distribution
 from ganrun.evaluation.divergence.run_distribution import model_distribution
-from ganrun.evaluation.interpolation import interpolated_samples
+from ganrun.evaluation.last_pictures import interpolations, last_pictures
 from ganrun.evaluation.metrics.base import EvalContext, Measure
-from ganrun.evaluation.metrics.diversity import MAX_BYTES
-from ganrun.evaluation.metrics.neighbours import nearest_rows, to_float
 from ganrun.methods.base import Inspection, Tree
 from ganrun.methods.experiment import Experiment, SnapshotArrays
 from ganrun.methods.run_state import RunState
@@ -35,8 +32,6 @@ from ganrun.plots import pictures
 from ganrun.plots.densities import densities
 
 IMAGES, PLANE_POINTS, LINE_POINTS = 64, 10_000, 100_000  # samples per picture
-WAYS, WAY = 8, 8  # pairs of latents in a picture of interpolations, and samples from one to the other
-NEIGHBOURED, NEIGHBOURS = 8, 5  # samples with neighbours in a picture, and neighbours of each
 MAX_ROWS = 16  # maximum number of classes for a picture with one row per class
 
 
@@ -188,7 +183,7 @@ class Evaluator:
             samples, nothing = np.asarray(jax.device_get(arrays.samples)), np.zeros(0)
             if self.picture_every:
                 pictures.draw(samples, self.density, nothing)
-                self._interpolations(variables)
+                interpolations(self.experiment, self.config, variables)
             if self.probe_every:
                 self.config.probe.prepare(self.data, model)
 
@@ -234,10 +229,8 @@ class Evaluator:
             result.pictures["samples"] = pictures.draw(
                 samples, self.density, shown.field, title, host_arrays.ladder, shown.field_label
             )
-            if snapshot.last and (shown_beside := self._neighbours(samples)) is not None:
-                result.pictures["neighbours"] = shown_beside
-            if snapshot.last and (ways := self._interpolations(variables)) is not None:
-                result.pictures["interpolations"] = ways
+            if snapshot.last:
+                result.pictures |= last_pictures(self.experiment, self.config, variables, samples)
             now = time.monotonic()
             result.seconds[PICTURES], begun = now - begun, now
         if PROBE in snapshot.parts:
@@ -246,25 +239,6 @@ class Evaluator:
             result.scalars |= probe()
             result.seconds[PROBE] = time.monotonic() - begun
         return result
-
-    def _neighbours(self, samples: np.ndarray) -> bytes | None:
-        """Return a picture of some ``samples`` beside their nearest training examples; None if they are no images."""
-        flat = getattr(self.experiment.data.train, "flat", None)
-        if flat is None or samples.ndim != 4:
-            return None
-        training = np.asarray(flat[spaced(flat, MAX_BYTES)])
-        chosen = samples[np.linspace(0, len(samples) - 1, NEIGHBOURED).round().astype(int)]
-        rows = chosen.reshape(len(chosen), -1).astype(np.float32)
-        index = nearest_rows(rows, training, min(NEIGHBOURS, len(training)))
-        nearest = to_float(training[index.ravel()]).reshape(*index.shape, *chosen.shape[1:])
-        return pictures.table(np.concatenate([chosen[:, None], nearest], axis=1))
-
-    def _interpolations(self, variables: Tree) -> bytes | None:
-        """Return a picture of samples between pairs of latents, one pair a row; None if they are no images."""
-        if len(self.experiment.data.shape) != 3:
-            return None
-        samples = interpolated_samples(self.experiment, variables, WAYS, WAY)
-        return None if samples is None else pictures.table(in_data_units(self.config.dataset, samples))
 
     def _probe(self, model: Distribution, snapshot: Snapshot, workers: int) -> Callable[[], dict[str, float]]:
         """Return a function that returns the probe's metrics; with several ``workers`` it starts to work at once."""
