@@ -15,6 +15,7 @@ import jax.numpy as jnp
 LEVELS = 256  # values of an 8-bit pixel, evenly spaced in [-1, 1]
 HALF = 1.0 / (LEVELS - 1)  # half the distance between two of them
 MIN_LOG_SCALE = -7.0  # of the discretised logistic distribution, as in Salimans et al. 2017: a quarter of HALF
+MAX_LOG_SCALE = 7.0  # likewise: above it, nearly all mass is that of the lowest and the highest level
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ class DiscretisedLogistic(Likelihood):
 
     @staticmethod
     def _location_and_log_scale(parameters: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return parameters[..., 0], jnp.maximum(parameters[..., 1], MIN_LOG_SCALE)
+        return parameters[..., 0], jnp.clip(parameters[..., 1], MIN_LOG_SCALE, MAX_LOG_SCALE)
 
 
 LIKELIHOODS: dict[str, Likelihood] = {

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from scipy.stats import logistic, norm
 
-from ganrun.methods.likelihoods import HALF, LIKELIHOODS, MIN_LOG_SCALE, Bernoulli, DiscretisedLogistic, Gaussian
+from ganrun.methods.likelihoods import (
+    HALF,
+    LIKELIHOODS,
+    MAX_LOG_SCALE,
+    MIN_LOG_SCALE,
+    Bernoulli,
+    DiscretisedLogistic,
+    Gaussian,
+)
 
 LEVELS = np.arange(256) / 127.5 - 1.0
 
@@ -118,6 +126,20 @@ def test_draws_of_a_discretised_logistic_are_levels_with_their_masses():
     often = wanted > 5.0
     chi_square = np.sum((counts[often] - wanted[often]) ** 2 / wanted[often])
     assert chi_square < often.sum() + 5 * np.sqrt(2 * often.sum())
+
+
+@pytest.mark.parametrize("outputs", [(1e4, 1e4), (-1e4, 1e4), (1e4, -1e4), (0.0, 1e6)])
+def test_an_untrained_decoder_with_extreme_outputs_has_finite_gradients(outputs):
+    for value in (-1.0, 0.00392, 1.0):
+        x, parameters = jnp.asarray([value], jnp.float32), jnp.asarray([outputs], jnp.float32)
+        log_p, gradient = jax.value_and_grad(lambda p, x=x: DiscretisedLogistic().log_prob(p, x).sum())(parameters)
+        assert np.isfinite(log_p) and np.all(np.isfinite(gradient))
+
+
+def test_the_largest_scale_leaves_nearly_all_mass_to_the_ends():
+    found = np.exp(masses(0.0, 100.0))
+    np.testing.assert_allclose(found, np.exp(reference(0.0, MAX_LOG_SCALE)), rtol=1e-4)
+    assert found[0] + found[-1] > 0.999
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)

@@ -18,7 +18,6 @@ from ganrun.keys import key_for
 from ganrun.methods.likelihoods import Bernoulli, DiscretisedLogistic
 
 MIN_LOG_STD = -7.0  # of a normal component: bounds the density of data that repeat values
-MAX_LOG_SCALE = 7.0  # of a logistic component: above it, nearly all mass is that of the lowest and the highest level
 SPREAD = 3.0  # the components of outputs that are zero lie between -SPREAD and SPREAD, for vectors
 
 
@@ -143,7 +142,7 @@ class LogisticMixture(Mixture):
 
     @staticmethod
     def _parameters(location: jax.Array, log_scale: jax.Array) -> jax.Array:
-        return jnp.stack([location, jnp.minimum(log_scale, MAX_LOG_SCALE)], axis=-1)
+        return jnp.stack([location, log_scale], axis=-1)
 
 
 @dataclass(frozen=True)
