@@ -20,6 +20,7 @@ COMMANDS = {
     "list": "the options of each group, with their meaning",
     "doctor": "check Python, JAX, devices, caches, data and TensorBoard",
     "compare": "compare runs in a table, seeds aggregated, with confidence intervals",
+    "report": "write one HTML page about runs or a sweep, which opens in any browser",
     "eval": "measure samples against real examples: precision, recall, distances, memorisation",
     "jsd": "estimate the Jensen-Shannon divergence between two sets of samples",
     "export": "write a trained model as StableHLO, safetensors or ONNX, with a model card",

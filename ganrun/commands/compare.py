@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganrun.commands.named_paths import name_paths
 from ganrun.config.cli_args import CliArguments
 from ganrun.config.folders import home_of
-from ganrun.config.hydra_bridge import hand_over, preflight, quoted, with_paths
+from ganrun.config.hydra_bridge import hand_over, preflight, with_paths
 from ganrun.config.registry import choice, number
 from ganrun.config.schema import check_plain
 from ganrun.errors import WIDTH, ConfigError, did_you_mean, shown, tell
@@ -46,37 +46,10 @@ def main(words: list[str]) -> int:
         return hand_over("compare", "compare", arguments, _job)
     if arguments.options.multirun:
         raise ConfigError("compare takes all its runs at once: leave out -m.")
-    arguments = with_paths(_name_paths(arguments), ("out", "picture"))
+    arguments = with_paths(name_paths(arguments), ("out", "picture"))
     name = arguments.options.config_name or "compare"
     composed = None if arguments.only_shows else preflight(name, arguments, _inspect)
     return hand_over("compare", name, arguments, _job, composed=composed)
-
-
-def _name_paths(arguments: CliArguments) -> CliArguments:
-    """Turn paths into ``paths=[...]``, and quote metrics: Hydra would parse D(x) as a function call."""
-    given = [word for word in arguments.overrides if _is_path(word)]
-    settings = [_quote_metrics(word) for word in arguments.overrides if not _is_path(word)]
-    if given and any(word.startswith("paths=") for word in settings):
-        raise ConfigError("give the runs as words or as paths=[...], not as both.")
-    if given:
-        settings.append(f"paths={_listed(given)}")
-    return arguments.replaced(settings)
-
-
-def _is_path(word: str) -> bool:
-    """Return whether ``word`` is a path and not a setting; Hydra may have named a folder lr=0.1."""
-    return "=" not in word or os.path.isdir(os.path.expanduser(word))  # noqa: PTH111, PTH112 (they never raise)
-
-
-def _quote_metrics(word: str) -> str:
-    key, _, text = word.partition("=")
-    if key != "metrics" or any(mark in text for mark in "'\""):
-        return word
-    return f"metrics={_listed([name.strip() for name in text.strip('[]').split(',') if name.strip()])}"
-
-
-def _listed(texts: list[str]) -> str:
-    return f"[{','.join(map(quoted, texts))}]"
 
 
 def _inspect(node: dict[str, Any]) -> Compare:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean as mean
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -64,14 +66,8 @@ class Band:
 def _draw(figure: Figure, groups: list[Group], metrics: list[str], band: Band, rows: int, columns: int) -> None:
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, tag in zip(panels, metrics, strict=False):
-        for group in groups:
-            _curve(axes, group, tag, band)
-        axes.set(xlabel="step", title=tag)
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        means = np.concatenate([line.get_ydata() for line in axes.lines])  # type: ignore[arg-type]
-        if means.size and 0 < means.min() < means.max() / DECADES:
-            axes.set_yscale("log")
-        axes.grid(alpha=0.2)
+        draw_panel(axes, groups, tag, band)
+        axes.set_title(tag)
     for axes in panels[len(metrics) :]:
         axes.set_axis_off()
     handles, labels = panels[0].get_legend_handles_labels()
@@ -80,14 +76,27 @@ def _draw(figure: Figure, groups: list[Group], metrics: list[str], band: Band, r
         figure.legend(handles, labels, loc="outside lower center", frameon=False, ncols=columns_of_legend)
 
 
-def _curve(axes: Axes, group: Group, tag: str, band: Band) -> None:
+def draw_panel(axes: Axes, groups: list[Group], tag: str, band: Band, colors: Sequence[Any] = ()) -> None:
+    """Draw the curve of ``tag`` for each of ``groups`` with its band; ``colors``: one each, by default matplotlib's."""
+    for i, group in enumerate(groups):
+        _curve(axes, group, tag, band, colors[i] if colors else None)
+    axes.set_xlabel("step")
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    means = np.concatenate([line.get_ydata() for line in axes.lines])  # type: ignore[arg-type]
+    if means.size and 0 < means.min() < means.max() / DECADES:
+        axes.set_yscale("log")
+    axes.grid(alpha=0.2)
+
+
+def _curve(axes: Axes, group: Group, tag: str, band: Band, color: Any) -> None:
     values_by_step: dict[int, list[float]] = {}
     for run in group.counted:
         for step, value in zip(*run.curve(tag), strict=True):
             if math.isfinite(value):
                 values_by_step.setdefault(step, []).append(value)
     steps = sorted(values_by_step)
-    (line,) = axes.plot(steps, [mean(values_by_step[step]) for step in steps], label=group.label, linewidth=1.4)
+    means = [mean(values_by_step[step]) for step in steps]
+    (line,) = axes.plot(steps, means, label=group.label, linewidth=1.4, color=color)
     steps = steps[:: max(1, len(steps) // BAND_STEPS)]
     low, high = np.clip(band.ends([values_by_step[step] for step in steps]), *bounds(tag))
     axes.fill_between(steps, low, high, color=line.get_color(), alpha=0.18, linewidth=0)

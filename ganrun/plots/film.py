@@ -59,19 +59,28 @@ def _save(
     first.save(file, format, save_all=True, append_images=others, duration=list(durations), loop=0, **options)
 
 
-def _frame(path: Path, step: int, last: int) -> Image.Image:
-    """Return the picture in ``path`` above a line with ``step`` as a number, and as a bar that is full at ``last``."""
+def picture_of(path: Path) -> Image.Image:
+    """Return the picture of a run in the PNG file at ``path``.
+
+    Raises:
+        ConfigError: it cannot be read, or is larger than any picture of a run.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns about large and malformed images
             with open_file(path) as file, Image.open(file, formats=["PNG"]) as picture:
                 if picture.width * picture.height > LARGEST:
                     raise ConfigError(f"{shown(str(path))}: is larger than any picture of a run.")
-                content = picture.convert("RGB")
+                return picture.convert("RGB")
     except ConfigError:
         raise
     except Exception as error:  # Pillow raises many types of exceptions on malformed files
         raise ConfigError(f"{shown(str(path))}: is not a PNG picture that can be read.") from error
+
+
+def _frame(path: Path, step: int, last: int) -> Image.Image:
+    """Return the picture in ``path`` above a line with ``step`` as a number, and as a bar that is full at ``last``."""
+    content = picture_of(path)
     frame = Image.new("RGB", (content.width, content.height + BAR), "white")
     frame.paste(content)
     draw = ImageDraw.Draw(frame)

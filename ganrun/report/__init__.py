@@ -1,0 +1,1 @@
+"""A report on runs as one HTML file that needs neither Python nor a network."""
