@@ -59,7 +59,8 @@ def write_latents(request: Sample, experiment: Experiment, variables: Any, confi
         ConfigError: the run has no encoder, or the data are missing.
     """
     from ganrun.evaluation.held_out import labelled_examples
-    from ganrun.latent_space.latents import encoder, through
+    from ganrun.evaluation.samples import through
+    from ganrun.latent_space.latents import encoder
     from ganrun.plots.planes import points_of_classes
     from ganrun.writers.whole import write_whole
 

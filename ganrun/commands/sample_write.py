@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ganrun.evaluation.interpolation import interpolate
-from ganrun.evaluation.samples import BATCH, draw_samples
+from ganrun.evaluation.interpolation import interpolate, plane
+from ganrun.evaluation.samples import BATCH, draw_samples, through
 from ganrun.latent_space import latents
 from ganrun.latent_space.agreement import in_words, latent_error
 from ganrun.latent_space.projection import project
@@ -65,7 +65,7 @@ def drawn(request: Sample, experiment: Experiment, variables: Any) -> tuple[np.n
     if request.mode in ("random", "truncate", "neighbours"):
         z = latents.draw(prior, request.seed, n, request.truncation)
     elif request.mode == "plane":
-        z = latents.plane(prior.name, request.n or 0)
+        z = plane(prior.name, request.n or 0)
     elif request.mode == "walk":
         z = latents.walk(latents.draw(prior, request.seed, n), prior.name, request.steps or 0)
     else:
@@ -73,7 +73,7 @@ def drawn(request: Sample, experiment: Experiment, variables: Any) -> tuple[np.n
         z = interpolate(ends[::2], ends[1::2], prior.name, request.steps or 0)
     z = z.astype(np.float32)
     push = latents.pushing(experiment, request.label)
-    samples = latents.through(partial(push, variables), z.reshape(-1, prior.dim))
+    samples = through(partial(push, variables), z.reshape(-1, prior.dim))
     return samples.reshape(*z.shape[:-1], *samples.shape[1:]), z
 
 
@@ -84,12 +84,12 @@ def write_pairs(
     prior, push = _prior(experiment), latents.pushing(experiment, request.label)
     if request.task == "reconstruct":
         encode = latents.encoder(experiment, variables)
-        z = latents.through(encode, inputs)
+        z = through(encode, inputs)
     else:
         starts = request.starts or 0
         begins = latents.draw(prior, request.seed, len(inputs) * starts).reshape(len(inputs), starts, -1)
         z = project(push, variables, inputs, begins, prior.name, request.iterations or 0)
-    outputs = latents.through(partial(push, variables), z)
+    outputs = through(partial(push, variables), z)
     content = {"inputs": units(inputs), "latents": z, "reconstructions": units(outputs)}
     is_picture = request.target.suffix.lower() == ".png"
     write_whole(request.target, rows.pairs(content["inputs"], content["reconstructions"]) if is_picture else content)
@@ -98,5 +98,5 @@ def write_pairs(
     print(f"latents: mean square {(z**2).mean():.3g} (of the prior {1 if prior.name == 'normal' else 1 / 3:.3g})")
     if request.task == "reconstruct":
         fresh = latents.draw(prior, request.seed, BATCH)
-        back = latents.through(encode, latents.through(partial(push, variables), fresh))
+        back = through(encode, through(partial(push, variables), fresh))
         print(f"E(G(z)) against z: mean squared error over variance {latent_error(fresh, back):.3g}")

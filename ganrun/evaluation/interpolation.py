@@ -1,4 +1,4 @@
-"""Interpolation between latents, and the samples along it.
+"""Interpolation between latents, the samples along it, and planes of latents.
 
 Latents are interpolated on the host in double precision. The prior is ``normal`` (standard normal) or ``uniform`` (on
 [-1, 1]), as in ``latent.prior``.
@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.special import ndtri
 
 from ganrun.keys import key_for
 from ganrun.methods.experiment import Experiment
@@ -49,6 +50,19 @@ def interpolate(starts: np.ndarray, ends: np.ndarray, prior: str, steps: int) ->
     if prior == "normal":
         return slerp(start, end, t)
     return (1.0 - t)[..., None] * start + t[..., None] * end
+
+
+def plane(prior: str, side: int) -> np.ndarray:
+    """Return a square of latents ``(side, side, 2)`` whose cells have equal probability under the prior.
+
+    The first coordinate grows from left to right and the second from bottom to top. Coordinates are the quantiles of
+    the middles of ``side`` equal parts of [0, 1].
+
+    Paper: Kingma & Welling 2014, "Auto-encoding variational Bayes", figure 4.
+    """
+    middles = (np.arange(side) + 0.5) / side
+    values = ndtri(middles) if prior == "normal" else 2.0 * middles - 1.0
+    return np.stack(np.meshgrid(values, values[::-1], indexing="xy"), axis=-1)
 
 
 def interpolated_samples(experiment: Experiment, variables: Any, rows: int, columns: int) -> np.ndarray | None:

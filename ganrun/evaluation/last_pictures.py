@@ -11,9 +11,10 @@ from ganrun.datasets import in_data_units
 from ganrun.datasets.rows import spaced
 from ganrun.errors import ConfigError
 from ganrun.evaluation.held_out import labelled_examples
-from ganrun.evaluation.interpolation import interpolated_samples
+from ganrun.evaluation.interpolation import interpolated_samples, plane
 from ganrun.evaluation.metrics.diversity import MAX_BYTES
 from ganrun.evaluation.metrics.neighbours import nearest_rows, to_float
+from ganrun.evaluation.samples import through
 from ganrun.methods.base import Tree
 from ganrun.methods.experiment import Experiment
 from ganrun.plots import pictures
@@ -68,8 +69,6 @@ def _neighbours(experiment: Experiment, samples: np.ndarray) -> bytes | None:
 
 
 def _plane(experiment: Experiment, config: Train, variables: Tree) -> bytes | None:
-    from ganrun.latent_space.latents import plane, through
-
     method = experiment.method
     if not _has_plane(experiment, "decode") or method.classes or len(experiment.data.shape) != 3:
         return None
@@ -80,15 +79,13 @@ def _plane(experiment: Experiment, config: Train, variables: Tree) -> bytes | No
 
 
 def _latents(experiment: Experiment, config: Train, variables: Tree) -> bytes | None:
-    from ganrun.latent_space.latents import encoder, through
-
     if not _has_plane(experiment, "encode"):
         return None
     try:
         x, labels = labelled_examples(config, ENCODED, config.seed)
     except ConfigError:  # files that were there when training began
         return None
-    return points_of_classes(through(encoder(experiment, variables), x), labels)
+    return points_of_classes(through(partial(experiment.encode, variables), x), labels)
 
 
 def _has_plane(experiment: Experiment, capability: str) -> bool:

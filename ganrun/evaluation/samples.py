@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -32,3 +33,11 @@ def draw_samples(experiment: Experiment, variables: Any, n: int, seed: int, labe
     labels = None if label is None else jnp.full(BATCH, label, jnp.int32)
     keys = [block_key(seed, start) for start in range(0, n, BATCH)]
     return np.concatenate([np.asarray(experiment.sample(variables, key, BATCH, labels)) for key in keys])[:n]
+
+
+def through(network: Callable[[jax.Array], jax.Array], x: np.ndarray) -> np.ndarray:
+    """Return ``network`` applied to the rows of ``x`` ``(n, ...)`` in padded batches: compiled once for any n."""
+    padded = np.zeros((-(-len(x) // BATCH) * BATCH, *x.shape[1:]), np.float32)
+    padded[: len(x)] = x
+    outputs = [np.asarray(network(jnp.asarray(padded[i : i + BATCH]))) for i in range(0, len(padded), BATCH)]
+    return np.concatenate(outputs)[: len(x)]

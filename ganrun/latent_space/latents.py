@@ -56,19 +56,6 @@ def truncate(latents: jax.Array, key: jax.Array, prior: str, bound: float) -> ja
     return jnp.where(jnp.abs(latents) <= bound, latents, inside)
 
 
-def plane(prior: str, side: int) -> np.ndarray:
-    """Return a square of latents ``(side, side, 2)`` whose cells have equal probability under the prior.
-
-    The first coordinate grows from left to right and the second from bottom to top. Coordinates are the quantiles of
-    the middles of ``side`` equal parts of [0, 1].
-
-    Paper: Kingma & Welling 2014, "Auto-encoding variational Bayes", figure 4.
-    """
-    middles = (np.arange(side) + 0.5) / side
-    values = ndtri(middles) if prior == "normal" else 2.0 * middles - 1.0
-    return np.stack(np.meshgrid(values, values[::-1], indexing="xy"), axis=-1)
-
-
 def walk(points: np.ndarray, prior: str, steps: int) -> np.ndarray:
     """Return a closed smooth walk ``(n, steps, dim)`` through ``points``; row i leads from point i to the next.
 
@@ -113,11 +100,3 @@ def encoder(experiment: Experiment, variables: Any) -> Callable[[Any], Any]:
     if "encode" not in experiment.method.capabilities:
         raise ConfigError("this run has no encoder: use project=FILE, or train a GAN with inference=bigan.")
     return partial(experiment.encode, variables)
-
-
-def through(network: Callable[[jax.Array], jax.Array], x: np.ndarray) -> np.ndarray:
-    """Return ``network`` applied to the rows of ``x`` ``(n, ...)`` in padded batches: compiled once for any n."""
-    padded = np.zeros((-(-len(x) // BATCH) * BATCH, *x.shape[1:]), np.float32)
-    padded[: len(x)] = x
-    outputs = [np.asarray(network(jnp.asarray(padded[i : i + BATCH]))) for i in range(0, len(padded), BATCH)]
-    return np.concatenate(outputs)[: len(x)]

@@ -30,6 +30,8 @@ from ganrun.writers.closing import metric_rows
 from ganrun.writers.newest import Newest
 
 CURVES = ("D(x)", "D(G(z))", "loss", "loss/discriminator", "loss/generator")  # drawn besides the metrics compared
+BYTES = 2_000_000  # of all pictures, about
+PICTURED = 48  # maximum number of runs with pictures, besides those that are shown first
 FAILED = 4  # maximum number of failed runs among those that are shown first
 
 
@@ -245,7 +247,7 @@ def _cards(
                 value="" if math.isnan(value) else f"{value:.4g}",
                 metrics=metric_rows(run.last, Newest(), config.steps),
                 findings=_findings(summary),
-                pictures=last_pictures(run.folder),
+                pictures={},
                 changed={key: _plain(every[id(run)].get(key, "")) for key in varied},
                 command=run_command(config, run.folder),
                 facts=_facts(summary),
@@ -253,6 +255,9 @@ def _cards(
             )
         )
     _give_roles(cards, tag)
+    for i, card in enumerate(cards):
+        if i < PICTURED or card.roles:
+            card.pictures = last_pictures(card.run.folder, BYTES / min(len(cards), PICTURED))
     return cards
 
 

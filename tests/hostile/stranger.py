@@ -15,6 +15,7 @@ READERS = {
     "sample": ("sample", "run=stranger", "out=x.npy", "n=2"),
     "export": ("export", "run=stranger", "out=x", "formats=[safetensors]"),
     "compare": ("compare", "stranger"),
+    "report": ("report", "stranger", "out=x.html"),
     "jsd": ("jsd", "ring", "stranger", "budget=0.1", "floor=false"),
     "eval": ("eval", "stranger", "n=50", "metrics=[mind]", "floor=false"),
 }

@@ -13,8 +13,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from ganrun.evaluation.interpolation import interpolate, slerp
-from ganrun.latent_space.latents import draw, plane, pushing, through, truncate, walk
+from ganrun.evaluation.interpolation import interpolate, plane, slerp
+from ganrun.evaluation.samples import through
+from ganrun.latent_space.latents import draw, pushing, truncate, walk
 
 POINTS = arrays.arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(1, 5)), elements=st.floats(-3, 3))
 INSIDE = arrays.arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(1, 5)), elements=st.floats(-0.99, 0.99))

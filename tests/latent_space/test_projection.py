@@ -6,9 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ganrun.evaluation.samples import through
 from ganrun.latent_space import latent_error
 from ganrun.latent_space.agreement import relative_error
-from ganrun.latent_space.latents import draw, through
+from ganrun.latent_space.latents import draw
 from ganrun.latent_space.projection import project
 
 # G(z) = (z1 + z2, z1 - z2, 0): the third number of an input is out of reach.
