@@ -20,6 +20,7 @@ from ganrun.methods.class_labels import class_probabilities, require_classes
 from ganrun.methods.gan.penalties.constraints import STATE
 from ganrun.methods.gan.state import GanSpec
 from ganrun.methods.precision import in_precision
+from ganrun.optimizers import optimizer_hparams
 
 if TYPE_CHECKING:
     from ganrun.methods.experiment import Experiment
@@ -186,8 +187,8 @@ def gan_hparams(config: Train, train: Source | HostPixels | None = None) -> dict
         "loss": traced(config.loss),
         "schedule": traced(config.schedule),
         "optimizer": {
-            "generator": traced(config.optimizer.generator),
-            "discriminator": traced(config.optimizer.discriminator),
+            "generator": optimizer_hparams(config.optimizer.generator),
+            "discriminator": optimizer_hparams(config.optimizer.discriminator),
         },
         "ema": traced(config.ema),
     }
