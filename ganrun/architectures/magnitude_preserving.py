@@ -121,9 +121,9 @@ class MpConv(nn.Module):
 
 
 class Gain(nn.Module):
-    """A learned factor, initially 0; parameter ``gain``, a scalar."""
+    """A learned factor, initially 0; parameter ``scale``, a scalar."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Return ``x`` times the factor."""
-        return x * self.param("gain", nn.initializers.zeros, ())
+        return x * self.param("scale", nn.initializers.zeros, ())

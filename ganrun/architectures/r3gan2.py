@@ -237,9 +237,11 @@ class R3gan2(MinibatchOption):
                 R3gan2VectorGenerator(shape[0], *dense, classes),
                 R3gan2VectorDiscriminator(*dense, **head_options),
                 by_example=by_example,
+                unit_weights=True,
             )
         base, stages = base_and_stages(shape, self.name)
         settings = (self.width or 32, self.depth or 1, self.expansion, self.group_width, self.convolution)
         require_groups(self.name, settings, stages)
         generator = R3gan2Generator(base, stages, shape[-1], *settings, classes)
-        return Networks(generator, R3gan2Discriminator(*settings, **head_options), by_example=by_example)
+        discriminator = R3gan2Discriminator(*settings, **head_options)
+        return Networks(generator, discriminator, by_example=by_example, unit_weights=True)

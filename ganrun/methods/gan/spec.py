@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ganrun.methods.experiment import Experiment
 
 SYMMETRIC = ("probability", "pair")  # outputs whose sign flips when data and samples swap, as an encoder's loss needs
+CONSTRAINTS = ("spectral_normalisation", "weight_clipping")  # penalties that constrain the stored weights
 
 
 class Bidirectional(nn.Module):
@@ -76,6 +77,12 @@ def gan_spec(config: Train, shape: tuple[int, ...]) -> GanSpec:
         raise ConfigError(
             f"inputs.packing must be 1 with architecture={config.architecture.name}, whose discriminator takes one "
             "example at a time."
+        )
+    constraint = next((penalty.name for penalty in config.penalty if penalty.name in CONSTRAINTS), None)
+    if networks.unit_weights and constraint is not None:
+        raise ConfigError(
+            f"penalty={constraint} has no effect on architecture={config.architecture.name}, whose weights are divided "
+            "by their norms: leave it out."
         )
     # Inside the wrappers of penalties, so that spectral normalisation computes in float32.
     generator, discriminator = (in_precision(network, config.precision) for network in (generator, discriminator))
