@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from ganrun.config.registry import choice, number, register
+from ganrun.config.registry import choice, number, register, traced
 
 Hparams = Mapping[str, jax.Array]
 SMOOTHING = 1e-16  # added to Adam's second moment under the square root if the update is differentiated
 DECAYS = ("constant", "cosine", "linear", "exponential")
+SCHEDULES = ("constant", "cosine", "linear")
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,15 @@ class Decaying:
         return start
 
 
+def optimizer_hparams(option: Decaying) -> dict[str, Any]:
+    """Return the traced hyperparameters of ``option``, without ``final_b2`` where b2 is constant.
+
+    What a run does not use is left out of its state.
+    """
+    unused = {"final_b2"} if getattr(option, "b2_schedule", "") == "constant" else set()
+    return {name: value for name, value in traced(option).items() if name not in unused}
+
+
 @register("optimizer", "adam")
 @dataclass(frozen=True)
 class Adam(Decaying):
@@ -57,20 +68,86 @@ class Adam(Decaying):
     Formula: m ← b1 m + (1 - b1) g, v ← b2 v + (1 - b2) g², w ← w - rate m' / (√v' + eps), with m' = m / (1 - b1^t) and
     v' = v / (1 - b2^t) at step t
     Paper: Kingma & Ba 2015, "Adam: a method for stochastic optimization", Algorithm 1.
+
+    Attributes:
+        b1: decay of the average of the gradient.
+        b2: decay of the average of its square, at the start of the run.
+        final_b2: this decay at the end of the run, unless ``b2_schedule`` is constant.
+        b2_schedule: how it changes in between: linearly, or along half a period of a cosine.
+        eps: added to the root.
     """
 
     name: str = "adam"
     decay: str = choice("cosine", DECAYS)
     b1: float = number(0.5, low=0.0, below=1.0)
     b2: float = number(0.99, low=0.0, below=1.0)
+    final_b2: float = number(0.99, low=0.0, below=1.0)
+    b2_schedule: str = choice("constant", SCHEDULES)
     eps: float = number(1e-8, above=0.0, high=1.0)
+
+    def second_decay(self, step: jax.Array, steps: jax.Array, hparams: Hparams) -> jax.Array:
+        """Return b2 at ``step`` of a run of ``steps``."""
+        start = hparams["b2"]
+        if self.b2_schedule == "constant":
+            return start
+        end, done = hparams["final_b2"], jnp.clip(step / steps, 0.0, 1.0)
+        if self.b2_schedule == "cosine":
+            return end + (start - end) * 0.5 * (1.0 + jnp.cos(jnp.pi * done))
+        return start + (end - start) * done
 
     def transform(
         self, step: jax.Array, steps: jax.Array, hparams: Hparams, smooth: bool = False
     ) -> optax.GradientTransformation:
         eps_root = SMOOTHING if smooth else 0.0
-        adam = optax.scale_by_adam(hparams["b1"], hparams["b2"], hparams["eps"], eps_root)
+        rule = optax.scale_by_adam if self.b2_schedule == "constant" else scale_by_scheduled_adam
+        adam = rule(hparams["b1"], self.second_decay(step, steps, hparams), hparams["eps"], eps_root)
         return optax.chain(adam, optax.scale(-self.rate(step, steps, hparams)))
+
+
+class ScheduledAdamState(NamedTuple):
+    """The state of :func:`scale_by_scheduled_adam`.
+
+    Attributes:
+        adam: the state of :func:`optax.scale_by_adam`.
+        weight: sum of the weights of all squared gradients in their moving average, 1 minus the product of all b2.
+    """
+
+    adam: Any
+    weight: jax.Array
+
+
+def scale_by_scheduled_adam(
+    b1: jax.Array, b2: jax.Array, eps: jax.Array, eps_root: float = 0.0
+) -> optax.GradientTransformation:
+    """Return Adam's rescaling of gradients for a ``b2`` that may differ from update to update.
+
+    The average of the squares is divided by the sum of its weights, which is 1 - b2^t only if b2 is constant.
+
+    Formula: v' = v / (1 - b2_1 b2_2 ... b2_t)
+
+    Args:
+        b1: decay of the moving average of the gradient, the same at all updates.
+        b2: decay of the moving average of its square at this update.
+        eps: added to the root of that average.
+        eps_root: added under the root.
+    """
+
+    def init(params: Any) -> ScheduledAdamState:
+        adam = optax.scale_by_adam(b1, b2, eps, eps_root).init(params)
+        return ScheduledAdamState(adam, jnp.zeros((), jnp.float32))
+
+    def update(gradients: Any, state: ScheduledAdamState, params: Any = None) -> tuple[Any, ScheduledAdamState]:
+        del params
+        count = optax.safe_increment(state.adam.count)
+        mu = optax.tree.update_moment(gradients, state.adam.mu, b1, 1)
+        nu = optax.tree.update_moment_per_elem_norm(gradients, state.adam.nu, b2, 2)
+        # Averages like the squares do, but the number 1: exact where 1 minus the product would cancel.
+        weight = b2 * state.weight + (1.0 - b2)
+        corrected = optax.tree.bias_correction(mu, b1, count)
+        steps = jax.tree.map(lambda m, v: m / (jnp.sqrt(v / weight + eps_root) + eps), corrected, nu)
+        return steps, ScheduledAdamState(optax.ScaleByAdamState(count, mu, nu), weight)
+
+    return optax.GradientTransformation(init, update)  # type: ignore[arg-type]
 
 
 @register("optimizer", "rmsprop")

@@ -6,6 +6,7 @@ NARROW = {
     "dcgan": ("architecture.width=4",),
     "resnet": ("architecture.width=4",),
     "r3gan": ("architecture.width=8",),
+    "r3gan2": ("architecture.width=8",),
     "dirac": (),
     "fvsbn": (),
     "made": ("architecture.hidden=[8]",),

@@ -45,6 +45,56 @@ def test_the_second_adam_step_by_hand():
     assert updates(rule, [2.0, 0.0]) == pytest.approx([-0.1, -0.1 * (2 / 3) / sqrt(12 / 7)], rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("schedule", "step", "by_hand"),
+    [
+        ("constant", 50, 0.9),
+        ("linear", 0, 0.9),
+        ("linear", 25, 0.9225),  # a quarter of the way
+        ("linear", 100, 0.99),
+        ("cosine", 0, 0.9),
+        ("cosine", 50, 0.945),
+        ("cosine", 75, 0.99 - 0.09 * (1 - sqrt(0.5)) / 2),  # cos(3π/4) = -√½
+        ("cosine", 250, 0.99),  # beyond the end
+    ],
+)
+def test_b2_follows_its_schedule(schedule, step, by_hand):
+    rule = Adam(b2=0.9, final_b2=0.99, b2_schedule=schedule)
+    hparams = jax.tree.map(jnp.float32, traced(rule))
+    assert float(static(rule).second_decay(jnp.int32(step), STEPS, hparams)) == pytest.approx(by_hand, abs=1e-6)
+
+
+def test_the_bias_of_a_b2_that_changes_is_corrected_by_the_product_of_all():
+    # b2 is 1/2, then 3/4: steps 0 and 50 of a linear schedule from 1/2 to 1. Squares 4, 16: v = 2, then 3/2 + 4 = 11/2.
+    # The weights of both in v sum to 1 - 1/2 * 3/4 = 5/8, so v' = 4, then 44/5; b1 is 0: steps of -2/2 and -4/√(44/5).
+    rule = Adam(learning_rate=1.0, decay="constant", b1=0.0, b2=0.5, final_b2=1.0, b2_schedule="linear", eps=1e-8)
+    hparams = jax.tree.map(jnp.float32, traced(rule))
+    first, second = (static(rule).transform(jnp.int32(step), STEPS, hparams) for step in (0, 50))
+    change, memory = first.update(jnp.full(1, 2.0), first.init(jnp.zeros(1)))
+    assert float(change[0]) == pytest.approx(-1.0, rel=1e-6)
+    change, _ = second.update(jnp.full(1, 4.0), memory)
+    assert float(change[0]) == pytest.approx(-4 / sqrt(44 / 5), rel=1e-6)
+
+
+def test_constant_squares_have_no_bias_whatever_the_schedule():
+    rule = Adam(learning_rate=1.0, decay="constant", b1=0.0, b2=0.9, final_b2=0.999, b2_schedule="cosine", eps=1e-12)
+    hparams = jax.tree.map(jnp.float32, traced(rule))
+
+    def step(memory, i):
+        change, memory = static(rule).transform(i, STEPS, hparams).update(jnp.full(1, -3.0), memory)
+        return memory, change[0]
+
+    start = static(rule).transform(jnp.int32(0), STEPS, hparams).init(jnp.zeros(1))
+    np.testing.assert_allclose(jax.lax.scan(step, start, jnp.arange(150))[1], 1.0, rtol=1e-5)
+
+
+def test_a_schedule_that_stays_where_it_is_is_plain_adam():
+    gradients = np.random.default_rng(0).normal(size=20).tolist()
+    plain = Adam(learning_rate=0.1, b1=0.6, b2=0.9, decay="constant")
+    scheduled = dataclasses.replace(plain, final_b2=0.9, b2_schedule="linear")
+    assert updates(scheduled, gradients, 30) == pytest.approx(updates(plain, gradients, 30), rel=2e-5)
+
+
 def test_two_steps_of_momentum_by_hand():
     # The velocity is 1, then 2 + 0.5 * 1.
     rule = Sgd(learning_rate=0.1, decay="constant", momentum=0.5, final_momentum=0.5)
@@ -121,7 +171,7 @@ def test_the_rate_stays_between_its_floor_and_its_start(decay, step, steps, star
     assert min(floor, start) * (1 - 1e-5) - 1e-7 <= found <= start * (1 + 1e-5)
 
 
-@pytest.mark.parametrize("rule", [Adam(), Sgd()])
+@pytest.mark.parametrize("rule", [Adam(), Adam(b2_schedule="linear"), Sgd()])
 def test_another_learning_rate_does_not_compile_again(rule):
     hparams = jax.tree.map(jnp.float32, traced(rule))
 
@@ -138,14 +188,15 @@ def test_another_learning_rate_does_not_compile_again(rule):
 
 @pytest.mark.parametrize("rule", [Adam(learning_rate=0.5), Sgd(learning_rate=0.5, momentum=0.9, momentum_steps=3.0)])
 def test_every_number_of_a_rule_is_traced(rule):
-    hparams = {field.name for field in dataclasses.fields(rule)} - {"name", "decay"}
+    hparams = {field.name for field in dataclasses.fields(rule)} - {"name", "decay", "b2_schedule"}
     assert set(traced(rule)) == hparams
     assert static(rule) == type(rule)()
 
 
-def test_a_smooth_adam_can_be_differentiated_at_rest_and_is_adam_elsewhere():
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_smooth_adam_can_be_differentiated_at_rest_and_is_adam_elsewhere(schedule):
     # The first step is -rate g / |g|: its derivative at 0 is not finite, unless a little stands under the root.
-    rule = Adam(learning_rate=0.1, decay="constant")
+    rule = Adam(learning_rate=0.1, decay="constant", b2_schedule=schedule)
     hparams = jax.tree.map(jnp.float32, traced(rule))
 
     def step(gradient, smooth):

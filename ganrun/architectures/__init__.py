@@ -14,6 +14,7 @@ from ganrun.architectures import (
     mlp,
     pixelcnn,
     r3gan,
+    r3gan2,
     resnet,
 )
 from ganrun.architectures.flow import options as flow_options
@@ -32,5 +33,6 @@ __all__ = [
     "mlp",
     "pixelcnn",
     "r3gan",
+    "r3gan2",
     "resnet",
 ]

@@ -32,6 +32,8 @@ class Networks:
             without batch norm, dropout or minibatch features.
         piecewise_linear: whether the discriminator in training is also piecewise linear, and homogeneous in the example
             and its parameters named ``bias`` together: layers that are linear up to the bias, ReLU, maxima, means.
+        unit_weights: whether the discriminator divides its weights by their norms, so that no constraint of the stored
+            weights constrains it.
 
     ``y`` are labels ``(n,)``, int32. Networks that were built with ``classes`` require them, including in ``init``;
     others ignore them. A discriminator that gets latents ``z`` ``(n, latent_dim)`` classifies the pair (x, z); it must
@@ -48,6 +50,7 @@ class Networks:
     packs: bool = True
     by_example: bool = False
     piecewise_linear: bool = False
+    unit_weights: bool = False
 
 
 def builder(option: Any, name: str, method: str) -> Callable[..., Any]:

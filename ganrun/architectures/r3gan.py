@@ -190,6 +190,24 @@ class R3ganVectorDiscriminator(Discriminator):
         return self.head(x, y, z)
 
 
+def require_groups(name: str, settings: tuple[int, int, int, int, str], stages: int) -> None:
+    """Raise :class:`ConfigError` if blocks of images would have more than :data:`MAX_GROUPS` groups at one size.
+
+    Args:
+        name: the architecture.
+        settings: its width, depth, expansion, group width and form of convolutions.
+        stages: number of doublings of the side.
+    """
+    width, depth, expansion, group_width, _ = settings
+    inner = width * 2**stages * expansion
+    groups = depth * (inner // largest_divisor(inner, group_width))
+    if groups > MAX_GROUPS:
+        raise ConfigError(
+            f"architecture={name} may have at most {MAX_GROUPS} groups of channels at one size, not {groups}: "
+            "choose a larger group_width that divides width times expansion."
+        )
+
+
 @register("architecture", "r3gan")
 @dataclass(frozen=True)
 class R3gan(MinibatchOption):
@@ -232,13 +250,7 @@ class R3gan(MinibatchOption):
             )
         base, stages = base_and_stages(shape, self.name)
         settings = (self.width or 32, self.depth or 1, self.expansion, self.group_width, self.convolution)
-        inner = settings[0] * 2**stages * self.expansion
-        groups = settings[1] * (inner // largest_divisor(inner, self.group_width))
-        if groups > MAX_GROUPS:
-            raise ConfigError(
-                f"architecture=r3gan may have at most {MAX_GROUPS} groups of channels at one size, not {groups}: "
-                "choose a larger group_width that divides width times expansion."
-            )
+        require_groups(self.name, settings, stages)
         generator = R3ganGenerator(base, stages, shape[-1], *settings, classes)
         discriminator = R3ganDiscriminator(*settings, **head_options)
         return Networks(generator, discriminator, by_example=by_example, piecewise_linear=by_example)

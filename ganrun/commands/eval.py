@@ -14,7 +14,7 @@ from ganrun.config.cli_args import CliArguments
 from ganrun.config.folders import home_of
 from ganrun.config.hydra_bridge import hand_over, preflight, quoted, with_paths
 from ganrun.config.registry import choice, number
-from ganrun.config.schema import check_plain
+from ganrun.config.schema import NARROWEST, WIDEST, check_plain
 from ganrun.config.values import is_whole
 from ganrun.errors import ConfigError, shown, tell
 from ganrun.storage.run_directory import find_run, load_config, require_place
@@ -50,6 +50,7 @@ class Eval:
     budget: float = number(0.2, low=0.05, high=1000.0)
     checkpoint: str = "latest"
     average: bool = True
+    sigma_rel: float | None = number(None, low=NARROWEST, high=WIDEST)
     key: str | None = None
     key_b: str | None = None
     range: tuple[float, ...] | None = None
@@ -121,6 +122,8 @@ def _inspect(node: dict[str, Any]) -> tuple[Eval, list[Path]]:
         raise ConfigError("features=inception and weights=FILE belong together: ganrun has no weights of Inception.")
     if request.checkpoint not in ("latest", "best") and not request.checkpoint.isdecimal():
         raise ConfigError(f"checkpoint must be latest, best or a step, not '{request.checkpoint}'.")
+    if request.sigma_rel is not None and not request.average:
+        raise ConfigError(f"sigma_rel={request.sigma_rel:g} is an average of the weights: leave out average=false.")
     if request.out is not None:
         require_place("out", request.out)
     if request.is_pair:
@@ -144,8 +147,8 @@ def _require_pair(request: Eval) -> None:
         raise ConfigError("give run, or samples and reference, not both.")
     if request.features == "classifier":
         raise ConfigError(f"features={request.features} needs a run, whose data have labels: use raw.")
-    if request.split != "held_out" or request.checkpoint != "latest":
-        raise ConfigError("split and checkpoint belong to runs: ganrun eval run=DIR.")
+    if request.split != "held_out" or request.checkpoint != "latest" or request.sigma_rel is not None:
+        raise ConfigError("split, checkpoint and sigma_rel belong to runs: ganrun eval run=DIR.")
     for name in ("range", "range_b"):
         require_range(getattr(request, name), name)
     keys = request.key, request.key_b or request.key, None
@@ -205,6 +208,7 @@ def _measured(request: Eval, folder: Path | None, show: Callable[[str], None]) -
         request.checkpoint,
         request.average,
         request.data_dir,
+        request.sigma_rel,
     )
     sets = _pair(request, choice) if folder is None else of_run(folder, choice)
     settings = Settings(request.k, request.seed, budget=request.budget, floor=request.floor)

@@ -11,7 +11,7 @@ from ganrun.config.cli_args import CliArguments
 from ganrun.config.folders import home_of
 from ganrun.config.hydra_bridge import hand_over, preflight, with_paths
 from ganrun.config.registry import choice, number
-from ganrun.config.schema import check_plain
+from ganrun.config.schema import NARROWEST, WIDEST, check_plain
 from ganrun.config.values import is_whole
 from ganrun.errors import ConfigError, did_you_mean, shown, tell
 from ganrun.storage.run_directory import find_run, load_config, require_place
@@ -56,6 +56,7 @@ class Sample:
     seed: int = number(0, low=0, high=2**32 - 1)
     out: str = "samples.png"
     average: bool = True
+    sigma_rel: float | None = number(None, low=NARROWEST, high=WIDEST)
     checkpoint: str = "latest"
     label: int | None = number(None, low=0, high=2**31 - 1)
     mode: str = choice("random", MODES)
@@ -150,6 +151,8 @@ def _require_format(request: Sample) -> None:
 
 def _require_fitting(request: Sample) -> None:
     """Refuse settings that the task would silently ignore."""
+    if request.sigma_rel is not None and not request.average:
+        raise ConfigError(f"sigma_rel={request.sigma_rel:g} is an average of the weights: leave out average=false.")
     if request.project is not None and request.reconstruct is not None:
         raise ConfigError("give project=FILE or reconstruct=FILE, not both.")
     if request.task in ("project", "reconstruct") and request.mode != "random":
@@ -214,12 +217,14 @@ def _work(request: Sample, run: Path) -> None:
         raise ConfigError("truncation must be at most 1 with latent.prior=uniform, whose latents it multiplies.")
     from ganrun.commands.sample_write import write_pairs, write_samples
     from ganrun.evaluation.load_run import load_run
+    from ganrun.evaluation.rebuilt_average import chosen_variables
 
     experiment, state = load_run(run, config, request.checkpoint, density)
-    variables = experiment.variables(state, request.average)
+    variables, weights = chosen_variables(run, experiment, state, request.average, request.sigma_rel)
     _require_latents(request, experiment)
     _require_label(request, experiment)
-    description = f"of {config.dataset.name}, step {int(state.step)}, in {request.target}"
+    of_weights = "" if request.sigma_rel is None else f", {weights} weights"
+    description = f"of {config.dataset.name}, step {int(state.step)}{of_weights}, in {request.target}"
     units = partial(datasets.in_data_units, config.dataset)
     if request.task == "mode=latents":
         write_latents(request, experiment, variables, config, description)

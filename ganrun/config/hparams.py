@@ -26,6 +26,7 @@ FREE = (
     "probe.",
     "metric.",
     "population.",
+    "ema.snapshots",
 )
 CONTENT = "dataset.content"  # hash of the examples of a dataset that is read from the user's files
 FIRST = ("dataset", "architecture", "method", "loss", "seed")  # shown for every run that has them, in this order

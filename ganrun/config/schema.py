@@ -31,6 +31,8 @@ SECTIONS = ("architecture", "loss", "penalty", "schedule", "inputs", "generator_
 FEEDS = ("auto", "resident", "streamed")  # how training examples reach the device (:mod:`ganrun.datasets.feed`)
 AUGMENTATIONS = ("colour", "translation", "cutout")  # of images (:mod:`ganrun.methods.gan.augmentation`)
 PRECISIONS = ("f32", "bf16", "tf32")  # of the networks (:mod:`ganrun.methods.precision`)
+# Widths of power-function averages, relative to the steps done; a uniform average has 1/sqrt(12), about 0.289.
+NARROWEST, WIDEST = 0.005, 0.28
 METRICS: dict[str, Any] = {"exact": {}, "modes": {}, "diversity": {}, "log_density": {}}  # the default of train.yaml
 
 
@@ -70,9 +72,15 @@ class GeneratorUpdate:
 
 @dataclasses.dataclass(frozen=True)
 class Ema:
-    """The exponential moving average of the generator's weights, from which samples are drawn."""
+    """The moving averages of the weights: the exponential one, from which samples are drawn, and others by width.
+
+    ``sigma_rel`` are the widths of power-function averages (:mod:`ganrun.methods.power_average`), ``snapshots`` how
+    often they are stored in a run of ``steps``.
+    """
 
     decay: float = number(0.999, low=0.0, below=1.0)
+    sigma_rel: tuple[float, ...] = number((), low=NARROWEST, high=WIDEST, most=4)
+    snapshots: int = number(40, low=1, high=1000)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,11 +12,13 @@ import numpy as np
 
 from ganrun.config import user_plugins
 from ganrun.config.registry import require_options
-from ganrun.config.schema import to_dict
+from ganrun.config.schema import NARROWEST, WIDEST, to_dict
+from ganrun.config.values import checked
 from ganrun.datasets import from_data_units, in_data_units, log_volume
 from ganrun.errors import ConfigError, did_you_mean, shown
 from ganrun.evaluation.load_run import load_run
 from ganrun.evaluation.metrics.log_density import log_densities
+from ganrun.evaluation.rebuilt_average import chosen_variables
 from ganrun.evaluation.samples import draw_samples
 from ganrun.keys import key_for
 from ganrun.methods.experiment import Experiment
@@ -95,7 +97,7 @@ class LoadedRun:
         """The step of the checkpoint."""
         return int(self._model[1].step)
 
-    def sample(self, n: int, seed: int = 0, average: bool = True) -> np.ndarray:
+    def sample(self, n: int, seed: int = 0, average: bool = True, sigma_rel: float | None = None) -> np.ndarray:
         """Return ``n`` samples, float32 ``(n, *shape)``, images in [-1, 1], vectors in the units of the data.
 
         They are those of ``ganrun sample n=N seed=SEED``.
@@ -104,14 +106,20 @@ class LoadedRun:
             n: number of samples, at least 1.
             seed: determines the samples; sample i depends only on the seed and i.
             average: whether the moving average of the weights is used, if the method has one.
+            sigma_rel: the width of a power-function average of the weights, for a run with ``ema.sigma_rel``; None: the
+                exponential average.
 
         Raises:
-            ConfigError: ``n`` or ``seed`` is not a whole number in its range.
-            GanrunError: the run has no readable checkpoint.
+            ConfigError: ``n`` or ``seed`` is not a whole number in its range, or ``sigma_rel`` is not in its range.
+            GanrunError: the run has no readable checkpoint, or this average cannot be rebuilt.
         """
         n, seed = _whole("n", n, 1, MAX), _whole("seed", seed, 0, 2**32 - 1)
         experiment, state = self._model
-        samples = draw_samples(experiment, experiment.variables(state, average), n, seed)
+        if sigma_rel is not None:
+            bounds = {"low": NARROWEST, "high": WIDEST}
+            sigma_rel = checked(float, sigma_rel, "sigma_rel", bounds)
+        variables, _ = chosen_variables(self.folder, experiment, state, average, sigma_rel)
+        samples = draw_samples(experiment, variables, n, seed)
         return in_data_units(self._config.dataset, samples)
 
     def log_density(self, x: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from ganrun.config.registry import traced
+from ganrun.optimizers import Adam
 
 if TYPE_CHECKING:
     from ganrun.config.schema import Train
@@ -37,12 +38,14 @@ def describe_jumps(annealed: Annealed, before: Train, now: Train, step: int) -> 
 
 
 def learning_rates(config: Train, step: int) -> Iterator[tuple[str, float]]:
-    """Yield the learning rate of each optimizer of the run of ``config`` at ``step``."""
+    """Yield the learning rate of each optimizer of the run of ``config`` at ``step``, and its b2 if that changes."""
     for network in ("generator", "discriminator"):
         optimizer = getattr(config.optimizer, network)
         if optimizer is not None:
-            rate = optimizer.rate(jnp.int32(step), jnp.float32(config.steps), arrays(optimizer))
-            yield f"optimizer.{network}.learning_rate", float(rate)
+            at = jnp.int32(step), jnp.float32(config.steps), arrays(optimizer)
+            yield f"optimizer.{network}.learning_rate", float(optimizer.rate(*at))
+            if isinstance(optimizer, Adam):
+                yield f"optimizer.{network}.b2", float(optimizer.second_decay(*at))
 
 
 def arrays(option: object) -> dict[str, jax.Array]:

@@ -22,6 +22,7 @@ from flax import struct
 from ganrun.datasets.sampler import Cursor, Source
 from ganrun.methods.annealing import describe_jumps, learning_rates
 from ganrun.methods.metric_spec import Chart, MetricSpec
+from ganrun.methods.power_average import exponent
 from ganrun.priors import Prior
 
 if TYPE_CHECKING:
@@ -315,8 +316,14 @@ class MethodOption(ABC):
 
 
 def run_hparams(config: Train) -> dict[str, Any]:
-    """Return the hyperparameters of every run: its number of steps, and the steps between rows of metrics."""
-    return {"steps": float(config.steps), "log_every": config.log.every}
+    """Return the hyperparameters of every run: its number of steps, and the steps between rows of metrics.
+
+    If the run keeps power-function averages, also their exponents, ``average_exponents``.
+    """
+    hparams: dict[str, Any] = {"steps": float(config.steps), "log_every": config.log.every}
+    if config.ema.sigma_rel:
+        hparams["average_exponents"] = tuple(map(exponent, config.ema.sigma_rel))
+    return hparams
 
 
 def as_arrays(hparams: Mapping[str, Any]) -> dict[str, Any]:

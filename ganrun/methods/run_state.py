@@ -11,6 +11,9 @@ from flax import struct
 from ganrun.datasets.sampler import Cursor, Source
 from ganrun.keys import key_for
 from ganrun.methods.base import Batches, Method, Progress, Tree
+from ganrun.methods.power_average import initial_averages, power_averages
+
+EXPONENTS = "average_exponents"  # the hyperparameter of a run that keeps power-function averages
 
 
 @struct.dataclass
@@ -46,6 +49,8 @@ class RunState:
         cursor: position in the training data.
         accumulator: accumulated metrics.
         model: the method's networks and their optimizers.
+        averages: power-function averages of the variables that samples are drawn from, one for each exponent in
+            ``hparams["run"]["average_exponents"]``; none without them.
     """
 
     step: jax.Array
@@ -54,6 +59,7 @@ class RunState:
     cursor: Cursor
     accumulator: MetricAccumulator
     model: Tree
+    averages: tuple[Tree, ...] = ()
 
 
 @struct.dataclass
@@ -80,13 +86,16 @@ class Report:
 def create(method: Method, hparams: Tree, seed: jax.Array, example: jax.Array) -> RunState:
     """Return the state before the first step. Only the shape of ``example`` ``(1, *shape)`` is used."""
     key = key_for(jax.random.key(seed), "run")
+    model, exponents = method.init(key, hparams, example), hparams["run"].get(EXPONENTS)
+    averages = () if exponents is None else initial_averages(method.variables(model, average=False), exponents)
     return RunState(
         step=jnp.zeros((), jnp.int32),
         key=key,
         hparams=hparams,
         cursor=Cursor.start(),
         accumulator=MetricAccumulator.empty(len(method.tags)),
-        model=method.init(key, hparams, example),
+        model=model,
+        averages=averages,
     )
 
 
@@ -104,8 +113,12 @@ def update(method: Method, state: RunState, source: Source, held_out: Source | N
     progress = Progress(step=state.step, steps=state.hparams["run"]["steps"])
     model, cursor, metrics = method.step(state.model, batches, key, state.hparams, progress)
     values = jnp.stack([jnp.asarray(metrics[name], jnp.float32) for name in method.tags])
-    step = state.step + 1
-    return replace(state, step=step, model=model, cursor=cursor, accumulator=_accumulate(state, step, values))
+    step, averages = state.step + 1, state.averages
+    if averages:
+        variables = method.variables(model, average=False)
+        averages = power_averages(averages, variables, state.hparams["run"][EXPONENTS], state.step)
+    accumulator = _accumulate(state, step, values)
+    return replace(state, step=step, model=model, cursor=cursor, accumulator=accumulator, averages=averages)
 
 
 def _accumulate(state: RunState, step: jax.Array, metrics: jax.Array) -> MetricAccumulator:

@@ -28,6 +28,7 @@ from ganrun.methods.detection import Detector
 from ganrun.methods.metric_spec import EVERYWHERE, MetricSpec
 from ganrun.methods.moving_average import moving_average
 from ganrun.methods.sample_detectors import astray, collapsed, copied, longer, shorter
+from ganrun.optimizers import optimizer_hparams
 
 CLASSES = "class_probabilities"
 LOSS = MetricSpec(
@@ -197,7 +198,7 @@ class SingleLossOption(MethodOption):
     LATENT_PRIORS: ClassVar[tuple[str, ...]] = ("normal",)
 
     def hparams(self, config: Train, train: Any = None) -> dict[str, Any]:
-        optimizer = {"generator": traced(config.optimizer.generator)}
+        optimizer = {"generator": optimizer_hparams(config.optimizer.generator)}
         hparams = {"run": run_hparams(config), "optimizer": optimizer, "ema": traced(config.ema)}
         own = traced(self)
         if own:

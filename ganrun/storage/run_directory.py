@@ -26,14 +26,15 @@ PLAN = "sweep.json"  # the plan in a sweep's directory: its runs, and which of t
 MAX_CONFIG, MAX_SUMMARY, MAX_PLAN = 1 << 18, 1 << 20, 1 << 24
 
 # The names of the folders and files that ganrun writes into the directory of a run or a sweep.
-FOLDERS = ("samples", "checkpoints")
+AVERAGES = "averages"  # power-function averages of the weights, one folder per step
+FOLDERS = ("samples", "checkpoints", AVERAGES)
 FILES = re.compile(
     r"(config\.yaml|summary\.json|init_from\.json|sweep\.json|comparison\.md)(\.tmp)?|metrics\.jsonl|train\.log|\.lock"
     r"|comparison\.png|events\.out\.tfevents\..*|multirun\.yaml|study\.db.*"
 )
 
 # Those of them that show that there was a run, even if its config has been deleted.
-REMAINS = re.compile(r"metrics\.jsonl|summary\.json|events\.out\.tfevents\..*|checkpoints/[0-9]+")
+REMAINS = re.compile(r"metrics\.jsonl|summary\.json|events\.out\.tfevents\..*|(checkpoints|averages)/[0-9]+")
 
 # The defaults list of a saved config, which loads only ganrun's Hydra settings. Any other list is refused.
 DEFAULTS = ["settings", "_self_", {"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
@@ -152,7 +153,8 @@ def require_free(folder: Path) -> None:
         raise ConfigError(f"{where} holds a run already: continue it with {resume}, or choose another folder.")
     if (folder / PLAN).exists():
         raise ConfigError(f"{where} holds a sweep already: continue it with {resume}, or choose another folder.")
-    names = (path.relative_to(folder) for path in (*_inside(folder), *_inside(folder / "checkpoints")))
+    inside = (path for part in (folder, folder / "checkpoints", folder / AVERAGES) for path in _inside(part))
+    names = (path.relative_to(folder) for path in inside)
     left = next((name for name in names if REMAINS.fullmatch(str(name))), None)
     if left is not None:
         raise ConfigError(f"{where} holds {left} of another run: delete what is left of it, or choose another folder.")

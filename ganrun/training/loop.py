@@ -56,6 +56,8 @@ class Run:
         self.compiled: set[str] = set()  # programs that have been called on the device
         self.config = sessions[0].config
         self.saved, self.cost = time.monotonic(), 0.0
+        averages = self.config.ema
+        self.averages_every = -(-self.config.steps // averages.snapshots) if averages.sigma_rel else 0
         self.pace = Pace(self.saved)
         self.stop = StopRequest()
         self.budget = self._budget(evaluators)
@@ -128,9 +130,12 @@ class Run:
             waiting = Call(self.step, n, begun, report, self._snapshot())
             self._prepare()
             ending = any(session.ending for session in self.going)
-            if to_prune or ending or self._save_due():
+            stores = bool(self.averages_every) and self.step % self.averages_every == 0
+            if to_prune or ending or stores or self._save_due():
                 self._collect(waiting)
                 waiting = None
+                if stores:
+                    self._save_averages()
                 if to_prune:
                     self._prune(to_prune)
                 if ending or self._save_due():
@@ -159,8 +164,8 @@ class Run:
         every = self.config.log.every
         limit = min(every - self.step % every, self.config.steps - self.step, self.config.steps_per_call)
         limit = min(limit, self.executor.most_steps or limit, self.profile.until(self.step) or limit)
-        if self.config.checkpoint.steps:
-            limit = min(limit, self.config.checkpoint.steps - self.step % self.config.checkpoint.steps)
+        for interval in filter(None, (self.config.checkpoint.steps, self.averages_every)):
+            limit = min(limit, interval - self.step % interval)
         return self.pace.call_size(limit)
 
     def _collect(self, call: Call) -> None:
@@ -318,6 +323,15 @@ class Run:
                         session.save(self.step, state, self._hurried)
         self.saved = time.monotonic()
         self.cost = self.saved - begun if len(self.sessions) > 1 else 0.0
+
+    def _save_averages(self) -> None:
+        """Store the power-function averages of every active run."""
+        with self.stopwatch.timing("writing"):
+            states = self.executor.apart(self.state)
+            for session, state in zip(self.sessions, states, strict=True):
+                if session.going:
+                    with session.failing():
+                        session.save_averages(self.step, state)
 
     def _close(self, sessions: Sequence[RunSession], status: str) -> None:
         with self.stopwatch.timing("evaluating"):

@@ -27,7 +27,7 @@ from ganrun.storage.checksums import Damaged
 from ganrun.storage.growing_files import positions, rewind
 from ganrun.storage.lock import taken
 from ganrun.storage.metrics_file import plain, rows_of
-from ganrun.storage.run_directory import load_config, relative, save_config, write_atomically
+from ganrun.storage.run_directory import AVERAGES, load_config, relative, save_config, write_atomically
 from ganrun.training.init_from import Taken
 from ganrun.training.monitor import Monitor
 from ganrun.training.outcome import Outcome
@@ -89,6 +89,7 @@ class RunSession(Outcome):
         self.evaluator = Evaluator(experiment, config)  # raises ConfigError before anything is written
         self.lock = taken(folder)
         self.checkpoints = Checkpoints(folder / "checkpoints", max(config.checkpoint.keep, at_least))
+        self.averages = Checkpoints(folder / AVERAGES, keep=config.steps) if config.ema.sigma_rel else None
         self.step, self.last = 0, {}
         self.seconds, self.split_before, self.costs = 0.0, dict[str, float](), Costs()
         self.budget: Budget | None = None
@@ -120,7 +121,7 @@ class RunSession(Outcome):
     def restore(self, saved: Saved) -> RunState:
         """Restore the session from ``saved``, truncate the growing files to match, and return the state."""
         metadata, snapshots = saved.metadata, iter(saved.snapshots)
-        self.checkpoints.forget_after(saved.step)
+        self._forget_after(saved.step)
         self.lost = rewind(self.folder, metadata["files"])
         self._remember(metadata["diagnosis"])
         self.ending = metadata.get("ending", "") if metadata.get("stop") == self.stop_settings() else ""
@@ -133,6 +134,11 @@ class RunSession(Outcome):
         # A copy, since the buffers of the state are donated, and samples are drawn with those of the experiment.
         hparams = jax.tree.map(lambda x: x.copy() if isinstance(x, jax.Array) else x, self.experiment.hparams)
         return replace(saved.state, hparams=hparams)
+
+    def _forget_after(self, step: int) -> None:
+        for kept in (self.checkpoints, self.averages):
+            if kept is not None:
+                kept.forget_after(step)
 
     def _remember(self, diagnosis: dict[str, Any]) -> None:
         """Restore the newest metrics, the checkpoint ratings and the monitor from the rows in metrics.jsonl."""
@@ -149,7 +155,7 @@ class RunSession(Outcome):
 
     def start(self) -> None:
         """Start at step 0, and delete what a run killed before its first checkpoint has left."""
-        self.checkpoints.forget_after(0)
+        self._forget_after(0)
         rewind(self.folder, {})
 
     def open(self, messages: Messages, shown: list[Writer], worker: Worker | None = None) -> None:
@@ -268,7 +274,18 @@ class RunSession(Outcome):
         waiting = list(self._rows)
         rows = [{"step": row.step, "scalars": row.scalars, "snapshot": _parts(row.snapshot)} for row in waiting]
         snapshots = [row.snapshot.fetch() for row in waiting if row.snapshot is not None]
+        self.wait_for_averages()  # a run that goes on from this checkpoint does not store them again
         self.checkpoints.save(step, state, {**metadata, "rows": rows}, snapshots)
+
+    def save_averages(self, step: int, state: RunState) -> None:
+        """Store the power-function averages after ``step``. They are written while training goes on."""
+        if self.averages is not None:
+            self.averages.save(step, state.averages, {})
+
+    def wait_for_averages(self) -> None:
+        """Wait until all averages are on disk; raise :class:`GanrunError` if they could not be written."""
+        if self.averages is not None:
+            self.averages.wait()
 
     def failure(self, step: int, tag: str, arrays: Sequence[str] = ()) -> GanrunError:
         """Return the error for a metric ``tag`` that is not finite at ``step``.
@@ -309,6 +326,8 @@ class RunSession(Outcome):
             self.fail(error)
         finally:
             self.checkpoints.close()
+            if self.averages is not None:
+                self.averages.close()
             self._forget_written()
             unfinished = status == "stopped" or (status == "completed" and bool(self._rows))
             self.stopped = self.going and unfinished

@@ -95,8 +95,8 @@ def program(config: Train) -> Hashable:
         density = dataset.density()
         dataset = (type(dataset), *(part.shape for part in (density.means, density.stds, density.weights)))
     # The loop decides for all members at once, by the settings of the first.
-    when = (config.log, config.evaluate, config.checkpoint, config.probe, config.stop)
-    loop = (config.steps, config.steps_per_call, config.feed, *when)
+    when = (config.log, config.evaluate, config.checkpoint, config.probe, config.stop, config.ema.snapshots)
+    loop = (config.steps, config.steps_per_call, config.feed, len(config.ema.sigma_rel), *when)
     return config.method.build(config, config.dataset.shape), dataset, config.data_dir, loop
 
 

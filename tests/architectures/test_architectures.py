@@ -11,6 +11,7 @@ from ganrun.architectures.dcgan import Dcgan, base_and_stages
 from ganrun.architectures.maxout import MaxoutNetworks
 from ganrun.architectures.mlp import Mlp
 from ganrun.architectures.r3gan import R3gan
+from ganrun.architectures.r3gan2 import R3gan2
 from ganrun.architectures.resnet import Resnet
 from ganrun.config.registry import lookup, options
 from ganrun.errors import ConfigError
@@ -33,6 +34,8 @@ CASES = {
     "resnet-8": (Resnet(width=2, pooling="sum", attention=True), (8, 8, 3)),
     "r3gan-vectors": (R3gan(width=6, depth=2), (2,)),
     "r3gan-8": (R3gan(width=2, group_width=4), (8, 8, 1)),
+    "r3gan2-vectors": (R3gan2(width=6, depth=2), (2,)),
+    "r3gan2-8": (R3gan2(width=2, group_width=4), (8, 8, 1)),
 }
 
 
@@ -87,7 +90,9 @@ def test_shapes_values_and_gradients(case):
 
 
 @pytest.mark.parametrize("side", [10, 28, 32])
-@pytest.mark.parametrize("option", [Dcgan(width=2, attention=True), Resnet(width=2, depth=2, attention=True), R3gan(2)])
+@pytest.mark.parametrize(
+    "option", [Dcgan(width=2, attention=True), Resnet(width=2, depth=2, attention=True), R3gan(2), R3gan2(2)]
+)
 def test_convolutional_networks_of_larger_images(option, side):
     networks = option.build((side, side, 3), LATENT)
     sizes = ((LATENT,), (side, side, 3))

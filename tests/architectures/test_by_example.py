@@ -12,11 +12,12 @@ from ganrun.architectures.dirac import Dirac
 from ganrun.architectures.maxout import MaxoutNetworks
 from ganrun.architectures.mlp import Mlp
 from ganrun.architectures.r3gan import R3gan
+from ganrun.architectures.r3gan2 import R3gan2
 from ganrun.architectures.resnet import Resnet
 from ganrun.config.registry import options
 
 SMALL = {"mlp": {"discriminator_hidden": (8,)}, "maxout": {"discriminator_hidden": (8,), "pieces": 2}}
-SMALL |= {name: {"width": 4} for name in ("dcgan", "resnet", "r3gan")}
+SMALL |= {name: {"width": 4} for name in ("dcgan", "resnet", "r3gan", "r3gan2")}
 OFF = {"dropout": 0.0, "input_dropout": 0.0}
 IMAGE = (8, 8, 1)
 CASES = [
@@ -38,6 +39,8 @@ CASES = [
     (R3gan(**SMALL["r3gan"], minibatch="discrimination"), IMAGE, False),
     (R3gan(**SMALL["r3gan"]), (2,), True),
     (R3gan(**SMALL["r3gan"], minibatch="discrimination"), (2,), False),
+    (R3gan2(**SMALL["r3gan2"]), IMAGE, True),
+    (R3gan2(**SMALL["r3gan2"], minibatch="stddev"), (2,), False),
 ]
 
 

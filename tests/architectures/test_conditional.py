@@ -14,6 +14,7 @@ from ganrun.architectures.dcgan import Dcgan
 from ganrun.architectures.maxout import MaxoutNetworks
 from ganrun.architectures.mlp import Mlp
 from ganrun.architectures.r3gan import R3gan
+from ganrun.architectures.r3gan2 import R3gan2
 from ganrun.architectures.resnet import Resnet
 
 LATENT, CLASSES, N = 4, 3, 12
@@ -27,6 +28,8 @@ CASES = {
     "resnet": (Resnet(width=4), (8, 8, 1)),
     "r3gan": (R3gan(width=2), (8, 8, 1)),
     "r3gan-vectors": (R3gan(width=6, depth=1), (2,)),
+    "r3gan2": (R3gan2(width=2), (8, 8, 1)),
+    "r3gan2-vectors": (R3gan2(width=6, depth=1), (2,)),
 }
 Y = np.array([0, 1, 2, 2, 1, 0] * 2)
 
@@ -145,7 +148,7 @@ def test_labels_are_needed(case):
             jax.eval_shape(lambda m=module, d=data: m.init(jax.random.key(0), d, False))
 
 
-@pytest.mark.parametrize("case", ["dcgan", "resnet", "r3gan"])
+@pytest.mark.parametrize("case", ["dcgan", "resnet", "r3gan", "r3gan2"])
 def test_training_has_no_gather_or_scatter_and_no_convolution(case):
     """On a GPU a scatter adds in no fixed order, and a convolution is slow in a CPU's loop."""
     for module, variables, data in players(case):

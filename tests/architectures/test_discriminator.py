@@ -13,6 +13,7 @@ from ganrun.architectures.dcgan import Dcgan
 from ganrun.architectures.maxout import MaxoutNetworks
 from ganrun.architectures.mlp import Mlp
 from ganrun.architectures.r3gan import R3gan
+from ganrun.architectures.r3gan2 import R3gan2
 from ganrun.architectures.resnet import Resnet
 
 LATENT, N = 4, 6
@@ -24,6 +25,8 @@ CASES = {
     "resnet": (Resnet(width=4), (8, 8, 1), 4),
     "r3gan": (R3gan(width=2), (8, 8, 1), 4),
     "r3gan-vectors": (R3gan(width=6, depth=1), (2,), 6),
+    "r3gan2": (R3gan2(width=2), (8, 8, 1), 4),
+    "r3gan2-vectors": (R3gan2(width=6, depth=1), (2,), 6),
 }
 Z = np.random.default_rng(0).normal(size=(N, LATENT)).astype(np.float32)
 

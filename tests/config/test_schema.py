@@ -294,6 +294,7 @@ ON = {
     "architecture=dcgan": ("dataset=digits",),
     "architecture=resnet": ("dataset=digits",),
     "architecture=r3gan": ("dataset=digits",),
+    "architecture=r3gan2": ("dataset=digits",),
     "architecture=dirac": ("dataset=dirac",),
     "architecture=conv_vae": ("method=vae", "dataset=digits"),
     "architecture=mlp_vae": ("method=vae",),

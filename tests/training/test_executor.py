@@ -23,15 +23,18 @@ from populations import (
 )
 
 from ganrun import datasets
+from ganrun.config.schema import Optimizer
 from ganrun.datasets import Data
 from ganrun.datasets.sampler import Cursor, Pixels
 from ganrun.datasets.synthetic import mixture
 from ganrun.methods.experiment import Experiment
 from ganrun.methods.gan.gan import Gan
 from ganrun.methods.gan.spec import gan_spec
-from ganrun.storage.checkpoints import flatten
+from ganrun.optimizers import Adam
+from ganrun.storage.checkpoints import Checkpoints, flatten
 from ganrun.training import vmapped
 from ganrun.training.executor import ShardedRuns, SingleRun, executor_for
+from ganrun.training.train import build
 from ganrun.training.vmapped import VmappedRuns, stack_sources
 
 POINTS = np.array([[0.5, 0.0], [-1.0, 1.0], [2.0, 2.0]], np.float32)
@@ -317,3 +320,29 @@ def test_an_executor_has_a_part_for_each_core_and_one_on_accelerators(cores, bac
     assert type(found) is form and found.experiments == three
     if parts:
         assert len(found.together([gan.init() for gan in three])) == parts
+
+
+def test_members_with_other_b2_schedules_correct_their_own_bias_and_go_on_from_a_checkpoint(base, tmp_path):
+    # The weights of all squared gradients so far sum to 1 less the product of the decays, here of steps 0 to 2 of 100.
+    def rule(start, end):
+        return Adam(b1=0.0, b2=start, final_b2=end, b2_schedule="linear", decay="constant")
+
+    decays = [(0.5, 0.9), (0.9, 0.99)]
+    configs = [
+        dataclasses.replace(base, steps=100, optimizer=Optimizer(generator=rule(*pair), discriminator=rule(*pair)))
+        for pair in decays
+    ]
+    population = VmappedRuns([build(config) for config in configs])
+    state, _ = population.advance(population.init(), 3)
+    apart = population.apart(state)
+    for member, (start, end) in zip(apart, decays, strict=True):
+        product = np.prod([start + (end - start) * i / 100 for i in range(3)])
+        for player in (member.model.generator, member.model.discriminator):
+            assert float(player.optimizer[0].weight) == pytest.approx(1 - product, rel=1e-6)
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(3, apart[1], {})
+    checkpoints.wait()
+    restored = checkpoints.read(population.experiments[1].abstract(), 3).state
+    whole = population.advance(population.together(apart), 2)[0]
+    resumed = population.advance(population.together([apart[0], restored]), 2)[0]
+    assert bits(resumed) == bits(whole)

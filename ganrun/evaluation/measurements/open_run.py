@@ -25,6 +25,7 @@ from ganrun.evaluation.divergence.run_distribution import model_distribution
 from ganrun.evaluation.load_run import load_run
 from ganrun.evaluation.measurements.base import Sets
 from ganrun.evaluation.metrics.base import EvalContext
+from ganrun.evaluation.rebuilt_average import chosen_variables
 from ganrun.evaluation.samples import BATCH, block_key, draw_samples
 from ganrun.keys import key_for
 from ganrun.methods.experiment import Experiment
@@ -47,6 +48,7 @@ class Choice:
         checkpoint: ``latest``, ``best`` or a step.
         average: whether the moving average of the weights is used.
         data_dir: the folder of data; None: that of the run.
+        sigma_rel: the width of a power-function average of the weights; None: the exponential one.
     """
 
     n: int | None = None
@@ -57,6 +59,7 @@ class Choice:
     checkpoint: str = "latest"
     average: bool = True
     data_dir: str | None = None
+    sigma_rel: float | None = None
 
 
 @dataclass(frozen=True)
@@ -81,17 +84,16 @@ def of_run(folder: Path, choice: Choice) -> Sets:
     data = _data(config, choice)
     try:
         experiment, state = load_run(folder, config, choice.checkpoint, data.density)
+        variables, weights = chosen_variables(folder, experiment, state, choice.average, choice.sigma_rel)
     except GanrunError as error:  # the run is an input of this command
         raise ConfigError(str(error)) from error
     experiment.data = data
     shape, data_dir = tuple(data.shape), choice.data_dir or config.data_dir
     n, notes = size(data, choice)
     examples = real_examples(data, n, choice)
-    variables = experiment.variables(state, choice.average)
     fake = draw_samples(experiment, variables, n, choice.seed)
     if not np.isfinite(fake).all():
         raise ConfigError(f"{relative(folder)}: samples of step {int(state.step)} contain NaN or Inf.")
-    weights = "averaged" if choice.average else "trained"
     model = model_distribution("model", experiment, variables)
     described = f"{len(examples.reference)} {'drawn' if data.density is not None else choice.split.replace('_', '-')}"
     return Sets(

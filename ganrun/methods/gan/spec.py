@@ -20,11 +20,13 @@ from ganrun.methods.class_labels import class_probabilities, require_classes
 from ganrun.methods.gan.penalties.constraints import STATE
 from ganrun.methods.gan.state import GanSpec
 from ganrun.methods.precision import in_precision
+from ganrun.optimizers import optimizer_hparams
 
 if TYPE_CHECKING:
     from ganrun.methods.experiment import Experiment
 
 SYMMETRIC = ("probability", "pair")  # outputs whose sign flips when data and samples swap, as an encoder's loss needs
+CONSTRAINTS = ("spectral_normalisation", "weight_clipping")  # penalties that constrain the stored weights
 
 
 class Bidirectional(nn.Module):
@@ -75,6 +77,12 @@ def gan_spec(config: Train, shape: tuple[int, ...]) -> GanSpec:
         raise ConfigError(
             f"inputs.packing must be 1 with architecture={config.architecture.name}, whose discriminator takes one "
             "example at a time."
+        )
+    constraint = next((penalty.name for penalty in config.penalty if penalty.name in CONSTRAINTS), None)
+    if networks.unit_weights and constraint is not None:
+        raise ConfigError(
+            f"penalty={constraint} has no effect on architecture={config.architecture.name}, whose weights are divided "
+            "by their norms: leave it out."
         )
     # Inside the wrappers of penalties, so that spectral normalisation computes in float32.
     generator, discriminator = (in_precision(network, config.precision) for network in (generator, discriminator))
@@ -186,8 +194,8 @@ def gan_hparams(config: Train, train: Source | HostPixels | None = None) -> dict
         "loss": traced(config.loss),
         "schedule": traced(config.schedule),
         "optimizer": {
-            "generator": traced(config.optimizer.generator),
-            "discriminator": traced(config.optimizer.discriminator),
+            "generator": optimizer_hparams(config.optimizer.generator),
+            "discriminator": optimizer_hparams(config.optimizer.discriminator),
         },
         "ema": traced(config.ema),
     }

@@ -37,6 +37,15 @@ def told(compose_config, words, before, now, step):
             ["optimizer=sgd", "schedule=ramp", "schedule.final_k=9", "generator_update.top_k=0.5"],
             "steps=200 in place of 100 changes at step 100: generator_update.top_k 0.5 -> 0.75, schedule.k 9 -> 5.",
         ),
+        (
+            # Half of the way from 0.5 to 0.9.
+            [
+                *("optimizer.generator.decay=constant", "optimizer.discriminator.decay=constant"),
+                *("optimizer.generator.b2=0.5", "optimizer.generator.b2_schedule=linear"),
+                "optimizer.generator.final_b2=0.9",
+            ],
+            "steps=200 in place of 100 changes at step 100: optimizer.generator.b2 0.9 -> 0.7.",
+        ),
         # These count steps, or nothing.
         (["optimizer=sgd", "schedule=piecewise"], None),
     ],

@@ -63,7 +63,7 @@ def compiled(tiny_config):
         lambda config: {"loss": NonSaturating(label_smoothing=0.1)},
         lambda config: {"schedule": Constant(k=4)},
         lambda config: {"optimizer": adam(config, learning_rate=0.1)},
-        lambda config: {"optimizer": adam(config, b1=0.1, b2=0.7, eps=1e-3)},
+        lambda config: {"optimizer": adam(config, b1=0.1, b2=0.7, final_b2=0.8, eps=1e-3)},
         lambda config: {"optimizer": adam(config, minimum_rate=1e-5, decay_rate=1.0)},
         lambda config: {"dataset": dataclasses.replace(config.dataset, radius=3.0, std=0.5)},
     ],

@@ -301,7 +301,13 @@ def test_outside_training_a_normalised_network_divides_by_what_it_knew():
     np.testing.assert_allclose(new["batch_stats"]["spectral"]["Dense_0/kernel"], [1.0, 0.0], atol=1e-5)
 
 
-SHAPES = {"dcgan": [(16, 16, 1)], "resnet": [(8, 8, 1)], "r3gan": [(8, 8, 1), (2,)], "dirac": [(1,)]}
+SHAPES = {
+    "dcgan": [(16, 16, 1)],
+    "resnet": [(8, 8, 1)],
+    "r3gan": [(8, 8, 1), (2,)],
+    "r3gan2": [(8, 8, 1), (2,)],
+    "dirac": [(1,)],
+}
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,8 @@ WANTED = {
             "decay": f"cosine {DECAYS}",
             "b1": "0.5 in [0.0, 1.0)",
             "b2": "0.99 in [0.0, 1.0)",
+            "final_b2": "0.99 in [0.0, 1.0)",
+            "b2_schedule": "constant of constant, cosine, linear",
             "eps": "1e-08 in (0.0, 1.0]",
         },
         "rmsprop": RATES
