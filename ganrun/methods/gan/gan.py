@@ -38,7 +38,7 @@ class Gan(Method):
 
     HISTOGRAMS: ClassVar[tuple[str, ...]] = ("logits/real", "logits/fake")
     MODEL: ClassVar[str] = "generator"
-    NOT_WEIGHTS: ClassVar[tuple[str, ...]] = ("optimizer", "updates")
+    NOT_WEIGHTS: ClassVar[tuple[str, ...]] = ("optimizer", "updates", "gradient_square")
 
     spec: GanSpec
     shape: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""``method=drifting``: its loss and gradient, samples, members of populations, and what a config chooses and refuses."""
+"""``method=drifting``: its loss and gradient, samples, members of populations, and what it chooses and refuses."""
 
 import dataclasses
 
@@ -25,9 +25,7 @@ HPARAMS = {"method": {"temperatures": jnp.asarray([0.2, 1.0])}}
 
 def small(shape=(2,), kernel="laplace", prior="normal"):
     module = Mlp(generator_hidden=(5,)).build(shape, 3).generator
-    return Drifting(
-        module=module, optimizer=Sgd(), batch_size=6, shape=shape, latents=Prior(prior, 3), kernel=kernel
-    )
+    return Drifting(module=module, optimizer=Sgd(), batch_size=6, shape=shape, latents=Prior(prior, 3), kernel=kernel)
 
 
 def begun(method):
