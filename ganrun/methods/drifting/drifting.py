@@ -6,7 +6,7 @@ where the field takes it, which is held fixed: its gradient moves the samples al
 square of the field.
 
 Formula: minimise E ||G(z) - stopgrad(G(z) + V(G(z)))||²
-Paper: Deng et al. 2026, "Generative modeling via drifting", eq. 6 and Algorithm 1.
+Paper: Deng et al. 2026, "Generative modeling via drifting", eq. 6 and Algorithms 1 and 2.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import jax.numpy as jnp
 
 from ganrun.keys import key_for
 from ganrun.methods.base import Tree
-from ganrun.methods.drifting.field import KERNELS, drifting_field
+from ganrun.methods.drifting.field import KERNELS, NORMALISATIONS, drifting_fields, rescaled
 from ganrun.methods.generators import rank_of
 from ganrun.methods.precision import unwrapped
 from ganrun.methods.single_loss import SingleLossMethod
@@ -36,6 +36,8 @@ class Drifting(SingleLossMethod):
         shape: shape of one example.
         latents: the distribution of the latents.
         kernel: name of the kernel, one of :data:`~ganrun.methods.drifting.field.KERNELS`.
+        normalisation: of its weights, one of :data:`~ganrun.methods.drifting.field.NORMALISATIONS`.
+        rescaled: whether the fields of all temperatures are rescaled to the same mean square.
     """
 
     MODEL: ClassVar[str] = "generator"
@@ -44,6 +46,8 @@ class Drifting(SingleLossMethod):
     shape: tuple[int, ...] = field(kw_only=True)
     latents: Prior = field(kw_only=True)
     kernel: str = field(kw_only=True)
+    normalisation: str = field(kw_only=True)
+    rescaled: bool = field(kw_only=True)
 
     @property
     def prior(self) -> Prior:
@@ -70,19 +74,21 @@ class Drifting(SingleLossMethod):
             variables, noise, train=True, rngs={"dropout": key_for(key, "dropout")}, mutable=["batch_stats"]
         )
         flat = samples.reshape(self.batch_size, -1)
-        v = self.drift(jax.lax.stop_gradient(flat), x.reshape(len(x), -1), hparams)
+        fields = self.fields(jax.lax.stop_gradient(flat), x.reshape(len(x), -1), hparams)
+        norm = jnp.mean(jnp.linalg.norm(jnp.sum(fields, axis=0), axis=1))
+        v = jnp.sum(rescaled(fields) if self.rescaled else fields, axis=0)
         target = jax.lax.stop_gradient(flat + v)
-        norm = jnp.mean(jnp.linalg.norm(v, axis=1))
         loss = jnp.mean(jnp.sum((flat - target) ** 2, axis=1))
         return loss, ((norm,), new.get("batch_stats", variables["batch_stats"]))
 
-    def drift(self, samples: jax.Array, data: jax.Array, hparams: Tree) -> jax.Array:
-        """Return the drifting field ``(n, dim)`` at the ``samples`` ``(n, dim)`` of a minibatch.
+    def fields(self, samples: jax.Array, data: jax.Array, hparams: Tree) -> jax.Array:
+        """Return the drifting field of each temperature at the ``samples`` ``(n, dim)`` of a minibatch.
 
         Temperatures are multiples of the square root of the dimension, with which distances grow.
         """
         temperatures = hparams["method"]["temperatures"] * math.sqrt(samples.shape[1])
-        return drifting_field(samples, data, samples, temperatures, KERNELS[self.kernel], without_self=True)
+        kernel, normalise = KERNELS[self.kernel], NORMALISATIONS[self.normalisation]
+        return drifting_fields(samples, data, samples, temperatures, kernel, normalise, without_self=True)
 
     def sample(
         self, variables: Tree, hparams: Tree, key: jax.Array, n: int, labels: jax.Array | None = None

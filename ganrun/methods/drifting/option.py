@@ -10,7 +10,7 @@ from ganrun.config.registry import choice, number, register, static
 from ganrun.config.schema import PRECISIONS, Train
 from ganrun.errors import ConfigError
 from ganrun.methods.drifting.drifting import Drifting
-from ganrun.methods.drifting.field import KERNELS
+from ganrun.methods.drifting.field import KERNELS, NORMALISATIONS
 from ganrun.methods.metric_spec import MetricSpec
 from ganrun.methods.precision import in_precision
 from ganrun.methods.single_loss import GRAD_NORM, LOSS, SingleLossOption
@@ -22,12 +22,16 @@ from ganrun.priors import Prior
 class DriftingOption(SingleLossOption):
     """A generator without a discriminator, whose samples drift towards data and away from each other; in one pass.
 
-    Formula: minimise E ||G(z) - stopgrad(G(z) + V(G(z)))||², with
-        V(x) = E [k(x, y+) k(x, y-) (y+ - y-)] / (E k(x, y+) E k(x, y-)), y+ from the data and y- from the samples
+    Formula: minimise E ||G(z) - stopgrad(G(z) + V(G(z)))||², with V(x) = E [k(x, y+) k(x, y-) (y+ - y-)] / Z(x), y+
+        from the data, y- from the samples and the kernel k(x, y) = exp(-||x - y|| / t)
     Paper: Deng et al. 2026, "Generative modeling via drifting", eqs. 6 and 8 to 11.
 
     Attributes:
         kernel: ``laplace``, exp(-||x - y|| / t), or ``gaussian``, exp(-||x - y||² / (2 t²)).
+        normalisation: of the weights of data and samples: ``joint``, over data and samples together and over the points
+            x as well (Algorithm 2 of the paper), or ``separate``, Z(x) = E k(x, y+) E k(x, y-) (its eq. 11).
+        rescaled: whether the fields of all temperatures have the same mean square over a minibatch; otherwise low
+            temperatures, whose fields are short, hardly matter beside higher ones.
         temperatures: each gives a field, and V is their sum; t is the temperature times the square root of the
             dimension of an example.
     """
@@ -44,6 +48,8 @@ class DriftingOption(SingleLossOption):
 
     name: str = "drifting"
     kernel: str = choice("laplace", tuple(KERNELS))
+    normalisation: str = choice("joint", tuple(NORMALISATIONS))
+    rescaled: bool = True
     temperatures: tuple[float, ...] = number((0.05, 0.2, 1.0), above=0.0, high=1.0e6, most=100, traced=True)
 
     def build(self, config: Train, shape: tuple[int, ...]) -> Drifting:
@@ -60,4 +66,6 @@ class DriftingOption(SingleLossOption):
             shape=tuple(int(size) for size in shape),
             latents=Prior(config.latent.prior, config.latent.size),
             kernel=self.kernel,
+            normalisation=self.normalisation,
+            rescaled=self.rescaled,
         )

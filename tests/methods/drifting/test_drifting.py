@@ -16,16 +16,25 @@ from ganrun.evaluation.metrics.logged import logged
 from ganrun.evaluation.metrics.spec import spec_of
 from ganrun.keys import key_for
 from ganrun.methods.drifting.drifting import Drifting
-from ganrun.methods.drifting.field import KERNELS, drifting_field
+from ganrun.methods.drifting.field import KERNELS, NORMALISATIONS, drifting_fields, rescaled
 from ganrun.optimizers import Sgd
 from ganrun.priors import Prior
 
 HPARAMS = {"method": {"temperatures": jnp.asarray([0.2, 1.0])}}
 
 
-def small(shape=(2,), kernel="laplace", prior="normal"):
+def small(shape=(2,), prior="normal", kernel="laplace", normalisation="joint", rescaled=True):
     module = Mlp(generator_hidden=(5,)).build(shape, 3).generator
-    return Drifting(module=module, optimizer=Sgd(), batch_size=6, shape=shape, latents=Prior(prior, 3), kernel=kernel)
+    return Drifting(
+        module=module,
+        optimizer=Sgd(),
+        batch_size=6,
+        shape=shape,
+        latents=Prior(prior, 3),
+        kernel=kernel,
+        normalisation=normalisation,
+        rescaled=rescaled,
+    )
 
 
 def begun(method):
@@ -33,10 +42,12 @@ def begun(method):
     return {"batch_stats": {}, **variables}
 
 
+@pytest.mark.parametrize("scaled", [True, False])
+@pytest.mark.parametrize("normalisation", NORMALISATIONS)
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_the_gradient_moves_the_samples_along_the_field(kernel):
+def test_the_gradient_moves_the_samples_along_the_field(kernel, normalisation, scaled):
     # d/dp E ||G - T||² = -2 E V · dG/dp, with the target T = G + V held fixed.
-    method, key = small(kernel=kernel), jax.random.key(1)
+    method, key = small(kernel=kernel, normalisation=normalisation, rescaled=scaled), jax.random.key(1)
     variables, x = begun(method), jax.random.normal(jax.random.key(2), (6, 2)) + 1.0
     (value, ((norm,), _)), gradient = jax.value_and_grad(
         lambda params: method.loss({**variables, "params": params}, x, None, key, HPARAMS), has_aux=True
@@ -44,23 +55,26 @@ def test_the_gradient_moves_the_samples_along_the_field(kernel):
     noise = method.prior.draw(key_for(key, "noise"), 6)
     samples, pull = jax.vjp(lambda params: method.decode({**variables, "params": params}, noise), variables["params"])
     temperatures = HPARAMS["method"]["temperatures"] * np.sqrt(2.0)
-    v = drifting_field(samples, x, samples, temperatures, KERNELS[kernel], without_self=True)
+    fields = drifting_fields(
+        samples, x, samples, temperatures, KERNELS[kernel], NORMALISATIONS[normalisation], without_self=True
+    )
+    v = (rescaled(fields) if scaled else fields).sum(axis=0)
     for found, wanted in zip(jax.tree.leaves(gradient), jax.tree.leaves(pull(-2.0 * v / 6)[0]), strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
-    lengths = np.linalg.norm(np.asarray(v), axis=1)
-    assert float(value) == pytest.approx(np.mean(lengths**2), rel=1e-4)
-    assert float(norm) == pytest.approx(np.mean(lengths), rel=1e-5) and lengths.min() > 1e-2
+    assert float(value) == pytest.approx(np.mean(np.sum(np.asarray(v) ** 2, axis=1)), rel=1e-4)
+    lengths = np.linalg.norm(np.asarray(fields.sum(axis=0)), axis=1)  # before they are rescaled
+    assert float(norm) == pytest.approx(np.mean(lengths), rel=1e-5) and lengths.min() > 1e-3
 
 
 def test_images_drift_as_the_vectors_of_their_pixels():
     method, key = small((4, 4, 1)), jax.random.key(1)
     x = jax.random.uniform(jax.random.key(2), (6, 4, 4, 1), minval=-1.0)
     flat = x.reshape(6, 16)
-    v = method.drift(flat[::-1] * 0.5, flat, HPARAMS)
-    wanted = drifting_field(
-        flat[::-1] * 0.5, flat, flat[::-1] * 0.5, jnp.asarray([0.8, 4.0]), KERNELS["laplace"], without_self=True
-    )
-    np.testing.assert_allclose(v, wanted, rtol=1e-5)  # sqrt(16) times the temperatures
+    samples = flat[::-1] * 0.5
+    wanted = drifting_fields(
+        samples, flat, samples, jnp.asarray([0.8, 4.0]), KERNELS["laplace"], NORMALISATIONS["joint"], without_self=True
+    )  # at sqrt(16) times the temperatures
+    np.testing.assert_allclose(method.fields(samples, flat, HPARAMS), wanted, rtol=1e-5)
     value, _ = method.loss(begun(method), x, None, key, HPARAMS)
     assert np.isfinite(float(value))
 
@@ -81,7 +95,7 @@ def test_samples_are_what_the_latents_of_the_prior_stand_for():
 WORDS = ("method=drifting", "optimizer=sgd", "optimizer.discriminator=null", "batch_size=16", "steps=100")
 RUNS = {
     "digits": ("dataset=digits", "architecture.generator_hidden=[8,8]"),
-    "ring": ("dataset=ring", "architecture.generator_hidden=[8]", "method.kernel=gaussian"),
+    "ring": ("dataset=ring", "architecture.generator_hidden=[8]", "method.normalisation=separate"),
 }
 
 
@@ -107,6 +121,7 @@ def test_members_of_a_population_are_what_the_runs_are_by_themselves(name, compo
         (["method.temperatures=[]"], "method.temperatures must have at least one temperature."),
         (["method.temperatures=[0.1,0]"], "method.temperatures"),
         (["method.kernel=cauchy"], "method.kernel must be one of laplace, gaussian, not 'cauchy'"),
+        (["method.normalisation=none"], "method.normalisation must be one of joint, separate"),
         (["inference=bigan"], "inference=bigan adds an encoder to a GAN: leave it out with method=drifting."),
         (["loss=hinge"], "loss is not a part of method=drifting: leave it out, or set loss=null."),
         (["penalty=r1"], "penalty is not a part of method=drifting"),
