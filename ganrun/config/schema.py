@@ -30,6 +30,7 @@ NAMED = ("penalty", "metric")  # groups of which any number of options is chosen
 SECTIONS = ("architecture", "loss", "penalty", "schedule", "inputs", "generator_update", "optimizer.discriminator")
 FEEDS = ("auto", "resident", "streamed")  # how training examples reach the device (:mod:`ganrun.datasets.feed`)
 AUGMENTATIONS = ("colour", "translation", "cutout")  # of images (:mod:`ganrun.methods.gan.augmentation`)
+DECAYS = ("constant", "cosine", "linear")  # how a setting goes to its final value (:mod:`ganrun.methods.annealing`)
 PRECISIONS = ("f32", "bf16", "tf32")  # of the networks (:mod:`ganrun.methods.precision`)
 # Widths of power-function averages, relative to the steps done; a uniform average has 1/sqrt(12), about 0.289.
 NARROWEST, WIDEST = 0.005, 0.28
@@ -68,6 +69,16 @@ class GeneratorUpdate:
 
     unrolled: int = number(0, low=0, high=1000)
     top_k: float = number(1.0, above=0.0, high=1.0)
+    transport: float = number(0.0, low=0.0)
+    final_transport: float = number(0.0, low=0.0)
+    transport_decay: str = choice("constant", DECAYS)
+    normalised: bool = False
+    normalisation_decay: float = number(0.9, low=0.0, below=1.0)
+
+    @property
+    def transports(self) -> bool:
+        """Whether the weight of the transport term is not zero throughout."""
+        return self.transport > 0 or (self.final_transport > 0 and self.transport_decay != "constant")
 
 
 @dataclasses.dataclass(frozen=True)

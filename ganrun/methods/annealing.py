@@ -1,4 +1,4 @@
-"""Finds annealed settings that jump when a run is resumed with another number of steps.
+"""Settings that are annealed, and those of them that jump when a run is resumed with another number of steps.
 
 They depend on the fraction of the run that is done, which changes with the number of steps.
 """
@@ -23,6 +23,18 @@ TOLERANCE = 0.01  # relative change below which a value counts as unchanged
 
 # A function of a run's config and a step; returns its annealed settings with their value at that step.
 Annealed = Callable[["Train", int], Iterable[tuple[str, float]]]
+
+
+def between(start: jax.Array, end: jax.Array, done: jax.Array, decay: str) -> jax.Array:
+    """Return a setting that goes from ``start`` to ``end``, when a fraction ``done`` of the run is done.
+
+    ``decay`` is ``cosine`` (half a cosine), ``linear``, or ``constant``, which stays at ``start``.
+    """
+    if decay == "cosine":
+        return end + (start - end) * 0.5 * (1.0 + jnp.cos(jnp.pi * done))
+    if decay == "linear":
+        return end + (start - end) * (1.0 - done)
+    return start
 
 
 def describe_jumps(annealed: Annealed, before: Train, now: Train, step: int) -> str | None:

@@ -191,11 +191,13 @@ class SingleLossOption(MethodOption):
     Attributes:
         CONDITIONAL: whether ``conditional=true`` is supported.
         LATENT_PRIORS: the values of ``latent.prior`` that the method has; empty if it has no latents.
+        POINTS: whether data of which all examples are the same are supported, as only a method without a density can.
     """
 
     SECTIONS: ClassVar[frozenset[str]] = frozenset({"architecture"})
     CONDITIONAL: ClassVar[bool] = False
     LATENT_PRIORS: ClassVar[tuple[str, ...]] = ("normal",)
+    POINTS: ClassVar[bool] = False
 
     def hparams(self, config: Train, train: Any = None) -> dict[str, Any]:
         optimizer = {"generator": optimizer_hparams(config.optimizer.generator)}
@@ -227,7 +229,7 @@ class SingleLossOption(MethodOption):
                 f"latent.prior must be {' or '.join(self.LATENT_PRIORS)} with method={self.name}, not "
                 f"{config.latent.prior}."
             )
-        if hasattr(config.dataset, "source"):
+        if hasattr(config.dataset, "source") and not self.POINTS:
             raise ConfigError(
                 f"dataset={config.dataset.name} cannot be combined with method={self.name}: all examples are the same, "
                 "so the likelihood has no maximum."

@@ -20,6 +20,7 @@ CONFIGS = (
     ("method=flow",),
     ("method=rbm", "dataset=digits"),
     ("method=gsn",),
+    ("method=drifting",),
 )
 
 

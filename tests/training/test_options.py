@@ -55,7 +55,7 @@ COMPARED = {
     "schedule": ("adaptive", "constant", "piecewise"),
 }
 VARIATIONS = ("inputs.packing=2", "generator_update.unrolled=2", "generator_update.top_k=0.5", "conditional=true")
-VARIATIONS += ("inference=bigan", "architecture.minibatch=discrimination")
+VARIATIONS += ("generator_update.normalised=true", "inference=bigan", "architecture.minibatch=discrimination")
 LIKE_THEM = ("inputs.noise=0.1", "inputs.label_flipping=0.1", "architecture.minibatch=stddev")
 
 

@@ -44,6 +44,7 @@ def create(spec: GanSpec, hparams: Tree, key: jax.Array, example: jax.Array) -> 
     discriminator = _create_player(spec.discriminator, packed, discriminator_key, conditioning)
     zero = jnp.zeros((), jnp.int32)
     optimizers = {name: optimizer(spec, hparams, name, zero) for name in ("generator", "discriminator")}
+    generator = replace(generator, gradient_square=jnp.zeros(())) if spec.normalised else generator
     return GanModel(
         generator=replace(generator, optimizer=optimizers["generator"].init(generator.params)),
         discriminator=replace(discriminator, optimizer=optimizers["discriminator"].init(discriminator.params)),

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from ganrun.config.schema import Train
 from ganrun.methods.annealing import arrays, describe_jumps, learning_rates
 from ganrun.methods.gan.penalties.gradients import ZeroCentred
+from ganrun.methods.gan.transport import weight
 
 
 def jumps(before: Train, now: Train, step: int) -> str | None:
@@ -26,4 +27,6 @@ def _annealed(config: Train, step: int) -> Iterator[tuple[str, float]]:
     inputs = config.inputs
     yield "inputs.noise", inputs.noise + (inputs.final_noise - inputs.noise) * float(done)
     yield "generator_update.top_k", 1.0 + (config.generator_update.top_k - 1.0) * float(done)
+    update = config.generator_update
+    yield "generator_update.transport", float(weight(update.transport_decay, arrays(update), done))
     yield "schedule.k", float(config.schedule.discriminator_steps(at, done, arrays(config.schedule)))

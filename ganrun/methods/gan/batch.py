@@ -14,6 +14,7 @@ from ganrun.methods.gan.fused import loss_and_squared_norms
 from ganrun.methods.gan.networks import Conditioning, discriminator_input, encode_data, features, forward, scores
 from ganrun.methods.gan.penalties import PenaltyInputs
 from ganrun.methods.gan.state import GanSpec, Player, Tree
+from ganrun.methods.gan.transport import cost
 
 # Names of the discriminator's dropout keys.
 ON_DATA, ON_SAMPLES = "dropout on data", "dropout on samples"
@@ -70,10 +71,15 @@ class Batch:
     generator_stats: Tree
     key: jax.Array
 
-    def samples(self, generator: Tree) -> tuple[NetworkInput, Tree]:
-        """Return samples of the generator with these parameters, and its updated batch statistics."""
+    def generated(self, generator: Tree) -> tuple[jax.Array, Tree]:
+        """Return the output of the generator with these parameters on the noise, and its updated batch statistics."""
         key = key_for(self.key, "dropout in the generator")
-        x, stats = forward(self.spec.generator, generator, self.generator_stats, self.noise, key, self.noise_labels)
+        return forward(self.spec.generator, generator, self.generator_stats, self.noise, key, self.noise_labels)
+
+    def samples(self, generator: Tree, shift: jax.Array | None = None) -> tuple[NetworkInput, Tree]:
+        """Return samples of the generator, plus ``shift`` if given, and its updated batch statistics."""
+        x, stats = self.generated(generator)
+        x = x if shift is None else x + shift
         conditioning = self.noise_labels | ({"z": self.noise} if self.spec.has_encoder else {})
         return NetworkInput(
             discriminator_input(self.spec, self.hparams, self.done, x, key_for(self.key, "noise on samples")),
@@ -148,9 +154,18 @@ class Batch:
         norms = jnp.split(squares, len(fused))
         return value, DiscriminatorOutputs(real_output, fake_output, stats, dict(zip(fused, norms, strict=True)))
 
-    def generator_loss(self, params: Tree, opponent: Player) -> tuple[jax.Array, tuple[jax.Array, Tree]]:
-        """Return what the generator minimises, and (loss over all samples, updated batch statistics)."""
-        fake, stats = self.samples(params)
+    def transport_cost(self, params: Tree) -> jax.Array:
+        """Return E ||G(z) - z||² / n on the noise."""
+        return cost(self.generated(params)[0], self.noise)
+
+    def generator_loss(
+        self, params: Tree, opponent: Player, shift: jax.Array | None = None
+    ) -> tuple[jax.Array, tuple[jax.Array, Tree]]:
+        """Return what the generator minimises, and (loss over all samples, updated batch statistics).
+
+        ``shift``, if given, is added to the samples: the derivative by it at zero is the gradient at the samples.
+        """
+        fake, stats = self.samples(params, shift)
         fake_output = self._opponent_output(opponent, fake, key_for(self.key, ON_SAMPLES))
         real_output = None
         if self.data is not None and (self.spec.loss.generator_sees_data or self.spec.has_encoder):

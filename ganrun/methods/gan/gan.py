@@ -13,8 +13,6 @@ import numpy as np
 from scipy.special import expit
 
 from ganrun.architectures.layers import with_convolutions
-from ganrun.architectures.maxout import MaxoutGenerator
-from ganrun.architectures.mlp import MlpGenerator
 from ganrun.datasets.sampler import Cursor, Source
 from ganrun.keys import key_for
 from ganrun.methods.base import Batches, Inspection, Method, Metrics, Progress
@@ -22,6 +20,7 @@ from ganrun.methods.gan import algorithm
 from ganrun.methods.gan.calibration import calibrate, calibrated_probabilities
 from ganrun.methods.gan.networks import Conditioning, draw_data, draw_labels, pack, scores
 from ganrun.methods.gan.state import GanModel, GanSpec, Tree
+from ganrun.methods.generators import rank_of
 from ganrun.methods.precision import unwrapped
 from ganrun.priors import Prior
 
@@ -39,7 +38,7 @@ class Gan(Method):
 
     HISTOGRAMS: ClassVar[tuple[str, ...]] = ("logits/real", "logits/fake")
     MODEL: ClassVar[str] = "generator"
-    NOT_WEIGHTS: ClassVar[tuple[str, ...]] = ("optimizer", "updates")
+    NOT_WEIGHTS: ClassVar[tuple[str, ...]] = ("optimizer", "updates", "gradient_square")
 
     spec: GanSpec
     shape: tuple[int, ...]
@@ -68,9 +67,7 @@ class Gan(Method):
     def rank(self) -> int:
         """The width of the narrowest layer of the generator."""
         generator = unwrapped(self.spec.generator)
-        generator = generator.generator if self.spec.has_encoder else generator
-        hidden = generator.hidden if isinstance(generator, (MlpGenerator, MaxoutGenerator)) else ()
-        return min(self.spec.latent_dim, *hidden, int(np.prod(self.shape)))
+        return rank_of(generator.generator if self.spec.has_encoder else generator, self.spec.latent_dim, self.shape)
 
     def init(self, key: jax.Array, hparams: Tree, example: jax.Array) -> GanModel:
         return algorithm.create(self.spec, hparams, key, example)

@@ -16,6 +16,7 @@ from ganrun.methods.gan.diagnostics.detectors import DETECTORS
 from ganrun.methods.gan.gan import Gan
 from ganrun.methods.gan.spec import cautions, gan_hparams, gan_spec
 from ganrun.methods.gan.state import OUTPUT_METRICS, tags
+from ganrun.methods.gan.transport import TAGS
 from ganrun.methods.metric_spec import EVERYWHERE, SHARE, Chart, MetricSpec
 
 READ_AS = {"probability": "as a probability", "critic": "as a critic's score", "pair": "in pairs of data and samples"}
@@ -60,6 +61,8 @@ class GanOption(MethodOption):
         MetricSpec("loss/*", "loss that the network minimises", shown=("line",)),
         MetricSpec("grad_norm/*", "Euclidean norm of the gradient"),
         MetricSpec("penalty/*", "term that the penalty adds to the discriminator's loss"),
+        MetricSpec("transport/cost", "mean square of the elements of samples minus latents, in units of the data"),
+        MetricSpec("transport/weight", "weight of the transport term in the generator's update"),
         MetricSpec("schedule/k", "discriminator updates per step"),
     )
 
@@ -100,6 +103,8 @@ class GanOption(MethodOption):
         own = tags(config.loss.output_type)
         yield (*own, *(f"penalty/{penalty.name}" for penalty in config.penalty if penalty.reports)), ""
         others = tuple(tag for output_metrics in OUTPUT_METRICS.values() for tag in output_metrics if tag not in own)
+        off = "" if config.generator_update.transports else "generator_update.transport is 0"
+        yield TAGS, off
         yield others, f"loss={config.loss.name} reads the discriminator's output {READ_AS[config.loss.output_type]}"
 
     def snapshot_families(self, config: Train) -> Iterator[TagFamily]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING, Any
 
 import flax.linen as nn
@@ -61,6 +62,7 @@ def gan_spec(config: Train, shape: tuple[int, ...]) -> GanSpec:
         ConfigError: parts of the configuration are incompatible.
     """
     _check(config)
+    _check_transport(config, shape)
     classes = config.dataset.classes if config.conditional else 0
     build = builder(config.architecture, "build", config.method.name)
     networks: Networks = build(shape, config.latent.size, classes, config.loss.outputs)
@@ -108,6 +110,8 @@ def gan_spec(config: Train, shape: tuple[int, ...]) -> GanSpec:
         flipping=config.inputs.label_flipping > 0,
         unrolled=config.generator_update.unrolled,
         top_k=config.generator_update.top_k < 1,
+        transport=config.generator_update.transport_decay if config.generator_update.transports else "",
+        normalised=config.generator_update.normalised,
         classes=classes,
         has_encoder=has_encoder,
         by_example=by_example,
@@ -171,6 +175,15 @@ def _check(config: Train) -> None:
         )
 
 
+def _check_transport(config: Train, shape: tuple[int, ...]) -> None:
+    """Raise :class:`ConfigError` if a transport term cannot compare latents with samples of ``shape``."""
+    if config.generator_update.transports and config.latent.size != math.prod(shape):
+        raise ConfigError(
+            "generator_update.transport compares samples with their latents: latent.dim must be the dimension of an "
+            f"example, {math.prod(shape)}, not {config.latent.size}."
+        )
+
+
 def cautions(experiment: Experiment) -> list[str]:
     """Return a line for each combination of settings that is allowed but defeats the purpose of one of them."""
     spec: GanSpec = experiment.method.spec  # type: ignore[attr-defined]
@@ -204,8 +217,20 @@ def gan_hparams(config: Train, train: Source | HostPixels | None = None) -> dict
         hparams["penalty"] = {penalty.name: traced(penalty) for penalty in config.penalty}
     if any(traced(config.inputs).values()):
         hparams["inputs"] = traced(config.inputs)
-    if config.generator_update.top_k < 1:
-        hparams["generator_update"] = traced(config.generator_update)
+    if used := _of_generator_update(config):
+        hparams["generator_update"] = used
     if config.conditional:
         hparams["class_probabilities"] = class_probabilities(config, train)
     return as_arrays(hparams)
+
+
+def _of_generator_update(config: Train) -> dict[str, float]:
+    """Return the traced hyperparameters of the generator's update that the run uses."""
+    update = config.generator_update
+    used = {
+        "top_k": update.top_k < 1,
+        "transport": update.transports,
+        "final_transport": update.transports,
+        "normalisation_decay": update.normalised,
+    }
+    return {name: value for name, value in traced(update).items() if used[name]}

@@ -8,6 +8,8 @@ from typing import Any
 import jax
 from flax import struct
 
+from ganrun.methods.gan.transport import TAGS
+
 Tree = Any
 
 # Metrics of the discriminator's output, by the meaning of that output (see :class:`ganrun.methods.gan.losses.Loss`).
@@ -55,6 +57,8 @@ class GanSpec:
         flipping: the labels "data" and "sample" of some rows are swapped in the discriminator's loss.
         unrolled: discriminator updates that the generator's gradient is taken through (unrolled GAN).
         top_k: the generator learns from its highest-scored samples only.
+        transport: how the weight of the generator's transport term changes; empty without this term.
+        normalised: the gradient of the generator's adversarial loss is normalised.
         classes: number of classes that both networks are conditioned on; 0 if the GAN is not class-conditional.
         has_encoder: the discriminator classifies pairs of an example and a latent (BiGAN).
         by_example: the discriminator's output on an example in training depends on that example alone.
@@ -76,6 +80,8 @@ class GanSpec:
     flipping: bool = False
     unrolled: int = 0
     top_k: bool = False
+    transport: str = ""
+    normalised: bool = False
     classes: int = 0
     has_encoder: bool = False
     by_example: bool = False
@@ -100,7 +106,7 @@ class GanSpec:
     def tags(self) -> tuple[str, ...]:
         """Tags of the metrics of a step, in order."""
         penalties = tuple(f"penalty/{penalty.name}" for penalty in self.penalties if penalty.reports)
-        return tags(self.loss.output_type) + penalties
+        return tags(self.loss.output_type) + penalties + (TAGS if self.transport else ())
 
 
 @struct.dataclass
@@ -112,12 +118,14 @@ class Player:
         stats: batch statistics; may be empty.
         optimizer: optimizer state.
         updates: number of updates so far, int32.
+        gradient_square: moving average by which the generator's adversarial gradient is normalised; () if it is not.
     """
 
     params: Tree
     stats: Tree
     optimizer: Tree
     updates: jax.Array
+    gradient_square: Tree = ()
 
     @property
     def variables(self) -> Tree:

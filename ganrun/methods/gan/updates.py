@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ from ganrun.methods.gan.batch import Batch
 from ganrun.methods.gan.losses import output_metrics
 from ganrun.methods.gan.networks import draw_data, draw_labels, draw_noise, scores
 from ganrun.methods.gan.state import OUTPUT_METRICS, GanSpec, Player, Tree
+from ganrun.methods.gan.transport import TAGS, normaliser, weight
 
 DISCRIMINATOR_METRICS = ("loss/discriminator", "grad_norm/discriminator")
 
@@ -115,16 +117,46 @@ def generator_update(context: Context, key: jax.Array, opponent: Player, generat
         data, labels, cursor = draw_data(spec, context.source, key_for(key, "data"), cursor, spec.batch_size)
     batch = Batch(spec, hparams, context.progress.done, data, noise, labels, labels, generator.stats, key)
 
-    def loss(params: Tree) -> tuple[jax.Array, Any]:
+    def loss(params: Tree, shift: jax.Array | None = None) -> tuple[jax.Array, Any]:
         discriminator = unroll(params) if spec.unrolled else opponent
-        value, (loss_on_all, stats) = batch.generator_loss(params, discriminator)
+        value, (loss_on_all, stats) = batch.generator_loss(params, discriminator, shift)
         for penalty in penalties:
             value = value + penalty.generator_term(batch.field(opponent, params), hparams["penalty"][penalty.name])
         return value, (loss_on_all, stats)
 
-    (_, (value, stats)), gradient = jax.value_and_grad(loss, has_aux=True)(generator.params)
+    if spec.normalised:
+        (value, stats), gradient, generator = _normalised_gradient(context, batch, loss, generator)
+    else:
+        (_, (value, stats)), gradient = jax.value_and_grad(loss, has_aux=True)(generator.params)
+    gradient, transport = _with_transport(context, batch, generator.params, gradient)
     player = descend(context, "generator", generator, gradient, stats)
-    return player, cursor, {"loss/generator": value, "grad_norm/generator": optax.tree.norm(gradient)}
+    return player, cursor, {"loss/generator": value, "grad_norm/generator": optax.tree.norm(gradient), **transport}
+
+
+def _normalised_gradient(
+    context: Context, batch: Batch, loss: Callable[..., Any], generator: Player
+) -> tuple[Any, Tree, Player]:
+    """Return what ``loss`` returns beside its value, its normalised gradient, and the generator with the new average.
+
+    All gradients of a minibatch have the same divisor, so it is enough to know the gradient at the samples.
+    """
+    params, hparams = generator.params, context.hparams["generator_update"]
+    zero = jnp.zeros(jax.eval_shape(batch.generated, params)[0].shape)
+    (_, aux), (gradient, at_samples) = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(params, zero)
+    decay = hparams["normalisation_decay"]
+    divisor, average = normaliser(at_samples, generator.gradient_square, generator.updates, decay)
+    return aux, jax.tree.map(lambda part: part / divisor, gradient), replace(generator, gradient_square=average)
+
+
+def _with_transport(context: Context, batch: Batch, params: Tree, gradient: Tree) -> tuple[Tree, dict[str, jax.Array]]:
+    """Return ``gradient`` plus that of the transport term, and the metrics of this term; both as they are without."""
+    spec = context.spec
+    if not spec.transport:
+        return gradient, {}
+    cost, of_cost = jax.value_and_grad(batch.transport_cost)(params)
+    factor = weight(spec.transport, context.hparams["generator_update"], context.progress.done)
+    total = jax.tree.map(lambda one, other: one + factor * other, gradient, of_cost)
+    return total, dict(zip(TAGS, (cost, factor), strict=True))
 
 
 def _unrolled(
@@ -158,4 +190,4 @@ def descend(context: Context, name: str, player: Player, gradient: Tree, stats: 
     transform = optimizer(context.spec, context.hparams, name, context.progress.step, smooth)
     updates, optimizer_state = transform.update(gradient, player.optimizer, player.params)
     params = optax.apply_updates(player.params, updates)
-    return Player(params=params, stats=stats, optimizer=optimizer_state, updates=player.updates + 1)
+    return replace(player, params=params, stats=stats, optimizer=optimizer_state, updates=player.updates + 1)

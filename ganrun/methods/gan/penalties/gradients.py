@@ -13,7 +13,9 @@ import jax
 import jax.numpy as jnp
 
 from ganrun.config.registry import choice, number, register
+from ganrun.config.schema import DECAYS
 from ganrun.keys import key_for
+from ganrun.methods.annealing import between
 from ganrun.methods.gan.penalties.base import (
     Hparams,
     Penalty,
@@ -23,7 +25,6 @@ from ganrun.methods.gan.penalties.base import (
 )
 
 FLAT = 1e-8
-DECAYS = ("constant", "cosine", "linear")
 GRADIENTS = ("auto", "exact", "fused", "approximate")
 
 
@@ -59,12 +60,7 @@ class ZeroCentred(Lazy):
 
     def gamma(self, done: jax.Array, hparams: Hparams) -> jax.Array:
         """Return γ when a fraction ``done`` of the run is done."""
-        start, end = hparams["weight"], hparams["final_weight"]
-        if self.decay == "cosine":
-            return end + (start - end) * 0.5 * (1.0 + jnp.cos(jnp.pi * done))
-        if self.decay == "linear":
-            return end + (start - end) * (1.0 - done)
-        return start
+        return between(hparams["weight"], hparams["final_weight"], done, self.decay)
 
     def term(self, inputs: PenaltyInputs, hparams: Hparams) -> jax.Array:
         return 0.5 * self.gamma(inputs.done, hparams) * jnp.mean(self._squared_norms(inputs, hparams))
