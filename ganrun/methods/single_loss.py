@@ -121,13 +121,18 @@ class SingleLossMethod(Method):
         average = jax.tree.map(jnp.copy, self._lasting(params, stats))
         return SingleLossModel(params=params, stats=stats, optimizer=optimizer, average=average)
 
+    def at(self, hparams: Tree, progress: Progress) -> Tree:
+        """Return ``hparams`` with the value at a step of those that change during a run."""
+        del progress
+        return hparams
+
     def _transform(self, step: jax.Array, steps: jax.Array, hparams: Tree) -> optax.GradientTransformation:
         return self.optimizer.transform(step, steps, hparams["optimizer"]["generator"])
 
     def step(
         self, model: SingleLossModel, batches: Batches, key: jax.Array, hparams: Tree, progress: Progress
     ) -> tuple[SingleLossModel, Cursor, Metrics]:
-        labels, data_key = None, key_for(key, "data")
+        labels, data_key, hparams = None, key_for(key, "data"), self.at(hparams, progress)
         if self.classes:
             x, labels, cursor = batches.train.labelled(data_key, batches.cursor, self.batch_size)
         else:

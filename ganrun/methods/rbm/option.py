@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ganrun.architectures.networks import describe, is_image
 from ganrun.config.registry import choice, number, register, static
 from ganrun.config.schema import Train
 from ganrun.errors import ConfigError
 from ganrun.methods import chain_diagnostics
+from ganrun.methods.annealing import describe_jumps
 from ganrun.methods.base import TagFamily
 from ganrun.methods.densities import LOG_LIKELIHOOD
 from ganrun.methods.metric_spec import Chart, MetricSpec
 from ganrun.methods.rbm.rbm import AIS, LOG_Z, LOG_Z_EXACT, LOG_Z_SE, Rbm
+from ganrun.methods.rbm.schedule import annealed, resolved
 from ganrun.methods.single_loss import GRAD_NORM, LOSS, SingleLossOption
 
 
@@ -33,6 +35,8 @@ class RbmOption(SingleLossOption):
         chains: ``persistent`` (they go on where they ended in the step before) or ``cd`` (they start at the minibatch:
             contrastive divergence). There are as many as examples in a minibatch.
         gibbs_steps: transitions of every chain in a step: the k of CD-k.
+        first_gibbs_steps: their number in the first step, from which it changes linearly to ``gibbs_steps`` at the end
+            of the run; null for a constant number.
         weight_decay: coefficient λ of λ / 2 |W|² in the loss.
         sample_steps: transitions from random states to samples.
         ais_chains: chains of annealed importance sampling, which estimates log Z.
@@ -65,6 +69,7 @@ class RbmOption(SingleLossOption):
     hidden: int = number(500, low=1, high=1_000_000)
     chains: str = choice("persistent", ("persistent", "cd"))
     gibbs_steps: int = number(1, low=1, high=1_000_000, traced=True)
+    first_gibbs_steps: int | None = number(None, low=1, high=1_000_000, traced=True)
     weight_decay: float = number(0.0, low=0.0, high=1.0)
     sample_steps: int = number(1000, low=8, high=10_000_000)
     ais_chains: int = number(100, low=2, high=1_000_000)
@@ -88,6 +93,12 @@ class RbmOption(SingleLossOption):
             ais_chains=self.ais_chains,
             ais_steps=self.ais_steps,
         )
+
+    def hparams(self, config: Train, train: Any = None) -> dict[str, Any]:
+        return SingleLossOption.hparams(resolved(self), config, train)
+
+    def jumps(self, before: Train, now: Train, step: int) -> str | None:
+        return describe_jumps(annealed, before, now, step)
 
     def snapshot_families(self, config: Train) -> Iterator[TagFamily]:
         yield tuple(spec.name for spec in chain_diagnostics.SPECS), ""

@@ -21,13 +21,14 @@ import numpy as np
 
 from ganrun.datasets.sampler import Source
 from ganrun.keys import key_for
-from ganrun.methods.base import Inspection, Metrics, Tree
+from ganrun.methods.base import Inspection, Metrics, Progress, Tree
 from ganrun.methods.chain_diagnostics import diagnosed
 from ganrun.methods.densities import LOG_LIKELIHOOD
 from ganrun.methods.likelihoods import Bernoulli
 from ganrun.methods.metric_spec import EVERYWHERE, MetricSpec
 from ganrun.methods.rbm.energy import free_energy, gibbs, initial_parameters, random_states, transition
 from ganrun.methods.rbm.partition import ais_log_z, enumerable, exact_log_z
+from ganrun.methods.rbm.schedule import at
 from ganrun.methods.single_loss import SingleLossMethod, SingleLossModel
 
 DIAGNOSED = 16  # parallel chains of which a snapshot shows diagnostics
@@ -88,6 +89,9 @@ class Rbm(SingleLossMethod):
             stats[CHAINS] = random_states(key_for(key, "initial chains"), self.batch_size, self.visible)
         params = initial_parameters(key_for(key, "initial networks"), self.visible, self.hidden)
         return {"params": params, "batch_stats": stats}
+
+    def at(self, hparams: Tree, progress: Progress) -> Tree:
+        return at(hparams, progress)
 
     def units(self, x: jax.Array, key: jax.Array) -> jax.Array:
         """Return visible units 0 or 1 ``(n, visible)`` for images ``x``: a grey value is the probability of white."""
