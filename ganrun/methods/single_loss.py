@@ -194,7 +194,7 @@ class SingleLossOption(MethodOption):
 
     Attributes:
         CONDITIONAL: whether ``conditional=true`` is supported.
-        LATENT_PRIORS: the values of ``latent.prior`` that the method has; empty if it has no latents.
+        LATENT_PRIORS: the values of ``latent.prior`` that a method with latents has.
     """
 
     SECTIONS: ClassVar[frozenset[str]] = frozenset({"architecture"})
@@ -226,7 +226,7 @@ class SingleLossOption(MethodOption):
         require_classes(config)
         if config.inference != "none":
             raise ConfigError(f"inference=bigan adds an encoder to a GAN: leave it out with method={self.name}.")
-        if self.LATENT_PRIORS and config.latent.prior not in self.LATENT_PRIORS:
+        if "latent" in self.SECTIONS and config.latent.prior not in self.LATENT_PRIORS:
             raise ConfigError(
                 f"latent.prior must be {' or '.join(self.LATENT_PRIORS)} with method={self.name}, not "
                 f"{config.latent.prior}."

@@ -44,7 +44,6 @@ class RbmOption(SingleLossOption):
     """
 
     SECTIONS: ClassVar[frozenset[str]] = frozenset()
-    LATENT_PRIORS: ClassVar[tuple[str, ...]] = ()
 
     SPECS: ClassVar[tuple[MetricSpec, ...]] = (
         AIS,
