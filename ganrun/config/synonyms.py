@@ -8,6 +8,7 @@ FLOWS = ("realnvp", "spline")
 SYNONYMS: dict[str, dict[str, str]] = {
     "method": {
         **dict.fromkeys(("boltzmann", "restricted_boltzmann_machine", "harmonium", "cd", "pcd"), "method=rbm"),
+        **dict.fromkeys(("deep_boltzmann", "deep_boltzmann_machine"), "method=dbm"),
         **dict.fromkeys(("nice", "normalizing_flow", "normalising_flow", "nf", "nsf"), "method=flow"),
         **{name: f"method=flow architecture={name}" for name in FLOWS},
         **dict.fromkeys(("ar", "fvbn", "nade", "pixelrnn", "pixelcnn++"), "method=autoregressive"),
