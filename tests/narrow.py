@@ -31,7 +31,8 @@ METHODS = {
 }
 
 # Those of methods without an architecture.
-WITHOUT = {"rbm": ("method.hidden=4", "method.sample_steps=8", "method.ais_chains=2", "method.ais_steps=2")}
+SHORT = ("method.sample_steps=8", "method.ais_chains=2", "method.ais_steps=2")
+WITHOUT = {"rbm": ("method.hidden=4", *SHORT), "dbm": ("method.hidden=[4,3]", *SHORT)}
 
 
 def narrow(config):

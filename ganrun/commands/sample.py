@@ -213,7 +213,8 @@ def _work(request: Sample, run: Path) -> None:
     if suffix == ".png" and request.task != "mode=latents":
         columns = (request.n or 0) if request.task == "mode=plane" else request.steps or 1
         _require_room(2 * len(inputs) if has_inputs else (request.n or 0) * columns, config.dataset.shape)
-    if request.task == "mode=truncate" and config.latent.prior == "uniform" and (request.truncation or 0) > 1:
+    uniform = config.latent is not None and config.latent.prior == "uniform"
+    if request.task == "mode=truncate" and uniform and (request.truncation or 0) > 1:
         raise ConfigError("truncation must be at most 1 with latent.prior=uniform, whose latents it multiplies.")
     from ganrun.commands.sample_write import write_pairs, write_samples
     from ganrun.evaluation.load_run import load_run

@@ -18,6 +18,7 @@ from ganrun.config.registry import GROUP_MODULES, misplaced, options, without_ya
 from ganrun.config.schema import NAMED, SECTIONS, not_a_part
 from ganrun.config.search_path import groups, option_names, searching
 from ganrun.config.sweep_compose import parse, unreadable
+from ganrun.config.synonyms import meant
 from ganrun.errors import ConfigError, did_you_mean, instead
 
 OTHERS = ("sample", "eval", "jsd", "compare")  # configs of commands that choose no options of groups
@@ -82,7 +83,10 @@ def _missing(error: MissingConfigException, extra_folder: str | None) -> str:
     if not known:
         return f"there is no group '{group}'.{did_you_mean(group, groups())}"
     command = f"ganrun list {group}" if group in groups() else ""
-    return f"{group} has no option '{option}'.{instead(option, sorted(known), 'It has', command)}"
+    named = instead(option, sorted(known), "It has", command)
+    if synonym := meant(group, option):
+        named = synonym + named[named.index(" It has") :]
+    return f"{group} has no option '{option}'.{named}"
 
 
 def unknown_key(key: str, config_name: str, overrides: Iterable[str] = (), extra_folder: str | None = None) -> str:

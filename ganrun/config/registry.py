@@ -126,12 +126,17 @@ def registered_by(package: str) -> list[str]:
 def misplaced(group: str, name: str, key: str) -> str:
     """Return the message for ``key`` if only options of ``group`` other than ``name`` have it; empty otherwise.
 
+    The attribute ``ELSEWHERE`` of an option says what stands for a key that it might be expected to have.
+
     Args:
         group: the group, such as ``loss``.
         name: the chosen option, such as ``hinge``.
         key: the whole dotted key, such as ``loss.label_smoothing``.
     """
     last = key.rpartition(".")[2]
+    elsewhere = getattr(options(group).get(name), "ELSEWHERE", {}).get(last)
+    if elsewhere:
+        return f"'{key}' is not a setting of {group}={name}: {elsewhere}."
     owners = [owner for owner, option in sorted(options(group).items()) if last in option.__dataclass_fields__]
     if not owners or last == "name" or name in owners:
         return ""

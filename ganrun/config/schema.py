@@ -27,7 +27,16 @@ MAX_STEPS = 2**31 - 1  # steps of one run, which are counted with 32 bits
 GROUPS = ("dataset", "architecture", "method", "loss", "schedule", "probe")  # groups of which one option is chosen
 NAMED = ("penalty", "metric")  # groups of which any number of options is chosen, each with its settings by name
 # Parts of a config that only some methods have (:class:`ganrun.methods.base.MethodOption`); null for the others.
-SECTIONS = ("architecture", "loss", "penalty", "schedule", "inputs", "generator_update", "optimizer.discriminator")
+SECTIONS = (
+    "architecture",
+    "loss",
+    "penalty",
+    "schedule",
+    "inputs",
+    "generator_update",
+    "optimizer.discriminator",
+    "latent",
+)
 FEEDS = ("auto", "resident", "streamed")  # how training examples reach the device (:mod:`ganrun.datasets.feed`)
 AUGMENTATIONS = ("colour", "translation", "cutout")  # of images (:mod:`ganrun.methods.gan.augmentation`)
 DECAYS = ("constant", "cosine", "linear")  # how a setting goes to its final value (:mod:`ganrun.methods.annealing`)
@@ -177,7 +186,7 @@ class Train:
     probe: Any = None
     metric: tuple[Any, ...] = ()
     optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
-    latent: Latent = dataclasses.field(default_factory=Latent)
+    latent: Any = dataclasses.field(default_factory=Latent)
     inputs: Any = dataclasses.field(default_factory=Inputs)
     generator_update: Any = dataclasses.field(default_factory=GeneratorUpdate)
     ema: Ema = dataclasses.field(default_factory=Ema)
@@ -212,14 +221,19 @@ def check(given: Mapping[str, Any]) -> Train:
     given = _spaced(given)
     plain = _build(Train, given, "", skip=tuple(parts))
     _require_precision(plain.precision, method)
-    if plain.latent.dim is None and not method.LATENT_DIM_OF_DATA:
+    latent = parts["latent"]
+    if latent is not None and latent.dim is None and not method.LATENT_DIM_OF_DATA:
         raise ConfigError(f"latent.dim must be a whole number with method={method.name}, not null.")
     # An empty data_dir, as from an empty environment variable, counts as not given and not as the working directory.
     plain = dataclasses.replace(plain, data_dir=str(absolute(plain.data_dir)) if plain.data_dir else None)
     return dataclasses.replace(plain, **parts)
 
 
-PLAIN_SECTIONS = {"inputs": Inputs, "generator_update": GeneratorUpdate}  # sections that are no groups
+PLAIN_SECTIONS = {
+    "inputs": Inputs,
+    "generator_update": GeneratorUpdate,
+    "latent": Latent,
+}  # sections that are no groups
 
 
 def _refuse_sections(given: Mapping[str, Any], method: Any) -> None:

@@ -122,13 +122,18 @@ class SingleLossMethod(Method):
         average = jax.tree.map(jnp.copy, self._lasting(params, stats))
         return SingleLossModel(params=params, stats=stats, optimizer=optimizer, average=average)
 
+    def at(self, hparams: Tree, progress: Progress) -> Tree:
+        """Return ``hparams`` with the value at a step of those that change during a run."""
+        del progress
+        return hparams
+
     def _transform(self, step: jax.Array, steps: jax.Array, hparams: Tree) -> optax.GradientTransformation:
         return self.optimizer.transform(step, steps, hparams["optimizer"]["generator"])
 
     def step(
         self, model: SingleLossModel, batches: Batches, key: jax.Array, hparams: Tree, progress: Progress
     ) -> tuple[SingleLossModel, Cursor, Metrics]:
-        labels, data_key = None, key_for(key, "data")
+        labels, data_key, hparams = None, key_for(key, "data"), self.at(hparams, progress)
         if self.classes:
             x, labels, cursor = batches.train.labelled(data_key, batches.cursor, self.batch_size)
         else:
@@ -190,7 +195,7 @@ class SingleLossOption(MethodOption):
 
     Attributes:
         CONDITIONAL: whether ``conditional=true`` is supported.
-        LATENT_PRIORS: the values of ``latent.prior`` that the method has; empty if it has no latents.
+        LATENT_PRIORS: the values of ``latent.prior`` that a method with latents has.
         POINTS: whether data of which all examples are the same are supported, as only a method without a density can.
     """
 
@@ -224,7 +229,7 @@ class SingleLossOption(MethodOption):
         require_classes(config)
         if config.inference != "none":
             raise ConfigError(f"inference=bigan adds an encoder to a GAN: leave it out with method={self.name}.")
-        if self.LATENT_PRIORS and config.latent.prior not in self.LATENT_PRIORS:
+        if "latent" in self.SECTIONS and config.latent.prior not in self.LATENT_PRIORS:
             raise ConfigError(
                 f"latent.prior must be {' or '.join(self.LATENT_PRIORS)} with method={self.name}, not "
                 f"{config.latent.prior}."

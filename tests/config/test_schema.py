@@ -305,6 +305,7 @@ ON = {
     "architecture=spline": ("method=flow",),
     "architecture=mlp_denoiser": ("method=gsn",),
     "method=rbm": ("dataset=digits",),
+    "method=dbm": ("dataset=digits",),
 }
 
 

@@ -19,6 +19,7 @@ CONFIGS = (
     ("method=autoregressive",),
     ("method=flow",),
     ("method=rbm", "dataset=digits"),
+    ("method=dbm", "dataset=digits"),
     ("method=gsn",),
     ("method=drifting",),
 )

@@ -6,6 +6,7 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from ganrun.config.registry import register
 from ganrun.datasets.images.decode import EMPTY, MAX_BYTES, TOO_LARGE, UNREADABLE, LeftOut
@@ -29,6 +30,10 @@ class ImageFolder(ImageFiles):
 
     Files that are no images, or are damaged, are counted and left out.
     """
+
+    ELSEWHERE: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("path", "folder", "dir", "directory", "root", "data_dir"), "the folder of images is data_dir=FOLDER"
+    )
 
     name: str = "folder"
 

@@ -41,7 +41,6 @@ class AutoregressiveOption(SingleLossOption):
     )
     PRECISIONS: ClassVar[tuple[str, ...]] = PRECISIONS
     CONDITIONAL: ClassVar[bool] = True
-    LATENT_PRIORS: ClassVar[tuple[str, ...]] = ()
 
     name: str = "autoregressive"
     distribution: str = choice("auto", ("auto", *CONDITIONALS))

@@ -62,6 +62,7 @@ class FlowOption(SingleLossOption):
             {"log_likelihood": "log_likelihood", "log_likelihood_bound": "log_likelihood_bound"},
         ),
     )
+    SECTIONS: ClassVar[frozenset[str]] = frozenset({"architecture", "latent"})
     CONDITIONAL: ClassVar[bool] = True
     LATENT_DIM_OF_DATA: ClassVar[bool] = True
 

@@ -32,7 +32,16 @@ class GanOption(MethodOption):
     """
 
     SECTIONS: ClassVar[frozenset[str]] = frozenset(
-        {"architecture", "loss", "penalty", "schedule", "inputs", "generator_update", "optimizer.discriminator"}
+        {
+            "architecture",
+            "loss",
+            "penalty",
+            "schedule",
+            "inputs",
+            "generator_update",
+            "optimizer.discriminator",
+            "latent",
+        }
     )
     SPECS: ClassVar[tuple[MetricSpec, ...]] = (
         MetricSpec("jsd/online", "(V + log 4)/2 of the training discriminator; not a divergence", "nats"),

@@ -35,7 +35,6 @@ class GsnOption(SingleLossOption):
         sample_steps: steps of the chain from random states to samples.
     """
 
-    LATENT_PRIORS: ClassVar[tuple[str, ...]] = ()
     PRECISIONS: ClassVar[tuple[str, ...]] = PRECISIONS
 
     SPECS: ClassVar[tuple[MetricSpec, ...]] = (

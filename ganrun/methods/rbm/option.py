@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ganrun.architectures.networks import describe, is_image
-from ganrun.config.registry import choice, number, register, static
+from ganrun.config.registry import choice, number, register
 from ganrun.config.schema import Train
-from ganrun.errors import ConfigError
-from ganrun.methods import chain_diagnostics
-from ganrun.methods.base import TagFamily
 from ganrun.methods.densities import LOG_LIKELIHOOD
-from ganrun.methods.metric_spec import Chart, MetricSpec
-from ganrun.methods.rbm.rbm import AIS, LOG_Z, LOG_Z_EXACT, LOG_Z_SE, Rbm
-from ganrun.methods.single_loss import GRAD_NORM, LOSS, SingleLossOption
+from ganrun.methods.metric_spec import MetricSpec
+from ganrun.methods.rbm.rbm import AIS, Rbm
+from ganrun.methods.rbm.settings import SPECS, BoltzmannOption
 
 
 @register("method", "rbm")
 @dataclass(frozen=True)
-class RbmOption(SingleLossOption):
+class RbmOption(BoltzmannOption):
     """A restricted Boltzmann machine for binarised images of one channel; samples are ends of Gibbs chains.
 
     Formula: p(v) = exp(-F(v)) / Z, F(v) = -b·v - sum_j log(1 + exp(c_j + (v W)_j)); minimise mean F(data) - mean F(ends
@@ -32,62 +27,19 @@ class RbmOption(SingleLossOption):
         hidden: number of hidden units.
         chains: ``persistent`` (they go on where they ended in the step before) or ``cd`` (they start at the minibatch:
             contrastive divergence). There are as many as examples in a minibatch.
-        gibbs_steps: transitions of every chain in a step: the k of CD-k.
-        weight_decay: coefficient λ of λ / 2 |W|² in the loss.
-        sample_steps: transitions from random states to samples.
-        ais_chains: chains of annealed importance sampling, which estimates log Z.
-        ais_steps: its intermediate distributions.
     """
-
-    SECTIONS: ClassVar[frozenset[str]] = frozenset()
-    LATENT_PRIORS: ClassVar[tuple[str, ...]] = ()
 
     SPECS: ClassVar[tuple[MetricSpec, ...]] = (
         AIS,
         MetricSpec(f"{AIS.name}_se", f"standard error of {AIS.name}, with that of log_z", "nats"),
         LOG_LIKELIHOOD,
         MetricSpec(f"{LOG_LIKELIHOOD.name}_se", f"standard error of {LOG_LIKELIHOOD.name}", "nats"),
-        LOG_Z,
-        LOG_Z_SE,
-        LOG_Z_EXACT,
-        LOSS,
-        MetricSpec("free_energy/data", "free energy of the training minibatches", "nats"),
-        MetricSpec("free_energy/model", "free energy of the ends of the chains in training", "nats"),
-        GRAD_NORM,
-        *chain_diagnostics.SPECS,
-    )
-
-    CHARTS: ClassVar[tuple[Chart, ...]] = (
-        Chart("free energy (nats)", {"free_energy/data": "data", "free_energy/model": "ends_of_chains"}),
+        *SPECS,
     )
 
     name: str = "rbm"
     hidden: int = number(500, low=1, high=1_000_000)
     chains: str = choice("persistent", ("persistent", "cd"))
-    gibbs_steps: int = number(1, low=1, high=1_000_000, traced=True)
-    weight_decay: float = number(0.0, low=0.0, high=1.0)
-    sample_steps: int = number(1000, low=8, high=10_000_000)
-    ais_chains: int = number(100, low=2, high=1_000_000)
-    ais_steps: int = number(1000, low=1, high=10_000_000)
 
     def build(self, config: Train, shape: tuple[int, ...]) -> Rbm:
-        self.require_supported(config)
-        if not is_image(shape) or shape[-1] != 1:
-            raise ConfigError(
-                f"method={self.name} takes images with one channel, such as dataset=digits, and the data is "
-                f"{describe(shape)}."
-            )
-        return Rbm(
-            module=None,
-            optimizer=static(config.optimizer.generator),
-            batch_size=config.batch_size,
-            shape=tuple(int(size) for size in shape),
-            hidden=self.hidden,
-            persistent=self.chains == "persistent",
-            sample_steps=self.sample_steps,
-            ais_chains=self.ais_chains,
-            ais_steps=self.ais_steps,
-        )
-
-    def snapshot_families(self, config: Train) -> Iterator[TagFamily]:
-        yield tuple(spec.name for spec in chain_diagnostics.SPECS), ""
+        return Rbm(**self.shared(config, shape), hidden=self.hidden, persistent=self.chains == "persistent")

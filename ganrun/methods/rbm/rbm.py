@@ -21,13 +21,14 @@ import numpy as np
 
 from ganrun.datasets.sampler import Source
 from ganrun.keys import key_for
-from ganrun.methods.base import Inspection, Metrics, Tree
+from ganrun.methods.base import Inspection, Metrics, Progress, Tree
 from ganrun.methods.chain_diagnostics import diagnosed
 from ganrun.methods.densities import LOG_LIKELIHOOD
 from ganrun.methods.likelihoods import Bernoulli
 from ganrun.methods.metric_spec import EVERYWHERE, MetricSpec
 from ganrun.methods.rbm.energy import free_energy, gibbs, initial_parameters, random_states, transition
 from ganrun.methods.rbm.partition import ais_log_z, enumerable, exact_log_z
+from ganrun.methods.rbm.schedule import at
 from ganrun.methods.single_loss import SingleLossMethod, SingleLossModel
 
 DIAGNOSED = 16  # parallel chains of which a snapshot shows diagnostics
@@ -83,11 +84,31 @@ class Rbm(SingleLossMethod):
         return frozenset({"log_density"})
 
     def initial(self, key: jax.Array, example: jax.Array) -> Tree:
-        stats: dict[str, Any] = {"base_rates": jnp.full((self.visible,), 0.5, jnp.float32)}
+        stats: dict[str, Any] = {"base_rates": jnp.full((self.state_units,), 0.5, jnp.float32)}
         if self.persistent:
-            stats[CHAINS] = random_states(key_for(key, "initial chains"), self.batch_size, self.visible)
-        params = initial_parameters(key_for(key, "initial networks"), self.visible, self.hidden)
-        return {"params": params, "batch_stats": stats}
+            stats[CHAINS] = random_states(key_for(key, "initial chains"), self.batch_size, self.state_units)
+        return {"params": self.initial_networks(key_for(key, "initial networks")), "batch_stats": stats}
+
+    def initial_networks(self, key: jax.Array) -> Tree:
+        """Return the parameters before the first step."""
+        return initial_parameters(key, self.visible, self.hidden)
+
+    @property
+    def state_units(self) -> int:
+        """The number of visible units of :meth:`machine`, the units of the state of a chain."""
+        return self.visible
+
+    def machine(self, params: Tree) -> Tree:
+        """Return the parameters of the restricted Boltzmann machine in which chains run."""
+        return params
+
+    def explained(self, params: Tree, v: jax.Array) -> jax.Array:
+        """Return the visible units of :meth:`machine` ``(n, state_units)`` for data ``v`` ``(n, visible)``."""
+        del params
+        return v
+
+    def at(self, hparams: Tree, progress: Progress) -> Tree:
+        return at(hparams, progress)
 
     def units(self, x: jax.Array, key: jax.Array) -> jax.Array:
         """Return visible units 0 or 1 ``(n, visible)`` for images ``x``: a grey value is the probability of white."""
@@ -101,12 +122,12 @@ class Rbm(SingleLossMethod):
         Formula: mean F(v) - mean F(v') + λ / 2 |W|², with v from the data and v' the ends of chains
         """
         params, stats, own = variables["params"], variables["batch_stats"], hparams["method"]
-        v = self.units(x, key_for(key, "observation"))
+        machine, fixed = self.machine(params), jax.lax.stop_gradient(params)
+        v = self.explained(fixed, self.units(x, key_for(key, "observation")))
         start = stats[CHAINS] if self.persistent else v
-        fixed = jax.lax.stop_gradient(params)
-        end, _ = gibbs(fixed, key_for(key, "chains"), start, own["gibbs_steps"])
-        data, model = jnp.mean(free_energy(params, v)), jnp.mean(free_energy(params, end))
-        decay = 0.5 * own["weight_decay"] * jnp.sum(params["weights"] ** 2)
+        end, _ = gibbs(self.machine(fixed), key_for(key, "chains"), start, own["gibbs_steps"])
+        data, model = jnp.mean(free_energy(machine, v)), jnp.mean(free_energy(machine, end))
+        decay = 0.5 * own["weight_decay"] * jnp.sum(machine["weights"] ** 2)
         rates = RATES_DECAY * stats["base_rates"] + (1.0 - RATES_DECAY) * jnp.mean(v, axis=0)
         carried = {CHAINS: end} if self.persistent else {}
         return data - model + decay, ((data, model), {"base_rates": rates, **carried})
@@ -115,9 +136,10 @@ class Rbm(SingleLossMethod):
         self, variables: Tree, hparams: Tree, key: jax.Array, n: int, labels: jax.Array | None = None
     ) -> jax.Array:
         """Return the last probabilities of white of ``n`` Gibbs chains from random states, in the range of the data."""
-        start = random_states(key_for(key, "start"), n, self.visible)
-        _, probabilities = gibbs(variables["params"], key_for(key, "chains"), start, self.sample_steps)
-        return (2.0 * probabilities - 1.0).reshape(n, *self.shape)
+        start = random_states(key_for(key, "start"), n, self.state_units)
+        machine = self.machine(variables["params"])
+        _, probabilities = gibbs(machine, key_for(key, "chains"), start, self.sample_steps)
+        return (2.0 * probabilities[:, : self.visible] - 1.0).reshape(n, *self.shape)
 
     @property
     def densities(self) -> tuple[MetricSpec, ...]:
@@ -129,16 +151,16 @@ class Rbm(SingleLossMethod):
 
     @property
     def _enumerable(self) -> bool:
-        return enumerable(self.visible, self.hidden)
+        return enumerable(self.state_units, self.hidden)
 
     @property
     def shared_errors(self) -> Mapping[str, str]:
         return {AIS.name: LOG_Z_SE.name}
 
     def normaliser(self, variables: Tree, key: jax.Array) -> Metrics:
-        params, rates = variables["params"], variables["batch_stats"]["base_rates"]
-        log_z, error = ais_log_z(params, rates, key_for(key, "ais"), self.ais_chains, self.ais_steps)
-        exact = {LOG_Z_EXACT.name: exact_log_z(params)} if self._enumerable else {}
+        machine, rates = self.machine(variables["params"]), variables["batch_stats"]["base_rates"]
+        log_z, error = ais_log_z(machine, rates, key_for(key, "ais"), self.ais_chains, self.ais_steps)
+        exact = {LOG_Z_EXACT.name: exact_log_z(machine)} if self._enumerable else {}
         return {LOG_Z.name: log_z, LOG_Z_SE.name: error, **exact}
 
     def log_density(self, variables: Tree, key: jax.Array, x: jax.Array) -> Metrics:
@@ -152,12 +174,12 @@ class Rbm(SingleLossMethod):
         self, model: SingleLossModel, hparams: Tree, held_out: Source, key: jax.Array, points: jax.Array
     ) -> dict[str, jax.Array]:
         """Return the free energy along chains from random states, without the first half: ``(chains, transitions)``."""
-        params = model.average["params"]
-        start = random_states(key_for(key, "start"), DIAGNOSED, self.visible)
+        machine = self.machine(model.average["params"])
+        start = random_states(key_for(key, "start"), DIAGNOSED, self.state_units)
 
         def body(v: jax.Array, index: jax.Array) -> tuple[jax.Array, jax.Array]:
-            v, _ = transition(params, key_for(key, "transition", index), v)
-            return v, free_energy(params, v)
+            v, _ = transition(machine, key_for(key, "transition", index), v)
+            return v, free_energy(machine, v)
 
         _, energies = jax.lax.scan(body, start, jnp.arange(self.sample_steps))
         return {"chains/free_energy": energies[self.sample_steps // 2 :].T}

@@ -58,6 +58,7 @@ class VaeOption(SingleLossOption):
         ),
     )
 
+    SECTIONS: ClassVar[frozenset[str]] = frozenset({"architecture", "latent"})
     PRECISIONS: ClassVar[tuple[str, ...]] = PRECISIONS
 
     CHARTS: ClassVar[tuple[Chart, ...]] = (

@@ -71,7 +71,9 @@ def small(**more):
 
 def hparams(learning_rate=0.1, **own):
     optimizer = {"generator": SGD | {"learning_rate": learning_rate}}
-    return as_arrays(HPARAMS | {"optimizer": optimizer, "method": HPARAMS["method"] | own})
+    own = HPARAMS["method"] | own
+    own.setdefault("first_gibbs_steps", own["gibbs_steps"])
+    return as_arrays(HPARAMS | {"optimizer": optimizer, "method": own})
 
 
 def begun(method, seed=0):

@@ -13,8 +13,10 @@ WORDS = ("method=rbm", "dataset=digits", "method.hidden=6", "method.sample_steps
 
 
 def other(option, i):
-    """The settings of member i: other numbers of transitions and coefficients of the weights."""
-    return dataclasses.replace(option, gibbs_steps=1 + i, weight_decay=0.01 * i)
+    """The settings of member i: other numbers of transitions, which rise in the last member, and weight decays."""
+    return dataclasses.replace(
+        option, gibbs_steps=(1, 2, 99)[i], first_gibbs_steps=(None, None, 1)[i], weight_decay=0.01 * i
+    )
 
 
 @pytest.mark.parametrize("chains", ["persistent", "cd"])

@@ -52,6 +52,7 @@ def refusal(words):
         (["precision=bf16"], "precision=bf16 cannot be combined with method=rbm, which has f32."),
         (["method.chains=none"], "method.chains must be one of persistent, cd, not 'none'."),
         (["method.gibbs_steps=0"], "method.gibbs_steps must be at least 1"),
+        (["method.first_gibbs_steps=0"], "method.first_gibbs_steps must be at least 1"),
         (["method.decoder=auto"], "'method.decoder' is not a setting of method=rbm; method=vae has it."),
     ],
 )
@@ -75,11 +76,12 @@ def test_the_method_chooses_its_optimizer_and_the_command_line_wins(digits, comp
 
 
 def test_equal_settings_share_a_program_and_numbers_are_traced(compose_config, digits):
-    own = ("seed=3", "method.gibbs_steps=7", "method.weight_decay=0.5", "ema.decay=0.5")
+    own = ("seed=3", "method.gibbs_steps=7", "method.first_gibbs_steps=2", "method.weight_decay=0.5", "ema.decay=0.5")
     others = compose_config([RBM, "dataset=digits", *own])
     assert built(digits) == built(others) and hash(built(digits)) == hash(built(others))
     found, other = (config.method.hparams(config) for config in (digits, others))
     assert jax.tree.structure(found) == jax.tree.structure(other)
+    assert [int(one["method"]["first_gibbs_steps"]) for one in (found, other)] == [1, 2]
     assert (int(other["method"]["gibbs_steps"]), float(other["method"]["weight_decay"])) == (7, 0.5)
     for word in ("method.hidden=5", "method.chains=cd", "method.sample_steps=9", "method.ais_steps=3"):
         assert built(compose_config([RBM, "dataset=digits", word])) != built(digits)
@@ -97,3 +99,12 @@ def test_what_it_logs_is_declared(compose_config, digits):
     assert (better("log_likelihood_ais"), better("log_likelihood"), better("log_z")) == ("higher", "higher", None)
     best = dataclasses.replace(digits.checkpoint, best="log_likelihood_ais")
     require_best(dataclasses.replace(digits, checkpoint=best))
+
+
+def test_transitions_that_jump_where_a_run_goes_on_are_told(compose_config):
+    config = compose_config([RBM, "dataset=digits", "method.first_gibbs_steps=1", "method.gibbs_steps=25"])
+    before, now = (dataclasses.replace(config, steps=steps) for steps in (100, 200))
+    assert config.method.jumps(before, now, 100) == (
+        "steps=200 in place of 100 changes at step 100: optimizer.generator.learning_rate 0 -> 0.025, "
+        "method.gibbs_steps 25 -> 13."
+    )
