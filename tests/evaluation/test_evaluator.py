@@ -181,6 +181,10 @@ def test_a_generator_fills_no_more_dimensions_than_it_has_latents_or_units(words
 
 
 def test_a_generator_that_fills_no_area_is_as_far_as_can_be(evaluator):
+    """A generator may have a degenerate distribution; its divergence is log 2, and that of both after smoothing less.
+
+    Paper: Goodfellow et al. 2014, "Generative adversarial nets", section 6; Arjovsky & Bottou 2017, theorem 2.3.
+    """
     evaluator = evaluator("dataset=ring", "steps=20", "log.pictures=0", "latent.dim=1", "inference=bigan")
     result = evaluator.read(evaluator.snapshot(evaluator.experiment.init(), 20)).scalars
     assert (result["jsd/exact"], result["jsd/exact_error"]) == (np.log(2), 0.0)

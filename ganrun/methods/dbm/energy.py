@@ -2,7 +2,7 @@
 
 The parameters are those of a restricted Boltzmann machine (:mod:`ganrun.methods.rbm.energy`) for the visible units v
 and the first hidden layer h1, and ``top_weights`` U ``(hidden, top)`` and ``top_bias`` d ``(top,)`` for the second
-hidden layer h2. Since v and h2 interact through h1 only, the model is also a restricted Boltzmann machine whose visible units
+hidden layer h2. Since v and h2 interact through h1 only, the model is also a restricted machine whose visible units
 are those of v and h2 side by side: :func:`stacked` returns its parameters, so that Gibbs chains, free energies with h1
 summed out, and partition functions are those of :mod:`ganrun.methods.rbm`.
 

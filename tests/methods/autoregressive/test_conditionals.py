@@ -111,7 +111,7 @@ def test_extreme_outputs_give_finite_values_and_gradients(kind):
 
 
 def test_a_drawn_pixel_has_a_gradient_of_exactly_0_and_its_straight_through_estimate_has_not():
-    """Discrete outputs, also those of an argmax, cannot be differentiated through."""
+    """Discrete outputs, also those of an argmax, cannot be differentiated through: Goodfellow 2016, NIPS tutorial."""
     bernoulli, key = BernoulliConditional(), jax.random.key(0)
     logits = jnp.asarray([[0.3], [-0.2], [1.0]])
 

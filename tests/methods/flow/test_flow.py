@@ -40,6 +40,7 @@ def test_the_density_integrates_to_1_on_the_line(classes, double):
 
 @pytest.mark.parametrize("method", [small((2,)), small((2,), AFFINE)], ids=["spline", "realnvp"])
 def test_the_density_integrates_to_1_in_the_plane(method, double):
+    """A change of variables needs an invertible map, and latents of the data's dimension: Goodfellow 2016, tutorial."""
     axis = np.linspace(-12.0, 12.0, 601)
     x = jnp.asarray(np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2))
     density = np.exp(jax.jit(method.log_density)(drawn(method), jax.random.key(0), x)["log_likelihood"])

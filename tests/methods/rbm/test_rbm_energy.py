@@ -76,7 +76,7 @@ def test_several_transitions_are_single_ones_with_the_probabilities_of_the_last(
     assert np.all(states[:, :5] == 1.0) and np.all(states[:, 5:] == 0.0)
 
 
-# --- claim 23: how fast chains approach the distribution ---
+# --- how fast chains approach the distribution ---
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +104,7 @@ def test_chains_have_the_distribution_of_the_transition_matrix(steps, walk):
 
 
 def test_the_total_variation_falls_with_the_transitions(walk):
+    """Boltzmann machines are sampled by Markov chains, which converge slowly: Goodfellow 2016, NIPS tutorial."""
     params = parameters(1.0)
     exact = Enumerated(params)
     matrix, at = exact.transition(), np.eye(1024)[0]
@@ -118,6 +119,7 @@ def test_the_total_variation_falls_with_the_transitions(walk):
 
 
 def test_chains_of_strong_weights_stay_in_their_mode(walk):
+    """Chains do not pass between separate modes: Goodfellow 2016, NIPS tutorial; Goodfellow et al. 2014, section 6."""
     params = bimodal(1.5)
     exact = Enumerated(params)
     assert exact.p[0] == pytest.approx(exact.p[-1], rel=1e-5) and exact.p[0] > 0.45

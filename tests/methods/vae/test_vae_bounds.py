@@ -87,6 +87,7 @@ def drawn(model, n):
 
 
 def test_the_gap_of_the_elbo_is_the_kl_from_the_posterior(double):
+    """log p(x) - ELBO = KL(q(z|x), p(z|x)): Kingma & Welling 2014, "Auto-encoding variational Bayes", eq. 1."""
     model = general()
     x = drawn(model, 20)
     gap = model.log_p(x) - model.elbo(x)
