@@ -110,8 +110,8 @@ def test_the_field_changes_its_sign_if_data_and_samples_are_swapped(kernel, norm
     x, data, samples = points(0, 4), points(1, 5) + 0.5, points(2, 6)
     t = jnp.asarray([0.3, 1.5])
 
-    def field(*sets):
-        return drifting_field(x, *sets, t, KERNELS[kernel], normalisation=normalisation)
+    def field(data, samples):
+        return drifting_field(x, data, samples, t, KERNELS[kernel], normalisation=normalisation)
 
     np.testing.assert_allclose(field(data, samples), -field(samples, data), rtol=1e-5, atol=1e-6)
     assert np.abs(field(data, samples)).min() > 1e-3

@@ -134,7 +134,9 @@ def test_with_the_term_the_map_on_the_line_increases(compose_config):
     found, experiment, state = slopes(compose_config, *FALLING)
     assert found.min() > 0
     samples = np.asarray(experiment.method.sample(experiment.variables(state), {}, jax.random.key(0), 4000))
-    data = np.asarray(experiment.data.train.minibatch(jax.random.key(1), state.cursor, 4000)[0])
+    source = experiment.data.density
+    assert source is not None
+    data = np.asarray(source.minibatch(jax.random.key(1), state.cursor, 4000)[0])
     assert samples.mean() == pytest.approx(data.mean(), abs=0.3)  # and it is a model of the data
     assert samples.std() == pytest.approx(data.std(), rel=0.2)
 
