@@ -55,9 +55,15 @@ def test_features_are_what_the_last_layer_sees(case):
     assert list(seen) == ["features"]
     h = seen["features"]["last"]
     assert h.shape == (N, size)
-    last = max((name for name in variables["params"] if name.startswith("Dense_")), key=lambda name: int(name[6:]))
-    kernel, bias = (np.asarray(variables["params"][last][name]) for name in ("kernel", "bias"))
-    np.testing.assert_allclose(h @ kernel[:, 0] + bias, logits, atol=1e-5)
+    params = variables["params"]
+    dense = "MpDense_" if "Gain_0" in params else "Dense_"
+    last = params[max((name for name in params if name.startswith(dense)), key=lambda name: int(name[len(dense) :]))]
+    kernel = np.asarray(last["kernel"])[:, 0]
+    if "Gain_0" in params:
+        wanted = h @ kernel / np.linalg.norm(kernel) * np.asarray(params["Gain_0"]["scale"])
+    else:
+        wanted = h @ kernel + np.asarray(last["bias"])
+    np.testing.assert_allclose(wanted, logits, atol=1e-5)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -120,7 +120,7 @@ def test_activations_keep_their_magnitude_through_the_networks(case):
         }
         outputs = {name: value for name, value in outputs.items() if "Gain" not in name and "Mp" in name}
         assert len(outputs) >= 10
-        # Zero padding takes a third off the windows of small maps; some layers have few units; branches are small parts.
+        # Zero padding takes a third off the windows of small maps, and some layers have few units.
         assert all(0.55 < value < 1.7 for value in outputs.values()), outputs
         blocks = {name: value for name, value in outputs.items() if name.count("Mp") == 1 and "Block" in name}
         blocks |= {name: value for name, value in outputs.items() if name.count("Mp") == 1 and "Bottle" in name}
@@ -187,8 +187,8 @@ def test_the_gradient_of_a_gradient_penalty_is_that_of_its_differences(case):
         gradient = jax.jit(jax.grad(penalty))(params)
         found = sum(jax.tree.leaves(jax.tree.map(lambda g, s: jnp.sum(g * s), gradient, step)))
         one, other = (jax.jit(penalty)(jax.tree.map(lambda p, s, h=h: p + h * s, params, step)) for h in (1e-6, -1e-6))
-    assert float(found) == pytest.approx(float((one - other) / 2e-6), rel=1e-4)
-    assert abs(float(found)) > 1e-6
+        found, difference = float(found), (float(one) - float(other)) / 2e-6
+    assert found == pytest.approx(difference, rel=1e-4) and abs(found) > 1e-6
 
 
 def test_what_does_not_go_with_unit_weights_is_refused_in_a_line(compose_config):
