@@ -36,6 +36,7 @@ class DriftingOption(SingleLossOption):
             dimension of an example.
     """
 
+    SECTIONS: ClassVar[frozenset[str]] = frozenset({"architecture", "latent"})
     LATENT_PRIORS: ClassVar[tuple[str, ...]] = ("normal", "uniform")
     PRECISIONS: ClassVar[tuple[str, ...]] = PRECISIONS
     POINTS: ClassVar[bool] = True
