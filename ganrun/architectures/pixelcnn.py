@@ -59,6 +59,7 @@ class GatedLayer(nn.Module):
         first: whether the inputs are pixels: then the current one is not seen, and there is no residual connection.
         form: how convolutions are computed, see :mod:`ganrun.architectures.convolution.forms`.
         classes: number of classes, 0 for none.
+        pixels: height and width of an image if each pixel has biases of its own; empty if they are shared.
     """
 
     inputs: tuple[int, ...]
@@ -68,6 +69,7 @@ class GatedLayer(nn.Module):
     first: bool
     form: str
     classes: int
+    pixels: tuple[int, ...] = ()
 
     def setup(self) -> None:
         inputs, gates, reach = len(self.inputs), 2 * self.features, self.side // 2
@@ -78,6 +80,8 @@ class GatedLayer(nn.Module):
         self.link = self.param("link", kernel_init, (gates, gates))
         self.project = self.param("project", kernel_init, (self.features, self.features))
         self.project_bias = self.param("project_bias", nn.initializers.zeros, (self.features,))
+        if self.pixels:
+            self.pixel_bias = self.param("pixel_bias", nn.initializers.zeros, (*self.pixels, gates))
         if self.classes:
             self.class_biases = [Embedding(self.classes, gates, nn.initializers.zeros) for _ in range(2)]
 
@@ -87,6 +91,7 @@ class GatedLayer(nn.Module):
         kernel = jnp.pad(weights["vertical"], ((0, size), (0, 0), (0, 0), (0, 0)))  # rows below are not seen
         above = same_convolution(v, kernel, self.form) + weights["vertical_bias"]
         link = jnp.pad(above, ((0, 0), (1, 0), (0, 0), (0, 0)))[:, :-1] @ weights["link"]
+        link += weights["pixel_bias"]
         padded, width = jnp.pad(h, ((0, 0), (0, 0), (size, 0), (0, 0))), h.shape[2]
         window = jnp.concatenate([padded[:, :, i : i + width] for i in range(size + 1)], axis=-1)
         return gated(above), self.right(weights, link, window, h)
@@ -119,6 +124,7 @@ class GatedLayer(nn.Module):
             "left": jnp.where(seen > 0, self.left, 0.0).reshape(-1, 2 * self.features),
             "horizontal_bias": horizontal_bias,
             "link": self.link,
+            "pixel_bias": self.pixel_bias if self.pixels else jnp.zeros((1, 1, 2 * self.features), self.link.dtype),
             "project": jnp.where(pixel_mask(own, own) > 0, self.project, 0.0),
             "project_bias": self.project_bias,
         }
@@ -136,6 +142,7 @@ class PixelCnn(nn.Module):
         layers: layers after the first one.
         form: how convolutions are computed, see :mod:`ganrun.architectures.convolution.forms`.
         classes: number of classes, 0 for none; a class has its own biases.
+        pixel_biases: whether the first layer has biases for each pixel, which tell the network where it is.
     """
 
     shape: tuple[int, ...]
@@ -144,6 +151,7 @@ class PixelCnn(nn.Module):
     layers: int
     form: str = "auto"
     classes: int = 0
+    pixel_biases: bool = True
 
     @property
     def orders(self) -> int:
@@ -152,10 +160,10 @@ class PixelCnn(nn.Module):
     def setup(self) -> None:
         channels = self.shape[-1]
         inputs = [tuple(range(channels)), *[tuple(groups(self.features, channels).tolist())] * self.layers]
-        self.stack = [
-            GatedLayer(given, self.features, channels, SIDE if i else FIRST, i == 0, self.form, self.classes)
-            for i, given in enumerate(inputs)
-        ]
+        pixels = self.shape[:2] if self.pixel_biases else ()
+        settings = {"features": self.features, "channels": channels, "form": self.form, "classes": self.classes}
+        first = GatedLayer(inputs[0], side=FIRST, first=True, pixels=pixels, **settings)
+        self.stack = [first, *(GatedLayer(given, side=SIDE, first=False, **settings) for given in inputs[1:])]
         self.head = self.param("head", kernel_init, (self.features, self.features))
         self.head_bias = self.param("head_bias", nn.initializers.zeros, (self.features,))
         self.output_kernel = self.param("output_kernel", kernel_init, (self.features, channels * self.outputs))
@@ -213,7 +221,8 @@ class PixelCnn(nn.Module):
         def row(carry: tuple, index: jax.Array) -> tuple[tuple, tuple]:
             buffers, above = carry
             links = tuple(
-                (pre @ weights["link"]).swapaxes(0, 1) for pre, (_, weights) in zip(above, layers, strict=True)
+                (pre @ weights["link"] + weights["pixel_bias"][index]).swapaxes(0, 1)
+                for pre, (_, weights) in zip(above, layers, strict=True)
             )
             windows = tuple(jnp.zeros((n, reach, inputs), dtype) for reach, inputs in sizes)
             positions = index * width + jnp.arange(width, dtype=jnp.int32)
@@ -261,11 +270,14 @@ class PixelCnnOption:
     Attributes:
         features: features of each of the two stacks.
         layers: layers after the first one. The first sees 3 pixels in each direction, every other one 1 pixel more.
+        pixel_biases: whether the first layer has biases for each pixel. They tell the network where it is, which the
+            windows of a few layers do not (section 2.3 of the paper has such biases for classes).
         convolution: how convolutions are computed; ``auto`` for the fastest one on the device.
     """
 
     features: int = number(32, low=1, high=100_000)
     layers: int = number(6, low=0, high=1000)
+    pixel_biases: bool = True
     convolution: str = choice("auto", FORMS)
     name: str = "pixelcnn"
 
@@ -279,4 +291,4 @@ class PixelCnnOption:
                 f"architecture.features must be at least {shape[-1]}, one for each channel of the images, not "
                 f"{self.features}."
             )
-        return PixelCnn(shape, outputs, self.features, self.layers, self.convolution, classes)
+        return PixelCnn(shape, outputs, self.features, self.layers, self.convolution, classes, self.pixel_biases)
