@@ -27,16 +27,8 @@ MAX_STEPS = 2**31 - 1  # steps of one run, which are counted with 32 bits
 GROUPS = ("dataset", "architecture", "method", "loss", "schedule", "probe")  # groups of which one option is chosen
 NAMED = ("penalty", "metric")  # groups of which any number of options is chosen, each with its settings by name
 # Parts of a config that only some methods have (:class:`ganrun.methods.base.MethodOption`); null for the others.
-SECTIONS = (
-    "architecture",
-    "loss",
-    "penalty",
-    "schedule",
-    "inputs",
-    "generator_update",
-    "optimizer.discriminator",
-    "latent",
-)
+SECTIONS = ("architecture", "loss", "penalty", "schedule", "inputs", "generator_update", "latent")
+SECTIONS += ("optimizer.discriminator",)
 FEEDS = ("auto", "resident", "streamed")  # how training examples reach the device (:mod:`ganrun.datasets.feed`)
 AUGMENTATIONS = ("colour", "translation", "cutout")  # of images (:mod:`ganrun.methods.gan.augmentation`)
 DECAYS = ("constant", "cosine", "linear")  # how a setting goes to its final value (:mod:`ganrun.methods.annealing`)

@@ -72,6 +72,7 @@ def test_the_method_chooses_its_optimizer_and_the_command_line_wins(digits, comp
     assert compose_config([RBM, "dataset=digits", "optimizer=adam"]).optimizer.generator.name == "adam"
     preset = compose_config(["experiment=rbm"])
     assert (preset.dataset.name, preset.method.hidden, preset.method.gibbs_steps) == ("mnist", 500, 25)
+    assert preset.method.first_gibbs_steps == 1
     assert preset.method.chains == "cd" and built(preset).visible == 784
 
 

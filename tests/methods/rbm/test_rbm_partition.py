@@ -9,6 +9,7 @@ from small_rbm import STATES, UNITS, Enumerated, parameters
 
 from ganrun.methods.rbm.energy import free_energy
 from ganrun.methods.rbm.partition import ais_log_z, binary_states, enumerable, exact_log_z
+from ganrun.training.train import build
 
 HALF = jnp.full((UNITS,), 0.5)
 
@@ -102,3 +103,15 @@ def test_the_gradient_of_the_exact_log_likelihood_is_the_difference_of_expectati
     }
     for name, array in wanted.items():
         np.testing.assert_allclose(gradient[name], array, atol=2e-5, err_msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_estimate_of_a_machine_that_was_trained_on_digits_is_the_enumerated_one(seed, compose_config):
+    # With a small learning rate. The weights of larger ones are so large that chains do not pass between modes.
+    words = ("method=rbm", "dataset=digits", "method.hidden=20", "optimizer.generator.learning_rate=0.01", "steps=500")
+    experiment = build(compose_config((*words, f"seed={seed}")))
+    state, _ = experiment.advance(experiment.init(), 500)
+    found = experiment.with_normaliser(experiment.variables(state), jax.random.key(seed))["normaliser"]
+    assert float(found["log_z"]) == pytest.approx(float(found["log_z_exact"]), abs=0.05)
+    assert abs(float(found["log_z_exact"]) - 84 * np.log(2)) > 5.0  # far from a machine without weights
