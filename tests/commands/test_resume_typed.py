@@ -125,6 +125,13 @@ def test_an_allowed_change_of_the_arrays_of_the_state_is_refused_by_its_name(run
     assert len(handed) == 1
 
 
+def test_averages_keep_the_widths_that_they_began_with(run, handed):
+    (run / "checkpoints" / "20").mkdir(parents=True)
+    line = refusal("ema.sigma_rel=[0.1]", "resume.allow=[ema.sigma_rel]")
+    assert line == "resume.allow: averages keep the width (ema.sigma_rel) they began with: start a new run."
+    assert handed == []
+
+
 @pytest.mark.parametrize(
     ("words", "allow", "hint"),
     [
