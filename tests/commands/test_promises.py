@@ -61,7 +61,7 @@ def left(inside, tiny, tmp_path_factory) -> Left:
     """A run that ended by itself, in a folder with a space, a comma and an equals sign in its name."""
     cwd = tmp_path_factory.mktemp("promised")
     place = "my runs/one, k=2"
-    batch = (*(word for word in tiny if not word.startswith("log.")), *SHORT)
+    batch = (*(word for word in tiny if not word.startswith("log.")), *SHORT, "ema.sigma_rel=[0.1]", "ema.snapshots=4")
     words = ("ganrun", "train", *batch, f"hydra.run.dir='{place}'")
     done = inside(*words[1:], cwd=cwd)
     assert done.returncode == 0, done.stderr
