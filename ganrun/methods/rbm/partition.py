@@ -7,11 +7,11 @@ import jax.numpy as jnp
 
 from ganrun.keys import key_for
 from ganrun.methods.base import Tree
-from ganrun.methods.rbm.energy import draw, free_energy, hidden_logits, visible_logits
+from ganrun.methods.rbm.annealing import annealed_transition, base_logits
+from ganrun.methods.rbm.energy import draw, free_energy, hidden_logits
 
 ENUMERABLE = 20  # units of a layer all of whose states are enumerated: about a million
 AT_ONCE = 1024  # states that are enumerated together
-LEAST_RATE = 0.01  # of the base distribution: a unit that was never 1 in training may be 1
 
 
 def ais_log_z(
@@ -37,8 +37,7 @@ def ais_log_z(
         chains: number of independent chains.
         steps: number K of intermediate distributions.
     """
-    rates = jnp.clip(base_rates, LEAST_RATE, 1.0 - LEAST_RATE)
-    base = jnp.log(rates) - jnp.log1p(-rates)
+    base = base_logits(base_rates)
     bias, hidden = params["visible_bias"], params["hidden_bias"].shape[0]
 
     def body(index: jax.Array, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
@@ -47,10 +46,7 @@ def ais_log_z(
         logits = hidden_logits(params, v)
         gain = (now - before) * (v @ (bias - base))
         gain += jnp.sum(jax.nn.softplus(now * logits) - jax.nn.softplus(before * logits), axis=-1)
-        own = key_for(key, "transition", index)
-        h = draw(key_for(own, "hidden"), now * logits)
-        v = draw(key_for(own, "visible"), (1.0 - now) * base + now * visible_logits(params, h))
-        return v, log_weights + gain
+        return annealed_transition(params, base, now, key_for(key, "transition", index), v), log_weights + gain
 
     start = draw(key_for(key, "start"), jnp.broadcast_to(base, (chains, base.shape[0])))
     _, log_weights = jax.lax.fori_loop(0, steps, body, (start, jnp.zeros((chains,))))

@@ -26,6 +26,7 @@ from ganrun.methods.chain_diagnostics import diagnosed
 from ganrun.methods.densities import LOG_LIKELIHOOD
 from ganrun.methods.likelihoods import Bernoulli
 from ganrun.methods.metric_spec import EVERYWHERE, MetricSpec
+from ganrun.methods.rbm.annealing import annealed_states
 from ganrun.methods.rbm.energy import free_energy, gibbs, initial_parameters, random_states, transition
 from ganrun.methods.rbm.partition import ais_log_z, enumerable, exact_log_z
 from ganrun.methods.rbm.schedule import at
@@ -58,7 +59,7 @@ class Rbm(SingleLossMethod):
         shape: of an example, ``(height, width, 1)``.
         hidden: number of hidden units.
         persistent: whether chains go on where they ended, instead of starting at the data.
-        sample_steps: transitions from random states to samples.
+        sample_steps: transitions of the chains that samples are the ends of; the first half is annealed.
         ais_chains: chains of annealed importance sampling.
         ais_steps: its intermediate distributions.
     """
@@ -135,10 +136,13 @@ class Rbm(SingleLossMethod):
     def sample(
         self, variables: Tree, hparams: Tree, key: jax.Array, n: int, labels: jax.Array | None = None
     ) -> jax.Array:
-        """Return the last probabilities of white of ``n`` Gibbs chains from random states, in the range of the data."""
-        start = random_states(key_for(key, "start"), n, self.state_units)
-        machine = self.machine(variables["params"])
-        _, probabilities = gibbs(machine, key_for(key, "chains"), start, self.sample_steps)
+        """Return the last probabilities of white of ``n`` Gibbs chains, in the range of the data.
+
+        The chains start at independent units and are annealed to the model in the first half of their transitions.
+        """
+        machine, annealed = self.machine(variables["params"]), self.sample_steps // 2
+        start = annealed_states(machine, variables["batch_stats"]["base_rates"], key_for(key, "start"), n, annealed)
+        _, probabilities = gibbs(machine, key_for(key, "chains"), start, self.sample_steps - annealed)
         return (2.0 * probabilities[:, : self.visible] - 1.0).reshape(n, *self.shape)
 
     @property

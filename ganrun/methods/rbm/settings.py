@@ -39,7 +39,7 @@ class BoltzmannOption(SingleLossOption):
         first_gibbs_steps: their number in the first step, from which it changes linearly to ``gibbs_steps`` at the end
             of the run; null for a constant number.
         weight_decay: coefficient λ of λ / 2 |W|² in the loss.
-        sample_steps: transitions from random states to samples.
+        sample_steps: transitions of the chains that samples are the ends of; the first half is annealed.
         ais_chains: chains of annealed importance sampling, which estimates log Z.
         ais_steps: its intermediate distributions.
     """

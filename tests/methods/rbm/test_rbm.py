@@ -10,7 +10,8 @@ from small_rbm import SHAPE, STATES, UNITS, Enumerated, begun, bimodal, hparams,
 from ganrun.datasets.sampler import Cursor
 from ganrun.keys import key_for
 from ganrun.methods.base import Batches, Progress
-from ganrun.methods.rbm.energy import free_energy, gibbs, random_states
+from ganrun.methods.rbm.annealing import annealed_states
+from ganrun.methods.rbm.energy import free_energy, gibbs
 
 DATA = np.random.default_rng(5).integers(0, 2, (8, UNITS)).astype(np.float32)
 
@@ -135,12 +136,13 @@ def test_chains_are_neither_averaged_nor_part_of_the_variables():
 # --- samples and densities ---
 
 
-def test_samples_are_the_last_probabilities_of_chains():
+def test_samples_are_the_last_probabilities_of_chains_of_which_half_is_annealed():
     method, params = small(sample_steps=10), parameters(1.0)
     key = jax.random.key(4)
-    samples = method.sample({"params": params, "batch_stats": stats_of()}, hparams(), key, 5)
-    start = random_states(key_for(key, "start"), 5, UNITS)
-    _, probabilities = gibbs(params, key_for(key, "chains"), start, 10)
+    stats = stats_of()
+    samples = method.sample({"params": params, "batch_stats": stats}, hparams(), key, 5)
+    start = annealed_states(params, stats["base_rates"], key_for(key, "start"), 5, 5)
+    _, probabilities = gibbs(params, key_for(key, "chains"), start, 5)
     assert samples.shape == (5, *SHAPE)
     np.testing.assert_allclose(samples.reshape(5, UNITS), 2 * probabilities - 1, atol=1e-6)
     assert method.prior is None and method.capabilities == {"log_density"}
