@@ -28,7 +28,7 @@ COMMANDS = {
 }
 PLACELESS = ("list", "doctor")  # commands that need no working directory
 COLLECT_EVERY = 20_000  # garbage collection threshold: imports and tracing create very many long-lived objects
-HELP = """ganrun {version}: an experiment runner for generative models in JAX: GANs and variational autoencoders.
+HELP = """ganrun {version}: an experiment runner in JAX for GANs and the generative models beside them.
 
 usage: ganrun COMMAND [KEY=VALUE ...]
 
