@@ -175,9 +175,10 @@ class Metrics(Files):
             (folder / "summary.json").write_bytes(mutated(summary, rng) if rng.random() < 0.5 else summary)
 
     def give(self) -> None:
+        from ganrun.comparison.formats import as_csv, as_json, as_markdown, as_text
         from ganrun.comparison.groups import group
         from ganrun.comparison.runs import chosen_metrics, read_runs
-        from ganrun.comparison.table import as_csv, as_json, as_markdown, as_text, compare
+        from ganrun.comparison.table import compare
         from ganrun.config.schema import Train
         from ganrun.storage.run_directory import completed
         from ganrun.training.sweep_plan import reason

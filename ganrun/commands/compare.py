@@ -31,6 +31,7 @@ class Compare:
     metrics: tuple[str, ...] = ()
     level: float = number(0.95, above=0.0, below=1.0)
     interval: str = choice("student", ("student", "bootstrap"))
+    statistic: str = choice("mean", ("mean", "iqm", "median"))
     correction: str = choice("holm", ("holm", "bonferroni", "none"))
     unfinished: bool = False
     format: str = choice("text", FORMATS)
@@ -77,9 +78,10 @@ def _job(node: DictConfig) -> int:
 
 
 def _compare(request: Compare) -> None:
+    from ganrun.comparison.formats import as_csv, as_json, as_markdown, as_text, terminal_width
     from ganrun.comparison.groups import group
     from ganrun.comparison.runs import chosen_metrics, read_comparable
-    from ganrun.comparison.table import as_csv, as_json, as_markdown, as_text, compare, terminal_width
+    from ganrun.comparison.table import compare
     from ganrun.writers.console import Terminal
     from ganrun.writers.whole import write_whole
 
@@ -88,7 +90,9 @@ def _compare(request: Compare) -> None:
     if not metrics:
         raise ConfigError("no run has come far enough to be compared.")
     groups = group(runs, metrics, request.unfinished)
-    comparison = compare(groups, metrics, request.level, request.interval, request.correction, left_out)
+    comparison = compare(
+        groups, metrics, request.level, request.interval, request.correction, left_out, request.statistic
+    )
     formats = {"markdown": as_markdown, "csv": as_csv, "json": as_json}
     if request.picture is not None:
         from ganrun.comparison.curves import curves  # loads matplotlib, which takes a second

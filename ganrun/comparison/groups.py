@@ -15,7 +15,7 @@ from ganrun.storage.run_directory import relative
 
 ALL_DIGITS = 17  # significant digits of a float
 # Column names of tables besides settings: a setting whose short name is one of these is labelled by its full key.
-HEADS = frozenset({"runs", "n", "failed", "pruned", "unfinished", "repeated", "mean", "best"})
+HEADS = frozenset({"runs", "n", "failed", "pruned", "unfinished", "repeated", "mean", "iqm", "median", "best"})
 MEASURED_BY_PROBE = ("jsd/probe", "probe/")
 ABSENT = "absent"  # differs from every frozen setting: text is frozen with quotes
 # Of several runs with the same settings and seed, the one with the lowest rank counts.

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ganrun.comparison.curves import curves
+from ganrun.comparison.formats import as_markdown, as_text, terminal_width
 from ganrun.comparison.groups import group
 from ganrun.comparison.runs import chosen_metrics, read_comparable
-from ganrun.comparison.table import as_markdown, as_text, compare, terminal_width
+from ganrun.comparison.table import compare
 from ganrun.storage.run_directory import relative, write_atomically
 
 

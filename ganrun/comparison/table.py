@@ -1,30 +1,20 @@
-"""The comparison as a table: as text, Markdown, CSV or JSON."""
+"""The comparison of groups of runs: statistics with intervals, differences, and counts."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from ganrun.comparison.groups import Group, notes
-from ganrun.comparison.statistics import NO_VARIANCE, Difference, Interval, comparable, differences, mean_interval
+from ganrun.comparison.robust import bootstrapped, probability_of_improvement
+from ganrun.comparison.statistics import Difference, Interval, comparable, differences, mean_interval
 from ganrun.evaluation.metrics.spec import better, bounds
 
 ALWAYS = ("runs", "failed")  # counts that are always shown
-UNLIMITED = 100_000  # columns that no table fills
 FEW = 6  # maximum number of groups for which every pair is compared; otherwise each is compared with the best
 
 
@@ -35,11 +25,15 @@ class Comparison:
     Attributes:
         groups: the groups.
         metrics: the tags compared; the first determines the order.
-        cells: by group and metric: the mean over the runs that count, with its interval inside the metric's bounds.
+        cells: by group and metric: the statistic over the runs that count, with its interval inside the metric's
+            bounds.
         best: by group and metric: the best run's value (NaN if there is none, or the metric has no direction).
-        gaps: differences in the first metric, corrected for all pairs of groups.
+        gaps: differences of the means of the first metric, corrected for all pairs of groups.
+        improvements: for each of ``gaps``, the probability that a run of its first group is better than one of its
+            second; NaN if the metric has no direction.
         level: confidence level of the intervals.
         interval: method for intervals of means: student or bootstrap.
+        statistic: what the cells are: mean, iqm (interquartile mean) or median.
         correction: for multiple comparisons: holm, bonferroni or none.
         counts: by group: the number of runs, and of those that do not or may not count, by reason.
         pairs: the number of pairs of groups that could be tested.
@@ -51,8 +45,10 @@ class Comparison:
     cells: list[list[Interval]]
     best: list[list[float]]
     gaps: list[Difference]
+    improvements: list[float]
     level: float
     interval: str
+    statistic: str
     correction: str
     counts: list[dict[str, int]]
     pairs: int
@@ -66,32 +62,52 @@ def compare(
     interval: str = "student",
     correction: str = "holm",
     more_notes: Sequence[str] = (),
+    statistic: str = "mean",
 ) -> Comparison:
     """Aggregate ``groups`` over their runs, sorted by the first of ``metrics``, best first.
 
-    ``more_notes``: on runs that are in none of the groups.
+    Args:
+        groups: to be compared.
+        metrics: tags.
+        level: confidence level of the intervals.
+        interval: method for intervals of means: student or bootstrap. Those of other statistics are bootstrapped.
+        correction: for multiple comparisons: holm, bonferroni or none.
+        more_notes: on runs that are in none of the groups.
+        statistic: of the runs of a group: mean, iqm or median.
     """
     first = metrics[0] if metrics else ""
 
+    def cell(group: Group, tag: str) -> Interval:
+        if statistic == "mean":
+            return mean_interval(group.values(tag), level, interval)
+        return Interval(*bootstrapped(group.values(tag), statistic, level))
+
     def rank(group: Group) -> tuple[bool, float]:
-        mean = mean_interval(group.values(first)).value
-        return math.isnan(mean), -mean if better(first) == "higher" else mean
+        value = cell(group, first).value
+        return math.isnan(value), -value if better(first) == "higher" else value
 
     groups = sorted(groups, key=rank)
-    cells = [[_within(mean_interval(group.values(tag), level, interval), tag) for tag in metrics] for group in groups]
+    cells = [[_within(cell(group, tag), tag) for tag in metrics] for group in groups]
     best = [[_best(group.values(tag), tag) for tag in metrics] for group in groups]
     every = [(i, j) for i in range(len(groups)) for j in range(i + 1, len(groups))]
     pairs = every if len(groups) <= FEW else [(0, j) for j in range(1, len(groups))]
     values = [group.values(first) for group in groups] if first else []
     gaps = differences(values, pairs, level, correction) if first else []
+    direction = better(first) if first else None
+    improvements = [
+        math.nan if direction is None else probability_of_improvement(values[i], values[j], direction == "higher")
+        for i, j in ((gap.first, gap.second) for gap in gaps)
+    ]
     return Comparison(
         groups,
         metrics,
         cells,
         best,
         gaps,
+        improvements,
         level,
         interval,
+        statistic,
         correction,
         _counts(groups),
         len(list(combinations(comparable(values), 2))),
@@ -126,166 +142,3 @@ def _best(values: np.ndarray, tag: str) -> float:
     if not len(values) or direction is None:
         return math.nan
     return float(values.max() if direction == "higher" else values.min())
-
-
-def keys(comparison: Comparison) -> list[str]:
-    """Return the settings in which the groups differ."""
-    return list(dict.fromkeys(key for group in comparison.groups for key in group.settings))
-
-
-def heads(comparison: Comparison) -> list[str]:
-    """Return the column names of a metric's table."""
-    counts = comparison.counts[0] if comparison.counts else ALWAYS
-    return [*keys(comparison), *counts, "n", "mean", f"{comparison.level:.4g} interval", "best"]
-
-
-def rows(comparison: Comparison, metric: int) -> list[list[str]]:
-    """Return the rows of one metric's table as text, one per group; n is the number of runs in the mean."""
-    lines = []
-    tag = comparison.metrics[metric]
-    for group, cells, best, counts in zip(
-        comparison.groups, comparison.cells, comparison.best, comparison.counts, strict=True
-    ):
-        cell = cells[metric]
-        settings = [group.shown.get(key, "") for key in keys(comparison)]
-        interval = f"{cell.low:.4g} to {cell.high:.4g}"
-        if math.isnan(cell.low):
-            interval = NO_VARIANCE if comparable([group.values(tag)]) else ""
-        numbers = ["" if math.isnan(value) else f"{value:.4g}" for value in (cell.value, best[metric])]
-        count = str(len(group.values(tag)))
-        lines.append([*settings, *map(str, counts.values()), count, numbers[0], interval, numbers[1]])
-    return lines
-
-
-def gap_lines(comparison: Comparison) -> list[str]:
-    """Return a line for each difference in the first metric."""
-    lines = []
-    for gap in comparison.gaps:
-        value, low, high = gap.interval.value, gap.interval.low, gap.interval.high
-        p = "< 0.0001" if gap.adjusted < 1e-4 else f"= {gap.adjusted:.4f}"
-        if not math.isnan(low):
-            how = f"[{low:+.4g}, {high:+.4g}], p {p}"
-        elif not math.isnan(gap.p):
-            how = f"({NO_VARIANCE}, so no interval; exact permutation test: p {p})"
-        else:
-            how = "(too few runs for an interval)" if math.isfinite(value) else "(no interval)"
-        pair = comparison.groups[gap.first], comparison.groups[gap.second]
-        names = " minus ".join(group.label for group in pair)
-        missing = [group.label for group in pair if not len(group.values(comparison.metrics[0]))]
-        if missing:
-            lines.append(f"{names}: not known, no run of {' nor of '.join(missing)} that counts has it")
-        else:
-            lines.append(f"{names}: {value:+.4g} {how}")
-    return lines
-
-
-def gap_title(comparison: Comparison) -> str:
-    """Return a heading for :func:`gap_lines` that states the test and the correction."""
-    how = {"none": "not corrected", "holm": "Bonferroni intervals, Holm p", "bonferroni": "Bonferroni"}
-    shown = ", those with the best shown" if len(comparison.groups) > FEW else ""
-    correction = how[comparison.correction]
-    return f"differences in {comparison.metrics[0]} (Welch; {comparison.pairs} at once{shown}: {correction})"
-
-
-def terminal_width() -> int | None:
-    """Return the columns of standard output: those of the terminal, or ``$COLUMNS``; None if neither limits a line."""
-    return Console().width if sys.stdout.isatty() or os.environ.get("COLUMNS") else None
-
-
-def as_text(comparison: Comparison, width: int | None = None) -> str:
-    """Return a table for each metric, then the differences in the first, in at most ``width`` columns."""
-    file = io.StringIO()
-    console = Console(file=file, width=width or UNLIMITED, highlight=False, markup=False, emoji=False)
-    for i, tag in enumerate(comparison.metrics):
-        table = Table(box=SIMPLE_HEAD, padding=(0, 1), title=Text(tag), title_justify="left")
-        for head in heads(comparison):
-            table.add_column(head, overflow="fold")
-        for row in rows(comparison, i):
-            table.add_row(*map(Text, row))
-        console.print(table)
-    gaps = gap_lines(comparison)
-    if gaps:
-        console.print("\n".join([f"{gap_title(comparison)}:", *(f"  {line}" for line in gaps)]), soft_wrap=True)
-    for note in comparison.notes:
-        console.print(f"note: {note}", soft_wrap=True)
-    return "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
-
-
-def as_markdown(comparison: Comparison) -> str:
-    """Return the tables and the differences as Markdown."""
-    lines: list[str] = []
-    for i, tag in enumerate(comparison.metrics):
-        table = [heads(comparison), ["---"] * len(heads(comparison)), *rows(comparison, i)]
-        lines += [f"**{tag}**", "", *(" | ".join(["", *map(_escaped, cells), ""]).strip() for cells in table), ""]
-    gaps = gap_lines(comparison)
-    if gaps:
-        lines += [f"{gap_title(comparison)}:", "", *(f"- {line}" for line in gaps), ""]
-    lines += [f"note: {note}\n" for note in comparison.notes]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
-def as_records(comparison: Comparison) -> list[dict[str, Any]]:
-    """Return one flat record per group: its settings, counts, and each metric's mean, ends and best."""
-    records = []
-    for group, cells, best, counts in zip(
-        comparison.groups, comparison.cells, comparison.best, comparison.counts, strict=True
-    ):
-        record: dict[str, Any] = {key: group.settings.get(key) for key in keys(comparison)} | counts
-        for tag, cell, top in zip(comparison.metrics, cells, best, strict=True):
-            record |= {
-                f"{tag} n": len(group.values(tag)),
-                f"{tag} mean": cell.value,
-                f"{tag} low": cell.low,
-                f"{tag} high": cell.high,
-                f"{tag} best": top,
-            }
-        records.append(record)
-    return records
-
-
-def as_csv(comparison: Comparison) -> str:
-    """Return the records as CSV."""
-    records, file = as_records(comparison), io.StringIO()
-    writer = csv.DictWriter(file, list(records[0]) if records else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-    return file.getvalue()
-
-
-def as_json(comparison: Comparison) -> str:
-    """Return groups and differences as one JSON object; values that are not finite are null."""
-    gaps = [
-        {
-            "metric": comparison.metrics[0],
-            "first": comparison.groups[gap.first].label,
-            "second": comparison.groups[gap.second].label,
-            "difference": gap.interval.value,
-            "low": gap.interval.low,
-            "high": gap.interval.high,
-            "p": gap.p,
-            "adjusted": gap.adjusted,
-        }
-        for gap in comparison.gaps
-    ]
-    content = {
-        "level": comparison.level,
-        "interval": comparison.interval,
-        "correction": comparison.correction,
-        "pairs": comparison.pairs,
-        "groups": as_records(comparison),
-        "differences": gaps,
-        "notes": comparison.notes,
-    }
-    return json.dumps(_finite(content), indent=2, allow_nan=False) + "\n"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

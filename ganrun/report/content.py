@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ganrun import __version__
-from ganrun.comparison import table
+from ganrun.comparison import formats
 from ganrun.comparison.groups import Group, group, texts
 from ganrun.comparison.runs import Run, chosen_metrics, read_comparable
 from ganrun.comparison.table import Comparison, compare
@@ -103,11 +103,11 @@ def read_content(
         made=f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}, ganrun {__version__}",
         comparison=comparison,
         colors=group_colors(len(comparison.groups)),
-        heads=[*table.keys(comparison), *(comparison.counts[0] if comparison.counts else ())],
+        heads=[*formats.keys(comparison), *(comparison.counts[0] if comparison.counts else ())],
         rows=[_row(comparison, i) for i in range(len(comparison.groups))],
         metrics=[(tag, _meaning(tag)) for tag in tags],
-        gaps_title=table.gap_title(comparison),
-        gaps=table.gap_lines(comparison),
+        gaps_title=formats.gap_title(comparison),
+        gaps=formats.gap_lines(comparison),
         charts=[drawn for drawn in charts if any(curve["steps"] for curve in drawn.data["curves"])],
         cards=cards,
         varied=varied,
@@ -156,7 +156,7 @@ def _row(comparison: Comparison, i: int) -> list[tuple[str, float | str]]:
     """Return the cells of group ``i``: the text of each, and the number or text to sort it by."""
     one, cells = comparison.groups[i], comparison.cells[i]
     found: list[tuple[str, float | str]] = []
-    for key in table.keys(comparison):
+    for key in formats.keys(comparison):
         value = one.settings.get(key, "")
         number = isinstance(value, int | float) and not isinstance(value, bool)
         found.append((one.shown.get(key, ""), float(value) if number else str(value)))

@@ -181,7 +181,9 @@ def test_the_infinite_makes_no_noise(make_run, inside, tmp_path):
     assert done.returncode == 0 and done.stderr == "", done.stderr
     rows = [line.split() for line in done.stdout.splitlines() if line.strip().startswith(("hinge", "minimax"))]
     assert rows == [["minimax", "2", "0", "2", "2", "no", "variance", "2"], ["hinge", "2", "0", "2", "inf", "1"]]
-    assert done.stdout.splitlines()[-1].strip() == "loss=minimax minus loss=hinge: -inf (no interval)"
+    assert done.stdout.splitlines()[-1].strip() == (
+        "loss=minimax minus loss=hinge: -inf (no interval); probability of improvement 0.5"
+    )
 
 
 def test_the_statistics_can_be_chosen(results, inside):

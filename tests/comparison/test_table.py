@@ -17,21 +17,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from ganrun.comparison.groups import Group
-from ganrun.comparison.runs import Run
-from ganrun.comparison.table import (
-    Comparison,
+from ganrun.comparison.formats import (
     as_csv,
     as_json,
     as_markdown,
     as_records,
     as_text,
-    compare,
     gap_lines,
     heads,
     rows,
     terminal_width,
 )
+from ganrun.comparison.groups import Group
+from ganrun.comparison.runs import Run
+from ganrun.comparison.table import Comparison, compare
 
 JSD, MODES, REAL = "jsd/exact", "modes/covered", "D(x)"
 T1, T2 = 12.706205, 4.302653  # Student's t at 97.5 % with one and two degrees of freedom, from any table
@@ -316,7 +315,10 @@ def test_markdown_is_read_back(two):
 def test_markdown_ends_with_the_differences(two):
     title, _, line = as_markdown(two).splitlines()[-3:]
     assert title == "differences in jsd/exact (Welch; 1 at once: Bonferroni intervals, Holm p):"
-    told = re.fullmatch(r"- loss=hinge, margin=1\.5 minus loss=minimax: -0\.5 \[(.+), (.+)\], p = (.+)", line)
+    told = re.fullmatch(
+        r"- loss=hinge, margin=1\.5 minus loss=minimax: -0\.5 \[(.+), (.+)\], p = (.+); probability of improvement 1",
+        line,
+    )
     assert told is not None
     assert [float(text) for text in told.groups()] == pytest.approx(
         [-0.5 - REACH, -0.5 + REACH, P], abs=6e-4
@@ -378,7 +380,7 @@ def test_lines_of_differences_say_how_sure_they_are():
     lines = gap_lines(compare(groups, ["w1"]))
     assert lines[0].startswith("loss=a minus loss=b: -1 [-1.015, -0.9848], p < 0.0001")
     assert lines[1:] == [
-        f"loss={name} minus loss=c: {gap} (too few runs for an interval)"
+        f"loss={name} minus loss=c: {gap} (too few runs for an interval); probability of improvement 1"
         for name, gap in (("a", -3.998), ("b", -2.998))
     ]
 
@@ -386,7 +388,7 @@ def test_lines_of_differences_say_how_sure_they_are():
 def test_infinite_and_missing_differences_have_no_interval():
     groups = [make_group("a", JSD, 1.0, 2.0), make_group("b", JSD, 1.0, math.inf), make_group("c", JSD)]
     assert gap_lines(compare(groups, [JSD])) == [
-        "loss=a minus loss=b: -inf (no interval)",
+        "loss=a minus loss=b: -inf (no interval); probability of improvement 0.625",
         "loss=a minus loss=c: not known, no run of loss=c that counts has it",
         "loss=b minus loss=c: not known, no run of loss=c that counts has it",
     ]
@@ -412,6 +414,7 @@ def test_groups_without_variance_are_compared_by_permutations_and_have_no_interv
     found = compare(groups, [MODES])
     # Of the 6 ways to give 2 of 4 runs to the first group 2 are as extreme.
     line = "loss=eight minus loss=seven: +1 (no variance, so no interval; exact permutation test: p = 0.3333)"
+    line += "; probability of improvement 1"
     assert gap_lines(found) == [line]
     text, markdown = as_text(found), as_markdown(found)
     assert text.count("no variance") == markdown.count("no variance") == 3 and line in text and line in markdown

@@ -10,9 +10,10 @@ import pytest
 from hydra_plugins.ganrun_population.search import Pruner
 from written import summary
 
+from ganrun.comparison.formats import as_csv, heads
 from ganrun.comparison.groups import group
 from ganrun.comparison.runs import read_runs
-from ganrun.comparison.table import as_csv, compare, heads
+from ganrun.comparison.table import compare
 from ganrun.training import vmapped as sessions
 from ganrun.training.sweep import train_all
 from ganrun.training.sweep_plan import Job, ended
