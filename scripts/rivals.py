@@ -7,8 +7,8 @@ Every model is trained with ``seeds`` seeds and evaluated by ``ganrun eval`` wit
 Numbers are means over the seeds with 95 % intervals; a run that fails is counted. ``fraction`` shortens all runs. The
 log-likelihood is that of held-out data in nats: exact, a lower bound, or an estimate, as its column says. For images of
 one channel it is that of images binarised anew, except for flows, whose bound is that of the bytes, so that the two
-cannot be compared. Sampling is timed for 1000 samples after a first call. Runs stay in ``runs=FOLDER`` and are not
-trained again if they are there.
+cannot be compared; ``parzen`` is that by Parzen windows around the samples. Sampling is timed for 1000 samples after a
+first call. Runs stay in ``runs=FOLDER`` and are not trained again if they are there.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ VECTORS: dict[str, Words] = {
     "gan": (),
     "gan, R3GAN losses": ("loss=relativistic", "penalty=[r1,r2]"),
     "vae": ("method=vae",),
+    "drifting": ("experiment=drifting",),
     "made": ("method=autoregressive", "architecture=made"),
     "spline flow": ("method=flow", "architecture=spline"),
 }
@@ -44,6 +45,8 @@ DIGITS: dict[str, Words] = {
     "pixelcnn": ("method=autoregressive", "architecture=pixelcnn", "steps=6000"),
     "realnvp": ("method=flow", "architecture=realnvp", "steps=6000"),
     "rbm": ("method=rbm", "steps=10000"),
+    "dbm": ("method=dbm", "method.hidden=[100,50]", "steps=6000"),
+    "gsn": ("method=gsn", "steps=10000"),
 }
 MNIST: dict[str, Words] = {
     "gan": ("experiment=dcgan",),
@@ -54,6 +57,7 @@ MNIST: dict[str, Words] = {
     "pixelcnn": ("experiment=pixelcnn",),
     "realnvp": ("experiment=realnvp",),
     "rbm": ("experiment=rbm",),
+    "gsn": ("experiment=gsn",),
 }
 MODELS = {"ring": VECTORS, "digits": DIGITS, "mnist": MNIST}
 # The log densities that a method may have, the most informative first, and what they are.
@@ -62,10 +66,11 @@ KINDS = {
     "log_likelihood_bound": "lower bound, bytes",
     "log_likelihood_ais": "estimate",
     "iwae": "lower bound",
+    "mean_field_bound_ais": "lower bound minus an estimate",
 }
 SHOWN = {
     "ring": ("jsd/exact", "jsd/probe", "precision", "recall", "modes/covered"),
-    "": ("jsd/probe", "precision", "recall"),
+    "": ("jsd/probe", "precision", "recall", "parzen"),
 }
 DEFAULTS = {"data": ",".join(MODELS), "models": "", "seeds": "3", "n": "2000", "fraction": "1", "runs": "", "out": ""}
 DRAWN = 1000  # samples whose drawing is timed
@@ -94,7 +99,13 @@ def evaluate(run: Path, n: int) -> dict[str, float]:
     """Return the metrics of ``ganrun eval`` by tag, kept in the run's directory."""
     file = run / f"eval_{n}.json"
     if not file.exists():
-        words = [f"run={run}", f"n={n}", "metrics=[manifold,jsd,exact,modes,log_density]", "format=json", f"out={file}"]
+        words = [
+            f"run={run}",
+            f"n={n}",
+            "metrics=[manifold,jsd,exact,modes,log_density,parzen]",
+            "format=json",
+            f"out={file}",
+        ]
         subprocess.run([sys.executable, "-m", "ganrun", "eval", *words], check=True, stdout=subprocess.DEVNULL)
     (evaluation,) = json.loads(file.read_text())["evaluations"]
     return {tag: metric["value"] for tag, metric in evaluation["metrics"].items() if metric["value"] is not None}
