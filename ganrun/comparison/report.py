@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ganrun.comparison.board import write_statistics
 from ganrun.comparison.curves import curves
 from ganrun.comparison.formats import as_markdown, as_text, terminal_width
 from ganrun.comparison.groups import group
 from ganrun.comparison.runs import chosen_metrics, read_comparable
 from ganrun.comparison.table import compare
-from ganrun.storage.run_directory import relative, write_atomically
+from ganrun.storage.run_directory import STATISTICS, relative, write_atomically
 
 
 def report(runs: Sequence[Path], folder: Path, metrics: Sequence[str] = ()) -> str:
-    """Write ``comparison.md`` and ``comparison.png`` of ``runs`` into ``folder``; return the comparison as text.
+    """Write ``comparison.md``, ``comparison.png`` and ``statistics/`` of ``runs`` into ``folder``; return a comparison.
 
     Runs whose files cannot be read are left out, and reported on standard error. ``metrics``: the tags to compare; the
     first determines the order. Default: the usual ones.
@@ -23,7 +24,9 @@ def report(runs: Sequence[Path], folder: Path, metrics: Sequence[str] = ()) -> s
     metrics = chosen_metrics(list(metrics), results)
     if not metrics:
         return "no run has logged any metrics to compare yet"
-    table = compare(group(results, metrics), metrics, more_notes=left_out)
+    groups = group(results, metrics)
+    table = compare(groups, metrics, more_notes=left_out)
     write_atomically(folder / "comparison.md", as_markdown(table))
     (folder / "comparison.png").write_bytes(curves(table.groups, metrics))
-    return f"{as_text(table, terminal_width())}also in {relative(folder)}: comparison.md, comparison.png (curves)"
+    more = f", {STATISTICS} (mean, low and high for TensorBoard)" if write_statistics(groups, folder) else ""
+    return f"{as_text(table, terminal_width())}also in {relative(folder)}: comparison.md, comparison.png (curves){more}"

@@ -1,11 +1,9 @@
-"""Writes TensorBoard event files with TensorBoard's own record writer: no TensorFlow, and tags are not changed."""
+"""Writes a run for TensorBoard; tags are not changed."""
 
 # pyright: reportAttributeAccessIssue=false
 # (protobuf creates its classes at import, so a type checker does not see them)
 from __future__ import annotations
 
-import os
-import socket
 import struct
 import time
 from collections.abc import Sequence
@@ -19,14 +17,12 @@ from tensorboard.plugins.custom_scalar import metadata as custom_scalar
 from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 from tensorboard.plugins.hparams import metadata as hparams
 from tensorboard.plugins.text import metadata as text
-from tensorboard.summary.writer.record_writer import RecordWriter
 
 from ganrun.config.hparams import FIRST
 from ganrun.methods.metric_spec import Chart
 from ganrun.storage.growing_files import ABOUT
 from ganrun.writers.base import Entry
-
-Value = summary_pb2.Summary.Value
+from ganrun.writers.event_file import EventFile, Value
 
 DIVERGENCES = Chart("Jensen-Shannon divergence (nats)", reference=("log_2", float(np.log(2.0))))
 OF_DIVERGENCES = r"^jsd/(online|exact|smoothed|probe|probe_lower)$"
@@ -66,10 +62,10 @@ class TensorBoard:
         lines = [chart.reference for chart in self._charts if chart.reference is not None]
         self._references = {f"chart/{name}": value for name, value in lines}
         self._describe(hyperparameters, pages or {})
-        self._begin()
+        self._file = EventFile(folder)
         if resumed_at is not None:
             start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-            self._event(resumed_at + 1, session_log=start)
+            self._file.event(resumed_at + 1, session_log=start)
 
     def _describe(self, hyperparameters: dict[str, Any], pages: dict[str, str]) -> None:
         """Write the description of the run to a file of its own, which replaces that of an earlier session.
@@ -77,23 +73,17 @@ class TensorBoard:
         TensorBoard shows the first hyperparameters that it finds, so a resumed run must not leave old ones.
         """
         before = list(self._folder.glob(f"events.out.tfevents.*{ABOUT}"))
-        self._begin(ABOUT)
+        about = EventFile(self._folder, ABOUT)
         texts = [_text(tag, words) for tag, words in pages.items()]
-        self._summary(0, [_layout(self._charts), _session_start(hyperparameters), *texts])
-        self._records.close()
+        about.summary(0, [_layout(self._charts), _session_start(hyperparameters), *texts])
+        about.close()
         for path in before:
             path.unlink(missing_ok=True)
 
-    def _begin(self, ending: str = "") -> None:
-        """Start a new file; TensorBoard reads the files of a run in order of their names."""
-        name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}{ending}"
-        self._records, self._size = RecordWriter((self._folder / name).open("wb")), 0
-        self._event(0, file_version="brain.Event:2")
-
     def write(self, entry: Entry) -> None:
-        if self._size > ROTATE:
-            self._records.close()
-            self._begin()
+        if self._file.size > ROTATE:
+            self._file.close()
+            self._file = EventFile(self._folder)
         copies = {self._copied[tag]: value for tag, value in entry.scalars.items() if tag in self._copied}
         scalars = entry.scalars | copies | self._references
         values = [Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
@@ -101,26 +91,17 @@ class TensorBoard:
         values += [_image(tag, png) for tag, png in entry.pictures.items()]
         if entry.findings:
             values.append(_text("diagnosis", "\n\n".join(entry.findings)))
-        self._summary(entry.step, values)
+        self._file.summary(entry.step, values)
 
     def flush(self) -> None:
-        self._records.flush()
+        self._file.flush()
 
     def close(self, status: str) -> None:
         end = plugin_data_pb2.SessionEndInfo(status=STATUS[status], end_time_secs=time.time())
         content = plugin_data_pb2.HParamsPluginData(session_end_info=end)
         metadata = hparams.create_summary_metadata(content)
-        self._summary(0, [Value(tag=hparams.SESSION_END_INFO_TAG, metadata=metadata, tensor=_NOTHING)])
-        self._records.close()
-
-    def _summary(self, step: int, values: list[Any]) -> None:
-        self._event(step, summary=summary_pb2.Summary(value=values))
-
-    def _event(self, step: int, **what: Any) -> None:
-        event = event_pb2.Event(wall_time=time.time(), step=step, **what)
-        record = event.SerializeToString()
-        self._records.write(record)
-        self._size += len(record)
+        self._file.summary(0, [Value(tag=hparams.SESSION_END_INFO_TAG, metadata=metadata, tensor=_NOTHING)])
+        self._file.close()
 
 
 _NOTHING = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, tensor_shape=tensor_shape_pb2.TensorShapeProto())

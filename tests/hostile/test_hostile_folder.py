@@ -9,7 +9,7 @@ from stranger import READERS, RESUME, TINY, in_place_of, tree
 
 FILES = ("metrics.jsonl", "train.log", "summary.json", "summary.json.tmp", "config.yaml.tmp", ".lock")
 EVENTS = "events.out.tfevents.1700000000.000000.there.1"
-FOLDERS = ("samples", "checkpoints")
+FOLDERS = ("samples", "checkpoints", "averages")
 INNER = ("samples/00000000.png", "samples/00000006.png", "checkpoints/6", "checkpoints/6.unfinished")
 SWEEP = ("sweep.json.tmp", "train.log", ".lock", "comparison.md", "comparison.md.tmp", "comparison.png")
 NEW = ("train", *TINY, "steps=2")
@@ -51,10 +51,12 @@ def test_a_folder_prepared_for_a_new_run_is_refused(name, outside, refused, tmp_
     assert "is a link" in refused(*NEW, "hydra.run.dir=prepared")
 
 
-@pytest.mark.parametrize("name", [*SWEEP, "multirun.yaml", "0", "0/metrics.jsonl", "1/samples"])
+@pytest.mark.parametrize("name", [*SWEEP, "multirun.yaml", "statistics", "0", "0/metrics.jsonl", "1/samples"])
 def test_a_folder_prepared_for_a_sweep_is_refused(name, outside, refused, tmp_path):
     (tmp_path / "prepared" / name).parent.mkdir(parents=True)
-    in_place_of(tmp_path / "prepared" / name, "link" if name in ("0", "1/samples") else "link to a file", outside)
+    in_place_of(
+        tmp_path / "prepared" / name, "link" if name in ("0", "1/samples", "statistics") else "link to a file", outside
+    )
     assert "is a link" in refused(*MORE, "hydra.sweep.dir=prepared")
 
 
