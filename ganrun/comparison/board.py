@@ -24,8 +24,9 @@ Curves = dict[int, dict[str, float]]  # values by step and tag
 def write_statistics(groups: Sequence[Group], folder: Path, level: float = 0.95, interval: str = "student") -> int:
     """Write the statistics of each of ``groups`` with at least two runs that count; return the number of such groups.
 
-    Those of a group are three runs, ``statistics/GROUP/mean``, ``low`` and ``high``. Earlier ones are replaced. Values
-    that are not finite are left out, and low and high where there is no interval.
+    Those of a group are three runs, ``statistics/GROUP/mean``, ``low`` and ``high``. Earlier ones are replaced, by the
+    same files if the runs are the same. Values that are not finite are left out, and low and high where there is no
+    interval.
 
     Args:
         groups: of the runs of a sweep.
@@ -42,9 +43,11 @@ def write_statistics(groups: Sequence[Group], folder: Path, level: float = 0.95,
             continue
         written += 1
         name = member_name(number, one.settings) if one.settings else "all"
+        files = [run.folder / "metrics.jsonl" for run in one.counted]
+        newest = max((path.stat().st_mtime for path in files if path.exists()), default=0.0)
         for part, curves in _statistics(one, Band(level, interval)).items():
             if curves:
-                _write(target / name / part, curves)
+                _write(target / name / part, curves, newest)
     return written
 
 
@@ -67,9 +70,9 @@ def _statistics(group: Group, band: Band) -> dict[str, Curves]:
     return curves
 
 
-def _write(folder: Path, curves: Curves) -> None:
+def _write(folder: Path, curves: Curves, written: float) -> None:
     folder.mkdir(parents=True)
-    file = EventFile(folder)
+    file = EventFile(folder, written=written)
     for step in sorted(curves):
         file.scalars(step, curves[step])
     file.close()

@@ -23,19 +23,23 @@ class EventFile:
     Args:
         folder: of a run.
         ending: of the file's name.
+        written: the time of all events, in seconds since 1970; None for that of each. With it, the same events give
+            the same file.
 
     Attributes:
         size: bytes of the events.
     """
 
-    def __init__(self, folder: Path, ending: str = "") -> None:
-        name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}{ending}"
+    def __init__(self, folder: Path, ending: str = "", written: float | None = None) -> None:
+        writer = f"{time.time():.6f}.{socket.gethostname()}.{os.getpid()}" if written is None else f"{written:.6f}"
+        name, self._written = f"events.out.tfevents.{writer}{ending}", written
         self._records, self.size = RecordWriter((folder / name).open("wb")), 0
         self.event(0, file_version="brain.Event:2")
 
     def event(self, step: int, **what: Any) -> None:
         """Write an event with the field ``what``."""
-        record = event_pb2.Event(wall_time=time.time(), step=step, **what).SerializeToString()
+        when = time.time() if self._written is None else self._written
+        record = event_pb2.Event(wall_time=when, step=step, **what).SerializeToString()
         self._records.write(record)
         self.size += len(record)
 

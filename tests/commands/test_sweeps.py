@@ -69,8 +69,12 @@ def swept(inside, tiny, tmp_path_factory) -> tuple[Path, subprocess.CompletedPro
 
 def test_a_sweep_leaves_a_complete_run_for_every_combination(swept):
     sweep, _ = swept
-    runs = sorted(path for path in sweep.iterdir() if path.is_dir())
+    runs = sorted(path for path in sweep.iterdir() if path.is_dir() and path.name != "statistics")
     assert [run.name for run in runs] == NAMES
+    assert sorted(path.name for path in (sweep / "statistics").iterdir()) == [
+        "0-learning_rate=0.01",
+        "1-learning_rate=0.001",
+    ]
     chosen = [load_config(run) for run in runs]
     assert [(config.seed, config.optimizer.generator.learning_rate) for config in chosen] == [
         (seed, rate) for seed in (0, 1, 2) for rate in (0.01, 0.001)
@@ -144,7 +148,7 @@ def test_a_sweep_ends_with_few_lines_and_each_of_its_runs_with_a_table_in_its_ow
     parts = done.stdout.partition("\ntime: ")[2].splitlines()[0].partition(" s: ")
     spent = [float(seconds) for seconds in re.findall(r"([\d.]+) s", parts[2])]
     assert sum(spent) == pytest.approx(float(parts[0]), rel=0.03, abs=0.3)  # each is rounded, and small ones left out
-    runs = [path for path in sweep.iterdir() if path.is_dir()]
+    runs = [path for path in sweep.iterdir() if path.is_dir() and path.name != "statistics"]
     assert len(runs) == 6
     for run in runs:
         told = summary(run)

@@ -59,6 +59,18 @@ def test_earlier_statistics_are_replaced_and_links_are_not_followed(tmp_path, co
     assert (tmp_path / "outside" / "kept").read_text() == "kept"
 
 
+def test_the_same_runs_give_the_same_files(tmp_path, configs):
+    groups = runs_of(tmp_path, configs)
+
+    def written():
+        write_statistics(groups, tmp_path)
+        files = (path for path in (tmp_path / "statistics").rglob("*") if path.is_file())
+        return {str(path.relative_to(tmp_path)): path.read_bytes() for path in files}
+
+    first = written()
+    assert len(first) == 3 and written() == first
+
+
 def test_values_that_are_not_finite_are_left_out(tmp_path, configs):
     groups = runs_of(tmp_path, configs, more=[json.loads('{"step": 30, "kl/forward": null}')])
     write_statistics(groups, tmp_path)
