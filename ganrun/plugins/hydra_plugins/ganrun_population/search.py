@@ -167,7 +167,7 @@ class SearchSweeper(Sweeper):
             raise GanrunError(f"all {done} trials failed; their run directories are in {folder}.")
         from ganrun.comparison.report import report  # imports matplotlib, and every command imports this module
 
-        print(report(runs_of(folder), folder, [self.settings.metric]))
+        print(report(runs_of(folder), folder, [self.settings.metric], statistics=False))
         best = study.best_trial
         settings = " ".join(f"{key}={value}" for key, value in best.params.items())
         pruned = len(study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.PRUNED]))
