@@ -85,6 +85,9 @@ def exports(tmp_path_factory) -> Path:
         inputs = inputs_of(program, experiment, N)
         np.savez(folder / "models" / f"{name}.npz", **{f"{i}": np.asarray(one) for i, one in enumerate(inputs)})
         np.save(folder / f"{name}.npy", own_samples(experiment, variables, program.name, inputs))
+        if program.name == "model":
+            inputs[0] = np.nextafter(np.asarray(inputs[0]), np.float32(np.inf))
+            np.save(folder / f"{name}.moved.npy", own_samples(experiment, variables, program.name, inputs))
     return folder
 
 
@@ -106,7 +109,10 @@ def test_a_process_without_ganrun_draws_the_samples_of_ganrun(name, exports, lis
     own, other = np.load(exports / f"{name}.npy"), np.load(exports / "models" / f"{name}.npy")
     assert own.shape == other.shape and own.shape[0] == N and np.isfinite(own).all()
     assert own.dtype == other.dtype == np.float32
-    np.testing.assert_allclose(other, own, rtol=0, atol=1e-5 * max(1.0, float(np.abs(own).max())))
+    tolerance = 1e-5 * max(1.0, float(np.abs(own).max()))
+    if name == "realnvp":  # four couplings and a logit magnify rounding
+        tolerance = max(tolerance, 8 * float(np.abs(np.load(exports / f"{name}.moved.npy") - own).max()))
+    np.testing.assert_allclose(other, own, rtol=0, atol=tolerance)
     assert len(np.unique(other.reshape(N, -1), axis=0)) == (1 if name == "dirac" else N)  # Dirac-GAN has no latents
     assert listed[name] == OTHERS.get(name, [MODEL])
 
