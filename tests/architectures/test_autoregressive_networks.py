@@ -116,7 +116,9 @@ def test_the_numbers_of_parameters_are_those_counted_by_hand():
     first = 4 * 7 * 1 * gates + gates + 4 * 1 * gates + gates + gates**2 + features**2 + features
     other = 2 * 3 * features * gates + gates + 2 * features * gates + gates + gates**2 + features**2 + features
     head = features**2 + features + features * 1 + 1
-    assert count(PixelCnnOption(features=4, layers=1), (6, 6, 1), 1) == first + other + head
+    shared = PixelCnnOption(features=4, layers=1, pixel_biases=False)
+    assert count(shared, (6, 6, 1), 1) == first + other + head
+    assert count(PixelCnnOption(features=4, layers=1), (6, 5, 1), 1) == first + 6 * 5 * gates + other + head
 
 
 def test_each_class_has_its_own_biases():
