@@ -18,6 +18,7 @@ from ganrun.config.hparams import flat, hyperparameters
 from ganrun.config.schema import to_dict
 from ganrun.errors import ConfigError
 from ganrun.evaluation.metrics.spec import spec_of
+from ganrun.methods.finding import Finding
 from ganrun.report.cards import RunCard, cards_of, plain
 from ganrun.report.charts import Chart, chart, group_colors
 from ganrun.report.repeat import sweep_command
@@ -65,6 +66,15 @@ class Content:
     counts: dict[str, int]
 
     @property
+    def warnings(self) -> dict[str, list[tuple[RunCard, Finding]]]:
+        """The failures that were detected, by name, the most frequent first."""
+        found: dict[str, list[tuple[RunCard, Finding]]] = {}
+        for card in self.cards:
+            for finding in card.findings:
+                found.setdefault(finding.name, []).append((card, finding))
+        return dict(sorted(found.items(), key=lambda pair: -len(pair[1])))
+
+    @property
     def featured(self) -> list[RunCard]:
         """The runs that are shown first: the best, the median and the worst one, and failed ones."""
         return [card for card in self.cards if card.roles]
@@ -106,7 +116,7 @@ def read_content(
         heads=[*formats.keys(comparison), *(comparison.counts[0] if comparison.counts else ())],
         rows=[_row(comparison, i) for i in range(len(comparison.groups))],
         metrics=[(tag, _meaning(tag)) for tag in tags],
-        gaps_title=formats.gap_title(comparison),
+        gaps_title=_as_heading(formats.gap_title(comparison)),
         gaps=formats.gap_lines(comparison),
         charts=[drawn for drawn in charts if any(curve["steps"] for curve in drawn.data["curves"])],
         cards=cards,
@@ -122,6 +132,10 @@ def _title(paths: Sequence[str], runs: list[Run]) -> str:
         return f"Run {runs[0].folder.name}"
     where = Path(paths[0]).expanduser().name if len(paths) == 1 and paths[0] != "latest" else ""
     return f"{len(runs)} runs" + (f" of {where}" if where else "")
+
+
+def _as_heading(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _meaning(tag: str) -> str:
@@ -142,7 +156,7 @@ def _settings(every: list[dict[str, Any]], whole: list[dict[str, Any]]) -> tuple
     varied = {}
     for key in keys:
         found = [row[key] for row in every if key in row]
-        if len({repr(value) for value in found}) > 1 or len(found) < len(every):
+        if len({repr(value) for value in found}) > 1:  # not what only some options have, such as loss.margin
             varied[key] = list(dict.fromkeys(texts(found)))
     common = {
         key: plain(value)

@@ -212,6 +212,26 @@ def test_warnings_are_read_and_damaged_ones_left_out(tmp_path, config):
     assert card.facts == {"time": "2.2 s", "steps": "20", "device": "cpu", "versions": "jax 0.10"}
 
 
+def test_warnings_of_several_runs_are_together_the_most_frequent_first(tmp_path, config):
+    for seed in range(3):
+        made = make_run(tmp_path / str(seed), dataclasses.replace(config, seed=seed), {"jsd/exact": seed}, rows=[])
+        names = ["oscillation", "mode collapse"] if seed else ["mode collapse"]
+        found = [{"name": name, "step": seed, "evidence": "numbers", "try": ["a=1"]} for name in names]
+        summary = json.loads((made / "summary.json").read_text())
+        (made / "summary.json").write_text(json.dumps(summary | {"warnings": found}))
+    found = content(*(tmp_path / str(seed) for seed in range(3))).warnings
+    assert [(name, [card.name for card, _ in pairs]) for name, pairs in found.items()] == [
+        ("mode collapse", ["0", "1", "2"]),
+        ("oscillation", ["1", "2"]),
+    ]
+
+
+def test_settings_that_only_some_options_have_do_not_vary(tmp_path, compose_config):
+    for i, loss in enumerate(("hinge", "least_squares")):
+        make_run(tmp_path / str(i), compose_config([f"loss={loss}", "probe=off"]), {"jsd/exact": 0.1}, rows=[])
+    assert content(tmp_path / "0", tmp_path / "1").varied == {"loss.name": ["hinge", "least_squares"]}
+
+
 def test_a_run_that_is_still_running_counts_if_asked_for(tmp_path, config):
     made = make_run(tmp_path / "a", config, rows=[{"step": 10, "jsd/exact": 0.3}])
     assert content(made).rows[0][-1][0] == ""
