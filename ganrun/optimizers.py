@@ -20,7 +20,6 @@ from ganrun.config.registry import choice, number, register, traced
 Hparams = Mapping[str, jax.Array]
 SMOOTHING = 1e-16  # added to Adam's second moment under the square root if the update is differentiated
 DECAYS = ("constant", "cosine", "linear", "exponential")
-SCHEDULES = ("constant", "cosine", "linear")
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,18 @@ class Decaying:
         if self.decay == "exponential":
             return jnp.maximum(floor, start * jnp.exp(-step * jnp.log1p(hparams["decay_rate"])))
         return start
+
+
+def between(start: jax.Array, end: jax.Array, done: jax.Array, decay: str) -> jax.Array:
+    """Return a setting that goes from ``start`` to ``end``, when a fraction ``done`` of the run is done.
+
+    ``decay`` is ``cosine`` (half a cosine), ``linear``, or ``constant``, which stays at ``start``.
+    """
+    if decay == "cosine":
+        return end + (start - end) * 0.5 * (1.0 + jnp.cos(jnp.pi * done))
+    if decay == "linear":
+        return end + (start - end) * (1.0 - done)
+    return start
 
 
 def optimizer_hparams(option: Decaying) -> dict[str, Any]:
@@ -82,18 +93,14 @@ class Adam(Decaying):
     b1: float = number(0.5, low=0.0, below=1.0)
     b2: float = number(0.99, low=0.0, below=1.0)
     final_b2: float = number(0.99, low=0.0, below=1.0)
-    b2_schedule: str = choice("constant", SCHEDULES)
+    b2_schedule: str = choice("constant", ("constant", "cosine", "linear"))
     eps: float = number(1e-8, above=0.0, high=1.0)
 
     def second_decay(self, step: jax.Array, steps: jax.Array, hparams: Hparams) -> jax.Array:
         """Return b2 at ``step`` of a run of ``steps``."""
-        start = hparams["b2"]
         if self.b2_schedule == "constant":
-            return start
-        end, done = hparams["final_b2"], jnp.clip(step / steps, 0.0, 1.0)
-        if self.b2_schedule == "cosine":
-            return end + (start - end) * 0.5 * (1.0 + jnp.cos(jnp.pi * done))
-        return start + (end - start) * done
+            return hparams["b2"]
+        return between(hparams["b2"], hparams["final_b2"], jnp.clip(step / steps, 0.0, 1.0), self.b2_schedule)
 
     def transform(
         self, step: jax.Array, steps: jax.Array, hparams: Hparams, smooth: bool = False

@@ -221,6 +221,21 @@ def check(given: Mapping[str, Any]) -> Train:
     return dataclasses.replace(plain, **parts)
 
 
+def check_recorded(given: Mapping[str, Any]) -> Train:
+    """Return the configuration that a run has recorded, as :func:`check`; newer settings are as they were then.
+
+    Earlier versions recorded latents for every method, and the layers of a PixelCNN had no biases for each pixel.
+    """
+    given = dict(given)
+    method = _option("method", given.get("method", {"name": "gan"}), "method")
+    if "latent" not in method.SECTIONS:
+        given["latent"] = None
+    architecture = given.get("architecture")
+    if isinstance(architecture, Mapping) and architecture.get("name") == "pixelcnn":
+        given["architecture"] = {"pixel_biases": False, **architecture}
+    return check(given)
+
+
 PLAIN_SECTIONS = {
     "inputs": Inputs,
     "generator_update": GeneratorUpdate,

@@ -25,18 +25,6 @@ TOLERANCE = 0.01  # relative change below which a value counts as unchanged
 Annealed = Callable[["Train", int], Iterable[tuple[str, float]]]
 
 
-def between(start: jax.Array, end: jax.Array, done: jax.Array, decay: str) -> jax.Array:
-    """Return a setting that goes from ``start`` to ``end``, when a fraction ``done`` of the run is done.
-
-    ``decay`` is ``cosine`` (half a cosine), ``linear``, or ``constant``, which stays at ``start``.
-    """
-    if decay == "cosine":
-        return end + (start - end) * 0.5 * (1.0 + jnp.cos(jnp.pi * done))
-    if decay == "linear":
-        return end + (start - end) * (1.0 - done)
-    return start
-
-
 def describe_jumps(annealed: Annealed, before: Train, now: Train, step: int) -> str | None:
     """Describe in one line what jumps at ``step`` if a run of ``before.steps`` is resumed with ``now.steps``.
 

@@ -15,7 +15,7 @@ import yaml
 from ganrun.config import user_plugins
 from ganrun.config.folders import home_of
 from ganrun.config.hparams import FREE, flat
-from ganrun.config.schema import NAMED, Train, check, to_dict
+from ganrun.config.schema import NAMED, Train, check_recorded, to_dict
 from ganrun.errors import ConfigError, did_you_mean
 from ganrun.storage.safe_io import read_json, read_yaml
 
@@ -216,7 +216,7 @@ def load_config(folder: Path) -> Train:
     if node.pop("defaults", DEFAULTS) != DEFAULTS:
         raise ConfigError(f"{path} has a defaults list that ganrun did not write; a run's config stands for itself.")
     user_plugins.require(node.get("plugins"), f"{path}: this run")
-    config = check(node)
+    config = check_recorded(node)
     if config.resume is not None or config.population.jobs:
         raise ConfigError(f"{path} names other runs (resume, population.jobs); a run's config stands for itself.")
     return config

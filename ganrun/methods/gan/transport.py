@@ -12,7 +12,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from ganrun.methods.annealing import between
+from ganrun.optimizers import between
 
 SMALLEST = 1e-20  # added to a mean square by whose root a gradient is divided
 TAGS = ("transport/cost", "transport/weight")

@@ -15,7 +15,6 @@ import jax.numpy as jnp
 from ganrun.config.registry import choice, number, register
 from ganrun.config.schema import DECAYS
 from ganrun.keys import key_for
-from ganrun.methods.annealing import between
 from ganrun.methods.gan.penalties.base import (
     Hparams,
     Penalty,
@@ -23,6 +22,7 @@ from ganrun.methods.gan.penalties.base import (
     squared_directional_derivatives,
     squared_gradient_norms,
 )
+from ganrun.optimizers import between
 
 FLAT = 1e-8
 GRADIENTS = ("auto", "exact", "fused", "approximate")
