@@ -139,7 +139,7 @@ def test_every_rival_is_a_command_that_can_be_typed_and_its_row_is_a_mean(
     monkeypatch.setitem(script["line"].__globals__, "sampling_seconds", lambda run: 0.25)
     found = script["line"]("digits", "vae", runs, 3, 7)
     higher, lower = "2 (-10.71 to 14.71)", "-2 (-14.71 to 10.71)"  # one degree of freedom: t = 12.706
-    assert found == f"| vae (1 of 3 failed) | {lower}, lower bound | {higher} |  |  | 0.25 | 10 |"
+    assert found == f"| vae (1 of 3 failed) | {lower}, lower bound | {higher} |  |  |  | 0.25 | 10 |"
     assert script["header"]("digits")[0].count("|") == found.count("|")
 
 
