@@ -21,6 +21,7 @@ COMMANDS = {
     "doctor": "check Python, JAX, devices, caches, data and TensorBoard",
     "compare": "compare runs in a table, seeds aggregated, with confidence intervals",
     "report": "write one HTML page about runs or a sweep, which opens in any browser",
+    "reproduce": "compare numbers with theory and published tables, by experiments with a name",
     "eval": "measure samples against real examples: precision, recall, distances, memorisation",
     "jsd": "estimate the Jensen-Shannon divergence between two sets of samples",
     "export": "write a trained model as StableHLO, safetensors or ONNX, with a model card",
@@ -82,7 +83,7 @@ def _exit_now(code: int) -> None:
 def dispatch(words: list[str]) -> int:
     """Run the command ``words[0]`` with the other words and return its exit code."""
     if words[:1] in ([], ["--help"], ["-h"], ["help"]):
-        commands = "\n".join(f"  {name:8} {meaning}" for name, meaning in COMMANDS.items())
+        commands = "\n".join(f"  {name:9} {meaning}" for name, meaning in COMMANDS.items())
         print(HELP.format(version=__version__, commands=commands), end="")
         return 0
     if words[0] in ("--version", "-V"):

@@ -30,7 +30,7 @@ from ganrun.storage.run_directory import load_config
 Words = tuple[str, ...]
 VECTORS: dict[str, Words] = {
     "gan": (),
-    "gan, R3GAN losses": ("loss=relativistic", "penalty=[r1,r2]"),
+    "gan (best preset)": ("experiment=ring",),
     "vae": ("method=vae",),
     "drifting": ("experiment=drifting",),
     "made": ("method=autoregressive", "architecture=made"),
@@ -42,22 +42,22 @@ DIGITS: dict[str, Words] = {
     "iwae": ("method=vae", "method.objective=iwae", "method.training_samples=10", "steps=10000"),
     "fvsbn": ("method=autoregressive", "architecture=fvsbn", "steps=10000"),
     "made": ("method=autoregressive", "architecture=made", "steps=10000"),
-    "pixelcnn": ("method=autoregressive", "architecture=pixelcnn", "steps=6000"),
-    "realnvp": ("method=flow", "architecture=realnvp", "steps=6000"),
-    "rbm": ("method=rbm", "steps=10000"),
-    "dbm": ("method=dbm", "method.hidden=[100,50]", "steps=6000"),
-    "gsn": ("method=gsn", "steps=10000"),
+    "pixelcnn": ("method=autoregressive", "architecture=pixelcnn", "steps=1000"),
+    "realnvp": ("method=flow", "architecture=realnvp", "steps=2000"),
+    "rbm": ("method=rbm", "steps=6000"),
+    "dbm": ("method=dbm", "method.hidden=[100,50]", "steps=4000"),
+    "gsn": ("method=gsn", "steps=3000"),
 }
 MNIST: dict[str, Words] = {
     "gan": ("experiment=dcgan",),
     "vae": ("experiment=vae",),
-    "iwae": ("experiment=iwae",),
+    "iwae": ("experiment=iwae", "batch_size=100", "steps=12000"),
     "fvsbn": ("experiment=fvsbn",),
     "made": ("experiment=made",),
     "pixelcnn": ("experiment=pixelcnn",),
     "realnvp": ("experiment=realnvp",),
     "rbm": ("experiment=rbm",),
-    "gsn": ("experiment=gsn",),
+    "gsn": ("experiment=gsn", "steps=4600"),
 }
 MODELS = {"ring": VECTORS, "digits": DIGITS, "mnist": MNIST}
 # The log densities that a method may have, the most informative first, and what they are.

@@ -7,6 +7,7 @@ generator's output bias is initialised to zero instead of the pixels' marginals,
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -14,11 +15,11 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from ganrun.architectures.conditional import with_label
+from ganrun.architectures.conditional import normalise, with_label
 from ganrun.architectures.discriminator import Discriminator, MinibatchOption
 from ganrun.architectures.layers import Maxout
 from ganrun.architectures.networks import Networks, checked_shape, is_image
-from ganrun.config.registry import number, register
+from ganrun.config.registry import choice, number, register
 
 GENERATOR_RANGE = 0.05
 DISCRIMINATOR_RANGE = 0.005
@@ -33,6 +34,12 @@ def symmetric_uniform(limit: float) -> nn.initializers.Initializer:
     return init
 
 
+@functools.cache
+def normal_init(std: float) -> nn.initializers.Initializer:
+    """Return an initializer that draws from N(0, std²), the same object for the same ``std``."""
+    return nn.initializers.normal(std)
+
+
 # Created once: two modules compare equal only if their initializers are the same object.
 generator_init = symmetric_uniform(GENERATOR_RANGE)
 discriminator_init = symmetric_uniform(DISCRIMINATOR_RANGE)
@@ -45,19 +52,25 @@ class MaxoutGenerator(nn.Module):
         shape: shape of one sample.
         hidden: units of each hidden layer.
         classes: number of classes, whose embedding is concatenated with the latent; 0: none.
+        batch_norm: normalise before the activation of every hidden layer.
+        init_std: standard deviation of the initial weights; 0: those of the first GAN paper.
     """
 
     shape: tuple[int, ...]
     hidden: tuple[int, ...]
     classes: int = 0
+    batch_norm: bool = False
+    init_std: float = 0.0
 
     @nn.compact
     def __call__(self, z: jax.Array, train: bool, y: jax.Array | None = None) -> jax.Array:
         """Map latents ``(n, latent_dim)`` and labels ``(n,)`` to samples ``(n, *shape)``."""
         init = generator_init if is_image(self.shape) else nn.initializers.he_uniform()
+        init = normal_init(self.init_std) if self.init_std else init
         z = with_label(z, y, self.classes)
         for features in self.hidden:
-            z = nn.relu(nn.Dense(features, kernel_init=init)(z))
+            z = nn.Dense(features, kernel_init=init)(z)
+            z = nn.relu(normalise(z, train, None, 0) if self.batch_norm else z)
         flat = nn.Dense(math.prod(self.shape), kernel_init=init)(z)
         return (2 * nn.sigmoid(flat) - 1).reshape(-1, *self.shape) if is_image(self.shape) else flat
 
@@ -70,18 +83,21 @@ class MaxoutDiscriminator(Discriminator):
         pieces: linear pieces of each unit.
         dropout: dropout rate of the hidden units.
         input_dropout: dropout rate of the inputs.
+        init_std: standard deviation of the initial weights; 0: those of the first GAN paper.
     """
 
     hidden: tuple[int, ...]
     pieces: int
     dropout: float
     input_dropout: float
+    init_std: float = 0.0
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool, y: jax.Array | None = None, z: jax.Array | None = None) -> jax.Array:
         """Map examples ``(n, *shape)``, labels ``(n,)`` and latents ``(n, latent_dim)`` to logits ``(n,)``."""
         # The published range suits 784 pixels; with two inputs the activations would be negligible.
         init = discriminator_init if is_image(x.shape[1:]) else nn.initializers.lecun_uniform()
+        init = normal_init(self.init_std) if self.init_std else init
         x = x.reshape(x.shape[0], -1)
         x = nn.Dropout(self.input_dropout, deterministic=not train)(x)
         for features in self.hidden:
@@ -104,6 +120,8 @@ class MaxoutNetworks(MinibatchOption):
         pieces: linear pieces of each maxout unit.
         dropout: dropout rate of the discriminator's hidden units.
         input_dropout: dropout rate of the discriminator's inputs.
+        generator_norm: ``batch``, before the activation of every hidden layer of the generator, or ``none``.
+        init_std: standard deviation of the initial weights; 0: the uniform weights of the first GAN paper.
     """
 
     generator_hidden: tuple[int, ...] = number((1200, 1200), low=1, high=1_000_000, most=100)
@@ -111,6 +129,8 @@ class MaxoutNetworks(MinibatchOption):
     pieces: int = number(5, low=1, high=1000)
     dropout: float = number(0.5, low=0, below=1)
     input_dropout: float = number(0.2, low=0, below=1)
+    generator_norm: str = choice("none", ("batch", "none"))
+    init_std: float = number(0.0, low=0.0, high=10.0)
     name: str = "maxout"
 
     def build(self, shape: tuple[int, ...], latent_dim: int, classes: int = 0, outputs: int = 1) -> Networks:
@@ -119,8 +139,10 @@ class MaxoutNetworks(MinibatchOption):
         hidden, rates = tuple(self.discriminator_hidden), (self.dropout, self.input_dropout)
         by_example = self.minibatch == "none" and not any(rates)
         return Networks(
-            MaxoutGenerator(shape, tuple(self.generator_hidden), classes),
-            MaxoutDiscriminator(hidden, self.pieces, *rates, **self.head_options(classes, outputs)),
+            MaxoutGenerator(
+                shape, tuple(self.generator_hidden), classes, self.generator_norm == "batch", self.init_std
+            ),
+            MaxoutDiscriminator(hidden, self.pieces, *rates, self.init_std, **self.head_options(classes, outputs)),
             by_example=by_example,
             piecewise_linear=by_example,
         )

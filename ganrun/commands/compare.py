@@ -7,10 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganrun.commands.named_paths import name_paths
-from ganrun.config.cli_args import CliArguments
+from ganrun.commands.named_paths import run_named
 from ganrun.config.folders import home_of
-from ganrun.config.hydra_bridge import hand_over, preflight, with_paths
 from ganrun.config.registry import choice, number
 from ganrun.config.schema import check_plain
 from ganrun.errors import WIDTH, ConfigError, did_you_mean, shown, tell
@@ -42,15 +40,7 @@ class Compare:
 
 def main(words: list[str]) -> int:
     """Run ``ganrun compare`` with ``words`` and return the exit code."""
-    arguments = CliArguments(words)
-    if arguments.options.shell_completion:
-        return hand_over("compare", "compare", arguments, _job)
-    if arguments.options.multirun:
-        raise ConfigError("compare takes all its runs at once: leave out -m.")
-    arguments = with_paths(name_paths(arguments), ("out", "picture"))
-    name = arguments.options.config_name or "compare"
-    composed = None if arguments.only_shows else preflight(name, arguments, _inspect)
-    return hand_over("compare", name, arguments, _job, composed=composed)
+    return run_named("compare", words, _inspect, _job, ("out", "picture"))
 
 
 def _inspect(node: dict[str, Any]) -> Compare:

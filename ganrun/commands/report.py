@@ -6,10 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ganrun.commands.named_paths import name_paths
-from ganrun.config.cli_args import CliArguments
+from ganrun.commands.named_paths import run_named
 from ganrun.config.folders import home_of
-from ganrun.config.hydra_bridge import hand_over, preflight, with_paths
 from ganrun.config.registry import choice, number
 from ganrun.config.schema import check_plain
 from ganrun.errors import ConfigError, did_you_mean, tell
@@ -36,15 +34,7 @@ class Report:
 
 def main(words: list[str]) -> int:
     """Run ``ganrun report`` with ``words`` and return the exit code."""
-    arguments = CliArguments(words)
-    if arguments.options.shell_completion:
-        return hand_over("report", "report", arguments, _job)
-    if arguments.options.multirun:
-        raise ConfigError("report takes all its runs at once: leave out -m.")
-    arguments = with_paths(name_paths(arguments), ("out",))
-    name = arguments.options.config_name or "report"
-    composed = None if arguments.only_shows else preflight(name, arguments, _inspect)
-    return hand_over("report", name, arguments, _job, composed=composed)
+    return run_named("report", words, _inspect, _job, ("out",))
 
 
 def _inspect(node: dict[str, Any]) -> Report:

@@ -208,13 +208,13 @@ def test_bash_offers_nothing_for_a_command_without_settings(completions):
     assert completions["ganrun doctor "] == []
 
 
-@pytest.mark.parametrize("command", ["sample", "eval", "jsd", "compare", "report", "export"])
+@pytest.mark.parametrize("command", ["sample", "eval", "jsd", "compare", "report", "reproduce", "export"])
 def test_help_gives_the_meaning_of_every_setting(command, inside, tmp_path):
     lines = inside(command, "--help", cwd=tmp_path).stdout.splitlines()
     node = yaml.safe_load((config_folder() / f"{command}.yaml").read_text())
     source = (config_folder() / f"{command}.yaml").read_text().splitlines()
     settings = [str(key) for key in node if key not in ("defaults", "hydra")]
-    assert "n" in settings or command in ("compare", "report", "export")
+    assert "n" in settings or command in ("compare", "report", "reproduce", "export")
     for key in settings:
         (line,) = [line for line in lines if line.startswith(f"{key}: ")]
         (written,) = [line for line in source if line.startswith(f"{key}: ")]

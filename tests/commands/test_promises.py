@@ -370,7 +370,7 @@ def test_an_example_can_be_typed_as_it_stands(file, command, inside, tmp_path):
 
 def test_there_are_examples_for_every_command_that_takes_settings():
     listed = {command.split()[1] for _, command in examples()}
-    assert listed == {"train", "sample", "eval", "jsd", "compare", "report", "export", "bench"}
+    assert listed == {"train", "sample", "eval", "jsd", "compare", "report", "reproduce", "export", "bench"}
 
 
 # "Every choice is a YAML file under conf/; every number in it can be set on the command line."

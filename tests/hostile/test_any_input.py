@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 KEYS = ("seed", "steps", "batch_size", "loss", "loss.name", "optimizer.generator", "penalty", "architecture", "dataset")
 KEYS += ("latent.dim", "log.every", "schedule.k", "ema.decay", "resume", "resume.allow", "probe", "hydra", "experiment")
-COMMANDS = ("train", "sample", "jsd", "compare", "report", "export", "bench", "list", "doctors", "")
+COMMANDS = ("train", "sample", "jsd", "compare", "report", "reproduce", "export", "bench", "list", "doctors", "")
 MANY = settings(max_examples=int(os.environ.get("GANRUN_EXAMPLES", "100")), deadline=None)
 
 inside = st.text(max_size=12).filter(lambda text: not set(text) & set("/~\0"))  # no path that leads out of the folder

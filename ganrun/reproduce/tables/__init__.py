@@ -1,0 +1,1 @@
+"""Published tables of small experiments, run again."""
