@@ -56,7 +56,11 @@ CLAIMS = {
         "KL(data, model) covers modes, and KL(model, data) seeks one of them (S0).",
     ),
     11: Claim("S0, S1, S2", "The generator loss −E exp(logit D) is maximum likelihood at the optimal D."),
-    12: Claim("S1", "The shape of the noise prior does not matter."),
+    12: Claim(
+        "S1",
+        "The shape of the noise prior does not matter.",
+        "It matters in the tails: a Lipschitz generator maps a bounded prior to bounded samples.",
+    ),
     13: Claim("S1", "A generator step may increase the Jensen-Shannon divergence."),
     14: Claim("S1", "The best of three generators is the one with the smallest max V over D."),
     15: Claim("S1", "Gradient descent on the model's probabilities with the optimal D converges to the data."),

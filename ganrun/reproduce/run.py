@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -15,7 +14,7 @@ from ganrun import __version__
 from ganrun.errors import shown
 from ganrun.reproduce.experiments import Experiment, named
 from ganrun.reproduce.finding import Finding
-from ganrun.reproduce.workspace import Interrupted, Workspace
+from ganrun.reproduce.workspace import Interrupted, Workspace, terminable
 from ganrun.storage.run_directory import write_atomically
 from ganrun.storage.safe_io import read_json
 from ganrun.training import device
@@ -86,11 +85,8 @@ def reproduce(names: Iterable[str], budget: Budget, again: bool = False) -> list
     """
     terminal = Terminal(markup=False, emoji=False, highlight=False, soft_wrap=True)
     chosen, about = named(names), device.describe()
-    before = signal.signal(signal.SIGTERM, _interrupt)  # the command that is running gets it, too, and saves its state
-    try:
+    with terminable():
         return _run_each(chosen, budget, again, about, terminal)
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _run_each(
@@ -111,11 +107,6 @@ def _run_each(
             terminal.print(f"{place}: {experiment.shows} (about {minutes:g} minutes)")
         results.append(kept or _run(experiment, budget, again, about, terminal))
     return results
-
-
-def _interrupt(number: int, frame: object) -> None:
-    del frame
-    raise Interrupted(128 + number)
 
 
 def _run(experiment: Experiment, budget: Budget, again: bool, about: dict[str, Any], terminal: Terminal) -> Result:

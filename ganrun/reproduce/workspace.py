@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,21 @@ class Interrupted(GanrunError):
     def __init__(self, code: int) -> None:
         super().__init__("interrupted; the same command continues.")
         self.exit_code = code
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """Return a context in which SIGTERM raises :class:`Interrupted`, so that a running command is terminated, too."""
+
+    def interrupt(number: int, frame: object) -> None:
+        del frame
+        raise Interrupted(128 + number)
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @dataclass(frozen=True)

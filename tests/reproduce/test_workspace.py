@@ -10,7 +10,7 @@ import time
 import pytest
 
 from ganrun.errors import GanrunError
-from ganrun.reproduce.workspace import Interrupted, Workspace
+from ganrun.reproduce.workspace import Workspace
 
 TINY = ("architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]", "batch_size=16", "metric=none")
 WORDS = (*TINY, "dataset=mixture1d", "steps=40")
@@ -73,30 +73,31 @@ def test_output_is_kept_and_errors_name_the_command_and_its_log(tmp_path):
     assert workspace.refused("list", "loss") == ""
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_an_interrupted_reproduction_continues_to_the_same_result(tmp_path):
-    """The real command is stopped while it trains, and continues."""
-    script = (
-        "import sys\nfrom pathlib import Path\nfrom ganrun.reproduce.workspace import Workspace, Interrupted\n"
-        "workspace = Workspace(Path(sys.argv[1]))\n"
-        "try:\n    runs = workspace.train('runs', *sys.argv[2:], seeds=2)\n"
-        "except Interrupted as error:\n    sys.exit(error.exit_code)\n"
-        "sys.exit(0 if all(run.completed for run in runs) else 3)\n"
-    )
-    words = (*TINY, "dataset=mixture1d", "steps=20000", "checkpoint.steps=100")
-    command = [sys.executable, "-c", script, str(tmp_path / "x"), *words]
-    process = subprocess.Popen(command, start_new_session=True)
-    checkpoints = tmp_path / "x" / "runs"
-    limit = time.monotonic() + 120
-    while not list(checkpoints.glob("*/checkpoints/*")) and time.monotonic() < limit:
-        time.sleep(0.1)
-    import os
+SCRIPT = """
+import sys
+from pathlib import Path
+from ganrun.reproduce.workspace import Workspace, terminable
+try:
+    with terminable():
+        runs = Workspace(Path(sys.argv[1])).train("runs", *sys.argv[2:], seeds=2)
+except Interrupted as error:
+    sys.exit(error.exit_code)
+sys.exit(0 if all(run.completed for run in runs) else 3)
+"""
 
-    os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(60) in (130, Interrupted(130).exit_code)
-    before = [json.loads(path.read_text())["status"] for path in checkpoints.glob("*/summary.json")]
-    assert "completed" not in before
-    done = subprocess.run(command, check=False, timeout=300)
-    assert done.returncode == 0
-    steps = [json.loads(path.read_text())["steps"] for path in checkpoints.glob("*/summary.json")]
-    assert steps == [20000, 20000]
+
+def test_an_interrupted_reproduction_saves_the_state_of_its_sweep_and_continues(tmp_path):
+    words = (*TINY, "dataset=mixture1d", "steps=6000")
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path), *words]
+    process = subprocess.Popen(command)
+    limit = time.monotonic() + 200
+    while not any(path.stat().st_size for path in tmp_path.glob("runs/*/metrics.jsonl")) and time.monotonic() < limit:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(200) == 143
+    stopped = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/summary.json")]
+    assert [one["status"] for one in stopped] == ["stopped", "stopped"] and 0 < stopped[0]["steps"] < 6000
+    assert subprocess.run(command, check=False, timeout=300).returncode == 0
+    done = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/summary.json")]
+    assert [one["steps"] for one in done] == [6000, 6000]
+    assert "resumed" in (tmp_path / "runs.log").read_text() or "continues" in (tmp_path / "runs.log").read_text()
