@@ -5,6 +5,7 @@ import gc
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator
+from typing import ClassVar
 
 import compiling
 import jax
@@ -24,6 +25,7 @@ device.prepare()
 gc.freeze()
 gc.disable()
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
+MAPPED = 20_000  # regions of memory, of 65 530 that Linux lets a process have: a program takes several
 CYCLES = 1_000_000  # objects made, less those that have gone, since cycles were last looked for
 
 TINY = (
@@ -72,18 +74,43 @@ def real() -> pathlib.Path:
     pytest.skip(f"MNIST is in none of {', '.join(map(str, folders))}")
 
 
+class Programs:
+    """The compiled programs of this process, which files share: most of them train the same few tiny networks."""
+
+    hurry: ClassVar[bool | None] = None  # how those that are kept were compiled
+
+    @classmethod
+    def forget(cls) -> None:
+        jax.clear_caches()
+        members._compiled.cache_clear()
+        cls.hurry = None
+
+    @staticmethod
+    def too_many() -> bool:
+        """Return whether they take much of what a process can map (beyond that, XLA crashes), or nobody knows."""
+        try:
+            with pathlib.Path("/proc/self/maps").open("rb") as maps:
+                return sum(1 for _ in maps) > MAPPED
+        except OSError:
+            return True
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _programs_of_the_module(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Compile in a hurry unless the file is marked ``optimised``, and forget the programs after the file.
+    """Compile in a hurry unless the file is marked ``optimised``, and share the programs with other such files.
 
-    A process can map only so many programs, and XLA crashes beyond that.
+    Those of a file marked ``retraced`` are not shared, nor does it use those of others.
     """
     hurry = request.node.get_closest_marker("optimised") is None
+    retraced = request.node.get_closest_marker("retraced") is not None
     jax.config.update("jax_disable_most_optimizations", hurry)
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(hurry))  # of commands that are a process of their own
+    if retraced or Programs.hurry is not hurry:
+        Programs.forget()
+    Programs.hurry = hurry
     yield
-    jax.clear_caches()
-    members._compiled.cache_clear()
+    if retraced or Programs.too_many():
+        Programs.forget()
     if gc.get_count()[0] > CYCLES:
         gc.collect()
 
