@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.special import ndtri
-from scipy.stats import rankdata
 
 from ganrun.methods.metric_spec import MetricSpec
 
@@ -94,6 +93,8 @@ def _halves(x: np.ndarray) -> np.ndarray:
 
 
 def _normal_scores(x: np.ndarray) -> np.ndarray:
+    from scipy.stats import rankdata  # slow to import, and every command of a run imports this module
+
     return ndtri((rankdata(x).reshape(x.shape) - 0.375) / (x.size + 0.25))
 
 

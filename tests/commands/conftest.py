@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,14 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from running import clean_environment, run_inside
 
 from ganrun.evaluation.divergence.classifier import stack
-
-UNSET = ("HYDRA_FULL_ERROR", "GANRUN_DATA", "COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE")
-
-
-def clean_environment(**extra: str) -> dict[str, str]:
-    return {key: value for key, value in os.environ.items() if key not in UNSET} | extra
 
 
 @pytest.fixture(scope="session")
@@ -54,26 +46,7 @@ def ganrun() -> Callable[..., subprocess.CompletedProcess[str]]:
 @pytest.fixture(scope="session")
 def inside() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run ``ganrun WORDS`` inside this process in the folder ``cwd``: spares three seconds of importing JAX."""
-
-    def run(*words: str, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        from ganrun.cli import main
-
-        out, err = io.StringIO(), io.StringIO()
-        with pytest.MonkeyPatch.context() as patch:
-            for name in UNSET[1:]:
-                patch.delenv(name, raising=False)
-            for name, value in (env or {}).items():
-                patch.setenv(name, value)
-            with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                try:
-                    main(list(words))
-                    raise AssertionError("main() always exits")
-                except SystemExit as leaving:
-                    code = leaving.code
-        assert isinstance(code, int)
-        return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
-
-    return run
+    return run_inside
 
 
 @pytest.fixture(scope="session")

@@ -9,12 +9,13 @@ import subprocess
 import sys
 import textwrap
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from running import Served, served
 
 pytestmark = pytest.mark.slow
 
@@ -71,6 +72,20 @@ def importable(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def with_it(installed) -> Iterator[Served]:
+    """Run ``ganrun WORDS`` in a process that has the installed example, with other such commands before it."""
+    with served(installed) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def beside_it(importable) -> Iterator[Served]:
+    """Run ``ganrun WORDS`` in a process that could import the example, after others that were not asked to, either."""
+    with served(importable) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
 def trained(run, installed, tmp_path_factory) -> Path:
     """A run with all options of the installed example."""
     cwd = tmp_path_factory.mktemp("trained")
@@ -110,44 +125,44 @@ def test_a_run_is_trained_with_its_options_and_names_the_package(trained):
         assert row["loss/discriminator"] >= abs(row["critic/real"] - 1) + abs(row["critic/fake"]) - 1e-4
 
 
-def test_samples_are_drawn_from_its_run(run, installed, copy, tmp_path):
-    done = run("sample", "run=run", "n=5", "out=x.npy", target=installed, cwd=tmp_path)
+def test_samples_are_drawn_from_its_run(with_it, copy, tmp_path):
+    done = with_it("sample", "run=run", "n=5", "out=x.npy", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     samples = np.load(tmp_path / "x.npy")
     assert samples.shape == (5, 2) and np.isfinite(samples).all()
 
 
-def test_its_runs_are_compared(run, installed, copy, tmp_path):
-    done = run("compare", "run", "format=json", "metrics=[penalty/centre]", target=installed, cwd=tmp_path)
+def test_its_runs_are_compared(with_it, copy, tmp_path):
+    done = with_it("compare", "run", "format=json", "metrics=[penalty/centre]", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"{rows(copy)[-1]['penalty/centre']:.6g}"[:6] in done.stdout
 
 
-def test_its_run_is_resumed(run, installed, copy, tmp_path):
-    done = run("train", "resume=run", "steps=40", target=installed, cwd=tmp_path)
+def test_its_run_is_resumed(with_it, copy, tmp_path):
+    done = with_it("train", "resume=run", "steps=40", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert [row["step"] for row in rows(copy)] == [0, 10, 20, 30, 40]
     assert yaml.safe_load((copy / "config.yaml").read_text())["plugins"] == [PACKAGE]
 
 
-def test_its_dataset_is_a_distribution(run, installed, tmp_path):
-    done = run("jsd", "row", "ring", "estimator=exact", "floor=false", "format=json", target=installed, cwd=tmp_path)
+def test_its_dataset_is_a_distribution(with_it, tmp_path):
+    done = with_it("jsd", "row", "ring", "estimator=exact", "floor=false", "format=json", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     # The densities hardly overlap: ring has modes of width 0.02 at a distance of 2, two of them where row has its ends.
     assert 0.5 < json.loads(done.stdout)["estimate"] <= np.log(2)
 
 
-def test_its_preset_is_composed(run, installed, tmp_path):
-    done = run("train", "experiment=row", "loss.target=0.5", "--cfg", "job", target=installed, cwd=tmp_path)
+def test_its_preset_is_composed(with_it, tmp_path):
+    done = with_it("train", "experiment=row", "loss.target=0.5", "--cfg", "job", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     config = yaml.safe_load(done.stdout)
     assert (config["loss"], config["architecture"]["name"]) == ({"name": "least_absolute", "target": 0.5}, "affine")
 
 
-def test_its_method_and_its_metric_are_those_of_a_run(run, installed, tmp_path):
+def test_its_method_and_its_metric_are_those_of_a_run(with_it, tmp_path):
     words = ("method=normal", "dataset=gaussian", "dataset.mean=3", "metric=[norm,log_density]", *SHORT, "steps=300")
     words += ("optimizer.generator.learning_rate=0.1", "checkpoint.best=samples/norm", "hydra.run.dir=run")
-    done = run("train", *words, target=installed, cwd=tmp_path)
+    done = with_it("train", *words, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     last = rows(tmp_path / "run")[-1]
     # N(3, 1): the log likelihood is at most -(1 + log 2π)/2, and the mean of |x| is 3.0, to the fitted parameters.
@@ -155,32 +170,32 @@ def test_its_method_and_its_metric_are_those_of_a_run(run, installed, tmp_path):
     assert last["samples/norm"] == pytest.approx(3.0, abs=0.2) and last["log_likelihood_se"] < 0.02
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     assert (config["plugins"], config["architecture"], config["loss"]) == ([PACKAGE], None, None)
-    done = run("sample", "run=run", "n=1000", "out=x.npy", target=installed, cwd=tmp_path)
+    done = with_it("sample", "run=run", "n=1000", "out=x.npy", cwd=tmp_path)
     assert done.returncode == 0 and np.load(tmp_path / "x.npy").mean() == pytest.approx(3.0, abs=0.2)
-    refusal = run("train", "method=normal", "architecture=mlp", target=installed, cwd=tmp_path)
+    refusal = with_it("train", "method=normal", "architecture=mlp", cwd=tmp_path)
     assert refused(refusal).startswith("architecture is not a part of method=normal")
 
 
-def test_its_options_are_listed_with_the_package(run, installed, tmp_path):
-    done = run("list", target=installed, cwd=tmp_path)
+def test_its_options_are_listed_with_the_package(with_it, tmp_path):
+    done = with_it("list", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     text = " ".join(done.stdout.split())
     for option in (*OPTIONS, "experiment=row", "method=normal", "metric=norm"):
         assert re.search(rf"{option} [^=]*\({PACKAGE}\)", text), option
     assert text.count(PACKAGE) == len(OPTIONS) + 3
-    done = run("list", "losses", target=installed, cwd=tmp_path)
+    done = with_it("list", "losses", cwd=tmp_path)
     assert f"  loss=least_absolute ({PACKAGE})\n" in done.stdout
     assert "Formula: C minimises E |C(x) - t| + E |C(G(z))|" in done.stdout
 
 
-def test_its_options_are_in_the_help_of_train(run, installed, tmp_path):
-    done = run("train", "--help", target=installed, cwd=tmp_path)
+def test_its_options_are_in_the_help_of_train(with_it, tmp_path):
+    done = with_it("train", "--help", cwd=tmp_path)
     assert done.returncode == 0 and re.search(r"^loss: .*\bleast_absolute\b", done.stdout, re.MULTILINE)
     assert "plugins: []" in done.stdout
 
 
-def test_doctor_lists_it(run, installed, tmp_path):
-    done = run("doctor", target=installed, cwd=tmp_path)
+def test_doctor_lists_it(with_it, tmp_path):
+    done = with_it("doctor", cwd=tmp_path)
     assert done.returncode == 0, done.stdout
     (line,) = [line for line in done.stdout.splitlines() if PACKAGE in line]
     options = "dataset=row, architecture=affine, method=normal, loss=least_absolute, penalty=centre, metric=norm"
@@ -203,8 +218,8 @@ def test_the_config_folder_of_an_installed_plugin_is_in_the_search_path_without_
     assert (tmp_path / "imported").exists()
 
 
-def test_without_it_its_options_are_unknown(run, importable, tmp_path):
-    line = refused(run("train", "loss=least_absolute", target=importable, cwd=tmp_path))
+def test_without_it_its_options_are_unknown(beside_it, tmp_path):
+    line = refused(beside_it("train", "loss=least_absolute", cwd=tmp_path))
     assert line.startswith("loss has no option 'least_absolute'. Did you mean 'least_squares'? It has ")
     assert list(tmp_path.iterdir()) == []
 
@@ -238,8 +253,8 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("words", REFUSED.values(), ids=REFUSED.keys())
-def test_a_run_cannot_have_a_package_imported(words, run, importable, copy, tmp_path):
-    line = refused(run(*words, target=importable, cwd=tmp_path))
+def test_a_run_cannot_have_a_package_imported(words, beside_it, copy, tmp_path):
+    line = refused(beside_it(*words, cwd=tmp_path))
     assert line == (
         f"{copy}/config.yaml: this run uses the package '{PACKAGE}', which is not a plugin of ganrun here: "
         f"install it, or add '{NAMED}' if you trust it."
@@ -247,9 +262,9 @@ def test_a_run_cannot_have_a_package_imported(words, run, importable, copy, tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
 
 
-def test_nor_can_a_folder_of_configs(run, importable, copy, tmp_path):
+def test_nor_can_a_folder_of_configs(beside_it, copy, tmp_path):
     words = ("train", "--config-dir", "run", "--config-name", "config")
-    line = refused(run(*words, target=importable, cwd=tmp_path))
+    line = refused(beside_it(*words, cwd=tmp_path))
     assert line.startswith(f"this config uses the package '{PACKAGE}', which is not a plugin of ganrun here: ")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
 
@@ -301,11 +316,11 @@ def test_the_package_in_contributing_works(run, tmp_path):
     assert [row["step"] for row in rows(tmp_path / "run")] == [0, 10, 20]
 
 
-def test_an_architecture_computes_in_bf16_and_a_method_that_does_not_know_of_it_is_refused(run, installed, tmp_path):
+def test_an_architecture_computes_in_bf16_and_a_method_that_does_not_know_of_it_is_refused(with_it, tmp_path):
     words = (*OPTIONS, *SHORT, "precision=bf16", "hydra.run.dir=run")
-    done = run("train", *words, target=installed, cwd=tmp_path)
+    done = with_it("train", *words, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["precision"] == "bf16"
     assert rows(tmp_path / "run")[-1]["step"] == 20
-    line = refused(run("train", "method=normal", "precision=bf16", target=installed, cwd=tmp_path))
+    line = refused(with_it("train", "method=normal", "precision=bf16", cwd=tmp_path))
     assert line == "precision=bf16 cannot be combined with method=normal, which has f32."

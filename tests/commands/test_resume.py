@@ -92,12 +92,12 @@ def stop(environment, only_run) -> Callable[..., tuple[int, Path, str]]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(ganrun, only_run, tmp_path_factory) -> Callable[..., Path]:
-    """Train with some words in a process of its own, which nothing disturbs; return the run."""
+def uninterrupted(inside, only_run, tmp_path_factory) -> Callable[..., Path]:
+    """Train with some words in this process, and return the run: those that are stopped are processes of their own."""
 
     def run(name: str, *words: str) -> Path:
         cwd = tmp_path_factory.mktemp(name)
-        done = ganrun("train", *words, cwd=cwd)
+        done = inside("train", *words, cwd=cwd)
         assert done.returncode == 0, done.stderr
         return only_run(cwd)
 
@@ -105,18 +105,15 @@ def undisturbed(ganrun, only_run, tmp_path_factory) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="module")
-def points(inside, tiny, only_run, tmp_path_factory) -> Path:
-    """The uninterrupted run on the ring, in this process: those that are stopped are processes of their own."""
-    cwd = tmp_path_factory.mktemp("points")
-    done = inside("train", *tiny, *POINTS, cwd=cwd)
-    assert done.returncode == 0, done.stderr
-    return only_run(cwd)
+def points(uninterrupted, tiny) -> Path:
+    """The uninterrupted run on the ring."""
+    return uninterrupted("points", *tiny, *POINTS)
 
 
 @pytest.fixture(scope="module")
-def images(undisturbed, tiny_dcgan) -> Path:
+def images(uninterrupted, tiny_dcgan) -> Path:
     """The uninterrupted run on digits."""
-    return undisturbed("images", *tiny_dcgan, *IMAGES)
+    return uninterrupted("images", *tiny_dcgan, *IMAGES)
 
 
 def test_a_killed_run_on_points_continues_to_the_same_bits(stop, points, inside, tiny, rows, tmp_path):
@@ -139,15 +136,13 @@ def saved_before(text: str) -> int:
     return step
 
 
-def test_a_convolutional_run_has_the_same_bits_in_another_process_and_in_other_chunks(
-    images, inside, tiny_dcgan, only_run, rows, tmp_path
-):
+def test_a_convolutional_run_has_the_same_bits_in_other_chunks(images, inside, tiny_dcgan, only_run, rows, tmp_path):
     done = inside("train", *tiny_dcgan, *IMAGES, "steps_per_call=7", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert_same_run(only_run(tmp_path), images, rows)
 
 
-def test_a_killed_convolutional_run_continues_to_the_same_bits(
+def test_a_killed_convolutional_run_continues_in_another_process_to_the_same_bits(
     stop, images, ganrun, inside, tiny_dcgan, rows, tmp_path
 ):
     code, run, _ = stop((*tiny_dcgan, *IMAGES), tmp_path, signal.SIGKILL, checkpoint_exists)

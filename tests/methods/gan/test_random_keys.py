@@ -8,6 +8,7 @@ import zlib
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import linen as nn
 from flax import struct
 from flax.core import scope
@@ -21,6 +22,8 @@ from ganrun.methods.gan.penalties.gradients import R2, Dragan, GradientPenalty
 from ganrun.methods.gan.schedules import Adaptive, Constant
 from ganrun.methods.gan.spec import Bidirectional
 from ganrun.methods.run_state import create, update
+
+pytestmark = pytest.mark.retraced  # with random functions that note their keys
 
 DRAWS = ("normal", "uniform", "bernoulli", "randint", "choice", "truncated_normal", "permutation", "categorical")
 
