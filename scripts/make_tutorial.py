@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageSequence
 
@@ -45,7 +46,7 @@ def shrink(source: Path, target: Path) -> None:
         ]
         duration = image.info.get("duration", 300)
     if target.suffix == ".webp":
-        more = {"duration": duration, "loop": 0, "quality": FILM["quality"], "method": 6}
+        more: dict[str, Any] = {"duration": duration, "loop": 0, "quality": FILM["quality"], "method": 6}
         frames[0].save(target, save_all=True, append_images=frames[1:], **more)
     else:
         frames[0].quantize(COLOURS).save(target, optimize=True)

@@ -101,7 +101,7 @@ def curve(runs: Sequence[Sequence[Mapping[str, Any]]], tag: str) -> tuple[np.nda
 def draw(loss: str, found: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]) -> Image.Image:
     """Return the figure of ``loss``: a column for each kind, the mean of the seeds within their lowest and highest."""
     figure = Figure(figsize=(9, 4.2), layout="constrained")
-    panels = figure.subplots(len(ROWS), len(KINDS), sharex=True, sharey="row")
+    panels: Any = figure.subplots(len(ROWS), len(KINDS), sharex=True, sharey="row")
     tags = [next(tags for tags in row if tags[0] in found["healthy"][0][-1]) for row in ROWS]
     for column, kind in enumerate(KINDS):
         for row, shown in enumerate(tags):
