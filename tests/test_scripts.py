@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import math
+import re
 import runpy
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import jax
 import pytest
 from PIL import Image
 
+from ganrun.config.registry import options
 from ganrun.evaluation.divergence import estimators
 from ganrun.evaluation.divergence.estimate import Estimate
 from ganrun.evaluation.metrics.logged import logged
@@ -156,3 +158,64 @@ def test_the_time_of_sampling_is_fitted_by_a_line_in_the_dimension() -> None:
     for name, n in (("gan", 4), ("vae", 4), ("autoregressive", 4)):
         assert script["sampler_of"](name, n, 3, 4)(jax.random.key(0)).shape == (3, n)
     assert script["main"](["dimension=2"]) == 2
+
+
+def test_the_tutorial_is_made_of_the_commands_of_its_page(compose_config) -> None:
+    script = runpy.run_path(str(SCRIPTS / "make_tutorial.py"))
+    text = "```bash\nganrun sample run=latest out=a.webp\nganrun report latest out=r.html\n```\n```text\nganrun no\n```"
+    assert script["commands"](text) == [["sample", "run=latest", "out=a.webp"], ["report", "latest", "out=r.html"]]
+    assert [script["pictures"](words) for words in script["commands"](text)] == [["a.webp"], []]
+    page = script["PAGE"].read_text(encoding="utf-8")
+    made = {name for words in script["commands"](page) for name in script["pictures"](words)}
+    assert {f"gallery/tutorial/{name}" for name in made} == set(re.findall(r"\((gallery/tutorial/[^)]*)\)", page))
+    assert {path.name for path in (script["PAGE"].parent / "gallery" / "tutorial").iterdir()} == made
+
+
+def test_pictures_of_the_tutorial_are_made_smaller(tmp_path) -> None:
+    shrink = runpy.run_path(str(SCRIPTS / "make_tutorial.py"))["shrink"]
+    frames = [Image.new("RGB", (960, 480), (value, 0, 0)) for value in (0, 100, 200)]
+    frames[0].save(tmp_path / "film.webp", save_all=True, append_images=frames[1:], duration=300)
+    frames[1].save(tmp_path / "one.png")
+    shrink(tmp_path / "film.webp", tmp_path / "small.webp")
+    shrink(tmp_path / "one.png", tmp_path / "small.png")
+    with Image.open(tmp_path / "small.webp") as film, Image.open(tmp_path / "small.png") as picture:
+        assert (film.size, getattr(film, "n_frames", 1)) == ((480, 240), 3)
+        assert (picture.size, picture.convert("RGB").getpixel((9, 9))) == ((900, 450), (100, 0, 0))
+
+
+def test_pictures_of_pages_are_small() -> None:
+    gallery = SCRIPTS.parent / "docs" / "gallery"
+    for path in (*(gallery / "tutorial").iterdir(), *(gallery / "curves").iterdir()):
+        assert path.stat().st_size <= (300_000 if path.suffix == ".webp" else 60_000), path
+
+
+def test_reference_curves_are_those_of_every_loss(compose_config) -> None:
+    script = runpy.run_path(str(SCRIPTS / "reference_curves.py"))
+    assert set(script["LOSSES"]) == set(options("loss"))
+    for loss in script["LOSSES"]:
+        settings = [word for word in script["words"](loss, 100) if "learning_rate" not in word and "seed=" not in word]
+        config = compose_config(settings)
+        assert (config.loss.name, config.steps, config.log.every) == (loss, 100, 20)
+    page = (SCRIPTS.parent / "docs" / "curves.md").read_text(encoding="utf-8")
+    drawn = re.findall(r"\(gallery/curves/(\w+)\.png\)", page)
+    assert drawn and all(page.count(f"| loss={loss} |") == 1 and loss in script["LOSSES"] for loss in drawn)
+
+
+def test_a_reference_curve_has_the_mean_of_the_seeds_and_a_kind_that_fails_is_named() -> None:
+    script = runpy.run_path(str(SCRIPTS / "reference_curves.py"))
+
+    def run(d: float) -> list[dict]:
+        rows = [{"step": step, "D(x)": d, "D(G(z))": 1 - d, "value": -1.0} for step in (20, 40, 60, 80)]
+        return [*rows, {"step": 100, "D(x)": d + 0.1, "D(G(z))": 1 - d, "value": -1.0, "modes/covered": 8.0}]
+
+    found = {"healthy": [run(0.5), run(0.7)], "collapsed": [], "saturated": [run(0.9)]}
+    steps, values = script["curve"](found["healthy"], "D(x)")
+    assert steps.tolist() == [20, 40, 60, 80, 100] and values.shape == (2, 5)
+    healthy, collapsed = script["table"]("minimax", found).splitlines()[2:4]
+    # Means over the steps 80 and 100: 0.55 and 0.75.
+    assert (
+        healthy
+        == "| healthy (1 of 3 ended with NaN or Inf) | 0.65 (0.55 to 0.75) | 0.4 (0.3 to 0.5) | -1 (-1 to -1) | 8, 8 |"
+    )
+    assert collapsed == "| collapsed | all end with NaN or Inf | | | |"
+    assert script["draw"]("minimax", found).size == (900, 420)

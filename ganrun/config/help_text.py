@@ -56,11 +56,11 @@ def _meanings(lines: Iterable[tuple[str, str]], config_name: str) -> dict[str, s
     for group, name in chosen:
         for path in (folder / group / f"{name}.yaml" for folder in folders):
             if path.is_file():
-                found |= _comments(path, group)
+                found |= comments(path, group)
     return found
 
 
-def _comments(path: Path, group: str) -> dict[str, str]:
+def comments(path: Path, group: str) -> dict[str, str]:
     """Return the comment of each key in the YAML file ``path`` of an option of ``group``, by its key in the config."""
     text = path.read_text(encoding="utf-8")
     package = re.match(r"# @package (\S+)", text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -314,6 +315,24 @@ def test_the_package_in_contributing_works(run, tmp_path):
     done = run("train", "plugins=[my_gans]", *words, target=tmp_path, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert [row["step"] for row in rows(tmp_path / "run")] == [0, 10, 20]
+
+
+def test_the_package_of_own_parts_works(run, tmp_path):
+    text = (ROOT / "docs" / "own_parts.md").read_text(encoding="utf-8")
+    code, dataset, metric = re.findall(r"```(?:python|yaml)\n(.*?)```", text, re.DOTALL)
+    for file, content in (
+        ("__init__.py", code),
+        ("conf/dataset/cross.yaml", dataset),
+        ("conf/metric/spread.yaml", metric),
+    ):
+        (tmp_path / "mine" / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mine" / file).write_text(content)
+    (command,) = re.findall(r"^PYTHONPATH=. ganrun (train .*)$", text, re.MULTILINE)
+    hidden = ("architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]")
+    done = run(*shlex.split(command), *SHORT, *hidden, "hydra.run.dir=run", target=tmp_path, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    last = rows(tmp_path / "run")[-1]
+    assert last["step"] == 20 and last["samples/spread"] > 0 and "jsd/exact" in last and "modes/covered" in last
 
 
 def test_an_architecture_computes_in_bf16_and_a_method_that_does_not_know_of_it_is_refused(with_it, tmp_path):

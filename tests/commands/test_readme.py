@@ -36,7 +36,8 @@ BLOCK = re.compile(r"```bash\n(.*?)```", re.DOTALL)
 SHORT = ("steps=6", "log.every=3", "log.pictures=1", "probe=off", "batch_size=16")
 LITTLE = ("budget=0.1", "n=1000", "floor=false")
 # The pages in docs/ that have commands.
-USED = ("data", "eval", "export", "methods", "metrics", "performance", "reproduce", "runs", "sampling", "sweeps")
+USED = ("conditional", "data", "eval", "export", "gpu", "index", "methods", "metrics", "performance", "reading_sweeps")
+USED += ("reproduce", "runs", "sampling", "sweeps", "tutorial")
 
 
 OFTEN = ("log.every=1", "stop.patience=2", "stop.times=6")  # early stopping compares several evaluations

@@ -55,7 +55,7 @@ class SearchConf:
     trials: Any = 24  # total number of trials
     batch: Any = 8  # trials trained at a time, as one population
     seeds_per_trial: Any = 1  # runs per trial, whose metric is averaged
-    metric: str = "jsd/exact"
+    metric: str = "jsd/exact"  # the metric that is optimised, in the mean over the runs of a trial
     direction: str = "auto"  # minimize, maximize, or auto: the direction in which the metric improves
     prune: bool = True  # end trials early if they are worse than the median of the previous ones
     seed: Any = 0  # of the sampler
