@@ -54,13 +54,13 @@ def compose_each(
     composer = Composer(compose_with_hydra, groups())
     for overrides in jobs:
         with as_config_error(config_name, overrides, extra_folder):
-            node = _plain(composer(overrides))
+            node = _plain(composer.plain(overrides) or composer(overrides))
         yield node
 
 
-def _plain(config: DictConfig) -> dict[str, Any]:
+def _plain(config: DictConfig | dict[str, Any]) -> dict[str, Any]:
     """Return ``config`` as plain data; raise :class:`ConfigError` if it names a plugin that is none here."""
-    node: Any = OmegaConf.to_container(config, resolve=True)
+    node: Any = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else config
     user_plugins.require(node.get("plugins"), "this config")
     return node
 
