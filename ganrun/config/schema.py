@@ -169,6 +169,7 @@ class Train:
     resume: str | None = None
     init_from: str | None = None
     profile: str | None = None
+    retry: int = number(0, low=0, high=1000)
     plugins: tuple[str, ...] = ()
     dataset: Any = None
     architecture: Any = None
