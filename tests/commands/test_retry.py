@@ -101,16 +101,6 @@ def test_a_failure_that_stays_is_one(words, lines, inside, tiny, failing, tmp_pa
     assert [summary(run).get("retries", 0) for run in runs_of(tmp_path)] == [lines] * 2
 
 
-def test_a_divergence_is_not_retried(inside, tiny, tmp_path):
-    rates = "optimizer.generator.learning_rate=0.001,10"
-    words = ("retry=2", rates, "seed=0", "hydra.sweep.dir=sweep", "loss=maximum_likelihood")
-    done = inside("train", "-m", *tiny, *GAME, *words, cwd=tmp_path)
-    assert done.returncode == 1
-    runs = sorted((tmp_path / "sweep").glob("[01]-*"))
-    assert [summary(run)["status"] for run in runs] == ["completed", "failed"]
-    assert "NaN" in summary(runs[1])["reason"] and "retry 1" not in log_of(tmp_path)
-
-
 def test_a_worker_that_is_killed_is_launched_again(tiny, environment, reference, tmp_path):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     launcher = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "population.members_per_job=2", "retry=1")
