@@ -7,6 +7,7 @@ import importlib
 import logging
 import os
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,6 +28,7 @@ COMMANDS = {
     "export": "write a trained model as StableHLO, safetensors or ONNX, with a model card",
     "bench": "measure the speed of a run on this machine",
 }
+UNUSED = "ganrun-unused"  # name of threads that need not end
 PLACELESS = ("list", "doctor")  # commands that need no working directory
 COLLECT_EVERY = 20_000  # garbage collection threshold: imports and tracing create very many long-lived objects
 HELP = """ganrun {version}: an experiment runner in JAX for GANs and the generative models beside them.
@@ -57,8 +59,8 @@ def main(argv: list[str] | None = None) -> None:
         code = 0
     except Exception as error:
         code = tell(_cause(error))
-    if argv is None and code in (130, 143):
-        _exit_now(int(code))
+    if argv is None and (code in (130, 143) or _is_busy()):
+        _exit_now(int(code or 0))
     sys.exit(code)
 
 
@@ -70,6 +72,11 @@ def _cause(error: Exception) -> Exception:
         except GanrunError as cause:
             return cause
     return error
+
+
+def _is_busy() -> bool:
+    """Return whether a thread still works on what has no further use, as after a dry run."""
+    return any(thread.name == UNUSED for thread in threading.enumerate())
 
 
 def _exit_now(code: int) -> None:

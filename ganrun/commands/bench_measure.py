@@ -101,10 +101,10 @@ def measure(config: Train, members: int, seconds: float, phase: Phase | None = N
         executor = SingleRun(experiments[0]) if members == 1 else executor_for(experiments)
         state = jax.block_until_ready(executor.init())
     with during("compiling"):
-        state, first, _ = _timed_call(executor, experiments, state, 1)
-        state, second, _ = _timed_call(executor, experiments, state, 1)
+        state, first, _ = timed_call(executor, experiments, state, 1)
+        state, second, _ = timed_call(executor, experiments, state, 1)
     with during("training"):
-        n, speeds, report = _speeds(executor, experiments, state, second, config.steps_per_call, seconds * LOOP)
+        n, speeds, report, _ = call_speeds(executor, experiments, state, second, config.steps_per_call, seconds * LOOP)
     memory = _peak_bytes()
     work = work_of_step(experiments[0], _loops(experiments[0], report))
     with during("matrix products"):
@@ -125,7 +125,7 @@ def measure(config: Train, members: int, seconds: float, phase: Phase | None = N
     )
 
 
-def _timed_call(executor: Executor, experiments: Sequence[Experiment], state: Any, n: int) -> tuple[Any, float, Any]:
+def timed_call(executor: Executor, experiments: Sequence[Experiment], state: Any, n: int) -> tuple[Any, float, Any]:
     """Take ``n`` steps; return the state, the seconds until it is complete, and the report."""
     begun = time.perf_counter()
     state, report = jax.block_until_ready(executor.advance(state, n))
@@ -138,21 +138,21 @@ def _timed_call(executor: Executor, experiments: Sequence[Experiment], state: An
     return state, seconds, report
 
 
-def _speeds(
+def call_speeds(
     executor: Executor, experiments: Sequence[Experiment], state: Any, per_step: float, limit: int, seconds: float
-) -> tuple[int, list[float], Any]:
-    """Return the steps per call, the steps per second of each call, and the last report."""
+) -> tuple[int, list[float], Any, Any]:
+    """Return the steps per call, the steps per second of each call, the last report, and the state."""
     limit = min(limit, executor.most_steps or limit)
     # A single step also includes the dispatch: the estimate of the time per step is from a longer call.
     n = max(1, min(limit, int(seconds / CALLS / per_step)))
-    state, taken, report = _timed_call(executor, experiments, state, n)
+    state, taken, report = timed_call(executor, experiments, state, n)
     n = max(1, min(limit, int(n * seconds / CALLS / taken)))
     speeds: list[float] = []
     end = time.perf_counter() + seconds
     while len(speeds) < FEWEST or time.perf_counter() < end:
-        state, taken, report = _timed_call(executor, experiments, state, n)
+        state, taken, report = timed_call(executor, experiments, state, n)
         speeds.append(n / taken)
-    return n, speeds, report
+    return n, speeds, report, state
 
 
 def _loops(experiment: Experiment, report: Any) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ganrun.commands import train_jobs
+from ganrun.commands import dry_run, train_jobs
 from ganrun.commands.train_checks import inspect, require_typed
 from ganrun.commands.train_resume import allowed, continue_run, continue_sweep
 from ganrun.config.cli_args import CliArguments
@@ -28,10 +28,13 @@ OWN = {"launcher": "population", "sweeper": "grid"}
 
 def main(words: list[str]) -> int:
     """Run ``ganrun train`` with ``words`` and return the exit code."""
+    dry, words = dry_run.option_of(words)
     arguments = CliArguments(words)
     if arguments.only_shows:
         return hand_over("train", "train", arguments, train_jobs.run_job)
     arguments.refuse_paths("resume")
+    if dry is not None and arguments.runs:
+        return dry_run.main(arguments, dry == dry_run.TIMED, _defaults(arguments))
     use_plugins(arguments)
     resumed, allow = arguments.value("resume"), None
     if resumed is not None:
@@ -58,8 +61,7 @@ def main(words: list[str]) -> int:
             inside = sorted(place.glob("*")) if options.multirun else []
             require_own_runs(place, [run for run in inside if run.name[:1].isdecimal()])
     if options.multirun:
-        own = [f"hydra/{kind}={own}" for kind, own in OWN.items() if not _chosen(arguments, kind)]
-        arguments = arguments.replaced([*arguments.overrides, *own])
+        arguments = arguments.replaced([*arguments.overrides, *_defaults(arguments)])
     return hand_over("train", name, arguments, train_jobs.run_job, train_jobs.run_jobs, composed=composed)
 
 
@@ -80,6 +82,12 @@ def _with_checkpoint(arguments: CliArguments) -> CliArguments:
             raise ConfigError(f"init_from: {error}") from error
 
     return arguments.replaced([resolved(word) for word in arguments.overrides]) if arguments.runs else arguments
+
+
+def _defaults(arguments: CliArguments) -> list[str]:
+    """Return the overrides that choose the launcher and the sweeper of a sweep where ``arguments`` do not."""
+    kinds = OWN.items() if arguments.options.multirun else ()
+    return [f"hydra/{kind}={own}" for kind, own in kinds if not _chosen(arguments, kind)]
 
 
 def _chosen(arguments: CliArguments, kind: str) -> bool:

@@ -22,7 +22,7 @@ from ganrun.storage.run_directory import (
 Allow = tuple[str, ...] | None  # settings that may change in a resumed run; None for a new run
 
 
-def inspect(node: dict[str, Any], allow: Allow = None, fetch: bool = True) -> Train:
+def inspect(node: dict[str, Any], allow: Allow = None, fetch: bool = True, download: bool = True) -> Train:
     """Check everything that can be checked before work starts: keys, ranges, shapes, files.
 
     Args:
@@ -30,6 +30,7 @@ def inspect(node: dict[str, Any], allow: Allow = None, fetch: bool = True) -> Tr
         allow: the settings that may change in a resumed run; None for a new run.
         fetch: whether to download missing data. Not for an existing run: its config may be untrusted, and it names the
             source and the destination of downloads.
+        download: whether to download missing data of a new run.
 
     Returns:
         The checked config.
@@ -47,7 +48,7 @@ def inspect(node: dict[str, Any], allow: Allow = None, fetch: bool = True) -> Tr
         raise ConfigError(f"batch_size must be at most {examples}, the examples of {config.dataset.name}.")
     if hasattr(config.dataset, "check"):
         dataset = config.dataset
-        if not fetch and hasattr(dataset, "download"):
+        if not (fetch and download) and hasattr(dataset, "download"):
             dataset = dataclasses.replace(dataset, download=False, mirrors=type(dataset)().mirrors)
         dataset.check(data_folder(config.data_dir), labels=config.conditional)
     if allow is not None and config.resume is not None:

@@ -43,7 +43,7 @@ def run_job(node: DictConfig) -> int:
 
         config = resolved(check(OmegaConf.to_container(node, resolve=True)))  # type: ignore[arg-type]
         if config.population.jobs:
-            return _several(config.population.jobs, folder)
+            return _several(config.population.jobs, folder, again=config.resume is not None)
         if config.resume is not None and Path(config.resume).resolve() != folder.resolve():
             require_typed(config, None)  # Hydra composed another config than was checked
         hydra = HydraConfig.get()
@@ -58,10 +58,11 @@ def run_job(node: DictConfig) -> int:
         _remove_if_empty(folder)
 
 
-def _several(jobs: tuple[str, ...], folder: Path) -> int:
+def _several(jobs: tuple[str, ...], folder: Path, again: bool = False) -> int:
     """Train the runs of one cluster job as a sweep of its own in ``folder``; return the largest exit code.
 
-    ``jobs`` are JSON lists of a run's directory, relative to ``folder``, and its overrides.
+    ``jobs`` are JSON lists of a run's directory, relative to ``folder``, and its overrides. ``again``: the job is tried
+    again, so that its runs may have started before.
     """
     from hydra.core.hydra_config import HydraConfig
 
@@ -71,7 +72,8 @@ def _several(jobs: tuple[str, ...], folder: Path) -> int:
     named = [[str(text) for text in json.loads(job)] for job in jobs]
     runs = [(compose(name, overrides, extra), folder / place) for place, *overrides in named]
     varied = _keys(text for _, *overrides in named for text in overrides)
-    return max(run_jobs(runs, folder, resumed=any(_is_requeued(run) for _, run in runs), varied=varied))
+    resumed = again or any(_is_requeued(run) for _, run in runs)
+    return max(run_jobs(runs, folder, resumed=resumed, varied=varied))
 
 
 def _keys(overrides: Iterable[str]) -> set[str]:

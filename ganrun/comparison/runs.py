@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,16 @@ class Run:
         settings: by dotted key, including the seed; ``penalty`` joins the penalties' names (none, r1, r1+r2).
         status: completed, stopped, pruned or failed; ``running`` if there is no summary.
         last: the last value of each metric; infinite where JSON has null.
+        config: the settings as they were recorded.
+        rows: all rows of metrics, if they have been read.
     """
 
     folder: Path
     settings: dict[str, Any]
     status: str
     last: dict[str, float]
+    config: Train | None = field(default=None, repr=False, compare=False)
+    rows: list[dict[str, float]] | None = field(default=None, repr=False, compare=False)
 
     @property
     def failed(self) -> bool:
@@ -59,7 +63,7 @@ class Run:
 
     def curve(self, tag: str) -> tuple[list[int], list[float]]:
         """Return the steps at which ``tag`` was logged, and its values."""
-        rows = [row for row in rows_of(self.folder) if tag in row]
+        rows = [row for row in (rows_of(self.folder) if self.rows is None else self.rows) if tag in row]
         return [int(row["step"]) for row in rows], [row[tag] for row in rows]
 
 
@@ -89,9 +93,7 @@ def read_comparable(paths: list[str], curves: bool = False) -> tuple[list[Run], 
     for folder in _run_folders(paths):
         try:
             run = _read(folder)
-            if curves:
-                rows_of(folder)
-            runs.append(run)
+            runs.append(replace(run, rows=rows_of(folder)) if curves else run)
         except ConfigError as error:
             damaged[folder] = error
     if damaged and not runs:
@@ -153,7 +155,7 @@ def _read(folder: Path) -> Run:
         metrics.pop("step", None)
     except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise ConfigError(f"{relative(folder / 'summary.json')} cannot be read: {error}") from error
-    return Run(folder, settings_of(config), status, metrics)
+    return Run(folder, settings_of(config), status, metrics, config)
 
 
 def settings_of(config: Train) -> dict[str, Any]:

@@ -18,6 +18,7 @@ FREE = (
     "feed",
     "resume",
     "profile",
+    "retry",
     "plugins",
     "log.",
     "evaluate.",

@@ -14,7 +14,9 @@ from typing import Any
 
 import hydra
 from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
+from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
@@ -45,6 +47,13 @@ def compose_each(
     config_name: str, jobs: Iterable[list[str]], extra_folder: str | None = None
 ) -> Iterator[dict[str, Any]]:
     """Yield the config of each list of overrides, as :func:`compose`; much faster if only values differ."""
+    compose_one = composing(config_name, extra_folder)
+    for overrides in jobs:
+        yield compose_one(overrides)
+
+
+def composing(config_name: str, extra_folder: str | None = None) -> Callable[[list[str]], dict[str, Any]]:
+    """Return :func:`compose` for one config, as a function that is much faster if only values differ between calls."""
     require_folder(extra_folder)
 
     def compose_with_hydra(overrides: list[str]) -> DictConfig:
@@ -52,15 +61,17 @@ def compose_each(
             return hydra.compose(config_name=config_name, overrides=overrides)
 
     composer = Composer(compose_with_hydra, groups())
-    for overrides in jobs:
+
+    def compose_one(overrides: list[str]) -> dict[str, Any]:
         with as_config_error(config_name, overrides, extra_folder):
-            node = _plain(composer(overrides))
-        yield node
+            return _plain(composer.plain(overrides) or composer(overrides))
+
+    return compose_one
 
 
-def _plain(config: DictConfig) -> dict[str, Any]:
+def _plain(config: DictConfig | dict[str, Any]) -> dict[str, Any]:
     """Return ``config`` as plain data; raise :class:`ConfigError` if it names a plugin that is none here."""
-    node: Any = OmegaConf.to_container(config, resolve=True)
+    node: Any = OmegaConf.to_container(config, resolve=True) if isinstance(config, DictConfig) else config
     user_plugins.require(node.get("plugins"), "this config")
     return node
 
@@ -89,6 +100,21 @@ def preflight(name: str, arguments: CliArguments, inspect: Callable[[dict[str, A
         node = _plain(without_hydra)
     inspect(node)
     return Composed(name, overrides, whole)
+
+
+@contextlib.contextmanager
+def as_hydra_runs(name: str, arguments: CliArguments) -> Iterator[tuple[HydraContext, DictConfig]]:
+    """Return a context with the context in which Hydra would run a command line, and its config, Hydra's own included.
+
+    Raises:
+        ConfigError: Hydra cannot compose it.
+    """
+    mode, extra = RunMode.MULTIRUN if arguments.options.multirun else RunMode.RUN, arguments.options.config_dir
+    with as_config_error(name, arguments.overrides, extra), searching(extra):
+        setup_globals()
+        found = hydra_internals.whole_config(name, arguments.overrides, mode)
+    with searching(extra):
+        yield found
 
 
 def use_plugins(arguments: CliArguments) -> None:

@@ -8,6 +8,7 @@ Checked with hydra-core 1.3.8 (:data:`CHECKED`). It uses:
   errors are raised and not printed, and a config is composed once and not up to three times;
 - ``GlobalHydra``, ``JobRuntime``, ``VersionBase`` and ``HydraConfig``, set and put back, because
   ``hydra.initialize_config_dir`` fails within a job of Hydra's and leaves another name of the job behind;
+- ``Callbacks``, of which a dry run has none;
 - ``JobReturn``, whose result has a private name.
 """
 
@@ -24,12 +25,13 @@ from typing import Any
 from hydra import version
 from hydra._internal import hydra as hydra_module
 from hydra._internal import utils
+from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobRuntime, JobStatus
-from hydra.types import TaskFunction
+from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig
 
 CHECKED = ("1.3.8",)  # versions of hydra-core, the oldest first
@@ -68,6 +70,16 @@ def initialised(folder: str) -> Iterator[None]:
         yield
     finally:
         home.hydra, job.conf, base.version_base = before
+
+
+def whole_config(name: str, overrides: list[str], mode: RunMode) -> tuple[HydraContext, DictConfig]:
+    """Return the context in which Hydra would run a command line, and its config with Hydra's own settings.
+
+    Within :func:`initialised`. Overrides with several values have no effect on the config.
+    """
+    loader = GlobalHydra.instance().config_loader()
+    config = loader.load_configuration(name, overrides, mode)
+    return HydraContext(config_loader=loader, callbacks=Callbacks()), config
 
 
 def run(

@@ -11,7 +11,8 @@ import dataclasses
 import functools
 import math
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from ganrun.config.folders import absolute
@@ -168,6 +169,7 @@ class Train:
     resume: str | None = None
     init_from: str | None = None
     profile: str | None = None
+    retry: int = number(0, low=0, high=1000)
     plugins: tuple[str, ...] = ()
     dataset: Any = None
     architecture: Any = None
@@ -189,29 +191,58 @@ class Train:
     stop: Stop = dataclasses.field(default_factory=Stop)
 
 
-def check(given: Mapping[str, Any]) -> Train:
+class Parts:
+    """The parts of configs that have been checked, so that each is checked once: most configs of a sweep share most."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], Any] = {}
+
+    def __call__(self, path: str, node: Any, build: Callable[[], Any]) -> Any:
+        """Return ``build()``, or what it returned before for this ``path`` and equal plain data ``node``."""
+        key = path, repr(node)  # tells 1 from 1.0 and from True, which are equal
+        if key not in self._known:
+            self._known[key] = build()
+        return self._known[key]
+
+
+def check(given: Mapping[str, Any], known: Parts | None = None) -> Train:
     """Return the configuration described by ``given`` (plain dicts and scalars).
+
+    Args:
+        given: the configuration.
+        known: the parts of other configurations which are known to be valid; they are added to.
 
     Raises:
         ConfigError: a key is unknown, or a value has the wrong type or is out of range.
     """
+    known = known or Parts()
     # Runs older than these groups have none of them.
     given = {"probe": {"name": "off"}, "method": {"name": "gan"}, "metric": METRICS, **given}
-    method = _option("method", given.pop("method"), "method")
+    node = given.pop("method")
+    method = known("method", node, partial(_option, "method", node, "method"))
     _refuse_sections(given, method)
     parts: dict[str, Any] = {"method": method}
     for name in GROUPS:
+        if name == "method":
+            continue
+        node = given.pop(name, None)
         if name in SECTIONS and name not in method.SECTIONS:
-            parts[name] = given.pop(name, None)
-        elif name != "method":
-            parts[name] = _option(name, given.pop(name, None), name)
-    parts |= {name: _by_name(name, given.pop(name, None) or {}) for name in NAMED}
-    parts["optimizer"] = _optimizers(given.pop("optimizer", None), method)
+            parts[name] = node
+        else:
+            parts[name] = known(name, node, partial(_option, name, node, name))
+    for name in NAMED:
+        node = given.pop(name, None) or {}
+        parts[name] = known(name, node, partial(_by_name, name, node))
+    node = given.pop("optimizer", None)
+    parts["optimizer"] = known(f"optimizer of {method.name}", node, partial(_optimizers, node, method))
     for name, schema in PLAIN_SECTIONS.items():
         node = given.pop(name, {})
-        parts[name] = _build(schema, _mapping(node, name), name) if name in method.SECTIONS else None
+        if name in method.SECTIONS:
+            parts[name] = known(name, node, partial(_section, schema, node, name))
+        else:
+            parts[name] = None
     given = _spaced(given)
-    plain = _build(Train, given, "", skip=tuple(parts))
+    plain = _build(Train, given, "", tuple(parts), known)
     _require_precision(plain.precision, method)
     latent = parts["latent"]
     if latent is not None and latent.dim is None and not method.LATENT_DIM_OF_DATA:
@@ -339,7 +370,13 @@ def _mapping(node: Any, path: str) -> dict[str, Any]:
     return dict(node)
 
 
-def _build(schema: type, node: Mapping[str, Any], path: str, skip: tuple[str, ...] = ()) -> Any:
+def _section(schema: type, node: Any, path: str) -> Any:
+    return _build(schema, _mapping(node, path), path)
+
+
+def _build(
+    schema: type, node: Mapping[str, Any], path: str, skip: tuple[str, ...] = (), known: Parts | None = None
+) -> Any:
     fields = {field.name: field for field in dataclasses.fields(schema) if field.name not in skip}
     kinds = _kinds(schema)
     values = {}
@@ -349,7 +386,8 @@ def _build(schema: type, node: Mapping[str, Any], path: str, skip: tuple[str, ..
         where = f"{path}.{key}" if path else str(key)
         kind = kinds[key]
         if dataclasses.is_dataclass(kind):
-            values[key] = _build(typing.cast(type, kind), _mapping(value, where), where)
+            build = partial(_section, typing.cast(type, kind), value, where)
+            values[key] = known(where, value, build) if known else build()
         else:
             values[key] = checked(kind, value, where, fields[key].metadata)
     return schema(**values)

@@ -6,7 +6,8 @@ Hydra needs about 60 ms per config. The jobs of a sweep mostly differ in values,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -18,6 +19,18 @@ from omegaconf.errors import OmegaConfBaseException
 from ganrun.errors import ConfigError
 
 MAX_JOBS = 100_000  # jobs of a sweep: checking each of them takes minutes
+# A setting whose value is a number to Hydra and to Python alike; parsing it with Hydra takes most of a job's time.
+NUMBER = re.compile(r"((?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*)=(-?(?:0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?)", re.ASCII)
+LOOKED_UP = re.compile(r"\$\{oc\.env:[^${}]*\}")  # interpolations that do not depend on other settings
+
+
+def number_of(override: str) -> tuple[str, int | float] | None:
+    """Return the key and the value of ``KEY=NUMBER``, as Hydra reads it; None for any other override."""
+    match = NUMBER.fullmatch(override)
+    if match is None:
+        return None
+    key, text, point, exponent = match.groups()
+    return key, float(text) if point or exponent else int(text)
 
 
 def parse(overrides: list[str]) -> list[Any]:
@@ -86,6 +99,46 @@ class Composer:
     def __init__(self, compose: Callable[[list[str]], DictConfig], groups: list[str]) -> None:
         self._compose, self._groups = compose, set(groups)
         self._bases: dict[tuple[str, ...], DictConfig] = {}
+        self._plain: dict[tuple[str, ...], dict[str, Any] | None] = {}
+        self._overrides: dict[str, tuple[bool, str, Any]] = {}
+
+    def plain(self, overrides: list[str]) -> dict[str, Any] | None:
+        """Return the resolved config of ``overrides`` as plain data, much faster than :meth:`__call__`.
+
+        Configs share the parts in which they do not differ, and must not be modified. None if a value needs more than
+        being put in its place: it is no number, text or list of them, or the config has interpolations.
+        """
+        read = [self._read(text) for text in overrides]
+        choices = tuple(text for text, (is_value, *_) in zip(overrides, read, strict=True) if not is_value)
+        if choices not in self._plain:
+            self._plain[choices] = self._plain_base(choices)
+        base = self._plain[choices]
+        return None if base is None else _filled(base, [(key, value) for is_value, key, value in read if is_value])
+
+    def _plain_base(self, choices: tuple[str, ...]) -> dict[str, Any] | None:
+        parsed = OverridesParser.create().parse_overrides(list(choices))
+        if any(self._depends_on_order(override) or self._is_value(override) for override in parsed):
+            return None
+        if choices not in self._bases:
+            self._bases[choices] = self._compose(list(choices))
+        base = self._bases[choices]
+        if _interpolates(OmegaConf.to_container(base, resolve=False)):
+            return None
+        plain: Any = OmegaConf.to_container(base, resolve=True)
+        return plain
+
+    def _read(self, text: str) -> tuple[bool, str, Any]:
+        """Return whether the override ``text`` is a plain value that :func:`_filled` can put in place, with its key."""
+        if text not in self._overrides:
+            if (number := number_of(text)) is not None:
+                key, value = number
+                plain = key not in self._groups and key.partition(".")[0] != "hydra"
+            else:
+                (override,) = OverridesParser.create().parse_overrides([text])
+                key, value = override.key_or_group, override.value()
+                plain = self._is_value(override) and _is_plain(value)
+            self._overrides[text] = plain, key, value
+        return self._overrides[text]
 
     def __call__(self, overrides: list[str]) -> DictConfig:
         parsed = OverridesParser.create().parse_overrides(overrides)
@@ -125,3 +178,36 @@ def _has(config: DictConfig, key: str) -> bool:
             return False
         node = node._get_node(part)
     return True
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(not isinstance(entry, list) and _is_plain(entry) for entry in value)
+    if isinstance(value, str):
+        return "$" not in value and "\\" not in value and value != "???"
+    return value is None or isinstance(value, bool | int | float)
+
+
+def _interpolates(node: Any) -> bool:
+    """Return whether a value in ``node``, unresolved plain data, may depend on another setting."""
+    if isinstance(node, Mapping):
+        return any(map(_interpolates, node.values()))
+    if isinstance(node, list):
+        return any(map(_interpolates, node))
+    return isinstance(node, str) and "${" in LOOKED_UP.sub("", node)
+
+
+def _filled(base: dict[str, Any], values: list[tuple[str, Any]]) -> dict[str, Any] | None:
+    """Return ``base`` with ``values`` by dotted key, sharing all other parts; None if a key does not have a value."""
+    node = dict(base)
+    for key, value in values:
+        *groups, last = key.split(".")
+        target = node
+        for group in groups:
+            if not isinstance(target.get(group), dict):
+                return None
+            target[group] = target = dict(target[group])
+        if last not in target or isinstance(target[last], dict):
+            return None
+        target[last] = value
+    return node

@@ -17,7 +17,7 @@ from ganrun.methods.base import Method
 
 VERSION = 1  # of the layout of an export
 # Settings that say nothing of the model, but something of the machine that it was trained on.
-PRIVATE = ("data_dir", "profile", "resume", "init_from")
+PRIVATE = ("data_dir", "profile", "resume", "retry", "init_from")
 PATH = "dataset.path"  # of a user's own file, of which only the name is exported
 MEANINGS = {
     "model.stablehlo": "the model as StableHLO, as jax.export serializes it",

@@ -7,6 +7,7 @@ compiled programs.
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -97,6 +98,11 @@ class Experiment:
         result = _advance(self.method, state, window, self.data.held_out, jnp.int32(n))
         self.prefetch()
         return result
+
+    def compiled(self) -> Any:
+        """Return the program of :meth:`advance`, compiled; its arguments are ``state, window, held_out, n``."""
+        window = self.window(Cursor.start(), 0)
+        return _advance.lower(self.method, self.abstract(), window, self.data.held_out, jnp.int32(0)).compile()
 
     def prefetch(self) -> None:
         """Begin to gather the training data of the next call; call while the device works on this one."""

@@ -13,7 +13,7 @@ from ganrun.comparison.table import Comparison
 from ganrun.config.schema import Train
 from ganrun.evaluation.metrics.spec import rating
 from ganrun.methods.finding import Finding
-from ganrun.report.repeat import run_command
+from ganrun.report.repeat import Compose, run_command
 from ganrun.report.run_pictures import last_pictures
 from ganrun.storage.run_directory import MAX_SUMMARY
 from ganrun.storage.safe_io import read_json
@@ -65,7 +65,11 @@ class RunCard:
 
 
 def cards_of(
-    comparison: Comparison, configs: dict[int, Train], every: dict[int, dict[str, Any]], varied: list[str]
+    comparison: Comparison,
+    configs: dict[int, Train],
+    every: dict[int, dict[str, Any]],
+    varied: list[str],
+    compose: Compose,
 ) -> list[RunCard]:
     """Return the runs of ``comparison``, best first.
 
@@ -74,6 +78,7 @@ def cards_of(
         configs: of the runs, by the identity of each.
         every: the hyperparameters of each run, likewise.
         varied: keys of the hyperparameters that differ between runs.
+        compose: returns the config of a list of overrides of a run.
     """
     tag = comparison.metrics[0]
 
@@ -100,7 +105,7 @@ def cards_of(
                 findings=_findings(summary),
                 pictures={},
                 changed={key: plain(every[id(run)].get(key, "")) for key in varied},
-                command=run_command(config, run.folder),
+                command=run_command(config, run.folder, compose),
                 facts=_facts(summary),
                 reason=str(summary.get("reason", "")),
             )

@@ -15,6 +15,7 @@ from ganrun.comparison.groups import Group, group, texts
 from ganrun.comparison.runs import Run, chosen_metrics, read_comparable
 from ganrun.comparison.table import Comparison, compare
 from ganrun.config.hparams import flat, hyperparameters
+from ganrun.config.hydra_bridge import composing
 from ganrun.config.schema import to_dict
 from ganrun.errors import ConfigError
 from ganrun.evaluation.metrics.spec import spec_of
@@ -104,10 +105,11 @@ def read_content(
     known = {tag for run in runs for tag in run.last}
     drawn = [*tags, *(tag for tag in CURVES if tag in known and tag not in tags)]
     charts = [chart(comparison.groups, tag, _meaning(tag), level, interval) for tag in drawn]
-    configs = {id(run): load_config(run.folder) for run in runs}
+    configs = {id(run): run.config or load_config(run.folder) for run in runs}
     every = {id(run): hyperparameters(config) for run, config in zip(runs, configs.values(), strict=True)}
     varied, common = _settings(list(every.values()), [flat(to_dict(config)) for config in configs.values()])
-    cards = cards_of(comparison, configs, every, list(varied))
+    compose = composing("train")
+    cards = cards_of(comparison, configs, every, list(varied), compose)
     return Content(
         title=_title(paths, runs),
         made=f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}, ganrun {__version__}",
@@ -122,7 +124,7 @@ def read_content(
         cards=cards,
         varied=varied,
         common=common,
-        command=sweep_command(list(configs.values())),
+        command=sweep_command(list(configs.values()), compose),
         counts=_counts(runs),
     )
 

@@ -28,6 +28,7 @@ from ganrun.training.executor import Population, executor_for
 from ganrun.training.init_from import initial_states, tell_taken
 from ganrun.training.loop import Pruner, Run
 from ganrun.training.resume import go_back
+from ganrun.training.retry import DISK, MEMORY, Retries, died, machine_failure
 from ganrun.training.session import RunSession
 from ganrun.training.shell_commands import command, resume_command, tensorboard_command
 from ganrun.training.stopwatch import OTHER, PARTS, Stopwatch, added, time_line
@@ -38,6 +39,7 @@ from ganrun.writers.fan_out import Worker
 
 KEEP = 2  # minimum number of checkpoints per run, so that runs killed while saving have one in common
 SHARE = 0.8  # fraction of the free memory for training and snapshots: evaluating snapshots needs some too
+AGAIN = -1  # in place of an exit code: the run is tried again
 WAITING = 1024  # rows per run that may be queued for the writers
 
 
@@ -98,9 +100,9 @@ def _batches(
     if codes:
         messages.say(f"{len(codes)} of them have ended before")
     spent: dict[str, float] = {}
-    begun = time.monotonic()
+    begun, retries = time.monotonic(), Retries(max(job.config.retry for job in jobs), messages.say)
     while (batch := plan.next(codes)) is not None:
-        shared = Sweep(varied, len(jobs) > 1)
+        shared, executor = Sweep(varied, len(jobs) > 1), None  # frees the last one
         left = [i for i in batch if codes.get(i) != 0]  # skips completed runs, also those resumed individually
         try:
             fitting, executor = _fit([jobs[i] for i in left], shared.stopwatch)
@@ -111,22 +113,51 @@ def _batches(
                 plan.write(folder, jobs, varied)
                 continue
             parts = [jobs[i] for i in left]
-            results = _train_batch(parts, executor, messages, pruner, shared) if fitting else [1] * len(left)
+            results = [1] * len(left)
+            if fitting:
+                results = _train_batch(parts, executor, messages, pruner, shared)
+                results = _retried([job.folder for job in parts], results, retries)
         except Exception as error:
+            if _again([jobs[i].folder for i in left], error, retries):
+                if machine_failure(error) == MEMORY and len(left) > 1:
+                    plan.split(batch, -(-len(batch) // 2))
+                    plan.write(folder, jobs, varied)
+                continue
             cause = cannot_write(error, folder) if isinstance(error, OSError) else error
             alone = isinstance(cause, GanrunError) and len(left) == 1 < len(jobs)
             named = type(cause)(f"{relative(jobs[left[0]].folder)}: {cause}") if alone else cause
             results = [tell(named)] * len(left)
         spent = added(spent, shared.stopwatch.split())
-        codes |= dict(zip(left, results, strict=True))
+        codes |= {i: code for i, code in zip(left, results, strict=True) if code != AGAIN}
         if (signal := max(results)) in (130, 143):
+            retries.record()
             messages.say(f"resume with: {resume_command(folder)}")
             return [codes.get(i, signal) for i in range(len(jobs))]
+    retries.record()
     runs = [job.folder for job in jobs if (job.folder / "config.yaml").exists()]  # one may have been deleted
     if whole and len(jobs) > 1 and runs:
         messages.say(report(runs, folder))
         _tell_end(messages, folder, runs, spent, time.monotonic() - begun, watch)
     return [codes[i] for i in range(len(jobs))]
+
+
+def _again(runs: Sequence[Path], error: Exception, retries: Retries) -> bool:
+    """Begin a retry of ``runs``, which ``error`` has ended together; return false if they are not tried again."""
+    what = machine_failure(error)
+    left = [run for run in runs if reason(run) is None or died(run)]
+    if what is None or not retries.may(left):
+        return False
+    retries.begin(left, what, error, wait=what != MEMORY)
+    return True
+
+
+def _retried(runs: Sequence[Path], codes: list[int], retries: Retries) -> list[int]:
+    """Return the exit ``codes`` of ``runs``, with AGAIN for those that are retried: their files were not written."""
+    lost = [run for run, code in zip(runs, codes, strict=True) if code == 1 and died(run)]
+    if max(codes) != 1 or not retries.may(lost):
+        return codes
+    retries.begin(lost, DISK, "files could not be written")
+    return [AGAIN if run in lost else code for run, code in zip(runs, codes, strict=True)]
 
 
 def _tell_end(

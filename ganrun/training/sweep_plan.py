@@ -36,11 +36,11 @@ class Plan:
     batches: list[list[int]]
 
     @classmethod
-    def of(cls, jobs: Sequence[Job]) -> Plan:
-        """Group ``jobs`` by program, in batches of at most :func:`max_members`."""
+    def of(cls, jobs: Sequence[Job], programs: Sequence[Hashable] | None = None) -> Plan:
+        """Group ``jobs`` by program, in batches of at most :func:`max_members`; ``programs``: theirs, if known."""
         groups: dict[Hashable, list[int]] = {}
         for i, job in enumerate(jobs):
-            groups.setdefault(program(job.config), []).append(i)
+            groups.setdefault(program(job.config) if programs is None else programs[i], []).append(i)
         return cls([part for group in groups.values() for part in cut(group, max_members(jobs[group[0]].config))])
 
     @classmethod

@@ -76,12 +76,9 @@ class VmappedRuns:
 
         Compiles the programs if necessary. ``n`` is 0 if no snapshots are taken.
         """
-        training = self._training().memory_analysis()
-        if training is None:
+        size = program_bytes(self._training(), self._train, self._held_out)
+        if not size:
             return 0
-        size = training.argument_size_in_bytes + training.output_size_in_bytes - training.alias_size_in_bytes
-        size += sum(array.nbytes for array in _distinct(self._held_out, self._train))
-        size += training.temp_size_in_bytes + training.generated_code_size_in_bytes
         snapshot = self._snapshot_program(n, points).memory_analysis() if n else None
         if snapshot is None:
             return size
@@ -158,6 +155,16 @@ def compiled(function: Any, static: tuple[Any, ...], arguments: tuple[Any, ...],
     leaves, tree = jax.tree.flatten(arguments)
     shapes = tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
     return _compiled(function, static, shapes, tree, options)
+
+
+def program_bytes(program: Any, train: Any, held_out: Any) -> int:
+    """Return the bytes that the compiled training ``program`` needs with its data; 0 if unknown."""
+    analysis = program.memory_analysis()
+    if analysis is None:
+        return 0
+    size = analysis.argument_size_in_bytes + analysis.output_size_in_bytes - analysis.alias_size_in_bytes
+    size += sum(array.nbytes for array in _distinct(held_out, train))
+    return size + analysis.temp_size_in_bytes + analysis.generated_code_size_in_bytes
 
 
 def _member(fetch: Fetch, i: int) -> tuple[SnapshotArrays, Tree]:

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from ganrun.config import hydra_bridge
 from ganrun.config.hydra_bridge import compose, compose_each, groups
-from ganrun.config.sweep_compose import Composer
+from ganrun.config.sweep_compose import Composer, number_of, parse
 from ganrun.errors import ConfigError
 
 JOBS = (
@@ -75,13 +75,26 @@ WRONG = (
 )
 
 
+class Whole:
+    """Composes every list of overrides in one go."""
+
+    def __init__(self, compose, groups):
+        self.compose = compose
+
+    def plain(self, overrides):
+        return None
+
+    def __call__(self, overrides):
+        return self.compose(overrides)
+
+
 @pytest.fixture(scope="module")
 def composed_whole():
     """Compose a list of overrides in one go, with no base kept; the config or the line that says what is wrong."""
 
     def composed(overrides):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(hydra_bridge, "Composer", lambda compose, groups: compose)
+            patch.setattr(hydra_bridge, "Composer", Whole)
             return outcome(compose_each("train", [overrides]))
 
     return composed
@@ -147,8 +160,38 @@ POOL = (
 def test_the_order_of_overrides_means_what_it_means_to_hydra(job):
     with pytest.MonkeyPatch.context() as patch:
         quick = outcome(compose_each("train", [job]))
-        patch.setattr(hydra_bridge, "Composer", lambda compose, groups: compose)
+        patch.setattr(hydra_bridge, "Composer", Whole)
         assert quick == outcome(compose_each("train", [job]))
+
+
+NUMBERS = ("0", "-0", "7", "-12", "0.5", "-0.25", "1e3", "1E-4", "2.5e+2", "10.0", "123456789012345678901")
+NO_NUMBERS = ("007", "1_000", "+3", ".5", "5.", "1e", "true", "inf", "nan", "0x10", "1,2", "'3'", "\u0663", "")
+
+
+@pytest.mark.parametrize("text", NUMBERS)
+def test_a_number_is_read_as_hydra_reads_it(text):
+    (override,) = parse([f"latent.dim={text}"])
+    assert repr(number_of(f"latent.dim={text}")) == repr((override.key_or_group, override.value()))
+
+
+@pytest.mark.parametrize("text", NO_NUMBERS)
+def test_what_may_be_no_number_is_left_to_hydra(text):
+    assert number_of(f"seed={text}") is None
+    assert number_of("+seed=1") is None and number_of("seed.=1") is None
+
+
+def test_jobs_that_differ_in_values_are_composed_once_and_share_the_rest():
+    compose = Counted()
+    compose.twice = False
+    composer = Composer(compose, ["loss"])
+    found = [composer.plain([f"seed={seed}", "loss=a", "sizes=[5]"]) for seed in range(3)]
+    assert compose.asked == [["loss=a"]]
+    assert [one and one["seed"] for one in found] == [0, 1, 2]
+    assert found[0] is not None and found[1] is not None
+    assert found[0]["sizes"] == [5] and found[0]["loss"] is found[1]["loss"]
+    assert composer.plain(["seed=1", "loss=a", "other=1"]) is None  # Hydra says what is wrong
+    compose.twice = True
+    assert Composer(compose, ["loss"]).plain(["seed=1"]) is None  # another value depends on it
 
 
 class Counted:
@@ -156,11 +199,13 @@ class Counted:
 
     def __init__(self):
         self.asked = []
+        self.twice = True
 
     def __call__(self, overrides):
         self.asked.append(list(overrides))
         loss = next((text.partition("=")[2] for text in overrides if text.startswith("loss=")), "minimax")
-        return OmegaConf.create({"seed": 0, "twice": "${seed}${seed}", "loss": {"name": loss}, "sizes": [1, 2]})
+        more = {"twice": "${seed}${seed}"} if self.twice else {}
+        return OmegaConf.create({"seed": 0, **more, "loss": {"name": loss}, "sizes": [1, 2]})
 
 
 def test_only_choices_are_composed_and_each_of_them_once():

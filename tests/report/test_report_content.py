@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import shlex
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from ganrun.report import charts, repeat, run_pictures
 from ganrun.report.content import read_content
 from ganrun.storage.run_directory import load_config
 
+of_train = partial(compose, "train")
 DIVERGENCE = (0.3, 0.1, 0.2, 0.5, 0.4)  # of the seeds 0 to 4
 
 
@@ -109,28 +111,28 @@ def hyperparameters_of(command):
 )
 def test_the_command_of_a_run_gives_its_hyperparameters(compose_config, tmp_path, words):
     config = compose_config(words)
-    command = repeat.run_command(config, tmp_path)
+    command = repeat.run_command(config, tmp_path, of_train)
     assert "--config-dir" not in command
     assert hyperparameters_of(command) == settings(config)
 
 
 def test_a_run_that_no_settings_give_is_repeated_from_its_recorded_config(config, tmp_path, monkeypatch):
-    monkeypatch.setattr(repeat, "_give", lambda words, config: False)
-    assert repeat.run_command(config, tmp_path).endswith(f"--config-dir {tmp_path} --config-name config")
+    monkeypatch.setattr(repeat, "_give", lambda words, config, compose: False)
+    assert repeat.run_command(config, tmp_path, of_train).endswith(f"--config-dir {tmp_path} --config-name config")
 
 
 def test_the_command_of_a_sweep_has_its_values_and_one_that_lacks_a_run_has_none(compose_config):
     configs = [compose_config([f"loss={loss}", f"seed={seed}"]) for loss in ("hinge", "minimax") for seed in (0, 1)]
-    words = shlex.split(repeat.sweep_command(configs))
+    words = shlex.split(repeat.sweep_command(configs, of_train))
     assert words[:3] == ["ganrun", "train", "-m"]
     assert {"loss=hinge,minimax", "seed=0,1"} <= set(words)
-    assert repeat.sweep_command(configs[:3]) == ""  # not all combinations
-    assert repeat.sweep_command(configs[:1]) == ""  # no sweep
+    assert repeat.sweep_command(configs[:3], of_train) == ""  # not all combinations
+    assert repeat.sweep_command(configs[:1], of_train) == ""  # no sweep
 
 
 def test_penalties_are_combined_and_swept_as_lists(compose_config):
     configs = [compose_config([f"penalty={penalty}"]) for penalty in ("none", "[r1,r2]")]
-    assert "penalty=none,[r1,r2]" in shlex.split(repeat.sweep_command(configs))
+    assert "penalty=none,[r1,r2]" in shlex.split(repeat.sweep_command(configs, of_train))
 
 
 # Curves

@@ -16,7 +16,7 @@ from ganrun.config.hydra_internals import settings_of_job
 from ganrun.config.labels import member_name, short_keys, short_value, varying
 from ganrun.config.schema import check
 from ganrun.config.search_path import groups
-from ganrun.config.sweep_compose import Composer, parse
+from ganrun.config.sweep_compose import Composer, number_of, parse
 from ganrun.errors import ConfigError
 from ganrun.storage.run_directory import save_config
 from ganrun.storage.sweep_directory import (
@@ -119,8 +119,7 @@ class Jobs:
     def _settings(self, overrides: Sequence[str]) -> dict[str, Any]:
         for text in overrides:
             if text not in self._parsed:
-                (override,) = parse([text])
-                self._parsed[text] = (override.key_or_group, override.value())
+                self._parsed[text] = number_of(text) or _read(text)
         pairs = (self._parsed[text] for text in overrides)
         return {key: value for key, value in pairs if key.partition(".")[0] != "hydra"}
 
@@ -160,6 +159,11 @@ class Jobs:
             save_config(config, folder)
         differing = sorted(hparams.varying(configs))
         write_contents(self.folder, Contents(list(names), batches, list(parts), differing))
+
+
+def _read(text: str) -> tuple[str, Any]:
+    (override,) = parse([text])
+    return override.key_or_group, override.value()
 
 
 def _described(settings: dict[str, Any]) -> str:

@@ -21,6 +21,8 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from hydra_plugins.ganrun_population.jobs import Jobs
 from hydra_plugins.ganrun_population.launcher import PopulationLauncher
+from hydra_plugins.ganrun_population.retry import launch as launched
+from hydra_plugins.ganrun_population.retry import retries_of
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
@@ -263,7 +265,9 @@ class SearchSweeper(Sweeper):
         else:
             self.jobs.plan(jobs, names, [[i] for i in range(len(jobs))], first=start)
             placed = [self.jobs.placed(job, name) for job, name in zip(jobs, names, strict=True)]
-            returned = self.launcher.launch(placed, initial_job_idx=start)
+            retries = retries_of(self.config, self.folder)
+            returned = launched(self.launcher, placed, [self.folder / name for name in names], start, retries)
+            retries.record()
         if any(job.return_value in (130, 143) for job in returned):
             raise Interrupted
         for i, trial in enumerate(trials):

@@ -5,6 +5,7 @@ import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -16,6 +17,8 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from hydra_plugins.ganrun_population.jobs import Jobs
 from hydra_plugins.ganrun_population.launcher import PopulationLauncher
+from hydra_plugins.ganrun_population.retry import launch as launched
+from hydra_plugins.ganrun_population.retry import retries_of
 from omegaconf import DictConfig, OmegaConf
 
 from ganrun.config.hydra_bridge import quoted
@@ -56,10 +59,8 @@ class GridSweeper(Sweeper):
 
     def _batches(self, arguments: list[str]) -> list[list[list[str]]]:
         """Return the overrides of every job, in batches that are launched one after the other."""
-        parser = OverridesParser.create(config_loader=self.context.config_loader)
         words = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
-        axes = {override.get_key_element(): list(_values(override)) for override in parser.parse_overrides(words)}
-        jobs = [list(job) for job in itertools.product(*axes.values())]
+        jobs = combinations(words, self.context.config_loader)
         size = checked(int | None, self.max_batch_size, "hydra.sweeper.max_batch_size", {"low": 1}) or len(jobs)
         return [jobs[start : start + size] for start in range(0, len(jobs), size)]
 
@@ -80,20 +81,23 @@ class GridSweeper(Sweeper):
         assert self.config is not None
         together = int(self.config.get("population", {}).get("members_per_job", 1))
         numbers, parts = iter(range(len(runs))), []
-        launched: list[list[list[str]]] = []
+        self._places: list[Path] = []
+        placed: list[list[list[str]]] = []
         for batch in batches:
             indices = [next(numbers) for _ in batch]
             groups = [indices[start : start + together] for start in range(0, len(indices), together)]
             if together == 1:
-                launched.append([self.jobs.placed(runs[i], names[i]) for (i,) in groups])
+                placed.append([self.jobs.placed(runs[i], names[i]) for (i,) in groups])
+                self._places += [self.jobs.folder / names[i] for (i,) in groups]
                 continue
             parts += [_part(group) for group in groups]
-            launched.append([_as_one([runs[i] for i in group], [names[i] for i in group], group) for group in groups])
+            self._places += [self.jobs.folder / _part(group) for group in groups]
+            placed.append([_as_one([runs[i] for i in group], [names[i] for i in group], group) for group in groups])
             for group in groups:
                 for i in group:
                     names[i] = f"{_part(group)}/{names[i]}"
         self._plan = runs, names, [] if parts else [[i] for i in range(len(runs))], parts
-        return launched
+        return placed
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the sweep, collect the exit codes of jobs in other processes, and compare the runs."""
@@ -128,14 +132,33 @@ class GridSweeper(Sweeper):
         if not self.own:
             self.jobs.plan(*self._plan)
         returns: list[Sequence[JobReturn]] = []
-        first = 0
+        retries, first = retries_of(self.config, folder), 0
         for batch in batches:
-            results = self.launcher.launch(batch, initial_job_idx=first)
+            if self.own:
+                results = self.launcher.launch(batch, initial_job_idx=first)
+            else:
+                results = launched(self.launcher, batch, self._places[first : first + len(batch)], first, retries)
             for job in results:
                 _ = job.return_value  # raises the error of a job that failed
             returns.append(results)
             first += len(batch)
+        retries.record()
         return returns
+
+
+def combinations(words: Sequence[str], loader: Any) -> list[list[str]]:
+    """Return the overrides of each job of a sweep over every combination of the values in ``words``.
+
+    Args:
+        words: overrides, with one or several values each; the last one of a key counts.
+        loader: Hydra's config loader, which knows the options that a glob stands for.
+
+    Raises:
+        ConfigError: an override is an interval.
+    """
+    parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(words))
+    axes = {override.get_key_element(): list(_values(override)) for override in parsed}
+    return [list(job) for job in itertools.product(*axes.values())]
 
 
 def _values(override: Override) -> Iterator[str]:
