@@ -154,7 +154,8 @@ def _checked(name: str, lists: list[list[str]], extra: str | None) -> tuple[list
 
 def _varied(lists: list[list[str]]) -> dict[str, list[str]]:
     """Return the values of each setting that differs between ``lists`` of overrides, as they are typed."""
-    rows = [dict(word.lstrip("+").partition("=")[::2] for word in words) for words in lists]
+    pairs = [[word.lstrip("+").partition("=") for word in words] for words in lists]
+    rows = [{key: value for key, _, value in words} for words in pairs]
     return {key: list(dict.fromkeys(row.get(key, "") for row in rows)) for key in varying(rows)}
 
 

@@ -24,7 +24,7 @@ def test_help_lists_every_command_with_its_meaning(inside, tmp_path):
     done = inside("--help", cwd=tmp_path)
     assert done.returncode == 0
     for name, told in COMMANDS.items():
-        assert f"  {name:8} {told}" in done.stdout
+        assert f"  {name:9} {told}" in done.stdout
     assert {"train", "sample", "list", "doctor"} <= set(COMMANDS)
 
 

@@ -76,7 +76,7 @@ def test_output_is_kept_and_errors_name_the_command_and_its_log(tmp_path):
 SCRIPT = """
 import sys
 from pathlib import Path
-from ganrun.reproduce.workspace import Workspace, terminable
+from ganrun.reproduce.workspace import Interrupted, Workspace, terminable
 try:
     with terminable():
         runs = Workspace(Path(sys.argv[1])).train("runs", *sys.argv[2:], seeds=2)
