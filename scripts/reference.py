@@ -50,6 +50,7 @@ SETTINGS = {  # where the schema of a command's settings is, besides train's
     "sample": ("ganrun.commands.sample", "Sample"),
     "compare": ("ganrun.commands.compare", "Compare"),
     "report": ("ganrun.commands.report", "Report"),
+    "reproduce": ("ganrun.commands.reproduce", "Reproduce"),
     "eval": ("ganrun.commands.eval", "Eval"),
     "jsd": ("ganrun.commands.jsd", "Jsd"),
     "export": ("ganrun.export.request", "Export"),

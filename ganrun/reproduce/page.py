@@ -84,12 +84,11 @@ def _head(results: Sequence[Result], budget: Budget) -> list[str]:
     dates = sorted({one.date for one in done})
     when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}" if dates else "never"
     seeds = "seeds as each experiment needs" if budget.seeds is None else f"{budget.seeds} seeds"
-    minutes = sum(one.seconds for one in results) / 60
     return [
         "# Reproduction",
         "",
         "What the sources claim and papers publish, beside numbers of ganrun. This page is written by",
-        f"`ganrun reproduce`: budget {'full' if budget.full else 'quick'}, {seeds}, {when}, {minutes:.0f} minutes.",
+        f"`ganrun reproduce`: budget {'full' if budget.full else 'quick'}, {seeds}, {when}.",
         f"Device: {about.get('device', 'unknown')}; {versions}.",
         "",
         "Numbers are means over seeds with 95 % intervals of Student's t. A number agrees if its mean, or every seed",
@@ -134,6 +133,8 @@ def _section(result: Result, figures: Path, budget: Budget) -> list[str]:
         shutil.copyfile(budget.folder / result.name / name, figures / name)
         lines += [f"![{caption}]({figures.name}/{name})", "", caption, ""]
     minutes = f"{result.seconds / 60:.1f} minutes"
+    if result.kept:
+        minutes += f" without those of them that had been run before ({result.kept})"
     if not result.commands:
         return [*lines, f"Computed without training, {minutes}.", ""]
     root = f"{budget.folder}/"

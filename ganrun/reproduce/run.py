@@ -50,6 +50,7 @@ class Result:
         commands: the commands that it ran.
         figures: names of its pictures in its folder, with captions.
         seconds: how long it took, without what was there from an interrupted attempt.
+        kept: number of commands whose results were there.
         date: when it ended, UTC.
         about: versions, device.
         problem: why there are no findings, or empty.
@@ -60,6 +61,7 @@ class Result:
     commands: tuple[str, ...] = ()
     figures: tuple[tuple[str, str], ...] = ()
     seconds: float = 0.0
+    kept: int = 0
     date: str = ""
     about: dict[str, Any] = field(default_factory=dict)
     problem: str = ""
@@ -132,6 +134,7 @@ def _run(experiment: Experiment, budget: Budget, again: bool, about: dict[str, A
         tuple(workspace.commands),
         tuple(workspace.figures),
         time.perf_counter() - begun,
+        workspace.kept,
         f"{datetime.now(UTC):%Y-%m-%d}",
         about | {"ganrun": __version__},
     )

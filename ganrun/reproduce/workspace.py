@@ -82,6 +82,7 @@ class Workspace:
         given_seeds: number of seeds that was asked for; None: what each experiment chooses.
         commands: the commands that were run, or would have been if their results were not there.
         figures: the pictures, with their captions.
+        kept: number of commands that were not run, because their results were there.
     """
 
     folder: Path
@@ -90,6 +91,7 @@ class Workspace:
     report: Callable[[str], None] = lambda line: None
     commands: list[str] = field(default_factory=list)
     figures: list[tuple[str, str]] = field(default_factory=list)
+    kept: int = 0
 
     def choose(self, quick: Any, full: Any) -> Any:
         """Return ``quick`` or ``full``, by the budget."""
@@ -121,7 +123,10 @@ class Workspace:
             shutil.rmtree(folder, ignore_errors=True)  # it was interrupted before its first step
             self._run([*command, f"hydra.sweep.dir={folder}"], name)
         elif not all(run.summary.get("status") in ENDED for run in trained_runs(folder)):
+            self.kept += 1
             self._run(["train", f"resume={folder}"], name)
+        else:
+            self.kept += 1
         return trained_runs(folder)
 
     def output(self, name: str, *words: str) -> Any:
@@ -130,6 +135,8 @@ class Workspace:
         file = self.folder / f"{name}.json"
         if self._is_new(file.with_suffix(".command"), shlex.join(words)) or not file.exists():
             write_whole(file, self._run(list(words), name, collects=True).encode())
+        else:
+            self.kept += 1
         return json.loads(file.read_text(encoding="utf-8"))
 
     def picture(self, name: str, caption: str, *words: str) -> None:

@@ -51,7 +51,7 @@ def optimal_discriminator(workspace: Workspace) -> Iterator[Finding]:
         "V of a trained D minus (−log 4 + 2 JSD), fixed G, nats", 0.0, 0.02, gaps, 1, failed=len(runs) - len(gaps)
     )
     if gaps:
-        words = ("sample", "mode=film", "picture=densities", f"run={runs[0].path}")
+        words = ("sample", "mode=film", f"run={runs[0].path}")
         caption = "p_data, p_g and D while D is trained against a fixed generator (S1, Fig. 2)."
         workspace.picture("optimal-discriminator.gif", caption, *words)
 
