@@ -27,7 +27,7 @@ gc.freeze()
 gc.disable()
 os.fsync = os.fstat  # no test cuts the power: one that waited for the disk would show no more
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
-MAPPED = 20_000  # regions of memory, of 65 530 that Linux lets a process have: a program takes several
+MAPPED = 10_000  # regions of memory, of 65 530 that Linux lets a process have: a program takes several
 CYCLES = 1_000_000  # objects made, less those that have gone, since cycles were last looked for
 
 TINY = (

@@ -44,6 +44,9 @@ class Mixture:
         return generator.normal(np.asarray(self.means)[kind], np.asarray(self.stds)[kind]).astype(np.float32)[:, None]
 
 
+MIXTURE1D = Mixture([-1.5, 2.0], [0.7, 1.0], (0.6, 0.4))  # the default data of dataset=mixture1d
+
+
 def normal(mean: Any = 0.0, std: Any = 1.0) -> Mixture:
     """Return the normal distribution with this mean and standard deviation."""
     return Mixture([mean], [std])

@@ -119,3 +119,13 @@ def test_a_worker_that_is_killed_is_launched_again(tiny, environment, reference,
         assert (summary(run)["status"], summary(run)["retries"]) == ("completed", 1)
         assert_same_bits(run, other)
     assert log_of(tmp_path).count("retry 1 of 1 after its process died") == 1
+
+
+def test_a_run_that_diverges_is_not_tried_again(inside, tiny, tmp_path):
+    diverges = ("loss=maximum_likelihood", "optimizer.discriminator.learning_rate=10", "steps=40", "log.every=20")
+    words = ("optimizer.generator.learning_rate=10", "seed=0,1", "retry=2", "hydra.sweep.dir=sweep")
+    done = inside("train", "-m", *tiny, *diverges, *words, cwd=tmp_path)
+    assert done.returncode == 1 and "NaN or Inf" in done.stderr
+    for run in runs_of(tmp_path):
+        assert summary(run)["status"] == "failed" and "retries" not in summary(run)
+    assert "retry" not in log_of(tmp_path)

@@ -10,16 +10,15 @@ import numpy as np
 from ganrun.methods.gan.losses import LOG_2, LOG_4, Minimax
 from ganrun.reproduce.experiments import experiment
 from ganrun.reproduce.finding import Finding, near
-from ganrun.reproduce.line import Mixture, discriminator_loss, jsd, normal
+from ganrun.reproduce.line import MIXTURE1D, Mixture, discriminator_loss, jsd, normal
 from ganrun.reproduce.workspace import Workspace
 
-TWO = Mixture([-1.5, 2.0], [0.7, 1.0], (0.6, 0.4))  # the data of dataset=mixture1d
 PAIRS = {
     "N(0, 1) against N(1, 1)": (normal(), normal(1.0)),
     "N(0, 1) against N(4, 1)": (normal(), normal(4.0)),
     "N(0, 1) against N(0, 2)": (normal(), normal(0.0, 2.0)),
-    "two modes against N(0, 1)": (TWO, normal()),
-    "two modes against N(0, 3)": (TWO, normal(0.0, 3.0)),
+    "two modes against N(0, 1)": (MIXTURE1D, normal()),
+    "two modes against N(0, 3)": (MIXTURE1D, normal(0.0, 3.0)),
 }
 
 

@@ -14,10 +14,9 @@ from scipy import optimize
 from ganrun.methods.gan.losses import Logistic, Loss, MaximumLikelihood, Minimax, NonSaturating
 from ganrun.reproduce.experiments import experiment
 from ganrun.reproduce.finding import Finding, near
-from ganrun.reproduce.line import Mixture, generator_gradient, jsd, kl, normal
+from ganrun.reproduce.line import MIXTURE1D, Mixture, generator_gradient, jsd, kl, normal
 from ganrun.reproduce.workspace import Workspace
 
-DATA = Mixture([-1.5, 2.0], [0.7, 1.0], (0.6, 0.4))
 POINTS = (
     (0.4, 1.3),
     (-1.0, 0.9),
@@ -33,7 +32,7 @@ def gradient_of(divergence: Callable[[Mixture], jax.Array], mean: float, std: fl
 
 def largest_difference(loss: Loss, divergence: Callable[[Mixture], jax.Array]) -> float:
     """Return the largest difference between the gradients of ``loss`` at the optimal D and of ``divergence``."""
-    differences = [generator_gradient(loss, DATA, *at) - gradient_of(divergence, *at) for at in POINTS]
+    differences = [generator_gradient(loss, MIXTURE1D, *at) - gradient_of(divergence, *at) for at in POINTS]
     return float(np.abs(differences).max())
 
 
@@ -92,8 +91,8 @@ def same_fixed_point(workspace: Workspace) -> Iterator[Finding]:
     """Compare gradients with those of divergences, and find the zeros of both generators' gradients."""
     del workspace
     with jax.enable_x64(True):
-        both = lambda q: kl(q, DATA) - 2 * jsd(DATA, q)  # noqa: E731 (one expression each, side by side)
-        printed = lambda q: kl(DATA, q) - 2 * jsd(DATA, q)  # noqa: E731
+        both = lambda q: kl(q, MIXTURE1D) - 2 * jsd(MIXTURE1D, q)  # noqa: E731 (one expression each, side by side)
+        printed = lambda q: kl(MIXTURE1D, q) - 2 * jsd(MIXTURE1D, q)  # noqa: E731
         quantity = "gradient of −log D minus that of {}, largest of three generators"
         found = largest_difference(NonSaturating(), both)
         yield near(quantity.format("KL(model, data) − 2 JSD"), 0.0, 1e-7, found, 8)
@@ -102,7 +101,7 @@ def same_fixed_point(workspace: Workspace) -> Iterator[Finding]:
         optima = {"minimax": (Minimax(), -0.014, 1.885), "non-saturating": (NonSaturating(), -1.412, 0.782)}
         fixed = {}
         for name, (loss, mean, std) in optima.items():
-            fixed[name] = _fixed_point(loss, DATA, (mean + 0.05, std * 1.05))
+            fixed[name] = _fixed_point(loss, MIXTURE1D, (mean + 0.05, std * 1.05))
             for parameter, expected, number in zip(("mean", "std"), (mean, std), fixed[name], strict=True):
                 yield near(f"{name} fixed point of a normal model of two modes, {parameter}", expected, 1e-3, number, 7)
         apart = float(np.linalg.norm(fixed["minimax"] - fixed["non-saturating"]))
@@ -139,15 +138,16 @@ def mle_game(workspace: Workspace) -> Iterator[Finding]:
     del workspace
     with jax.enable_x64(True):
         quantity = "gradient of {} minus that of {}, largest of three generators"
-        found = largest_difference(MaximumLikelihood(), lambda q: kl(DATA, q))
+        found = largest_difference(MaximumLikelihood(), lambda q: kl(MIXTURE1D, q))
         yield near(quantity.format("−E exp(logit D)", "KL(data, model)"), 0.0, 1e-7, found, 11)
         # At the optimal D, the sum of both generators of the original game has the gradient of -E logit D.
         sums = [
-            generator_gradient(Minimax(), DATA, *at) + generator_gradient(NonSaturating(), DATA, *at) for at in POINTS
+            generator_gradient(Minimax(), MIXTURE1D, *at) + generator_gradient(NonSaturating(), MIXTURE1D, *at)
+            for at in POINTS
         ]
-        reverse = [gradient_of(lambda q: kl(q, DATA), *at) for at in POINTS]
+        reverse = [gradient_of(lambda q: kl(q, MIXTURE1D), *at) for at in POINTS]
         found = float(np.abs(np.array(sums) - np.array(reverse)).max())
         yield near(quantity.format("log(1 − D) − log D = −logit D", "KL(model, data)"), 0.0, 1e-7, found, 11)
         saturating = Logistic(generator_objective="saturating")
-        found = largest_difference(saturating, lambda q: 2 * jsd(DATA, q))
+        found = largest_difference(saturating, lambda q: 2 * jsd(MIXTURE1D, q))
         yield near(quantity.format("the minimax generator", "2 JSD"), 0.0, 1e-7, found, 11)
