@@ -26,7 +26,7 @@ class Experiment:
         name: what is typed, such as ``k-steps``.
         source: where the numbers were claimed or published.
         shows: what it shows, in one sentence.
-        minutes: minutes on two cores with ``budget=quick`` and ``budget=full``, as measured.
+        minutes: about how many minutes it takes on two cores with ``budget=quick`` and ``budget=full``.
         run: trains and measures.
         claims: the numbers of the claims that it tests; none: it is a published table.
         needs_gpu: it takes hours without one, so that ``all`` leaves it out where there is none.

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import pytest
 from jax.nn import log_sigmoid
 
-from ganrun.methods.gan import algorithm, gan
+from ganrun.methods.gan import algorithm
 from ganrun.methods.gan.losses import Cramer, CrossEntropyGame, MaximumLikelihood, Minimax, NonSaturating, fgan
 from ganrun.methods.gan.penalties.gradients import ZeroCentred
 from ganrun.methods.rbm import energy
@@ -87,7 +87,7 @@ def same_hidden_units(params, key, v):
 
 STEP = algorithm.step
 MUTATIONS = {
-    "the saturating generator ascends": ("same-fixed-point", Minimax, "generator", negated(Minimax.generator)),
+    "the saturating generator ascends": ("mle-game", Minimax, "generator", negated(Minimax.generator)),
     "log D instead of -log D": ("same-fixed-point", NonSaturating, "generator", negated(NonSaturating.generator)),
     "the labels of D are swapped": (
         "game-value",
@@ -120,7 +120,7 @@ MUTATIONS = {
         fgan.FORMS | {"kl": fgan.Form(fgan.FORMS["kl"].output, fgan.FORMS["pearson"].conjugate)},
     ),
     "R1 without its factor of one half": ("nash", ZeroCentred, "term", not_penalised),
-    "simultaneous updates that alternate": ("nash", gan, "step", always_the_updated_opponent),
+    "simultaneous updates that alternate": ("nash", algorithm, "step", always_the_updated_opponent),
     "a Gibbs chain that flips the hidden units": ("explicit-models", energy, "transition", same_hidden_units),
     "an ELBO without the KL term": (
         "explicit-models",

@@ -44,7 +44,7 @@ TINY = 1e-3  # a smaller distance counts as convergence: its digits depend on ro
     "dirac-gan",
     "Mescheder et al. 2018, with h = 0.2 and f'(0) = 1/2",
     "which methods converge on the Dirac-GAN",
-    (4.0, 4.0),
+    (2.5, 2.5),
 )
 def dirac_gan(workspace: Workspace) -> Iterator[Finding]:
     """Train every method in three orders of the updates, and measure the distance from the equilibrium."""

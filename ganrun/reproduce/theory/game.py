@@ -79,7 +79,7 @@ def game_value(workspace: Workspace) -> Iterator[Finding]:
     "best-of-three",
     "S1, Fig. 4",
     "of the generators N(0.5, 1), N(1, 1) and N(2, 1) for N(0, 1) data, max V over D picks the first",
-    (1.5, 3.0),
+    (1.3, 4.0),
     14,
 )
 def best_of_three(workspace: Workspace) -> Iterator[Finding]:
@@ -113,7 +113,7 @@ def best_of_three(workspace: Workspace) -> Iterator[Finding]:
     "degenerate-support",
     "S1 (disjoint supports), S3 (degenerate generators)",
     "disjoint supports and generators with too few latents have a divergence of log 2, not of 0",
-    (1.5, 3.0),
+    (1.0, 1.0),
     4,
     20,
 )

@@ -47,7 +47,7 @@ def discrete_output(workspace: Workspace) -> Iterator[Finding]:
 
 
 @experiment(
-    "inference", "S3, on inference of z", "an encoder that is trained in the game inverts the generator", (1.5, 3.0), 26
+    "inference", "S3, on inference of z", "an encoder that is trained in the game inverts the generator", (1.0, 1.0), 26
 )
 def inference(workspace: Workspace) -> Iterator[Finding]:
     """Train BiGAN in the plane and measure the error of E(G(z))."""

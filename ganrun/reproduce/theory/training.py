@@ -27,7 +27,7 @@ def by_setting(runs: list[TrainedRun], group: str, key: str) -> dict[Any, list[T
 
 
 @experiment(
-    "k-steps", "S1, Algorithm 1; S3", "more discriminator updates per step keep D nearer to its optimum", (2.0, 6.0), 9
+    "k-steps", "S1, Algorithm 1; S3", "more discriminator updates per step keep D nearer to its optimum", (2.0, 8.0), 9
 )
 def k_steps(workspace: Workspace) -> Iterator[Finding]:
     """Train with several k and compare the value of the training discriminator with that of the optimal one."""
@@ -49,7 +49,7 @@ def _differences(values: dict[float, tuple[float, ...]], one: float, other: floa
     "noise-prior",
     "S1",
     "a bounded noise prior costs the tails of the data, since a Lipschitz generator maps it to bounded samples",
-    (2.0, 8.0),
+    (1.0, 6.0),
     12,
 )
 def noise_prior(workspace: Workspace) -> Iterator[Finding]:
@@ -79,7 +79,7 @@ def _share_above(run: TrainedRun, limit: float) -> float:
     return float(np.mean(np.asarray(samples) > limit))
 
 
-@experiment("one-step-may-hurt", "S1, Fig. 5", "a generator step may increase the divergence", (4.0, 15.0), 13)
+@experiment("one-step-may-hurt", "S1, Fig. 5", "a generator step may increase the divergence", (3.0, 15.0), 13)
 def one_step_may_hurt(workspace: Workspace) -> Iterator[Finding]:
     """Measure the exact divergence after every step."""
     steps = workspace.choose(150, 400)
@@ -99,7 +99,7 @@ def _share_of_rises(run: TrainedRun) -> float:
     return float(np.mean(np.diff(values) > 0))
 
 
-@experiment("helvetica", "S3", "many generator updates per discriminator update collapse the generator", (4.0, 8.0), 18)
+@experiment("helvetica", "S3", "many generator updates per discriminator update collapse the generator", (2.0, 3.0), 18)
 def helvetica(workspace: Workspace) -> Iterator[Finding]:
     """Train with 1 and with 40 generator updates per discriminator update."""
     modes = {}
