@@ -5,7 +5,7 @@ import gc
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import compiling
 import jax
@@ -51,17 +51,15 @@ def compose_config() -> Callable[[Iterable[str]], Train]:
         while True:
             yield list(asked)
 
-    configs = compose_each("train", jobs())
+    configs: dict[str | None, Iterator[Any]] = {}  # by the folder of the data, which the configs read
 
     @functools.cache
     def once(overrides: tuple[str, ...], data: str | None) -> Train:
-        nonlocal configs
-        del data  # read by the configs: another folder, another config
         asked[:] = overrides
         try:
-            return check(next(configs))
+            return check(next(configs.setdefault(data, compose_each("train", jobs()))))
         except ConfigError:
-            configs = compose_each("train", jobs())  # an error ends a generator
+            del configs[data]  # an error ends a generator
             raise
 
     def composed(overrides: Iterable[str] = ()) -> Train:

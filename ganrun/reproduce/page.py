@@ -92,7 +92,7 @@ def _head(results: Sequence[Result], budget: Budget) -> list[str]:
         f"Device: {about.get('device', 'unknown')}; {versions}.",
         "",
         "Numbers are means over seeds with 95 % intervals of Student's t. A number agrees if its mean, or every seed",
-        "where that is stated, lies in the range that was fixed beforehand. A claim is reproduced if all of its",
+        "where that is stated, lies in the range that the experiment accepts. A claim is reproduced if all of its",
         "numbers agree. It is false as stated if the number that tests the printed statement contradicts it, and the",
         "correct statement agrees.",
         "",

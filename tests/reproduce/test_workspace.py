@@ -100,4 +100,4 @@ def test_an_interrupted_reproduction_saves_the_state_of_its_sweep_and_continues(
     assert subprocess.run(command, check=False, timeout=300).returncode == 0
     done = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/summary.json")]
     assert [one["steps"] for one in done] == [6000, 6000]
-    assert "resumed" in (tmp_path / "runs.log").read_text() or "continues" in (tmp_path / "runs.log").read_text()
+    assert "continues at step" in (tmp_path / "runs" / "0-seed=0" / "train.log").read_text()
