@@ -198,7 +198,8 @@ def test_reference_curves_are_those_of_every_loss(compose_config) -> None:
         assert (config.loss.name, config.steps, config.log.every) == (loss, 100, 20)
     page = (SCRIPTS.parent / "docs" / "curves.md").read_text(encoding="utf-8")
     drawn = re.findall(r"\(gallery/curves/(\w+)\.png\)", page)
-    assert drawn and all(page.count(f"| loss={loss} |") == 1 and loss in script["LOSSES"] for loss in drawn)
+    assert sorted(drawn) == sorted(script["LOSSES"])
+    assert all(page.count(f"| loss={loss} |") == 1 and page.count(f"- `{loss}`") == 1 for loss in drawn)
 
 
 def test_a_reference_curve_has_the_mean_of_the_seeds_and_a_kind_that_fails_is_named() -> None:
