@@ -10,7 +10,7 @@ from ganrun.commands.named_paths import run_named
 from ganrun.config.registry import choice, number
 from ganrun.config.schema import check_plain
 from ganrun.errors import ConfigError, did_you_mean, tell
-from ganrun.storage.run_directory import require_place
+from ganrun.storage.run_directory import require_place, require_writable
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -57,6 +57,7 @@ def _inspect(node: dict[str, Any]) -> Reproduce:
     if not request.names:
         raise ConfigError(f"reproduce needs names of experiments, or all. {USAGE}")
     named(request.names)
+    require_writable(request.dir)
     if request.out is not None:
         require_place("out", request.out)
         suffix = Path(request.out).suffix

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ganrun import __version__
-from ganrun.errors import shown
+from ganrun.errors import cannot_write, shown
 from ganrun.reproduce.experiments import Experiment, named
 from ganrun.reproduce.finding import Finding
 from ganrun.reproduce.workspace import Interrupted, Workspace, terminable
@@ -84,11 +84,16 @@ def reproduce(names: Iterable[str], budget: Budget, again: bool = False) -> list
 
     Raises:
         Interrupted: by a signal; the state of the run that was training is saved.
+        StorageError: a file cannot be written.
     """
     terminal = Terminal(markup=False, emoji=False, highlight=False, soft_wrap=True)
     chosen, about = named(names), device.describe()
-    with terminable():
-        return _run_each(chosen, budget, again, about, terminal)
+    try:
+        budget.folder.mkdir(parents=True, exist_ok=True)  # before the first experiment takes its time
+        with terminable():
+            return _run_each(chosen, budget, again, about, terminal)
+    except OSError as error:
+        raise cannot_write(error, budget.folder) from error
 
 
 def _run_each(

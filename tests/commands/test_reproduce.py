@@ -71,6 +71,15 @@ def test_what_is_wrong_is_said_in_one_line(words, message, inside, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_that_cannot_be_written_is_said_before_anything_is_run(inside, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = inside("reproduce", "mle-game", "dir=file", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "") and "file is a file" in done.stderr
+    done = inside("reproduce", "mle-game", "dir=/proc/x", cwd=tmp_path)
+    assert (done.returncode, done.stdout) in ((1, ""), (2, "")) and "/proc/x" in done.stderr
+    assert "Error" not in done.stderr and len(done.stderr.splitlines()) == 1
+
+
 def test_the_list_names_every_experiment_with_its_cost_and_source(inside, tmp_path):
     listed = inside("reproduce", "--list", cwd=tmp_path).stdout
     for one in experiments().values():
