@@ -77,9 +77,11 @@ def wasserstein_and_cramer(workspace: Workspace) -> Iterator[Finding]:
         estimate = workspace.output(f"segments_{theta}", *words)["estimate"]
         yield near("estimated JSD of the same segments, nats", LOG_2, 0.01, estimate, 16)
     for m, expected in ((1, 1.0), (3, 2 / 3), (10, 0.6), (30, 0.6)):
-        yield near(f"θ with the smallest expected W1 from {m} draws of Bernoulli(0.6)", expected, 1e-3, _best(m, 1), 17)
+        yield near(
+            f"θ with the smallest expected W1, samples of {m} from Bernoulli(0.6)", expected, 1e-3, _best(m, 1), 17
+        )
     for m in (1, 3, 10):
-        yield near(f"the same of the Cramér distance, {m} draws", 0.6, 1e-3, _best(m, 2), 17)
+        yield near(f"the same of the Cramér distance, samples of {m}", 0.6, 1e-3, _best(m, 2), 17)
     yield near("θ with the smallest loss of loss=cramer, exact expectation", 0.6, 1e-3, _best_of_the_loss(), 17)
 
 
