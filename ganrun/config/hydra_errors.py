@@ -78,9 +78,8 @@ def _missing(error: MissingConfigException, extra_folder: str | None) -> str:
     if group in GROUP_MODULES and option in options(group):
         return without_yaml(group, option)
     known = [name for name in (error.options or []) if not name.startswith("_")]
-    if (
-        not known or group not in groups()
-    ):  # an option of a list, or of a folder within a group: Hydra has none or others
+    # For an option of a list Hydra's error has none, and for one of a folder within a group those of the group.
+    if not known or group not in groups():
         known = option_names(group, extra_folder)
     if not known:
         return f"there is no group '{group}'.{did_you_mean(group, groups())}"

@@ -91,11 +91,9 @@ def test_members_with_each_loss_equal_single_runs(loss, compose_config):
     assert_all_differ(found, "model/discriminator/params")
 
 
-ARCHITECTURES = [name for name, option in registry.options("architecture").items() if hasattr(option, "build")]
-
-
-# The members of r3gan are compared with single runs in a preset below, and r3gan2 has its groups of channels.
-@pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name != "r3gan"])
+@pytest.mark.parametrize(
+    "architecture", [name for name, option in registry.options("architecture").items() if hasattr(option, "build")]
+)
 def test_members_of_each_architecture_equal_single_runs(architecture, compose_config):
     data = POINT if architecture == "dirac" else DIGITS
     words = (*data, f"architecture={architecture}", *NARROW[architecture], *SMALL)
