@@ -9,7 +9,7 @@ from pathlib import Path
 from ganrun.reproduce.claims import CLAIMS, MISTAKES, Claim
 from ganrun.reproduce.experiments import experiments
 from ganrun.reproduce.finding import Finding
-from ganrun.reproduce.run import Budget, Result, mark
+from ganrun.reproduce.run import SKIPPED, Budget, Result, mark
 from ganrun.writers.console import Terminal
 from ganrun.writers.whole import write_whole
 
@@ -50,7 +50,7 @@ def listing() -> None:
 def verdicts(results: Sequence[Result], strict: bool, page: Path) -> int:
     """Print how many experiments and claims agree, and return the exit code: 0 if all that were run do."""
     terminal = Terminal(markup=False, emoji=False, highlight=False, soft_wrap=True)
-    run = [one for one in results if strict or not one.problem.startswith("needs")]
+    run = [one for one in results if strict or one.problem != SKIPPED]
     bad = [one for one in run if not (one.agrees_strictly() if strict else one.agrees)]
     tested = {number: [one for _, one in found] for number, found in by_claim(results).items() if found}
     counts = {text: sum(verdict(found) == text for found in tested.values()) for text in (REPRODUCED, FALSE, NOT)}

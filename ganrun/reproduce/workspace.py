@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import shlex
 import shutil
@@ -14,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ganrun.errors import GanrunError
 from ganrun.storage.run_directory import MAX_CONFIG, MAX_SUMMARY, PLAN, write_atomically
 from ganrun.storage.safe_io import read_json, read_yaml
@@ -21,8 +24,8 @@ from ganrun.storage.sweep_directory import runs_of
 from ganrun.writers.whole import write_whole
 
 CONFIG, SUMMARY = "config.yaml", "summary.json"
-
 ENDED = ("completed", "failed", "pruned")  # states of a run that is not continued
+SAVING = 60.0  # seconds in which an interrupted command should have saved its state
 INTERRUPTED = (130, 143)  # exit codes of a command that saved its state because of a signal
 
 
@@ -117,8 +120,7 @@ class Workspace:
         command = ["train", "-m", *words, *more, f"seed=range({seeds})"]
         folder, line = self.folder / name, f"ganrun {shlex.join(command)}"
         self.commands.append(line)
-        if self._is_new(folder.with_suffix(".command"), line):
-            shutil.rmtree(folder, ignore_errors=True)
+        self._note(folder, line)
         if not (folder / PLAN).exists():
             shutil.rmtree(folder, ignore_errors=True)  # it was interrupted before its first step
             self._run([*command, f"hydra.sweep.dir={folder}"], name)
@@ -133,7 +135,8 @@ class Workspace:
         """Return the JSON that the command ``words`` prints, of which the experiment's folder keeps a copy."""
         self.commands.append(f"ganrun {shlex.join(words)}")
         file = self.folder / f"{name}.json"
-        if self._is_new(file.with_suffix(".command"), shlex.join(words)) or not file.exists():
+        self._note(file, shlex.join(words))
+        if not file.exists():
             write_whole(file, self._run(list(words), name, collects=True).encode())
         else:
             self.kept += 1
@@ -143,23 +146,21 @@ class Workspace:
         """Draw a figure by the command ``words`` with ``out=``, unless it is there."""
         self.commands.append(f"ganrun {shlex.join([*words, f'out={name}'])}")
         file = self.folder / name
-        if self._is_new(file.with_suffix(".command"), shlex.join(words)) or not file.exists():
+        self._note(file, shlex.join(words))
+        if not file.exists():
             self._run([*words, f"out={file}"], name)
-        self.figures.append((name, caption))
-
-    def figure(self, name: str, caption: str, content: bytes) -> None:
-        """Keep ``content`` as the figure ``name``."""
-        write_whole(self.folder / name, content)
+        else:
+            self.kept += 1
         self.figures.append((name, caption))
 
     def array(self, name: str, values: Any) -> Path:
-        """Keep an array as ``name``.npy, unless it is there, and return the path."""
-        import numpy as np
-
-        file = self.folder / f"{name}.npy"
-        if not file.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            np.save(file, values)
+        """Keep an array as ``name``.npy and return the path; if it is another one than before, commands run again."""
+        content, file = io.BytesIO(), self._place() / f"{name}.npy"
+        np.save(content, np.asarray(values))
+        if not file.exists() or file.read_bytes() != content.getvalue():
+            for command in self.folder.glob("*.command"):
+                command.unlink()
+            write_whole(file, content.getvalue())
         return file
 
     def clear(self) -> None:
@@ -174,12 +175,15 @@ class Workspace:
         )
         return done.stderr.strip() if done.returncode == 2 else ""
 
-    def _is_new(self, file: Path, command: str) -> bool:
-        """Return whether the results beside ``file`` are of another command, and note this one."""
-        if file.exists() and file.read_text(encoding="utf-8") == command:
-            return False
-        write_atomically(self._place() / file.name, command)
-        return True
+    def _note(self, result: Path, command: str) -> None:
+        """Note that ``command`` makes ``result``; what another command has made is removed before that."""
+        note = self._place() / f"{result.stem}.command"
+        if note.exists() and note.read_text(encoding="utf-8") == command:
+            return
+        if result.is_dir():
+            shutil.rmtree(result)
+        result.unlink(missing_ok=True)
+        write_atomically(note, command)
 
     def _place(self) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -195,9 +199,13 @@ class Workspace:
             )
             try:
                 text, _ = child.communicate()
+            except KeyboardInterrupt:  # a terminal sends Ctrl-C to the command, too; a second signal would kill it
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.wait(SAVING)
+                _end(child)
+                raise
             except BaseException:
-                child.terminate()  # it saves its state
-                child.wait()
+                _end(child)
                 raise
         if child.returncode in INTERRUPTED:
             raise Interrupted(child.returncode)
@@ -206,6 +214,13 @@ class Workspace:
             lines = log.read_text(encoding="utf-8").strip().splitlines() or ["no message"]
             raise GanrunError(f"ganrun {words[0]} ended with exit code {child.returncode}: {lines[-1]} (log: {log})")
         return text or ""
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    """Terminate a command that runs, and wait until it has saved its state."""
+    if child.poll() is None:
+        child.terminate()
+    child.wait()
 
 
 def trained_runs(folder: Path) -> list[TrainedRun]:

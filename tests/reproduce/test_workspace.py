@@ -1,6 +1,7 @@
 """Commands of an experiment: run once, continued after an interruption, and run again only if they change."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -74,30 +75,50 @@ def test_output_is_kept_and_errors_name_the_command_and_its_log(tmp_path):
 
 
 SCRIPT = """
-import sys
+import signal, sys
 from pathlib import Path
 from ganrun.reproduce.workspace import Interrupted, Workspace, terminable
+signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
     with terminable():
         runs = Workspace(Path(sys.argv[1])).train("runs", *sys.argv[2:], seeds=2)
 except Interrupted as error:
     sys.exit(error.exit_code)
+except KeyboardInterrupt:
+    sys.exit(130)
 sys.exit(0 if all(run.completed for run in runs) else 3)
 """
 
 
-def test_an_interrupted_reproduction_saves_the_state_of_its_sweep_and_continues(tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_an_interrupted_reproduction_saves_the_state_of_its_sweep_and_continues(number, code, tmp_path):
     words = (*TINY, "dataset=mixture1d", "steps=6000")
     command = [sys.executable, "-c", SCRIPT, str(tmp_path), *words]
-    process = subprocess.Popen(command)
+    process = subprocess.Popen(command, start_new_session=True)
     limit = time.monotonic() + 200
     while not any(path.stat().st_size for path in tmp_path.glob("runs/*/metrics.jsonl")) and time.monotonic() < limit:
         time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(200) == 143
+    # Ctrl-C reaches the command, too, as from a terminal; SIGTERM only the reproduction.
+    (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+    assert process.wait(200) == code
     stopped = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/summary.json")]
     assert [one["status"] for one in stopped] == ["stopped", "stopped"] and 0 < stopped[0]["steps"] < 6000
     assert subprocess.run(command, check=False, timeout=300).returncode == 0
     done = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/summary.json")]
     assert [one["steps"] for one in done] == [6000, 6000]
     assert "continues at step" in (tmp_path / "runs" / "0-seed=0" / "train.log").read_text()
+
+
+def test_what_another_command_or_array_has_made_is_not_kept(tmp_path):
+    said = []
+    workspace = Workspace(tmp_path, report=said.append)
+    words = ("jsd", str(workspace.array("a", [[0.0], [1.0]] * 60)), "gaussian", "estimator=knn", "floor=false")
+    before = workspace.output("x", *words, "format=json")["estimate"]
+    with pytest.raises(GanrunError):  # it ends before it has a result
+        workspace.output("x", *words, "format=json", "n=-1")
+    assert not (tmp_path / "x.json").exists()
+    assert workspace.output("x", *words, "format=json")["estimate"] == before
+    workspace.array("a", [[0.0], [1.0]] * 60)
+    assert workspace.output("x", *words, "format=json")["estimate"] == before and len(said) == 3
+    workspace.array("a", [[0.0], [5.0]] * 60)
+    assert workspace.output("x", *words, "format=json")["estimate"] != before and len(said) == 4
