@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from ganrun.mesh import over_data
+
 
 @dataclass(frozen=True)
 class Prior:
@@ -24,8 +26,8 @@ class Prior:
         """Return ``n`` independent draws, float32 ``(n, dim)``."""
         shape = (n, self.dim)
         if self.name == "uniform":
-            return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
-        return jax.random.normal(key, shape)
+            return over_data(jax.random.uniform(key, shape, minval=-1.0, maxval=1.0))
+        return over_data(jax.random.normal(key, shape))
 
     def quantiles(self, n: int) -> jax.Array:
         """Return the quantiles of one dimension at the probabilities (i + 1/2) / n, ``(n,)``."""

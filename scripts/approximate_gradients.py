@@ -27,7 +27,7 @@ from ganrun.keys import key_for
 from ganrun.methods.gan.penalties import PenaltyInputs
 from ganrun.methods.gan.penalties.base import squared_directional_derivatives, squared_gradient_norms
 from ganrun.training import device
-from ganrun.training.train import build
+from ganrun.training.build import build
 
 STEPS = (1e-4, 1e-3, 1e-2, 0.1, 0.5)
 EXAMPLES = 64

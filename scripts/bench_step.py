@@ -29,7 +29,7 @@ from ganrun.config.schema import check
 from ganrun.methods.experiment import Experiment, _advance
 from ganrun.methods.gan import algorithm, batch, updates
 from ganrun.training import device
-from ganrun.training.train import build
+from ganrun.training.build import build
 
 PROBLEMS = {"ring": ["dataset=ring"], "mnist": ["dataset=mnist", "dataset.download=false"]}
 CALL = 0.3  # seconds of one timed call

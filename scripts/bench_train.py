@@ -27,7 +27,8 @@ from ganrun.config.schema import check
 from ganrun.errors import ConfigError
 from ganrun.methods.experiment import Experiment
 from ganrun.training import device
-from ganrun.training.train import alone, build
+from ganrun.training.build import build
+from ganrun.training.train import alone
 
 PROBLEMS = {
     "ring / mlp": ["dataset=ring", "architecture=mlp", "probe=off"],

@@ -68,8 +68,8 @@ class CheckpointFiles(Files):
 
     def __init__(self, place: Path) -> None:
         super().__init__(place / "run")
+        from ganrun.training.build import build
         from ganrun.training.session import RunSession
-        from ganrun.training.train import build
 
         self.config = composed(TINY)
         self.method = build(self.config)

@@ -18,7 +18,7 @@ from ganrun.errors import ConfigError
 from ganrun.methods.experiment import Experiment
 from ganrun.training import device
 from ganrun.training import vmapped as members
-from ganrun.training.train import build
+from ganrun.training.build import build
 
 compiling.hurry_by_environment()
 device.prepare()

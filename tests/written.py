@@ -12,7 +12,7 @@ from ganrun.evaluation.metrics.logged import logged
 from ganrun.evaluation.metrics.spec import spec_of
 from ganrun.storage.checkpoints import Checkpoints, flatten
 from ganrun.storage.run_directory import load_config
-from ganrun.training.train import build
+from ganrun.training.build import build
 
 
 def arrays(run: Path) -> dict[str, np.ndarray]:

@@ -63,9 +63,10 @@ def _job(node: DictConfig) -> int:
     from omegaconf import OmegaConf
 
     from ganrun.training import device
+    from ganrun.training.mesh import cpu_devices
 
     try:
-        device.prepare()
+        device.prepare(cpu_devices([OmegaConf.to_container(node)]))
         request, config = checked(OmegaConf.to_container(node, resolve=True))  # type: ignore[arg-type]
         _bench(request, config)
     except Exception as error:

@@ -21,8 +21,9 @@ from ganrun.errors import ConfigError, GanrunError
 from ganrun.methods.experiment import Experiment
 from ganrun.methods.precision import PRODUCTS
 from ganrun.training import device
+from ganrun.training.build import build, load_data
 from ganrun.training.executor import Executor, SingleRun, executor_for
-from ganrun.training.train import build, load_data
+from ganrun.training.mesh import mesh_for
 
 MAX_SEED = 2**32 - 1
 LOOP, PRODUCT = 0.7, 0.15  # shares of the time for the training loop, and for each of the two products
@@ -98,7 +99,7 @@ def measure(config: Train, members: int, seconds: float, phase: Phase | None = N
     during = phase or (lambda _: nullcontext())
     with during("loading"):
         experiments = experiments_of(config, members)
-        executor = SingleRun(experiments[0]) if members == 1 else executor_for(experiments)
+        executor = SingleRun(experiments[0]) if members == 1 else executor_for(experiments, mesh_for(config, members))
         state = jax.block_until_ready(executor.init())
     with during("compiling"):
         state, first, _ = timed_call(executor, experiments, state, 1)

@@ -57,9 +57,11 @@ def main(arguments: CliArguments, timed: bool, sweeper_words: Sequence[str] = ()
     from ganrun.commands.dry_run_plan import batches_of, read_plan
 
     planned = read_plan(arguments)
+    from ganrun.config.schema import to_dict
     from ganrun.training import device
+    from ganrun.training.mesh import cpu_devices
 
-    device.prepare()
+    device.prepare(cpu_devices(map(to_dict, planned.configs[:1])))
     from ganrun.commands.dry_run_format import lines_of
     from ganrun.commands.dry_run_trial import write_no_programs
 

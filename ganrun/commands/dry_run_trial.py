@@ -21,10 +21,11 @@ from ganrun.methods.experiment import Experiment
 from ganrun.methods.run_state import Report, RunState
 from ganrun.plots.pictures import points
 from ganrun.training import device
+from ganrun.training.build import build, build_all
 from ganrun.training.executor import Executor, SingleRun, executor_for
-from ganrun.training.sweep import SHARE, build_all, memory
+from ganrun.training.mesh import mesh_for
+from ganrun.training.sweep import SHARE, memory
 from ganrun.training.sweep_plan import Job, cut
-from ganrun.training.train import build
 from ganrun.training.vmapped import program_bytes
 
 SECONDS = 1.0  # time for the calls of the training program
@@ -104,14 +105,14 @@ def measure(trial: Trial, jobs: Sequence[Job]) -> None:
 def _open(trial: Trial, jobs: Sequence[Job]) -> Executor | None:
     begun, trial.members = time.perf_counter(), len(jobs)
     config, single = jobs[0].config, len(jobs) == 1
-    experiments = [build(config)] if single else build_all(jobs)
+    experiments = [build(config)] if single else build_all([job.config for job in jobs])
     loaded = time.perf_counter()
     trial.loading = loaded - begun
     if single:
         executor: Any = Compiled(experiments[0])
         needed = executor.memory()
     else:
-        executor = executor_for(experiments)
+        executor = executor_for(experiments, mesh_for(config, len(jobs)))
         needed = memory(executor, config)
     trial.free = int(SHARE * device.free_bytes())
     if needed > trial.free and not single:

@@ -120,8 +120,8 @@ def _refuse_changes(config: Train, allow: tuple[str, ...]) -> None:
         listed = ", ".join(f"{key} ({before!r} before, {now!r} now)" for key, before, now in changed)
         raise ConfigError(
             f"resume continues with the run's own settings, but these differ: {listed}.\n"
-            "Only steps, steps_per_call, data_dir, feed, profile, log.*, evaluate.*, checkpoint.*, stop.*, probe.* and "
-            "ema.snapshots may change by themselves; start a new run for the others, "
+            "Only steps, steps_per_call, data_dir, feed, mesh.*, hosts.*, profile, log.*, evaluate.*, checkpoint.*, "
+            "stop.*, probe.* and ema.snapshots may change by themselves; start a new run for the others, "
             f"or add 'resume.allow=[{','.join(key for key, *_ in changed)}]'."
         )
     if changes and done:  # without a checkpoint the run starts again, with any arrays

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,11 +34,9 @@ def run_job(node: DictConfig) -> int:
     from hydra.types import RunMode
     from omegaconf import OmegaConf
 
-    from ganrun.training import device
-
     folder = Path(HydraConfig.get().runtime.output_dir)
-    try:
-        device.prepare()
+
+    def job() -> int:
         from ganrun.training.train import Sweep, train  # imports JAX, so only after the device is prepared
 
         config = resolved(check(OmegaConf.to_container(node, resolve=True)))  # type: ignore[arg-type]
@@ -52,10 +50,40 @@ def run_job(node: DictConfig) -> int:
         planned = member and (folder / "config.yaml").exists() and not begun(folder)  # its sweep wrote the config
         resume = config.resume is not None or planned or _is_requeued(folder)
         return train(config, folder, resume=resume, sweep=Sweep(_keys(hydra.overrides.task), member=member))
+
+    try:
+        return _on_hosts([OmegaConf.to_container(node, resolve=True)], job)
     except Exception as error:
         return tell(error)
     finally:
         _remove_if_empty(folder)
+
+
+def _on_hosts(nodes: Sequence[Any], job: Callable[[], int]) -> int:
+    """Prepare JAX for the plain configs ``nodes``, and run ``job``; on a host that another one leads, follow that.
+
+    Returns:
+        The exit code, the same on all hosts.
+    """
+    from ganrun.training import device, hosts
+    from ganrun.training.mesh import cpu_devices
+
+    settings = nodes[0].get("hosts")
+    count = settings.get("count") if isinstance(settings, Mapping) else 1
+    hosts.start(settings)
+    device.prepare(cpu_devices(nodes, count))
+    if not hosts.several():
+        return job()
+    from ganrun.training.leading import finish, follow
+
+    if hosts.is_follower():
+        return follow(nodes[0].get("data_dir"))
+    code = 1
+    try:
+        code = job()
+    finally:
+        finish(code)
+    return code
 
 
 def _several(jobs: tuple[str, ...], folder: Path, again: bool = False) -> int:
@@ -104,10 +132,9 @@ def run_jobs(
         whole: whether ``given`` is the whole sweep, to be compared at the end.
         varied: hyperparameters that vary in the sweep, even if not in these jobs.
     """
-    from ganrun.training import device
+    codes: list[int] = []
 
-    try:
-        device.prepare()
+    def sweep() -> int:
         from ganrun.training.sweep import train_all
         from ganrun.training.sweep_plan import Job
 
@@ -115,7 +142,12 @@ def run_jobs(
         if not resumed:
             require_room(folder, [path for _, path in given])
         jobs = [Job(inspect(node, fetch=not resumed), path.resolve()) for node, path in given]
-        return train_all(jobs, folder.resolve(), pruner, whole, varied)
+        codes.extend(train_all(jobs, folder.resolve(), pruner, whole, varied))
+        return max(codes)
+
+    try:
+        code = _on_hosts([node for node, _ in given], sweep)
+        return codes or [code] * len(given)
     except Exception as error:
         return [tell(error)] * len(given)
 

@@ -16,6 +16,8 @@ FREE = (
     "steps_per_call",
     "data_dir",
     "feed",
+    "mesh.",
+    "hosts.",
     "resume",
     "profile",
     "retry",

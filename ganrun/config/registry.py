@@ -153,6 +153,7 @@ def number(
     below: float | None = None,
     most: int = 1000,
     traced: bool = False,
+    word: str | None = None,
 ) -> Any:
     """Return a dataclass field for a number, or a list of numbers.
 
@@ -164,9 +165,11 @@ def number(
         below: exclusive upper bound.
         most: maximum length of a list.
         traced: whether an integer or a list is traced, see :func:`traced`.
+        word: a text that is allowed instead of a number.
     """
     bounds = {"low": low, "high": high, "above": above, "below": below}
     metadata: dict[str, Any] = {key: value for key, value in bounds.items() if value is not None}
+    metadata |= {} if word is None else {"word": word}
     return _field(default, metadata | {"most": most, "traced": traced})
 
 

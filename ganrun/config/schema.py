@@ -30,6 +30,8 @@ NAMED = ("penalty", "metric")  # groups of which any number of options is chosen
 # Parts of a config that only some methods have (:class:`ganrun.methods.base.MethodOption`); null for the others.
 SECTIONS = ("architecture", "loss", "penalty", "schedule", "inputs", "generator_update", "latent")
 SECTIONS += ("optimizer.discriminator",)
+AUTO = "auto"  # a number that ganrun chooses
+PARAMETERS = ("replicated", "sharded")  # where the parameters of a run on several devices are (:mod:`ganrun.mesh`)
 FEEDS = ("auto", "resident", "streamed")  # how training examples reach the device (:mod:`ganrun.datasets.feed`)
 AUGMENTATIONS = ("colour", "translation", "cutout")  # of images (:mod:`ganrun.methods.gan.augmentation`)
 DECAYS = ("constant", "cosine", "linear")  # how a setting goes to its final value (:mod:`ganrun.methods.annealing`)
@@ -146,6 +148,28 @@ class Population:
 
 
 @dataclasses.dataclass(frozen=True)
+class Devices:
+    """How a run or a population uses several devices (:mod:`ganrun.training.mesh`)."""
+
+    data: int | str = number(AUTO, low=1, high=1_000_000, word=AUTO)
+    population: int | str = number(AUTO, low=1, high=1_000_000, word=AUTO)
+    parameters: str = choice("replicated", PARAMETERS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Hosts:
+    """How this process finds the others of a run on several hosts (:mod:`ganrun.training.hosts`).
+
+    ``index`` is the number of this one, the same command otherwise being run on all; ``timeout`` is in seconds.
+    """
+
+    count: int | str = number(1, low=1, high=100_000, word=AUTO)
+    index: int | None = number(None, low=0, high=100_000)
+    coordinator: str | None = None
+    timeout: int = number(300, low=1, high=86_400)
+
+
+@dataclasses.dataclass(frozen=True)
 class Optimizer:
     """The optimizer of each network."""
 
@@ -187,6 +211,8 @@ class Train:
     log: Log = dataclasses.field(default_factory=Log)
     evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
     population: Population = dataclasses.field(default_factory=Population)
+    mesh: Devices = dataclasses.field(default_factory=Devices)
+    hosts: Hosts = dataclasses.field(default_factory=Hosts)
     checkpoint: Checkpoint = dataclasses.field(default_factory=Checkpoint)
     stop: Stop = dataclasses.field(default_factory=Stop)
 

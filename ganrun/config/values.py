@@ -15,7 +15,8 @@ def checked(kind: Any, value: Any, path: str, rules: Mapping[str, Any]) -> Any:
     """Return ``value`` converted to ``kind``, after checking ``rules``.
 
     Args:
-        kind: int, float, bool, str, a tuple of one of these, or a union of one of these with None.
+        kind: int, float, bool, str, a tuple of one of these, a union of one of these with None, or of int and str for a
+            number or the word that ``rules`` allow.
         value: the value given. For an int, any number that is whole is accepted: 10000, 1e4.
         path: the dotted key of the setting, for the message.
         rules: the range or the choices, as stored by :mod:`ganrun.config.registry`.
@@ -23,9 +24,14 @@ def checked(kind: Any, value: Any, path: str, rules: Mapping[str, Any]) -> Any:
     Raises:
         ConfigError: the value is of another type, out of range, or not one of the choices.
     """
+    if "word" in rules:
+        if value == rules["word"]:
+            return value
+        if isinstance(value, str):
+            raise ConfigError(f"{path} must be {rules['word']} or a whole number, not '{value}'.")
+    elif isinstance(kind, types.UnionType) and value is None:
+        return None
     if isinstance(kind, types.UnionType):
-        if value is None:
-            return None
         kind = next(member for member in typing.get_args(kind) if member is not type(None))
     if typing.get_origin(kind) is tuple:
         if not isinstance(value, (list, tuple)):

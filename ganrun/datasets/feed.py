@@ -20,6 +20,7 @@ from flax import struct
 from ganrun.datasets.host_order import host_permuted
 from ganrun.datasets.rows import Reader, Rows
 from ganrun.datasets.sampler import Cursor, Source, mirrored, to_unit_range
+from ganrun.mesh import over_data
 
 AUTO_SHARE = 0.25  # maximum fraction of the free memory of the device for training examples with feed=auto
 WINDOW_BYTES = 1 << 26  # maximum size of the windows of all members of a program, unless a single step needs more
@@ -93,7 +94,7 @@ class Window:
         """Return ``(n, *shape)``, as :meth:`ganrun.datasets.sampler.Pixels.minibatch` of the dataset."""
         del key
         rows = jax.lax.dynamic_slice_in_dim(self.flat, self._row(cursor), n)
-        x = to_unit_range(rows).reshape(n, *self.shape)
+        x = over_data(to_unit_range(rows).reshape(n, *self.shape))
         x = mirrored(x, self.order, cursor, self.examples) if self.flip else x
         return x, self._following(cursor, n)
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from ganrun.mesh import on_all, over_data
 from ganrun.storage.array_files import HALF_RANGES
 
 MIRROR = 0x5DEECE66  # separates the hashes that mirror images from those that order them
@@ -124,14 +125,14 @@ class Pixels:
         return self.targets
 
     def _examples(self, row: jax.Array, cursor: Cursor) -> jax.Array:
-        x = to_unit_range(self.flat[row]).reshape(len(row), *self.shape)
+        x = over_data(to_unit_range(self.flat[row]).reshape(len(row), *self.shape))
         return mirrored(x, self.order, cursor, self.flat.shape[0]) if self.flip else x
 
     def _rows(self, cursor: Cursor, n: int) -> tuple[jax.Array, Cursor]:
         """Return the rows ``(n,)`` of the minibatch at ``cursor``, and the cursor of the next."""
         examples = self.flat.shape[0]
         epoch, position = places(cursor, n, examples)
-        row = permuted(self.order, epoch, position, examples)
+        row = on_all(permuted(self.order, epoch, position, examples))  # its loop would wait for all devices
         offset = cursor.offset + n
         following = Cursor(epoch=cursor.epoch + (offset >= examples), offset=offset % examples)
         return row, following

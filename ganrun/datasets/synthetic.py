@@ -18,6 +18,7 @@ from flax import struct
 from ganrun.config.registry import number, register
 from ganrun.datasets.sampler import Cursor
 from ganrun.errors import ConfigError
+from ganrun.mesh import over_data
 
 
 @struct.dataclass
@@ -58,7 +59,7 @@ class Mixture:
         mode_key, noise_key = jax.random.split(key)
         mode = self.labels(mode_key, n)
         noise = jax.random.normal(noise_key, (n, self.means.shape[1]))
-        return self.means[mode] + self.stds[mode, None] * noise, mode, cursor
+        return over_data(self.means[mode] + self.stds[mode, None] * noise), mode, cursor
 
     def labels(self, key: jax.Array, n: int) -> jax.Array:
         """Return ``n`` random components, int32 ``(n,)``, drawn with the mixture's weights."""

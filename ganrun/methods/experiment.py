@@ -6,6 +6,7 @@ compiled programs.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,14 +17,16 @@ from flax import struct
 
 from ganrun.config.schema import Train
 from ganrun.datasets import Data
-from ganrun.datasets.feed import feed_of
+from ganrun.datasets.feed import HostPixels, feed_of
 from ganrun.datasets.sampler import Cursor, Source
 from ganrun.errors import ConfigError
 from ganrun.keys import key_for
+from ganrun.mesh import Mesh
 from ganrun.methods.base import Method, Metrics, Tree
 from ganrun.methods.precision import with_float32_products
 from ganrun.methods.run_state import Report, RunState, create, update
 
+ONE_DEVICE = Mesh()
 RUNGS = 41  # arrows from z to x = G(z) in the picture of a generator in one dimension
 
 
@@ -46,29 +49,39 @@ class SnapshotArrays:
 class Experiment:
     """One run's method, traced hyperparameters and data, with the compiled programs.
 
+    Args:
+        config: of the run.
+        data: its data.
+        mesh: the devices that it trains on by itself.
+
     Raises:
         ConfigError: the batch is larger than the dataset, or parts of the configuration are incompatible.
     """
 
-    def __init__(self, config: Train, data: Data) -> None:
+    def __init__(self, config: Train, data: Data, mesh: Mesh = ONE_DEVICE) -> None:
         rows = getattr(data.train, "flat", None)
         if rows is not None and config.batch_size > len(rows):
             raise ConfigError(f"batch_size must be at most {len(rows)}, the examples in the dataset.")
         self.method: Method = config.method.build(config, data.shape)
         self.hparams = config.method.hparams(config, data.train)
-        self.data = data
+        self.mesh = mesh
+        train = data.train if isinstance(data.train, HostPixels) else mesh.source(data.train)
+        self.data = replace(data, train=train, held_out=mesh.source(data.held_out))
         self.seed = config.seed
         self._per_step = config.method.examples_per_step(config)
         self._steps_per_call = config.steps_per_call
-        self._feed = None if data.train is None else feed_of(data.train, self._per_step, config.steps_per_call)
+        self._feed = None if train is None else feed_of(train, self._per_step, config.steps_per_call)
 
     def init(self) -> RunState:
         """Return the state before the first step."""
+        return self.mesh.placed(self._created())
+
+    def _created(self) -> RunState:
         return _create(self.method, self.hparams, jnp.uint32(self.seed), jnp.zeros((1, *self.data.shape)))
 
     def abstract(self) -> RunState:
         """Return the shapes and dtypes of the state without computing it: the target for restoring a checkpoint."""
-        return jax.eval_shape(self.init)
+        return jax.eval_shape(self._created)
 
     @property
     def streams(self) -> bool:
@@ -89,20 +102,25 @@ class Experiment:
     def window(self, cursor: Cursor, n: int) -> Source:
         """Return the training data of the next ``n`` steps of a run that is at ``cursor``."""
         assert self._feed is not None
-        return self._feed.window(cursor, n * self._per_step)
+        window = self._feed.window(cursor, n * self._per_step)
+        return self.mesh.replicated(window) if self.streams else window
 
     def advance(self, state: RunState, n: int) -> tuple[RunState, Report]:
         """Take ``n`` steps on the device, asynchronously; the buffers of ``state`` are donated."""
         assert self.data.held_out is not None
         window = self.window(state.cursor, n)
-        result = _advance(self.method, state, window, self.data.held_out, jnp.int32(n))
+        with self.mesh.context():
+            result = _advance(self.method, state, window, self.data.held_out, jnp.int32(n), mesh=self.mesh)
         self.prefetch()
         return result
 
     def compiled(self) -> Any:
         """Return the program of :meth:`advance`, compiled; its arguments are ``state, window, held_out, n``."""
         window = self.window(Cursor.start(), 0)
-        return _advance.lower(self.method, self.abstract(), window, self.data.held_out, jnp.int32(0)).compile()
+        state = self.mesh.abstract(self.abstract())
+        with self.mesh.context():
+            lowered = _advance.lower(self.method, state, window, self.data.held_out, jnp.int32(0), mesh=self.mesh)
+        return lowered.compile()
 
     def prefetch(self) -> None:
         """Begin to gather the training data of the next call; call while the device works on this one."""
@@ -154,7 +172,8 @@ class Experiment:
 
         Also returns a copy of the variables that samples are drawn from, which stays valid when ``state`` is donated.
         """
-        return _snapshot(self.method, state, self.data.held_out, jnp.asarray(points, jnp.float32), n)
+        with self.mesh.context():
+            return _snapshot(self.method, state, self.data.held_out, jnp.asarray(points, jnp.float32), n)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -163,10 +182,10 @@ def _create(method: Method, hparams: Tree, seed: jax.Array, example: jax.Array) 
     return create(method, hparams, seed, example)
 
 
-@partial(jax.jit, static_argnums=0, donate_argnums=1)
+@partial(jax.jit, static_argnums=0, static_argnames="mesh", donate_argnums=1)
 @with_float32_products
 def _advance(
-    method: Method, state: RunState, source: Source, held_out: Source, n: jax.Array
+    method: Method, state: RunState, source: Source, held_out: Source, n: jax.Array, mesh: Mesh = ONE_DEVICE
 ) -> tuple[RunState, Report]:
     def condition(carry: tuple[jax.Array, RunState]) -> jax.Array:
         done, current = carry
@@ -174,11 +193,11 @@ def _advance(
 
     def body(carry: tuple[jax.Array, RunState]) -> tuple[jax.Array, RunState]:
         done, current = carry
-        return done + 1, update(method, current, source, held_out)
+        return done + 1, mesh.constrained(update(method, current, source, held_out))
 
     # The trip count is traced, so that one compiled program serves every n.
     _, state = jax.lax.while_loop(condition, body, (jnp.zeros((), jnp.int32), state))
-    return state, Report.of(state.accumulator)
+    return state, mesh.everywhere(Report.of(state.accumulator))
 
 
 @partial(jax.jit, static_argnums=(0, 4))

@@ -21,15 +21,19 @@ from ganrun.training.memory import free_host_bytes
 
 # Makes XLA parse its flags, which aborts the process if they are invalid; needs no device and only part of JAX.
 READ_FLAGS = "from jaxlib.xla_client import CompileOptions; CompileOptions()"
+DEVICES_FLAG = "xla_force_host_platform_device_count"  # of XLA: the number of virtual devices of a CPU
 AMPERE = 8  # compute capability of the first NVIDIA GPUs with units for bfloat16 and TensorFloat-32
 M_ARENA_MAX, ARENAS = -8, 2  # glibc's constant for the mallopt parameter, and its value here
 
 
-def prepare() -> None:
+def prepare(cpu_devices: int = 1) -> None:
     """Check that JAX can compute, and set its compilation cache and precision; call before the first computation.
 
     Every program is cached, however quickly it compiled: a GAN has several small ones, and compiling them takes most
     of a short run's time. JAX's own environment variables for the cache take precedence; its size is bounded otherwise.
+
+    Args:
+        cpu_devices: number of virtual devices of the CPU, if JAX has not been used yet and the user has set no number.
 
     Raises:
         GanrunError: JAX has no device, or XLA rejects its flags.
@@ -37,8 +41,16 @@ def prepare() -> None:
     _limit_arenas()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     require_flags()
-    require_device()
     import jax
+
+    if (
+        cpu_devices > 1
+        and getattr(jax.config, "jax_num_cpu_devices", -1) < 1
+        and DEVICES_FLAG not in os.environ.get("XLA_FLAGS", "")
+    ):
+        with contextlib.suppress(RuntimeError):  # JAX has been used already
+            jax.config.update("jax_num_cpu_devices", cpu_devices)
+    require_device()
 
     # By default JAX rounds the operands of products on accelerators. `precision` of a run says where it should.
     jax.config.update("jax_default_matmul_precision", "float32")
@@ -127,7 +139,7 @@ def free_bytes() -> int:
     """
     import jax
 
-    stats = jax.devices()[0].memory_stats() or {}
+    stats = jax.local_devices()[0].memory_stats() or {}
     if "bytes_limit" in stats:
         return int(stats["bytes_limit"] - stats.get("bytes_in_use", 0))
     return free_host_bytes()

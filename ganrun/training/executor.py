@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ganrun.methods.experiment import Experiment
+from ganrun.mesh import Mesh
+from ganrun.methods.experiment import ONE_DEVICE, Experiment
 from ganrun.methods.run_state import Report, RunState
 from ganrun.training.vmapped import Fetch, VmappedRuns
 
@@ -33,15 +34,16 @@ class Executor(Protocol):
 
     def apart(self, state: Any) -> list[RunState]: ...
 
+    def together(self, states: list[RunState]) -> Any: ...
+
 
 class Population(Executor, Protocol):
     """An executor of several runs, its members."""
 
     experiments: Sequence[Experiment]
+    mesh: Mesh
 
     def memory(self, n: int, points: Sequence[np.ndarray]) -> int: ...
-
-    def together(self, states: list[RunState]) -> Any: ...
 
     def freeze(self, state: Any, frozen: Sequence[bool]) -> Any: ...
 
@@ -50,7 +52,7 @@ class SingleRun:
     """The executor of a single run."""
 
     def __init__(self, experiment: Experiment) -> None:
-        self.experiments = [experiment]
+        self.experiments, self.mesh = [experiment], experiment.mesh
 
     @property
     def most_steps(self) -> int | None:
@@ -64,26 +66,38 @@ class SingleRun:
 
     def snapshot(self, state: RunState, n: int, points: Sequence[np.ndarray]) -> list[Fetch]:
         snapshot = self.experiments[0].snapshot(state, n, points[0])
+        if self.mesh.size > 1:  # it is evaluated on one device
+            snapshot = self.mesh.fetched(snapshot)
         return [lambda: snapshot]
 
     def apart(self, state: RunState) -> list[RunState]:
-        return [state]
+        return [state if self.mesh.size == 1 else self.mesh.fetched(state)]
+
+    def together(self, states: list[RunState]) -> RunState:
+        return self.mesh.placed(states[0])
 
 
 class ShardedRuns:
-    """A population in shards, one per core, each in its own thread: XLA alone keeps little more than one core busy.
+    """A population in shards: one on a mesh of devices, or one per core, each in its own thread.
 
-    The state is a list of the shards' states. All shards run the same compiled program: if the members cannot be
-    divided evenly, the last one is repeated as padding, which is removed from all results.
+    On a CPU, XLA alone keeps little more than one core busy. The state is a list of the shards' states. All shards run
+    the same compiled program: if the members cannot be divided evenly, the last one is repeated as padding, which is
+    removed from all results.
+
+    Args:
+        experiments: the members.
+        parts: number of shards.
+        mesh: the devices of a single shard.
     """
 
-    def __init__(self, experiments: Sequence[Experiment], parts: int) -> None:
-        self.experiments = experiments
+    def __init__(self, experiments: Sequence[Experiment], parts: int, mesh: Mesh = ONE_DEVICE) -> None:
+        self.experiments, self.mesh = experiments, mesh
         size = -(-len(experiments) // parts)
+        size += -size % mesh.population
         # One thread per shard, and no threads within it.
-        options = (("xla_cpu_multi_thread_eigen", False),)
+        options = (("xla_cpu_multi_thread_eigen", False),) if parts > 1 else ()
         self._size, self._spare = size, -len(experiments) % size
-        self._parts = [VmappedRuns(share, options) for share in self._share(experiments)]
+        self._parts = [VmappedRuns(share, options, mesh) for share in self._share(experiments)]
         # XLA runs computations dispatched from the same thread one after another.
         self._threads = [ThreadPoolExecutor(1, thread_name_prefix="ganrun-shards") for _ in self._parts]
 
@@ -129,13 +143,16 @@ class ShardedRuns:
         return [padded[start : start + self._size] for start in range(0, len(padded), self._size)]
 
 
-def executor_for(experiments: Sequence[Experiment]) -> Population:
-    """Return the population executor for ``experiments`` that makes best use of this machine.
+def executor_for(experiments: Sequence[Experiment], mesh: Mesh = ONE_DEVICE) -> Population:
+    """Return the population executor for ``experiments`` that makes best use of this machine, or of ``mesh``.
 
     Streamed data are divided into smaller windows, so that those of all members together have their bound.
     """
+    mesh = mesh.for_members(len(experiments))
     for experiment in experiments:
         experiment.divide_windows(len(experiments))
+    if mesh.size > 1:
+        return ShardedRuns(experiments, 1, mesh)
     cores = os.cpu_count() or 1
     return (
         ShardedRuns(experiments, min(cores, len(experiments)))
@@ -152,6 +169,8 @@ def fewer(executor: Population, state: Any, members: Sequence[int]) -> tuple[Pop
         state: its state.
         members: the indices of the members to keep.
     """
+    if (lead := getattr(executor, "fewer", None)) is not None:  # that of a leader of several hosts
+        return lead(state, members)
     states = executor.apart(state)
-    kept = executor_for([executor.experiments[i] for i in members])
+    kept = executor_for([executor.experiments[i] for i in members], executor.mesh)
     return kept, kept.together([states[i] for i in members])

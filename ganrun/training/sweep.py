@@ -11,29 +11,30 @@ from typing import Any
 
 import jax
 
-from ganrun import datasets
 from ganrun.comparison.report import report
 from ganrun.config.hparams import varying
 from ganrun.config.schema import Train
 from ganrun.errors import GanrunError, cannot_write, tell
 from ganrun.evaluation.evaluator import pictures_in, samples_shown
-from ganrun.methods.experiment import Experiment
 from ganrun.methods.run_state import RunState
 from ganrun.plots.pictures import points
 from ganrun.storage.lock import Lock
 from ganrun.storage.run_directory import PLAN, relative, save_config
 from ganrun.storage.sweep_directory import varied_in
 from ganrun.training import device
+from ganrun.training.build import build_all
 from ganrun.training.executor import Population, executor_for
 from ganrun.training.init_from import initial_states, tell_taken
+from ganrun.training.leading import led
 from ganrun.training.loop import Pruner, Run
+from ganrun.training.mesh import mesh_for
 from ganrun.training.resume import go_back
 from ganrun.training.retry import DISK, MEMORY, Retries, died, machine_failure
 from ganrun.training.session import RunSession
 from ganrun.training.shell_commands import command, resume_command, tensorboard_command
 from ganrun.training.stopwatch import OTHER, PARTS, Stopwatch, added, time_line
 from ganrun.training.sweep_plan import Job, Plan, ended, reason, warnings_of
-from ganrun.training.train import Sweep, build, load_data, train
+from ganrun.training.train import Sweep, train
 from ganrun.writers.console import Lines, Messages, PopulationDisplay
 from ganrun.writers.fan_out import Worker
 
@@ -179,9 +180,10 @@ def _fit(jobs: list[Job], stopwatch: Stopwatch) -> tuple[int, Population | None]
     if len(jobs) == 1:
         return 1, None
     with stopwatch.timing("loading"):
-        experiments = build_all(jobs)
+        configs = [job.config for job in jobs]
+        experiments = build_all(configs)
     with stopwatch.timing("compiling"):
-        executor = executor_for(experiments)
+        executor = led(executor_for(experiments, mesh_for(configs[0], len(jobs))), configs)
         needed, free = memory(executor, jobs[0].config), SHARE * device.free_bytes()
     return (len(jobs), executor) if needed <= free else (int(len(jobs) * free / needed), None)
 
@@ -203,19 +205,6 @@ def _tell_too_large(messages: Messages, sessions: int, fitting: int) -> None:
         messages.say(
             f"not even one of these {sessions} runs fits the memory ({free}): choose smaller networks or batches"
         )
-
-
-def build_all(jobs: Sequence[Job]) -> list[Experiment]:
-    """Return the experiments of ``jobs``, which share a program; a finite dataset is loaded once."""
-    first = jobs[0].config
-    data = load_data(first)
-    experiments = []
-    for config in (job.config for job in jobs):
-        if data.density is None:
-            experiments.append(Experiment(config, datasets.reordered(data, config.seed)))
-        else:
-            experiments.append(build(config))
-    return experiments
 
 
 def _train_batch(
@@ -283,6 +272,8 @@ def _open_run(
                 log = Messages(session.folder, name=relative(session.folder))
                 session.open(log, [Lines(log, config.steps, session.newest)], workers[i % len(workers)])
                 tell_taken(session)
+    if executor.mesh.size > 1:
+        messages.say(executor.mesh.describe())
     display = PopulationDisplay(
         messages, config.steps, config.log.every, lambda: [session.newest for session in sessions if session.going]
     )

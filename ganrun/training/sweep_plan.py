@@ -96,7 +96,7 @@ def program(config: Train) -> Hashable:
         dataset = (type(dataset), *(part.shape for part in (density.means, density.stds, density.weights)))
     # The loop decides for all members at once, by the settings of the first.
     when = (config.log, config.evaluate, config.checkpoint, config.probe, config.stop, config.ema.snapshots)
-    loop = (config.steps, config.steps_per_call, config.feed, len(config.ema.sigma_rel), *when)
+    loop = (config.steps, config.steps_per_call, config.feed, config.mesh, len(config.ema.sigma_rel), *when)
     return config.method.build(config, config.dataset.shape), dataset, config.data_dir, loop
 
 

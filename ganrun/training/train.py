@@ -7,10 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from ganrun import datasets
-from ganrun.config.folders import data_folder
 from ganrun.config.schema import Stop, Train
-from ganrun.datasets.feed import device_bytes
 from ganrun.errors import cannot_write
 from ganrun.methods.experiment import Experiment
 from ganrun.storage.run_directory import (
@@ -23,9 +20,10 @@ from ganrun.storage.run_directory import (
     with_source,
 )
 from ganrun.storage.sweep_directory import sweep_of, varied_in
-from ganrun.training import device
+from ganrun.training.build import build
 from ganrun.training.executor import SingleRun
 from ganrun.training.init_from import initial_states, matched, read_source, tell_taken
+from ganrun.training.leading import led
 from ganrun.training.loop import Pruner, Run
 from ganrun.training.resume import go_back
 from ganrun.training.session import RunSession
@@ -46,17 +44,6 @@ class Sweep:
     varied: Collection[str] = ()
     member: bool = False
     stopwatch: Stopwatch = dataclasses.field(default_factory=Stopwatch)
-
-
-def build(config: Train) -> Experiment:
-    """Return the experiment described by ``config``, with its data loaded. Writes nothing."""
-    return Experiment(config, load_data(config))
-
-
-def load_data(config: Train) -> datasets.Data:
-    """Return the data of ``config``, with the training examples where its setting ``feed`` puts them."""
-    most = device_bytes(config.feed, device.free_bytes())
-    return datasets.load(config.dataset, data_folder(config.data_dir), config.seed, config.conditional, most)
 
 
 def train(
@@ -136,6 +123,11 @@ def alone(
             raise cannot_write(error, folder) from error
         raise
     with sweep.stopwatch.timing("compiling"):
-        state = states[0] if states else initial_states([experiment.init()], [session])[0]
+        executor = led(SingleRun(experiment), [config])
+        state = executor.together(states) if states else executor.init()
+        if not states and config.init_from is not None:
+            state = executor.together(initial_states(executor.apart(state), [session]))
     tell_taken(session)
-    return Run(SingleRun(experiment), [session], state, session.step, lines, pruner, sweep.member)
+    if experiment.mesh.size > 1:
+        messages.say(experiment.mesh.describe())
+    return Run(executor, [session], state, session.step, lines, pruner, sweep.member)

@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ganrun.datasets.sampler import Cursor, Source
+from ganrun.mesh import Mesh
 from ganrun.methods.base import Method, Tree
-from ganrun.methods.experiment import Experiment, SnapshotArrays, take_snapshot
+from ganrun.methods.experiment import ONE_DEVICE, Experiment, SnapshotArrays, take_snapshot
 from ganrun.methods.precision import with_float32_products
 from ganrun.methods.run_state import Report, RunState, create, update
 
@@ -35,18 +36,21 @@ class VmappedRuns:
     Args:
         experiments: the runs, all with the same method.
         options: XLA compiler options.
+        mesh: the devices; the number of experiments is a multiple of those along ``population``.
 
     Raises:
         ValueError: the methods differ.
     """
 
-    def __init__(self, experiments: Sequence[Experiment], options: Options = ()) -> None:
+    def __init__(self, experiments: Sequence[Experiment], options: Options = (), mesh: Mesh = ONE_DEVICE) -> None:
         if any(experiment.method != experiments[0].method for experiment in experiments):
             raise ValueError("only runs with the same method can share a program")
         self.experiments, self._method = experiments, experiments[0].method.for_population()
-        self._train, self._train_own = stack_sources(self._windows([Cursor.start()] * len(experiments), 0))
-        self._held_out, self._held_out_own = stack_sources([experiment.data.held_out for experiment in experiments])
-        self._options = options
+        self.mesh, self._options = mesh, options
+        train, self._train_own = stack_sources(self._windows([Cursor.start()] * len(experiments), 0))
+        held_out, self._held_out_own = stack_sources([experiment.data.held_out for experiment in experiments])
+        self._train = mesh.source(train, self._train_own)
+        self._held_out = mesh.source(held_out, self._held_out_own)
         self._programs: dict[Any, Any] = {}
 
     @property
@@ -61,15 +65,24 @@ class VmappedRuns:
         """Return the training data of the next ``n`` steps of all members, with their own member axis."""
         if not self.experiments[0].streams:
             return self._train
-        cursors = jax.device_get(state.cursor)
+        cursors = self.mesh.fetched(state.cursor)
         members = [Cursor(cursors.epoch[i], cursors.offset[i]) for i in range(len(self.experiments))]
-        return stack_sources(self._windows(members, n))[0]
+        return self.mesh.source(*stack_sources(self._windows(members, n)))
 
     def init(self) -> RunState:
         """Return the stacked states before the first step."""
         hparams = _stack([experiment.hparams for experiment in self.experiments])
         seeds = jnp.asarray([experiment.seed for experiment in self.experiments], jnp.uint32)
-        return _create(self._method, hparams, seeds, jnp.zeros((1, *self.experiments[0].data.shape)))
+        state = _create(self._method, hparams, seeds, jnp.zeros((1, *self.experiments[0].data.shape)))
+        return self.mesh.placed(state, members=True)
+
+    def _abstract(self) -> RunState:
+        """Return the shapes of the stacked states, and where they are placed."""
+        members = len(self.experiments)
+        stacked = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((members, *leaf.shape), leaf.dtype), self.experiments[0].abstract()
+        )
+        return self.mesh.abstract(stacked, members=True)
 
     def memory(self, n: int, points: Sequence[np.ndarray]) -> int:
         """Return the bytes that training and snapshots of ``n`` samples need at once; 0 if unknown.
@@ -92,19 +105,17 @@ class VmappedRuns:
 
     def _training(self) -> Any:
         if "training" not in self._programs:
-            state = jax.eval_shape(self.init)
-            arguments = (state, self._train, self._held_out, jax.ShapeDtypeStruct((), jnp.int32))
+            arguments = (self._abstract(), self._train, self._held_out, jax.ShapeDtypeStruct((), jnp.int32))
             static = (self._method, self._train_own, self._held_out_own)
-            self._programs["training"] = compiled(_advance, static, arguments, self._options)
+            self._programs["training"] = compiled(_advance, static, arguments, self._options, self.mesh)
         return self._programs["training"]
 
     def _snapshot_program(self, n: int, points: Sequence[np.ndarray]) -> Any:
         if (n, points[0].shape) not in self._programs:
             stacked = jax.ShapeDtypeStruct((len(points), *points[0].shape), jnp.float32)
-            arguments = (jax.eval_shape(self.init), self._held_out, stacked)
-            self._programs[n, points[0].shape] = compiled(
-                _snapshot_members, (self._method, n, self._held_out_own), arguments
-            )
+            arguments = (self._abstract(), self._held_out, stacked)
+            static = (self._method, n, self._held_out_own)
+            self._programs[n, points[0].shape] = compiled(_snapshot_members, static, arguments, mesh=self.mesh)
         return self._programs[n, points[0].shape]
 
     def advance(self, state: RunState, n: int) -> tuple[RunState, Report]:
@@ -122,39 +133,56 @@ class VmappedRuns:
         """Take a snapshot of every member, like :meth:`Experiment.snapshot`; copied to the host at the first fetch."""
         stacked = jnp.asarray(np.stack(points), jnp.float32)
         snapshots = self._snapshot_program(n, points)(state, self._held_out, stacked)
+        if self.mesh.size > 1:  # at once, since all hosts take part
+            snapshots = self.mesh.fetched(snapshots)
         fetch = functools.cache(lambda: jax.device_get(snapshots))
         return [partial(_member, fetch, i) for i in range(len(self.experiments))]
 
     def apart(self, state: RunState) -> list[RunState]:
         """Return the state of each member, on the host."""
-        key = jax.random.key_impl(state.key)
-        host = jax.device_get(dataclasses.replace(state, key=jax.random.key_data(state.key)))
-        members = [jax.tree.map(lambda leaf, i=i: leaf[i], host) for i in range(len(self.experiments))]
-        return [dataclasses.replace(member, key=jax.random.wrap_key_data(member.key, impl=key)) for member in members]
+        host = self.mesh.fetched(state)
+        return [jax.tree.map(lambda leaf, i=i: leaf[i], host) for i in range(len(self.experiments))]
 
     def together(self, states: list[RunState]) -> RunState:
         """Stack the states of the members, the inverse of :meth:`apart`."""
-        return _stack(states)
+        return self.mesh.placed(_stack(states), members=True)
 
     def freeze(self, state: RunState, frozen: Sequence[bool]) -> RunState:
         """Return ``state`` with the ``frozen`` members marked as failed: they take no further step."""
-        bad_step = jnp.where(
-            jnp.asarray(frozen), jnp.maximum(state.accumulator.bad_step, 1), state.accumulator.bad_step
-        )
+        bad_step = _frozen(state.accumulator.bad_step, np.asarray(frozen, bool))
         return dataclasses.replace(state, accumulator=dataclasses.replace(state.accumulator, bad_step=bad_step))
 
 
+@jax.jit
+def _frozen(bad_step: jax.Array, frozen: jax.Array) -> jax.Array:
+    return jnp.where(frozen, jnp.maximum(bad_step, 1), bad_step)
+
+
 @functools.lru_cache(maxsize=PROGRAMS)
-def _compiled(function: Any, static: tuple[Any, ...], leaves: tuple[Any, ...], tree: Any, options: Options) -> Any:
-    lowered = function.lower(*static, *jax.tree.unflatten(tree, leaves))
+def _compiled(
+    function: Any, static: tuple[Any, ...], leaves: tuple[Any, ...], tree: Any, options: Options, mesh: Mesh
+) -> Any:
+    with mesh.context():
+        lowered = function.lower(*static, *jax.tree.unflatten(tree, leaves), mesh=mesh)
     return lowered.compile(compiler_options=dict(options) or None)
 
 
-def compiled(function: Any, static: tuple[Any, ...], arguments: tuple[Any, ...], options: Options = ()) -> Any:
+def compiled(
+    function: Any,
+    static: tuple[Any, ...],
+    arguments: tuple[Any, ...],
+    options: Options = (),
+    mesh: Mesh = ONE_DEVICE,
+) -> Any:
     """Return ``function(*static, *arguments)`` compiled for arguments of these shapes, cached across batches."""
     leaves, tree = jax.tree.flatten(arguments)
-    shapes = tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
-    return _compiled(function, static, shapes, tree, options)
+
+    def shape(leaf: Any) -> jax.ShapeDtypeStruct:
+        where = getattr(leaf, "sharding", None)
+        placed = where if isinstance(where, jax.sharding.NamedSharding) else None
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=placed)
+
+    return _compiled(function, static, tuple(map(shape, leaves)), tree, options, mesh)
 
 
 def program_bytes(program: Any, train: Any, held_out: Any) -> int:
@@ -206,32 +234,48 @@ def _create(method: Method, hparams: Tree, seeds: jax.Array, example: jax.Array)
     return jax.vmap(lambda member, seed: create(method, member, seed, example))(hparams, seeds)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=3)
+@partial(jax.jit, static_argnums=(0, 1, 2), static_argnames="mesh", donate_argnums=3)
 @with_float32_products
 def _advance(
-    method: Method, own: Own, held_out_own: Own, state: RunState, source: Source, held_out: Source, n: jax.Array
+    method: Method,
+    own: Own,
+    held_out_own: Own,
+    state: RunState,
+    source: Source,
+    held_out: Source,
+    n: jax.Array,
+    mesh: Mesh = ONE_DEVICE,
 ) -> tuple[RunState, Report]:
     axes = (0, _axes(source, own), _axes(held_out, held_out_own))
-    step = jax.vmap(partial(_unless_failed, method), in_axes=axes)
+    step = jax.vmap(partial(_unless_failed, method, mesh), in_axes=axes, spmd_axis_name=mesh.member_axis)
     state = jax.lax.fori_loop(0, n, lambda _, now: step(now, source, held_out), state)
-    return state, jax.vmap(Report.of)(state.accumulator)
+    return state, mesh.everywhere(jax.vmap(Report.of)(state.accumulator))
 
 
-def _unless_failed(method: Method, state: RunState, source: Source, held_out: Source) -> RunState:
+def _unless_failed(method: Method, mesh: Mesh, state: RunState, source: Source, held_out: Source) -> RunState:
     after = update(method, state, source, held_out)
     going = state.accumulator.bad_step == 0
     kept = jax.tree.map(lambda new, old: jnp.where(going, new, old), _without_key(after), _without_key(state))
-    return dataclasses.replace(kept, key=state.key)
+    return mesh.constrained(dataclasses.replace(kept, key=state.key))
 
 
 def _without_key(state: RunState) -> RunState:
     return dataclasses.replace(state, key=jnp.zeros(()))
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
+@partial(jax.jit, static_argnums=(0, 1, 2), static_argnames="mesh")
 @with_float32_products
-def _snapshot_members(method: Method, n: int, own: Own, state: RunState, held_out: Source, points: jax.Array) -> Any:
+def _snapshot_members(
+    method: Method,
+    n: int,
+    own: Own,
+    state: RunState,
+    held_out: Source,
+    points: jax.Array,
+    mesh: Mesh = ONE_DEVICE,
+) -> Any:
     def snapshot(state: RunState, held_out: Source, points: jax.Array) -> Any:
         return take_snapshot(method, state, held_out, points, n)
 
-    return jax.vmap(snapshot, in_axes=(0, _axes(held_out, own), 0))(state, held_out, points)
+    axes = (0, _axes(held_out, own), 0)
+    return jax.vmap(snapshot, in_axes=axes, spmd_axis_name=mesh.member_axis)(state, held_out, points)

@@ -26,7 +26,8 @@ from ganrun.config.hydra_bridge import compose
 from ganrun.config.schema import check
 from ganrun.methods.experiment import Experiment
 from ganrun.training import device
-from ganrun.training.train import alone, build
+from ganrun.training.build import build
+from ganrun.training.train import alone
 
 CALL_SECONDS = 0.25  # duration of one call, as in the training loop
 

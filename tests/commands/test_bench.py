@@ -16,7 +16,7 @@ from ganrun.commands import bench_measure
 from ganrun.commands.bench_products import Product, _compiled_pairs, product_speed, work_of, work_of_step
 from ganrun.config.schema import check
 from ganrun.errors import GanrunError
-from ganrun.training.train import build
+from ganrun.training.build import build
 
 QUICK = ("seconds=0.02",)
 

@@ -25,7 +25,7 @@ from ganrun.storage.checkpoints import Checkpoints
 from ganrun.storage.growing_files import positions
 from ganrun.storage.lock import Lock
 from ganrun.storage.run_directory import load_config
-from ganrun.training.train import build
+from ganrun.training.build import build
 
 # Many checkpoints make a run slow enough to be disturbed at will after the first.
 OFTEN = ("log.every=20", "log.pictures=0", "checkpoint.steps=20", "checkpoint.keep=3")

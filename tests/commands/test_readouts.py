@@ -15,7 +15,7 @@ from ganrun.methods.gan.option import GanOption
 from ganrun.plots import pictures
 from ganrun.storage.checkpoints import Checkpoints, flatten
 from ganrun.storage.run_directory import load_config
-from ganrun.training.train import build
+from ganrun.training.build import build
 from ganrun.writers.tensorboard import _patterns
 
 STEPS = 40

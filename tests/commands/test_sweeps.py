@@ -22,8 +22,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from written import assert_same_bits, summary
 
 from ganrun.storage.run_directory import load_config
+from ganrun.training.build import build_all
 from ganrun.training.executor import executor_for
-from ganrun.training.sweep import SHARE, build_all, memory
+from ganrun.training.sweep import SHARE, memory
 from ganrun.training.sweep_plan import Job
 
 # Few programs for the whole file: this config has one. Nothing in it depends on the steps, and its exponential punishes

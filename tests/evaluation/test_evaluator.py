@@ -12,7 +12,7 @@ from ganrun.evaluation.divergence.estimate import Estimate
 from ganrun.evaluation.divergence.probe import Measuring, Off, Probe, Stack, Streaming
 from ganrun.evaluation.evaluator import Evaluator, NotFinite
 from ganrun.evaluation.metrics.exact import values
-from ganrun.training.train import build
+from ganrun.training.build import build
 
 SLOPE = 0.2  # of the leaky ReLU below zero
 SHIFT_BY_ONE = 0.1114  # nats: the Jensen-Shannon divergence of N(0, 1) and N(1, 1)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ganrun.evaluation.interpolation import interpolated_samples, slerp
-from ganrun.training.train import build
+from ganrun.training.build import build
 
 WORDS = ("dataset=digits", "architecture=mlp", "architecture.generator_hidden=[8]", "latent.dim=4", "batch_size=16")
 

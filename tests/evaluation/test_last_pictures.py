@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ganrun.evaluation import last_pictures
-from ganrun.training.train import build
+from ganrun.training.build import build
 
 VAE = ("method=vae", "architecture.encoder_hidden=[4]", "architecture.decoder_hidden=[4]", "batch_size=16", "probe=off")
 DIGITS = ("dataset=digits", *VAE, "architecture.activation=relu")

@@ -15,10 +15,11 @@ from ganrun.evaluation.load_run import load_run
 from ganrun.evaluation.rebuilt_average import rebuilt
 from ganrun.methods.power_average import exponent
 from ganrun.storage.checkpoints import flatten
+from ganrun.training.build import build
 from ganrun.training.executor import SingleRun, executor_for
 from ganrun.training.sweep import train_all
 from ganrun.training.sweep_plan import Job
-from ganrun.training.train import build, train
+from ganrun.training.train import train
 
 SMALL = (
     *("architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]", "batch_size=16", "probe=off"),

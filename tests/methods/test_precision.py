@@ -17,7 +17,7 @@ from ganrun.evaluation.divergence.run_distribution import model_distribution
 from ganrun.keys import key_for
 from ganrun.methods.base import Batches, Progress
 from ganrun.methods.precision import InPrecision, in_precision, unwrapped, with_float32_products
-from ganrun.training.train import build
+from ganrun.training.build import build
 
 SMALL = ("batch_size=16", "probe=off")
 DATA = {"mlp": "ring", "dirac": "dirac"}

@@ -33,8 +33,8 @@ from ganrun.methods.gan.spec import gan_spec
 from ganrun.optimizers import Adam
 from ganrun.storage.checkpoints import Checkpoints, flatten
 from ganrun.training import vmapped
+from ganrun.training.build import build
 from ganrun.training.executor import ShardedRuns, SingleRun, executor_for
-from ganrun.training.train import build
 from ganrun.training.vmapped import VmappedRuns, stack_sources
 
 POINTS = np.array([[0.5, 0.0], [-1.0, 1.0], [2.0, 2.0]], np.float32)

@@ -29,8 +29,8 @@ from populations import (
 from ganrun.config import registry
 from ganrun.config.hydra_bridge import config_folder
 from ganrun.storage.checkpoints import flatten
+from ganrun.training.build import build
 from ganrun.training.executor import SingleRun
-from ganrun.training.train import build
 from ganrun.training.vmapped import VmappedRuns
 
 GROUPS = [path for path in config_folder().iterdir() if path.is_dir()]

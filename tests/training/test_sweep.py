@@ -23,8 +23,9 @@ from ganrun.config.schema import Train
 from ganrun.datasets.images import Digits
 from ganrun.errors import ConfigError, GanrunError
 from ganrun.storage.checkpoints import Checkpoints
+from ganrun.training.build import build_all
 from ganrun.training.session import RunSession
-from ganrun.training.sweep import build_all, train_all
+from ganrun.training.sweep import train_all
 from ganrun.training.sweep_plan import Job, Plan
 from ganrun.training.train import train
 from ganrun.writers.base import Entry

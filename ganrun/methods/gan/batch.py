@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from ganrun.keys import key_for
+from ganrun.mesh import joined, parted
 from ganrun.methods.gan.fused import loss_and_squared_norms
 from ganrun.methods.gan.networks import Conditioning, discriminator_input, encode_data, features, forward, scores
 from ganrun.methods.gan.penalties import PenaltyInputs
@@ -111,7 +112,7 @@ class Batch:
         if self.spec.joined:
             both = _joined(real, fake)
             output, stats = forward(network, params, stats, both.x, real_key, both.conditioning)
-            real_output, fake_output = jnp.split(output, 2)
+            real_output, fake_output = parted(output)
         else:
             real_output, stats = forward(network, params, stats, real.x, real_key, real.conditioning)
             fake_output, stats = forward(network, params, stats, fake.x, fake_key, fake.conditioning)
@@ -139,7 +140,7 @@ class Batch:
         def in_order(penalised: jax.Array, others: jax.Array | None) -> Sequence[jax.Array]:
             """Return the outputs on data and on samples."""
             if others is None:
-                return jnp.split(penalised, 2)
+                return parted(penalised)
             return (penalised, others) if "real" in fused else (others, penalised)
 
         def loss(penalised: jax.Array, others: jax.Array | None, settings: Tree) -> jax.Array:
@@ -151,7 +152,7 @@ class Batch:
         found: Any = loss_and_squared_norms(network, loss, params, *inputs, settings)
         value, penalised, others, squares = found
         real_output, fake_output = in_order(penalised, others)
-        norms = jnp.split(squares, len(fused))
+        norms = parted(squares) if len(fused) == 2 else (squares,)
         return value, DiscriminatorOutputs(real_output, fake_output, stats, dict(zip(fused, norms, strict=True)))
 
     def transport_cost(self, params: Tree) -> jax.Array:
@@ -283,7 +284,7 @@ class Batch:
 
 def _joined(real: NetworkInput, fake: NetworkInput) -> NetworkInput:
     """Return data and samples as one batch."""
-    return jax.tree.map(lambda *rows: jnp.concatenate(rows), real, fake)
+    return jax.tree.map(joined, real, fake)
 
 
 def _loss(spec: GanSpec, real: jax.Array, fake: jax.Array, hparams: Tree, key: jax.Array) -> jax.Array:

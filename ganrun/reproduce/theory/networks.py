@@ -116,7 +116,7 @@ def _damped(weight: float) -> complex:
 def dirac_step(*words: str) -> Callable[[jax.Array], jax.Array]:
     """Return one step of the Dirac-GAN of ``words`` as a function of its two parameters ``(2,)``."""
     from ganrun.methods.run_state import update
-    from ganrun.training.train import build
+    from ganrun.training.build import build
 
     found: Any = build(check(compose("train", ["experiment=dirac", "schedule.order=alternating", *words])))
     state = found.init()

@@ -139,7 +139,7 @@ def _values(run: TrainedRun) -> tuple[float, float]:
     """Return V of the trained discriminator on all training and on all held-out examples."""
     from ganrun.evaluation.load_run import load_run
     from ganrun.storage.run_directory import load_config
-    from ganrun.training.train import load_data
+    from ganrun.training.build import load_data
 
     config = load_config(run.path)
     experiment, state = load_run(run.path, config)

@@ -19,7 +19,7 @@ from ganrun.evaluation.divergence.distribution import Distribution, data_distrib
 from ganrun.evaluation.divergence.estimate import LOG_2, Estimate
 from ganrun.evaluation.divergence.probe import FINITE, Off, Stack, Streaming
 from ganrun.evaluation.evaluator import Evaluator
-from ganrun.training.train import build
+from ganrun.training.build import build
 
 pytestmark = pytest.mark.optimised
 

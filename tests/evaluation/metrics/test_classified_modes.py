@@ -17,7 +17,7 @@ from ganrun.evaluation.measurements import of_model
 from ganrun.evaluation.measurements.base import Settings
 from ganrun.evaluation.metrics.classified_modes import classified_coverage, classified_floor, mode_weights
 from ganrun.evaluation.metrics.logged import logged, require_logged
-from ganrun.training.train import build
+from ganrun.training.build import build
 
 
 class Exact:

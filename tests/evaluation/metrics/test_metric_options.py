@@ -14,7 +14,7 @@ from ganrun.evaluation.metrics.base import EvalContext, Measure, Metric
 from ganrun.evaluation.metrics.logged import logged, require_best
 from ganrun.evaluation.metrics.spec import better, rating, spec_of
 from ganrun.methods.metric_spec import MetricSpec
-from ganrun.training.train import build
+from ganrun.training.build import build
 
 SMALL = ("architecture.generator_hidden=[2]", "architecture.discriminator_hidden=[4]", "batch_size=16", "probe=off")
 

@@ -17,7 +17,7 @@ from ganrun.evaluation.metrics.base import EvalContext
 from ganrun.evaluation.metrics.logged import logged, require_logged
 from ganrun.evaluation.metrics.of_samples import FrechetMetric, MemorisationMetric
 from ganrun.evaluation.metrics.spec import better, bounds, spec_of
-from ganrun.training.train import build
+from ganrun.training.build import build
 
 SMALL = ("architecture.generator_hidden=[2]", "architecture.discriminator_hidden=[4]", "batch_size=16", "probe=off")
 ALL = "metric=[manifold,frechet,kernel,mind,vendi,memorisation,parzen]"

@@ -31,7 +31,7 @@ from ganrun.methods.gan.networks import draw_noise, forward
 from ganrun.methods.gan.schedules import Constant
 from ganrun.methods.gan.state import GanSpec
 from ganrun.optimizers import Sgd
-from ganrun.training.train import build
+from ganrun.training.build import build
 
 FREE = {"learning_rate": 1.0, "momentum": 0.0, "final_momentum": 0.0}
 

@@ -18,7 +18,7 @@ from ganrun.methods.gan.losses import NonSaturating
 from ganrun.methods.gan.networks import draw_noise, features
 from ganrun.methods.gan.penalties.gradients import R1, R2
 from ganrun.methods.gan.spec import Bidirectional
-from ganrun.training.train import build
+from ganrun.training.build import build
 
 
 class Pairing(nn.Module):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ganrun.methods.run_state import update
-from ganrun.training.train import build
+from ganrun.training.build import build
 
 RATE = 0.2
 START = (1.0, -1.0)  # θ, ψ. In the paper D is high on samples: its (1, 1) is this

@@ -20,7 +20,7 @@ from ganrun.methods.experiment import Experiment, _advance, _create
 from ganrun.methods.gan.gan import LOGITS
 from ganrun.methods.gan.losses import Minimax, NonSaturating
 from ganrun.methods.gan.schedules import Constant
-from ganrun.training.train import build
+from ganrun.training.build import build
 
 CHANGED = """The first five steps of the tiny ring GAN are not what they were.
 Changing these numbers is right only if you meant to change what a run computes: the initial weights, the order of

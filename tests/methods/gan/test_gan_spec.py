@@ -17,7 +17,7 @@ from ganrun.methods.gan.gan import Gan
 from ganrun.methods.gan.networks import draw_labels
 from ganrun.methods.gan.spec import cautions, gan_hparams, gan_spec
 from ganrun.storage.checkpoints import Checkpoints
-from ganrun.training.train import build
+from ganrun.training.build import build
 
 NARROW = ("architecture.generator_hidden=[8]", "architecture.discriminator_hidden=[8]", "batch_size=16", "probe=off")
 

@@ -9,7 +9,7 @@ from small_rbm import STATES, UNITS, Enumerated, parameters
 
 from ganrun.methods.rbm.energy import free_energy
 from ganrun.methods.rbm.partition import ais_log_z, binary_states, enumerable, exact_log_z
-from ganrun.training.train import build
+from ganrun.training.build import build
 
 HALF = jnp.full((UNITS,), 0.5)
 

@@ -1,0 +1,116 @@
+"""A run on several hosts, processes of this machine, that is killed and resumed, compared with one that is not.
+
+    python scripts/hosts.py [hosts=2] [kills=12] [seed=0] [signal=KILL] [folder=FOLDER] [WORD=VALUE ...]
+
+Every host is a process ``ganrun train`` with a virtual device of the CPU, and connects to the first one by the loopback
+interface. A run without a break is trained first. Then the same run is trained again: at ``kills`` moments drawn
+with ``seed``, one of its hosts, each in turn, receives ``signal`` (KILL or TERM); when all have ended, the run
+is resumed. The last checkpoints of both must have the same bits. Other words are settings of the run. Exits with 1 if a
+bit differs.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
+
+DEFAULTS = {"hosts": "2", "kills": "12", "seed": "0", "signal": "KILL", "folder": ""}
+TINY = ("architecture.generator_hidden=[16]", "architecture.discriminator_hidden=[16]", "batch_size=64")
+TINY += ("steps=3000", "checkpoint.steps=50", "probe=off", "log.pictures=2")
+PATIENCE = 150.0  # seconds in which the other hosts notice that one is lost, and end
+SHORTEST = 0.05  # fraction of the time of the whole run after which a host may be killed
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def started(words: tuple[str, ...], hosts: int, folder: Path) -> list[subprocess.Popen[bytes]]:
+    """Start ``ganrun train`` with ``words`` on every host, each in a working directory of its own in ``folder``."""
+    address = f"hosts.coordinator=127.0.0.1:{free_port()}"
+    processes = []
+    for i in range(hosts):
+        place = folder / f"host{i}"
+        place.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "ganrun", "train", *words, f"hosts.count={hosts}", f"hosts.index={i}", address]
+        with (place / "output.txt").open("ab") as output:
+            processes.append(subprocess.Popen(command, cwd=place, stdout=output, stderr=subprocess.STDOUT))
+    return processes
+
+
+def ended(processes: list[subprocess.Popen[bytes]], seconds: float) -> list[int]:
+    """Wait for all ``processes``, kill those that have not ended after ``seconds``, and return the exit codes."""
+    until = time.monotonic() + seconds
+    for process in processes:
+        try:
+            process.wait(max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+    return [process.wait() for process in processes]
+
+
+def last_state(run: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of the newest checkpoint of ``run``."""
+    newest = max((path for path in (run / "checkpoints").iterdir() if path.name.isdigit()), key=lambda p: int(p.name))
+    return load_file(newest / "state.safetensors")
+
+
+def killed(words: tuple[str, ...], hosts: int, run: Path, whole: float, options: dict[str, str]) -> int:
+    """Train ``run``, kill a host at each of the moments and resume it; return how often it had to be resumed."""
+    draw, number = random.Random(int(options["seed"])), signal.Signals[f"SIG{options['signal']}"]
+    folder, new = run.parents[1], (*words, f"hydra.run.dir={run}")
+    for kill in range(int(options["kills"])):
+        command = (f"resume={run}",) if (run / "config.yaml").exists() else new
+        processes = started(command, hosts, folder)
+        time.sleep(draw.uniform(SHORTEST, 1.0) * whole)
+        victim = kill % hosts
+        os.kill(processes[victim].pid, number)
+        codes = ended(processes, PATIENCE)
+        print(f"{options['signal']} {kill + 1}: host {victim}; exit codes {codes}", flush=True)
+        if codes == [0] * hosts:
+            return kill
+    last = started((f"resume={run}",) if (run / "config.yaml").exists() else new, hosts, folder)
+    if any(codes := ended(last, 20 * whole)):
+        sys.exit(f"the last resumed run ended with {codes}: see {folder}/host*/output.txt")
+    return int(options["kills"])
+
+
+def main() -> None:
+    """Train the run twice and compare the states."""
+    given = dict(word.split("=", 1) for word in sys.argv[1:])
+    options = DEFAULTS | {name: given.pop(name) for name in DEFAULTS if name in given}
+    hosts = int(options["hosts"])
+    words = (*TINY, *(f"{name}={value}" for name, value in given.items()))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(options["folder"] or temporary).resolve()
+        undisturbed, disturbed = (folder / name / "host0" / "run" for name in ("undisturbed", "disturbed"))
+        begun = time.monotonic()
+        codes = ended(started((*words, f"hydra.run.dir={undisturbed}"), hosts, undisturbed.parents[1]), 3600)
+        whole = time.monotonic() - begun
+        if any(codes):
+            print((undisturbed.parent / "output.txt").read_text()[-2000:])
+            sys.exit(f"the run without a break ended with {codes}.")
+        print(f"without a break: {whole:.1f} s on {hosts} hosts", flush=True)
+        times = killed(words, hosts, disturbed, whole, options) if int(options["kills"]) else 0
+        one = last_state(undisturbed)
+        other = last_state(disturbed) if times else one
+        different = [name for name in one if not np.array_equal(one[name], other[name])]
+        print(f"{hosts} hosts, {times} kills: {len(different)} of {len(one)} arrays differ")
+        sys.exit(1 if different else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""Several hosts: how they find each other, and runs on two of them, which are processes on this machine."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from ganrun.config.schema import Hosts
+from ganrun.errors import ConfigError, GanrunError
+from ganrun.training import hosts
+from ganrun.training.rendezvous import wait
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "hosts.py"
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def in_threads(address, indices, count, timeout):
+    """What ``wait`` returns or raises on each of the hosts ``indices``."""
+    found = {}
+
+    def one(place, index):
+        try:
+            found[place] = wait(address, count, index, timeout)
+        except GanrunError as error:
+            found[place] = error
+
+    threads = [threading.Thread(target=one, args=pair) for pair in enumerate(indices)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [found[place] for place in range(len(indices))]
+
+
+def test_hosts_wait_for_each_other():
+    left = in_threads(f"127.0.0.1:{free_port()}", [2, 0, 1], 3, 20.0)
+    assert all(isinstance(seconds, float) and 1.0 <= seconds <= 20.0 for seconds in left)
+
+
+def test_a_host_that_does_not_come_is_named_by_the_first():
+    first, second = in_threads(address := f"127.0.0.1:{free_port()}", [0, 1], 3, 1.5)
+    assert str(first) == "hosts: host 2 has not come within hosts.timeout=1.5 seconds."
+    assert str(second) == f"hosts: not all hosts have come to {address} within hosts.timeout=1.5 seconds."
+
+
+def test_two_hosts_with_one_number_are_refused():
+    first, *_ = in_threads(f"127.0.0.1:{free_port()}", [0, 1, 1], 3, 3.0)
+    assert isinstance(first, ConfigError) and str(first) == "hosts.index=1 was given to two hosts."
+
+
+def test_a_stranger_at_the_port_is_no_host():
+    port = free_port()
+
+    def stranger():
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(b"GET / HTTP/1.1\n")
+            connection.recv(10)
+
+    timer = threading.Timer(0.3, stranger)
+    timer.start()
+    (first,) = in_threads(f"127.0.0.1:{port}", [0], 2, 1.5)
+    assert "host 1 has not come" in str(first)
+
+
+def test_a_port_that_is_in_use_is_one_line():
+    with socket.create_server(("", 0)) as server, pytest.raises(GanrunError, match="cannot be used here"):
+        wait(f"127.0.0.1:{server.getsockname()[1]}", 2, 0, 1.0)
+
+
+@pytest.mark.parametrize("address", ["", "127.0.0.1", ":99", "127.0.0.1:port", "127.0.0.1:0", "127.0.0.1:65536"])
+def test_an_address_needs_a_port(address):
+    with pytest.raises(ConfigError, match=r"hosts\.coordinator must be an address and a port"):
+        wait(address, 2, 1, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"count": 2}, "hosts.count=2 needs hosts.coordinator and hosts.index"),
+        ({"count": 2, "index": 0}, "hosts.count=2 needs hosts.coordinator:"),
+        ({"count": 2, "index": 2, "coordinator": "a:1"}, "hosts.index=2 must be less than hosts.count=2."),
+        ({"count": 0}, "count must be at least 1"),
+        ({"count": "some"}, "count must be auto or a whole number"),
+        ({"count": 2, "port": 1}, "port is not a setting."),
+    ],
+)
+def test_incomplete_settings_are_refused_before_jax_is_used(settings, message):
+    with pytest.raises(ConfigError) as error:
+        hosts.start(settings)
+    assert message in str(error.value)
+
+
+def test_a_run_on_one_host_connects_to_none():
+    hosts.start({"count": 1})
+    hosts.start(None)
+    assert not hosts.several() and not hosts.is_follower()
+
+
+def test_slurm_says_how_many_hosts_there_are(monkeypatch):
+    for name in [name for name in os.environ if name.startswith(("SLURM", "OMPI"))]:
+        monkeypatch.delenv(name)
+    found = {"JOB_ID": "4321", "STEP_NODELIST": "node[7-8]", "NTASKS": "2", "PROCID": "1", "LOCALID": "0"}
+    for name, value in (found | {"STEP_NUM_TASKS": "2", "JOB_NUM_NODES": "2"}).items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    coordinator, count, index = hosts._detected(Hosts(count="auto"))
+    assert coordinator.startswith("node7:") and (count, index) == (2, 1)
+
+
+def test_without_a_scheduler_nothing_is_detected(monkeypatch):
+    for name in [name for name in os.environ if name.startswith(("SLURM", "OMPI", "TPU", "KUBERNETES"))]:
+        monkeypatch.delenv(name)
+    with pytest.raises(ConfigError, match="no job of SLURM or Open MPI"):
+        hosts._detected(Hosts(count="auto"))
+
+
+@pytest.mark.slow
+def test_two_hosts_train_stop_and_resume_to_the_same_bits():
+    """SIGTERM on one host saves the state and ends both; the resumed run ends like one without a break."""
+    words = ["hosts=2", "kills=2", "signal=TERM", "steps=300"]
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), *words], capture_output=True, text=True, timeout=900, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ": 0 of " in done.stdout.splitlines()[-1]
+    codes = [line.partition("exit codes ")[2] for line in done.stdout.splitlines() if line.startswith("TERM")]
+    assert set(codes) <= {"[143, 143]", "[0, 0]"} and codes
