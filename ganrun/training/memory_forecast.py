@@ -22,7 +22,8 @@ from ganrun.training.memory import resident_bytes
 
 SHARE = 0.8  # fraction of the free memory that a forecast may take: it is not exact, and others need some too
 # Bytes of the host, measured by scripts/bench_memory.py: libraries that are loaded while a run trains, and their work.
-LIBRARIES, EVALUATION = 40 << 20, 150 << 20
+LIBRARIES, EVALUATION = 40 << 20, 185 << 20
+DENSITIES = 75 << 20  # of the evaluation of samples whose density is known, besides
 COPIES = 2  # of a state on the host while a checkpoint is written: the arrays, and the file's bytes
 
 
@@ -90,7 +91,8 @@ def memory_forecast(executor: Measurable, config: Train) -> MemoryForecast:
     if "bytes_limit" in stats:
         return MemoryForecast(members, int(stats.get("bytes_in_use", 0)), 0, new / members, device.free_bytes())
     state = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(executor.experiments[0].abstract()))
-    fixed = LIBRARIES + EVALUATION * _evaluates(config)
+    known = executor.experiments[0].data.density is not None
+    fixed = LIBRARIES + (EVALUATION + DENSITIES * known) * _evaluates(config)
     return MemoryForecast(members, resident_bytes(), fixed, new / members + COPIES * state, device.free_bytes())
 
 

@@ -109,7 +109,7 @@ def train(
     if not needed.fitting:
         raise GanrunError(too_large("this run", needed))
     run = alone(experiment, config, folder, resume, pruner, dataclasses.replace(sweep, varied=varied))
-    run.sessions[0].messages.say(needed.line())
+    run.forecast = needed.line()
     code = run.go()
     if (error := run.sessions[0].error) is not None:
         raise error
