@@ -40,7 +40,7 @@ def test_as_many_runs_fit_as_the_free_memory_has_room_for(free, fitting):
 def test_the_programs_that_are_measured_are_those_that_train(tiny_config):
     experiment = build(tiny_config)
     compiled = []
-    monitoring.register_event_duration_secs_listener(lambda name, *_, **__: compiled.append(name))
+    monitoring.register_event_duration_secs_listener(lambda event, duration_secs, **_: compiled.append(event))
     jax.clear_caches()
     memory_forecast(SingleRun(experiment), tiny_config)
     before = sum(name.endswith("backend_compile_duration") for name in compiled)
