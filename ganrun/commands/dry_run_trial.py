@@ -14,19 +14,16 @@ import jax.numpy as jnp
 
 from ganrun.commands.bench_measure import call_speeds, timed_call
 from ganrun.config.schema import Train
-from ganrun.datasets.sampler import Cursor
 from ganrun.errors import GanrunError
 from ganrun.evaluation.evaluator import Evaluator, Snapshot
 from ganrun.methods.experiment import Experiment
 from ganrun.methods.run_state import Report, RunState
 from ganrun.plots.pictures import points
-from ganrun.training import device
 from ganrun.training.build import build, build_all
 from ganrun.training.executor import Executor, SingleRun, executor_for
+from ganrun.training.memory_forecast import SHARE, memory_forecast
 from ganrun.training.mesh import mesh_for
-from ganrun.training.sweep import SHARE, memory
 from ganrun.training.sweep_plan import Job, cut
-from ganrun.training.vmapped import program_bytes
 
 SECONDS = 1.0  # time for the calls of the training program
 NEVER = 1e9  # seconds of compiling from which a program is stored in the cache: none is
@@ -70,11 +67,6 @@ class Compiled(SingleRun):
         super().__init__(experiment)
         self.program = experiment.compiled()
 
-    def memory(self) -> int:
-        """Return the bytes that training needs."""
-        one = self.experiments[0]
-        return program_bytes(self.program, one.window(Cursor.start(), 0), one.data.held_out)
-
     def advance(self, state: RunState, n: int) -> tuple[RunState, Report]:
         one = self.experiments[0]
         result = self.program(state, one.window(state.cursor, n), one.data.held_out, jnp.int32(n))
@@ -108,20 +100,16 @@ def _open(trial: Trial, jobs: Sequence[Job]) -> Executor | None:
     experiments = [build(config)] if single else build_all([job.config for job in jobs])
     loaded = time.perf_counter()
     trial.loading = loaded - begun
-    if single:
-        executor: Any = Compiled(experiments[0])
-        needed = executor.memory()
-    else:
-        executor = executor_for(experiments, mesh_for(config, len(jobs)))
-        needed = memory(executor, config)
-    trial.free = int(SHARE * device.free_bytes())
-    if needed > trial.free and not single:
-        fitting = int(len(jobs) * trial.free / needed)
-        if fitting:
-            return _open(trial, jobs[: len(cut(list(range(len(jobs))), fitting)[0])])
+    mesh = mesh_for(config, len(jobs))
+    executor: Any = Compiled(experiments[0]) if single else executor_for(experiments, mesh)
+    found = memory_forecast(executor, config)
+    trial.free = int(SHARE * found.free)
+    if 0 < found.fitting < len(jobs):
+        return _open(trial, jobs[: len(cut(list(range(len(jobs))), found.fitting)[0])])
+    if not found.fitting:
         trial.fits = False
         trial.error = "not even one run fits the memory"
-    trial.bytes, trial.compiling = needed, time.perf_counter() - loaded
+    trial.bytes, trial.compiling = found.more, time.perf_counter() - loaded
     return executor if trial.fits else None
 
 

@@ -122,6 +122,11 @@ class Experiment:
             lowered = _advance.lower(self.method, state, window, self.data.held_out, jnp.int32(0), mesh=self.mesh)
         return lowered.compile()
 
+    def compiled_snapshot(self, n: int, points: np.ndarray) -> Any:
+        """Return the program of :meth:`snapshot`, compiled."""
+        shown = jax.ShapeDtypeStruct(points.shape, jnp.float32)
+        return _snapshot.lower(self.method, self.abstract(), self.data.held_out, shown, n).compile()
+
     def prefetch(self) -> None:
         """Begin to gather the training data of the next call; call while the device works on this one."""
         assert self._feed is not None

@@ -11,10 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ganrun.datasets.sampler import Cursor
 from ganrun.mesh import Mesh
 from ganrun.methods.experiment import ONE_DEVICE, Experiment
 from ganrun.methods.run_state import Report, RunState
-from ganrun.training.vmapped import Fetch, VmappedRuns
+from ganrun.training.vmapped import Fetch, VmappedRuns, program_bytes, snapshot_bytes
 
 
 class Executor(Protocol):
@@ -60,6 +61,15 @@ class SingleRun:
 
     def init(self) -> RunState:
         return self.experiments[0].init()
+
+    def memory(self, n: int, points: Sequence[np.ndarray]) -> int:
+        """Return the bytes that training and snapshots of ``n`` samples need at once, as of a population.
+
+        The programs that are compiled for it are those that :meth:`advance` and :meth:`snapshot` call.
+        """
+        one = self.experiments[0]
+        size = program_bytes(one.compiled(), one.window(Cursor.start(), 0), one.data.held_out)
+        return size + snapshot_bytes(one.compiled_snapshot(n, points[0])) if n and size else size
 
     def advance(self, state: RunState, n: int) -> tuple[RunState, Report]:
         return self.experiments[0].advance(state, n)

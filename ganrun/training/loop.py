@@ -64,6 +64,7 @@ class Run:
         for session in sessions:
             session.budget = self.budget
         self.profile = Profile(self.config.profile, self.config.steps, sessions[0].folder)
+        self.forecast = ""  # of the memory, said at the start
         self.prepared = False  # whether evaluations are prepared
         self.first: list[Snapshot] | None = None  # of step 0, until the time of a step is known
 
@@ -91,6 +92,8 @@ class Run:
         """Train, write the summaries even if training fails, and return the exit code."""
         for session in self.going:
             announce(session, f" continues at step {self.step}" if self.step else "")
+        if self.forecast:
+            self.sessions[0].messages.say(self.forecast)
         status = "failed"
         with self.stop:
             try:

@@ -15,9 +15,8 @@ from ganrun.comparison.report import report
 from ganrun.config.hparams import varying
 from ganrun.config.schema import Train
 from ganrun.errors import GanrunError, cannot_write, tell
-from ganrun.evaluation.evaluator import pictures_in, samples_shown
+from ganrun.evaluation.evaluator import pictures_in
 from ganrun.methods.run_state import RunState
-from ganrun.plots.pictures import points
 from ganrun.storage.lock import Lock
 from ganrun.storage.run_directory import PLAN, relative, save_config
 from ganrun.storage.sweep_directory import varied_in
@@ -27,6 +26,7 @@ from ganrun.training.executor import Population, executor_for
 from ganrun.training.init_from import initial_states, tell_taken
 from ganrun.training.leading import led
 from ganrun.training.loop import Pruner, Run
+from ganrun.training.memory_forecast import MemoryForecast, memory_forecast
 from ganrun.training.mesh import mesh_for
 from ganrun.training.resume import go_back
 from ganrun.training.retry import DISK, MEMORY, Retries, died, machine_failure
@@ -39,7 +39,6 @@ from ganrun.writers.console import Lines, Messages, PopulationDisplay
 from ganrun.writers.fan_out import Worker
 
 KEEP = 2  # minimum number of checkpoints per run, so that runs killed while saving have one in common
-SHARE = 0.8  # fraction of the free memory for training and snapshots: evaluating snapshots needs some too
 AGAIN = -1  # in place of an exit code: the run is tried again
 WAITING = 1024  # rows per run that may be queued for the writers
 
@@ -106,7 +105,10 @@ def _batches(
         shared, executor = Sweep(varied, len(jobs) > 1), None  # frees the last one
         left = [i for i in batch if codes.get(i) != 0]  # skips completed runs, also those resumed individually
         try:
-            fitting, executor = _fit([jobs[i] for i in left], shared.stopwatch)
+            found, executor = _fit([jobs[i] for i in left], shared.stopwatch)
+            fitting = len(left) if found is None else found.fitting
+            if found is not None and executor is not None:
+                messages.say(found.line())
             if fitting < len(left):
                 _tell_too_large(messages, len(left), fitting)
             if 0 < fitting < len(left):
@@ -175,26 +177,20 @@ def _tell_end(
     messages.say(f"compare them with: {command('compare', relative(folder))}")
 
 
-def _fit(jobs: list[Job], stopwatch: Stopwatch) -> tuple[int, Population | None]:
-    """Compile the program of ``jobs``; return how many of them fit in memory, and the executor if all of them do."""
+def _fit(jobs: list[Job], stopwatch: Stopwatch) -> tuple[MemoryForecast | None, Population | None]:
+    """Compile the program of ``jobs``; return its memory, and the executor if all of them fit.
+
+    A run by itself is compiled and measured when it is trained.
+    """
     if len(jobs) == 1:
-        return 1, None
+        return None, None
     with stopwatch.timing("loading"):
         configs = [job.config for job in jobs]
         experiments = build_all(configs)
     with stopwatch.timing("compiling"):
         executor = led(executor_for(experiments, mesh_for(configs[0], len(jobs))), configs)
-        needed, free = memory(executor, jobs[0].config), SHARE * device.free_bytes()
-    return (len(jobs), executor) if needed <= free else (int(len(jobs) * free / needed), None)
-
-
-def memory(executor: Population, config: Train) -> int:
-    """Compile ``executor``; return the bytes that training and, if ``config`` enables them, snapshots need."""
-    snapshots = config.log.pictures or config.probe.name != "off" or config.stop.when is not None
-    return executor.memory(
-        samples_shown(executor.experiments[0]) if snapshots else 0,
-        [points(experiment.data.density) for experiment in executor.experiments],
-    )
+        found = memory_forecast(executor, jobs[0].config)
+    return found, executor if found.fitting == len(jobs) else None
 
 
 def _tell_too_large(messages: Messages, sessions: int, fitting: int) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ganrun.config.schema import Stop, Train
-from ganrun.errors import cannot_write
+from ganrun.errors import GanrunError, cannot_write
 from ganrun.methods.experiment import Experiment
 from ganrun.storage.run_directory import (
     changed_names,
@@ -25,6 +25,7 @@ from ganrun.training.executor import SingleRun
 from ganrun.training.init_from import initial_states, matched, read_source, tell_taken
 from ganrun.training.leading import led
 from ganrun.training.loop import Pruner, Run
+from ganrun.training.memory_forecast import memory_forecast, too_large
 from ganrun.training.resume import go_back
 from ganrun.training.session import RunSession
 from ganrun.training.stopwatch import Stopwatch
@@ -90,7 +91,12 @@ def train(
     varied = set(sweep.varied) | (varied_in(sweep_folder) if sweep_folder is not None else set())
     with sweep.stopwatch.timing("loading"):
         experiment = build(config)
+    with sweep.stopwatch.timing("compiling"):
+        needed = memory_forecast(SingleRun(experiment), config)
+    if not needed.fitting:
+        raise GanrunError(too_large("this run", needed))
     run = alone(experiment, config, folder, resume, pruner, dataclasses.replace(sweep, varied=varied))
+    run.forecast = needed.line()
     code = run.go()
     if (error := run.sessions[0].error) is not None:
         raise error

@@ -92,16 +92,7 @@ class VmappedRuns:
         size = program_bytes(self._training(), self._train, self._held_out)
         if not size:
             return 0
-        snapshot = self._snapshot_program(n, points).memory_analysis() if n else None
-        if snapshot is None:
-            return size
-        # The snapshot's other argument is the state, which is counted above. Two snapshots may be pending.
-        return (
-            size
-            + snapshot.temp_size_in_bytes
-            + 2 * snapshot.output_size_in_bytes
-            + snapshot.generated_code_size_in_bytes
-        )
+        return size + snapshot_bytes(self._snapshot_program(n, points)) if n else size
 
     def _training(self) -> Any:
         if "training" not in self._programs:
@@ -193,6 +184,15 @@ def program_bytes(program: Any, train: Any, held_out: Any) -> int:
     size = analysis.argument_size_in_bytes + analysis.output_size_in_bytes - analysis.alias_size_in_bytes
     size += sum(array.nbytes for array in _distinct(held_out, train))
     return size + analysis.temp_size_in_bytes + analysis.generated_code_size_in_bytes
+
+
+def snapshot_bytes(program: Any) -> int:
+    """Return the bytes that the compiled snapshot ``program`` needs besides the state and the data; 0 if unknown."""
+    analysis = program.memory_analysis()
+    if analysis is None:
+        return 0
+    # Two snapshots may be pending.
+    return analysis.temp_size_in_bytes + 2 * analysis.output_size_in_bytes + analysis.generated_code_size_in_bytes
 
 
 def _member(fetch: Fetch, i: int) -> tuple[SnapshotArrays, Tree]:

@@ -24,8 +24,7 @@ from written import assert_same_bits, summary
 from ganrun.storage.run_directory import load_config
 from ganrun.training.build import build_all
 from ganrun.training.executor import executor_for
-from ganrun.training.sweep import SHARE, memory
-from ganrun.training.sweep_plan import Job
+from ganrun.training.memory_forecast import SHARE, memory_forecast
 
 # Few programs for the whole file: this config has one. Nothing in it depends on the steps, and its exponential punishes
 # recklessness soon.
@@ -419,8 +418,9 @@ def test_members_that_do_not_fit_the_memory_together_are_trained_in_smaller_batc
     words = ("-m", *tiny, *GAME, *SHORT, QUIET, *FOUR)
     assert inside("train", *words, cwd=whole).returncode == 0
     runs = [one_of(sweep_of(whole), name) for name in "0123"]
-    needed = memory(executor_for(build_all([Job(load_config(run), run) for run in runs])), load_config(runs[0]))
-    free = int(0.6 * needed / SHARE)  # room for two and a bit
+    executor = executor_for(build_all([load_config(run) for run in runs]))
+    found = memory_forecast(executor, load_config(runs[0]))
+    free = int((found.fixed + 0.6 * 4 * found.per_run) / SHARE)  # room for two and a bit
     monkeypatch.setattr("ganrun.training.device.free_bytes", lambda: free)
     done = inside("train", *words, cwd=split)
     assert done.returncode == 0, done.stderr

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ganrun.training.memory import free_host_bytes
+from ganrun.training.memory import free_host_bytes, peak_bytes, resident_bytes
 
 GIB = 1 << 30
 
@@ -62,3 +62,31 @@ def test_a_process_above_its_limit_has_nothing_left_and_damaged_files_count_for_
     assert free_host_bytes(*machine("0::/\n", **files)) == 0
     files = {"groups/memory.max": "many\n", "groups/memory.stat": "\n\n"}
     assert free_host_bytes(*machine("nonsense\n::\n", **files)) == 8 * GIB
+
+
+LIMITS = """Limit                     Soft Limit           Hard Limit           Units
+Max data size             {data:<20} unlimited            bytes
+Max address space         {space:<20} unlimited            bytes
+"""
+
+
+@pytest.mark.parametrize(
+    ("data", "space", "left"),
+    [
+        ("unlimited", "unlimited", 8 * GIB),
+        (4 * GIB, "unlimited", 3 * GIB),  # of which 1 GiB is in use
+        ("unlimited", 4 * GIB, 2 * GIB),
+        (4 * GIB, 4 * GIB, 2 * GIB),
+        (GIB // 2, "unlimited", 0),
+    ],
+)
+def test_a_limit_of_the_process_itself_counts_too(machine, data, space, left):
+    status = f"Name:\tx\nVmSize:\t {2 << 20} kB\nVmHWM:\t {3 << 10} kB\nVmRSS:\t {2 << 10} kB\nVmData:\t {1 << 20} kB\n"
+    files = {"proc/self/limits": LIMITS.format(data=data, space=space), "proc/self/status": status}
+    proc, groups = machine("0::/\n", **files)
+    assert free_host_bytes(proc, groups) == left
+    assert (resident_bytes(proc), peak_bytes(proc)) == (2 << 20, 3 << 20)
+
+
+def test_this_process_is_in_memory():
+    assert 10 << 20 < resident_bytes() <= peak_bytes() < 1 << 40

@@ -320,7 +320,7 @@ def test_finite_data_is_loaded_once_and_every_run_has_its_own_order(config, monk
     monkeypatch.setattr(
         type(digits.dataset), "load", lambda self, *given, **more: loaded.append(1) or load(self, *given, **more)
     )
-    gans = build_all(jobs_of(seeds(digits, 3), tmp_path))
+    gans = build_all([job.config for job in jobs_of(seeds(digits, 3), tmp_path)])
     assert loaded == [1]
     for split in ("train", "held_out"):
         parts = [getattr(gan.data, split) for gan in gans]
@@ -331,7 +331,7 @@ def test_finite_data_is_loaded_once_and_every_run_has_its_own_order(config, monk
 
 def test_every_run_has_its_own_density(config, tmp_path) -> None:
     rings = [dataclasses.replace(config.dataset, std=std) for std in (0.5, 2.0)]
-    gans = build_all(jobs_of([dataclasses.replace(config, dataset=ring) for ring in rings], tmp_path))
+    gans = build_all([dataclasses.replace(config, dataset=ring) for ring in rings])
     assert [gan.data.train.stds.tolist() for gan in gans] == [[0.5] * 8, [2.0] * 8]
     assert [gan.data.density.stds.tolist() for gan in gans] == [[0.5] * 8, [2.0] * 8]
 
