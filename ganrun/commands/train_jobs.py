@@ -20,6 +20,7 @@ from ganrun.storage.sweep_directory import (
     begun,
     require_own_runs,
     require_room,
+    sweep_of,
 )
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def run_job(node: DictConfig) -> int:
         hydra = HydraConfig.get()
         member = hydra.mode == RunMode.MULTIRUN
         require_own(folder, linked=not member)
-        planned = member and (folder / "config.yaml").exists() and not begun(folder)  # its sweep wrote the config
+        planned = member and _is_planned(folder)
         resume = config.resume is not None or planned or _is_requeued(folder)
         return train(config, folder, resume=resume, sweep=Sweep(_keys(hydra.overrides.task), member=member))
     except Exception as error:
@@ -72,13 +73,21 @@ def _several(jobs: tuple[str, ...], folder: Path, again: bool = False) -> int:
     named = [[str(text) for text in json.loads(job)] for job in jobs]
     runs = [(compose(name, overrides, extra), folder / place) for place, *overrides in named]
     varied = _keys(text for _, *overrides in named for text in overrides)
-    resumed = again or any(_is_requeued(run) for _, run in runs)
+    resumed = again or any(_is_requeued(run) or (begun(run) and _is_planned(run)) for _, run in runs)
     return max(run_jobs(runs, folder, resumed=resumed, varied=varied))
 
 
 def _keys(overrides: Iterable[str]) -> set[str]:
     """Return the keys that ``overrides`` set."""
     return {text.partition("=")[0].lstrip("+~") for text in overrides}
+
+
+def _is_planned(folder: Path) -> bool:
+    """Return whether the run in ``folder`` is one of a sweep, which wrote its config.
+
+    It has begun if its job was started a second time: Ray does so by itself if a worker is lost.
+    """
+    return (folder / "config.yaml").exists() and (not begun(folder) or sweep_of(folder) is not None)
 
 
 def _is_requeued(folder: Path) -> bool:
