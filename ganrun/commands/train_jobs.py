@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from ganrun.training.loop import Pruner
 
 
+SUBMITIT = "SUBMITIT_EXECUTOR"  # the environment variable that submitit sets for its jobs
+
+
 def run_job(node: DictConfig) -> int:
     """Run one Hydra job and report its errors, so that a sweep continues and Hydra prints no traceback."""
     from hydra.core.hydra_config import HydraConfig
@@ -44,7 +47,7 @@ def run_job(node: DictConfig) -> int:
 
         config = resolved(check(OmegaConf.to_container(node, resolve=True)))  # type: ignore[arg-type]
         if config.population.jobs:
-            return _several(config.population.jobs, folder, again=config.resume is not None)
+            return _ended(_several(config.population.jobs, folder, again=config.resume is not None))
         if config.resume is not None and Path(config.resume).resolve() != folder.resolve():
             require_typed(config, None)  # Hydra composed another config than was checked
         hydra = HydraConfig.get()
@@ -52,11 +55,21 @@ def run_job(node: DictConfig) -> int:
         require_own(folder, linked=not member)
         planned = member and _is_planned(folder)
         resume = config.resume is not None or planned or _is_requeued(folder)
-        return train(config, folder, resume=resume, sweep=Sweep(_keys(hydra.overrides.task), member=member))
+        return _ended(train(config, folder, resume=resume, sweep=Sweep(_keys(hydra.overrides.task), member=member)))
     except Exception as error:
         return tell(error)
     finally:
         _remove_if_empty(folder)
+
+
+def _ended(code: int) -> int:
+    """Return ``code``; exit with it if a signal has ended a job of submitit.
+
+    A job that returns has ended for submitit, and SLURM may requeue one that has got SIGTERM: submitit then waits.
+    """
+    if code in (130, 143) and SUBMITIT in os.environ:
+        raise SystemExit(code)
+    return code
 
 
 def _several(jobs: tuple[str, ...], folder: Path, again: bool = False) -> int:
@@ -92,7 +105,7 @@ def _is_planned(folder: Path) -> bool:
 
 def _is_requeued(folder: Path) -> bool:
     """Return whether this is a requeued job of a cluster, which was preempted: its run has already started."""
-    return "SUBMITIT_EXECUTOR" in os.environ and begun(folder)
+    return SUBMITIT in os.environ and begun(folder)
 
 
 def run_jobs(
