@@ -32,8 +32,7 @@ def launch(
         retries: counts them, by job.
 
     Raises:
-        GanrunError: a job that died may not be tried again.
-        Exception: that of the launcher, if it has not started the jobs.
+        GanrunError: the jobs have not started, or one has been stopped, or died and may not be tried again.
     """
     results: dict[int, JobReturn] = {}
     left, again = list(range(len(batch))), False
@@ -50,7 +49,7 @@ def launch(
         jobs = [folders[i] for i in lost]
         if not retries.may(jobs):
             if problem is not None:
-                raise _of_lost(jobs, problem)
+                raise _of_lost([folders[i] for i in left if i in lost or i not in results], problem) from problem
             break
         retries.begin(jobs, DIED, problem or "see its log")
         left, again = lost, True
@@ -60,13 +59,17 @@ def launch(
 
 
 def _of_lost(jobs: Sequence[Path], problem: Exception) -> Exception:
-    """Return the error for ``jobs`` that died: that of the launcher, ``problem``, if none of them has begun."""
-    if isinstance(problem, GanrunError) or not any(begun(run) for job in jobs for run in _runs_in(job)):
+    """Return the error for ``jobs`` that have ended early, or have not begun, by the launcher's error ``problem``."""
+    if isinstance(problem, GanrunError):
         return problem
+    why = shown(str(problem).strip().partition("\n")[0], 200)
+    if not any(begun(run) for job in jobs for run in _runs_in(job)):
+        return GanrunError(f"the launcher has not started the jobs: {why}")
     sweep = sweep_of(jobs[0]) or sweep_of(_runs_in(jobs[0])[0]) or jobs[0].parent
     which = relative(jobs[0]) + (f" and {len(jobs) - 1} more" if len(jobs) > 1 else "")
-    why = shown(str(problem).strip().partition("\n")[0], 200)
-    return GanrunError(f"the process of {which} died ({why}): continue with {resume_command(sweep)}")
+    return GanrunError(
+        f"{which} has not finished, its process has ended ({why}): continue with {resume_command(sweep)}"
+    )
 
 
 def retries_of(config: Any, folder: Path) -> Retries:
