@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import socket
@@ -73,17 +72,17 @@ def postgresql(tmp_path_factory) -> Iterator[str]:
     shutil.rmtree(folder)
 
 
-def storage_in(setting: str, folder: Path) -> Any:
-    if setting.startswith("postgresql"):
-        return optuna.storages.RDBStorage(setting)
-    path = str(folder / "found" / "study.journal")
-    return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(path))
-
-
 def trials_in(setting: str, folder: Path) -> list[Any]:
-    with contextlib.suppress(AttributeError):
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna.load_study(study_name="ganrun", storage=storage_in(setting, folder)).trials
+    """Return the trials of the study, read by Optuna itself."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if setting.startswith("postgresql"):
+        storage = optuna.storages.RDBStorage(setting)
+        trials = optuna.load_study(study_name="ganrun", storage=storage).trials
+        storage.remove_session()
+        storage.engine.dispose()
+        return trials
+    backend = optuna.storages.journal.JournalFileBackend(str(folder / "found" / "study.journal"))
+    return optuna.load_study(study_name="ganrun", storage=optuna.storages.JournalStorage(backend)).trials
 
 
 def run_of(folder: Path, number: int) -> Path:
@@ -179,6 +178,8 @@ def test_the_study_of_another_search_is_refused(inside, tiny, tmp_path) -> None:
     done = inside(*words, "steps=60", "hydra.sweeper.storage=journal:shared", cwd=tmp_path)
     line = "holds another search: there steps is '40', here '60'. Choose another storage, or the same settings."
     assert done.returncode == 2 and line in done.stderr
+    done = inside(*words, "steps=60", cwd=tmp_path)
+    assert done.returncode == 2 and "found holds another sweep: choose another hydra.sweep.dir." in done.stderr
     # The same search again is done already.
     done = inside(*words, "steps=40", "hydra.sweeper.storage=journal:shared", cwd=tmp_path)
     assert done.returncode == 0 and "best of 1 trials" in done.stdout, done.stderr

@@ -39,14 +39,15 @@ from ganrun.config.sweep_compose import Composer, jobs
 from ganrun.config.values import checked
 from ganrun.errors import ConfigError, GanrunError, did_you_mean, tell
 from ganrun.evaluation.metrics.spec import better, spec_of
-from ganrun.storage.run_directory import relative
-from ganrun.storage.sweep_directory import runs_of
+from ganrun.storage.run_directory import PLAN, relative
+from ganrun.storage.sweep_directory import Contents, read_contents, runs_of, write_contents
 
 DIGITS = 4  # significant digits of a value in the name of a trial's directory
 BETWEEN = 0.381966  # fraction of an interval at which a value that is not whole is tried
 WARM_UP = 0.25  # fraction of a run during which no trial is pruned
 COUNT = {"low": 1, "high": 1_000_000}
 WHOLE = {"trials": COUNT, "batch": COUNT, "seeds_per_trial": COUNT, "seed": {"low": 0, "high": 2**32 - 1}}
+SECONDS = {"low": 1.0, "high": 86400.0}
 DIRECTIONS = ("auto", "minimize", "maximize")
 DIRECTION_OF = {"lower": "minimize", "higher": "maximize"}
 
@@ -110,8 +111,8 @@ class SearchSweeper(Sweeper):
         optuna = _optuna()
         for name, rules in WHOLE.items():
             setattr(self.settings, name, checked(int, getattr(self.settings, name), f"hydra.sweeper.{name}", rules))
-        lost_after = {"low": 1.0, "high": 86400.0}
-        self.settings.lost_after = checked(float, self.settings.lost_after, "hydra.sweeper.lost_after", lost_after)
+        given = self.settings.lost_after
+        self.settings.lost_after = checked(float, given, "hydra.sweeper.lost_after", SECONDS)
         direction = self._direction()
         parsed = OverridesParser.create(config_loader=self.context.config_loader).parse_overrides(arguments)
         sweeps = [override for override in parsed if override.is_sweep_override()]
@@ -136,11 +137,11 @@ class SearchSweeper(Sweeper):
                 "start: leave out hydra/launcher, or the storage."
             )
         folder = self.folder
+        if (folder / PLAN).exists() and bool(read_contents(folder).parts) != self.shared:
+            raise ConfigError(f"{relative(folder)} holds another sweep: choose another hydra.sweep.dir.")
         folder.mkdir(parents=True, exist_ok=True)
-        saved: Any = self.config.copy()  # type: ignore[union-attr]
-        if self.settings.storage is not None:
-            saved.hydra.sweeper.storage = without_password(self.settings.storage)
-        OmegaConf.save(saved, folder / "multirun.yaml")
+        text = without_password(OmegaConf.to_yaml(self.config))  # that of the storage is in the overrides, too
+        (folder / "multirun.yaml").write_text(text, encoding="utf-8")
         study = self._study(optuna, folder, direction)
         if self.shared:
             described = {one.get_key_element(): str(one.input_line).partition("=")[2] for one in parsed}
@@ -293,9 +294,12 @@ class SearchSweeper(Sweeper):
         listed, names = self._jobs_of(trials, fixed, part)
         start = trials[0].number * self.settings.seeds_per_trial
         pruner = Pruner(trials, self.settings.seeds_per_trial, self.settings.metric)
-        if batch and not batch.again:
+        if batch:
             with alone(self.folder):
-                self.jobs.plan(listed, names, [], [part], first=start)
+                if batch.again:  # it may have died before they were in the plan
+                    write_contents(self.folder, Contents(names, [], [part]))
+                else:
+                    self.jobs.plan(listed, names, [], [part], first=start)
         if isinstance(self.launcher, PopulationLauncher):
             self.launcher.pruner, self.launcher.whole = pruner if self.settings.prune else None, False
             self.launcher.names = dict(enumerate(names, start))

@@ -20,9 +20,9 @@ def is_shared(setting: str | None) -> bool:
     return _scheme(setting) in ("journal", "postgresql")
 
 
-def without_password(setting: str) -> str:
-    """Return the URL ``setting`` with its password replaced by ``***``."""
-    return re.sub(r"://([^:/@]*):.*@", r"://\1:***@", setting)
+def without_password(text: str) -> str:
+    """Return ``text`` with the passwords of the URLs in it, at most one a line, replaced by ``***``."""
+    return re.sub(r"://([^:/@\n]*):.*@", r"://\1:***@", text)
 
 
 def storage_of(optuna: Any, setting: str | None, folder: Path) -> Any:
