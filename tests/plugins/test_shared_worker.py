@@ -60,8 +60,8 @@ def test_workers_draw_as_many_trials_as_there_are_to_be(worker):
 def test_what_two_workers_draw_at_the_same_time_beyond_the_number_is_dropped(worker, monkeypatch):
     one, late = worker(), worker()
     one.new(SPACE, 2, 3)
-    counted = late._counted
-    monkeypatch.setattr(late, "_counted", lambda before=None: 0 if before is None else counted(before))
+    counted = late.counted
+    monkeypatch.setattr(late, "counted", lambda before=None: 0 if before is None else counted(before))
     assert numbers(late.new(SPACE, 2, 3)) == [2]
     assert [trial.number for trial in one.running()] == [0, 1, 2]
     assert one.new(SPACE, 2, 4) is not None  # that which was dropped does not count

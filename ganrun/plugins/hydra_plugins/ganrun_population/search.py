@@ -131,44 +131,56 @@ class SearchSweeper(Sweeper):
                 f"which '{self.jobs.subdir}' has not."
             )
         self.shared = is_shared(self.settings.storage)
+        self._require_place()
+        folder = self.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        text = without_password(OmegaConf.to_yaml(self.config))  # that of the storage is in the overrides, too
+        (folder / "multirun.yaml").write_text(text, encoding="utf-8")
+        study = self._study(optuna, folder, direction)
+        if not self.shared:
+            self._report(study, self._by_itself(study, space, fixed))
+            return
+        require_same(study, self._described(parsed, direction), str(self.settings.storage))
+        done = self._together(study, space, fixed)
+        with alone(folder):
+            self._report(study, done)
+
+    def _require_place(self) -> None:
+        """Refuse a launcher that cannot share a study, and the directory of a sweep of another kind."""
         if self.shared and not isinstance(self.launcher, PopulationLauncher):
             raise ConfigError(
                 f"hydra.sweeper.storage={without_password(str(self.settings.storage))} is shared by processes that you "
                 "start: leave out hydra/launcher, or the storage."
             )
-        folder = self.folder
-        if (folder / PLAN).exists() and bool(read_contents(folder).parts) != self.shared:
-            raise ConfigError(f"{relative(folder)} holds another sweep: choose another hydra.sweep.dir.")
-        folder.mkdir(parents=True, exist_ok=True)
-        text = without_password(OmegaConf.to_yaml(self.config))  # that of the storage is in the overrides, too
-        (folder / "multirun.yaml").write_text(text, encoding="utf-8")
-        study = self._study(optuna, folder, direction)
-        if self.shared:
-            described = {one.get_key_element(): str(one.input_line).partition("=")[2] for one in parsed}
-            named = ("metric", "seeds_per_trial", "seed")
-            described |= {f"hydra.sweeper.{name}": str(getattr(self.settings, name)) for name in named}
-            require_same(study, described | {"hydra.sweeper.direction": direction}, str(self.settings.storage))
-            self._together(study, space, fixed)
-            with alone(folder):
-                self._report(study)
-            return
-        for trial in study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):
-            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # left by a search that was killed
-        ended = [optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED]
-        done = len(study.get_trials(deepcopy=False, states=ended))
+        if (self.folder / PLAN).exists() and bool(read_contents(self.folder).parts) != self.shared:
+            raise ConfigError(f"{relative(self.folder)} holds another sweep: choose another hydra.sweep.dir.")
+
+    def _described(self, parsed: Sequence[Override], direction: str) -> dict[str, str]:
+        """Return the settings that all processes of a search share."""
+        described = {one.get_key_element(): str(one.input_line).partition("=")[2] for one in parsed}
+        named = ("metric", "seeds_per_trial", "seed")
+        described |= {f"hydra.sweeper.{name}": str(getattr(self.settings, name)) for name in named}
+        return described | {"hydra.sweeper.direction": direction}
+
+    def _by_itself(self, study: Any, space: dict[str, Any], fixed: list[str]) -> int:
+        """Train trials until there are enough, and return their number."""
+        states = _optuna().trial.TrialState
+        for trial in study.get_trials(deepcopy=False, states=[states.RUNNING]):
+            study.tell(trial.number, state=states.FAIL)  # left by a search that was killed
+        done = len(study.get_trials(deepcopy=False, states=[states.COMPLETE, states.PRUNED]))
         while done < self.settings.trials:
             trials = [study.ask(space) for _ in range(min(self.settings.batch, self.settings.trials - done))]
-            done += len(trials)
             self._batch(study, trials, fixed)
-        self._report(study)
+            done += len(trials)
+        return done
 
-    def _together(self, study: Any, space: dict[str, Any], fixed: list[str]) -> None:
-        """Train trials, new ones and those that other workers leave, until none is left."""
+    def _together(self, study: Any, space: dict[str, Any], fixed: list[str]) -> int:
+        """Train trials, new ones and those that other workers leave, until none is left; return their number."""
         with Worker(_optuna(), study, self.folder, self.settings.lost_after) as worker:
             while True:
                 batch = worker.lost() or worker.new(space, self.settings.batch, self.settings.trials)
                 if batch is None and not worker.running():
-                    return
+                    return worker.counted()
                 if batch is None:
                     worker.rest()
                     continue
@@ -180,13 +192,11 @@ class SearchSweeper(Sweeper):
                     worker.leave(batch)
                     raise
 
-    def _report(self, study: Any) -> None:
-        """Compare the runs of all trials, and print the best."""
+    def _report(self, study: Any, done: int) -> None:
+        """Compare the runs of all ``done`` trials, and print the best."""
         optuna, folder = _optuna(), self.folder
-        ended = [optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED]
-        done = len(study.get_trials(deepcopy=False, states=ended))
         if not study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE]):
-            raise GanrunError(f"all trials failed; their run directories are in {folder}.")
+            raise GanrunError(f"all {done} trials failed; their run directories are in {folder}.")
         from ganrun.comparison.report import report  # imports matplotlib, and every command imports this module
 
         print(report(runs_of(folder), folder, [self.settings.metric], statistics=False))

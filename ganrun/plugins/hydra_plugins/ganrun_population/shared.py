@@ -81,10 +81,10 @@ class Worker:
     def new(self, space: dict[str, Any], size: int, trials: int) -> Batch | None:
         """Draw up to ``size`` trials from ``space``; None if the study has ``trials`` already."""
         drawn = []
-        while len(drawn) < size and self._counted() < trials:
+        while len(drawn) < size and self.counted() < trials:
             trial = self._study.ask(space)
             trial.set_user_attr(WORKER, self.name)
-            if self._counted(before=trial.number) >= trials:  # others have drawn the last ones at the same time
+            if self.counted(before=trial.number) >= trials:  # others have drawn the last ones at the same time
                 self._drop(trial.number, trial)
                 break
             drawn.append(trial)
@@ -92,7 +92,8 @@ class Worker:
             trial.set_user_attr(BATCH, f"batch-{drawn[0].number}")
         return Batch(f"batch-{drawn[0].number}", drawn) if drawn else None
 
-    def _counted(self, before: int | None = None) -> int:
+    def counted(self, before: int | None = None) -> int:
+        """Return the number of trials of the study, or of those with numbers less than ``before``."""
         known = self._study.get_trials(deepcopy=False)
         return sum(SURPLUS not in one.user_attrs and (before is None or one.number < before) for one in known)
 
