@@ -46,7 +46,7 @@ def start(tiny, environment, tmp_path) -> Callable[..., subprocess.Popen[str]]:
             return subprocess.Popen(
                 [*command, "population.members_per_job=2", *words],
                 cwd=tmp_path,
-                env=environment(RAY_DEDUP_LOGS="0", PYTHONWARNINGS="ignore"),
+                env=environment(RAY_worker_niceness="0", PYTHONWARNINGS="ignore"),
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
                 text=True,
