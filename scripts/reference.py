@@ -168,6 +168,7 @@ def _of_hydra() -> Iterator[str]:
     lines = re.findall(r"^    ([a-z]\w*): .* = (\S+)  # (.*)$", inspect.getsource(search.SearchConf), re.MULTILINE)
     kinds = {"direction": ", ".join(map(as_code, search.DIRECTIONS)), "prune": "`true`, `false`"}
     kinds |= {name: allowed(int, rules) for name, rules in search.WHOLE.items()}
+    kinds["lost_after"] = allowed(float, search.SECONDS)
     literal = {key: yaml.safe_load(value.replace("True", "true").replace("None", "null")) for key, value, _ in lines}
     yield setting_table(
         (f"`hydra.sweeper.{key}`", as_code(literal[key]), kinds.get(key, "text"), escaped(what))

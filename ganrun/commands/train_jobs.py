@@ -20,12 +20,16 @@ from ganrun.storage.sweep_directory import (
     begun,
     require_own_runs,
     require_room,
+    sweep_of,
 )
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from ganrun.training.loop import Pruner
+
+
+SUBMITIT = "SUBMITIT_EXECUTOR"  # the environment variable that submitit sets for its jobs
 
 
 def run_job(node: DictConfig) -> int:
@@ -47,12 +51,12 @@ def run_job(node: DictConfig) -> int:
         hydra = HydraConfig.get()
         member = hydra.mode == RunMode.MULTIRUN
         require_own(folder, linked=not member)
-        planned = member and (folder / "config.yaml").exists() and not begun(folder)  # its sweep wrote the config
+        planned = member and _is_planned(folder)
         resume = config.resume is not None or planned or _is_requeued(folder)
         return train(config, folder, resume=resume, sweep=Sweep(_keys(hydra.overrides.task), member=member))
 
     try:
-        return _on_hosts([OmegaConf.to_container(node, resolve=True)], job)
+        return _ended(_on_hosts([OmegaConf.to_container(node, resolve=True)], job))
     except Exception as error:
         return tell(error)
     finally:
@@ -86,6 +90,16 @@ def _on_hosts(nodes: Sequence[Any], job: Callable[[], int]) -> int:
     return code
 
 
+def _ended(code: int) -> int:
+    """Return ``code``; exit with it if a signal has ended a job of submitit.
+
+    A job that returns has ended for submitit, and SLURM may requeue one that has got SIGTERM: submitit then waits.
+    """
+    if code in (130, 143) and SUBMITIT in os.environ:
+        raise SystemExit(code)
+    return code
+
+
 def _several(jobs: tuple[str, ...], folder: Path, again: bool = False) -> int:
     """Train the runs of one cluster job as a sweep of its own in ``folder``; return the largest exit code.
 
@@ -100,7 +114,7 @@ def _several(jobs: tuple[str, ...], folder: Path, again: bool = False) -> int:
     named = [[str(text) for text in json.loads(job)] for job in jobs]
     runs = [(compose(name, overrides, extra), folder / place) for place, *overrides in named]
     varied = _keys(text for _, *overrides in named for text in overrides)
-    resumed = again or any(_is_requeued(run) for _, run in runs)
+    resumed = again or any(_is_requeued(run) or (begun(run) and _is_planned(run)) for _, run in runs)
     return max(run_jobs(runs, folder, resumed=resumed, varied=varied))
 
 
@@ -109,9 +123,17 @@ def _keys(overrides: Iterable[str]) -> set[str]:
     return {text.partition("=")[0].lstrip("+~") for text in overrides}
 
 
+def _is_planned(folder: Path) -> bool:
+    """Return whether the run in ``folder`` is one of a sweep, which wrote its config.
+
+    It has begun if its job was started a second time: Ray does so by itself if a worker is lost.
+    """
+    return (folder / "config.yaml").exists() and (not begun(folder) or sweep_of(folder) is not None)
+
+
 def _is_requeued(folder: Path) -> bool:
     """Return whether this is a requeued job of a cluster, which was preempted: its run has already started."""
-    return "SUBMITIT_EXECUTOR" in os.environ and begun(folder)
+    return SUBMITIT in os.environ and begun(folder)
 
 
 def run_jobs(

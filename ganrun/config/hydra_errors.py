@@ -23,6 +23,9 @@ from ganrun.errors import ConfigError, did_you_mean, instead
 
 OTHERS = ("sample", "eval", "jsd", "compare")  # configs of commands that choose no options of groups
 
+# The extra that installs a launcher, by its name.
+PACKAGES = {"joblib": "launchers", "submitit_local": "launchers", "submitit_slurm": "launchers", "ray": "ray"}
+
 
 @contextlib.contextmanager
 def as_config_error(config_name: str, overrides: list[str], extra_folder: str | None) -> Iterator[None]:
@@ -77,6 +80,8 @@ def _missing(error: MissingConfigException, extra_folder: str | None) -> str:
         return f"there is no config '{option}'; --config-name takes a file of conf/ or of --config-dir."
     if group in GROUP_MODULES and option in options(group):
         return without_yaml(group, option)
+    if group == "hydra/launcher" and (package := PACKAGES.get(option)) is not None:
+        return f"hydra/launcher={option} needs a package: pip install 'ganrun[{package}]'."
     known = [name for name in (error.options or []) if not name.startswith("_")]
     # For an option of a list Hydra's error has none, and for one of a folder within a group those of the group.
     if not known or group not in groups():

@@ -125,7 +125,10 @@ class Experiment:
     def compiled_snapshot(self, n: int, points: np.ndarray) -> Any:
         """Return the program of :meth:`snapshot`, compiled."""
         shown = jax.ShapeDtypeStruct(points.shape, jnp.float32)
-        return _snapshot.lower(self.method, self.abstract(), self.data.held_out, shown, n).compile()
+        state = self.mesh.abstract(self.abstract())
+        with self.mesh.context():
+            lowered = _snapshot.lower(self.method, state, self.data.held_out, shown, n)
+        return lowered.compile()
 
     def prefetch(self) -> None:
         """Begin to gather the training data of the next call; call while the device works on this one."""

@@ -117,10 +117,12 @@ class Channel:
     Attributes:
         number: of messages sent or received so far.
         looked: when the leader last looked for signals.
+        ended: whether the leader has ended the followers.
     """
 
     number: int = 0
     looked: float = field(default_factory=time.monotonic)
+    ended: bool = False
 
     def send(self, operation: str, **content: Any) -> None:
         """Send an ``operation`` with JSON ``content`` to the followers."""

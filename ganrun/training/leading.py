@@ -93,8 +93,9 @@ def led(executor: Any, configs: Sequence[Train]) -> Any:
 
 def finish(code: int) -> None:
     """End the followers, with the exit ``code``."""
-    if several():
+    if several() and not channel().ended:
         channel().send("end", code=code)
+        channel().ended = True
 
 
 def _shared(arrays: list[dict[str, np.ndarray]], target: list[RunState]) -> list[RunState]:

@@ -7,8 +7,10 @@ import math
 import os
 import signal
 import stat
+import sys
 import threading
 import time
+from collections.abc import Collection
 from types import FrameType, TracebackType
 
 # SIGHUP means that the terminal was closed, and ends a run as SIGTERM does.
@@ -28,28 +30,32 @@ class StopRequest:
     handles the second signal, so that it works even while Python is blocked, for instance while XLA compiles.
 
     If a handler for a cluster's preemption signal is installed, that signal is a request to stop too, and is passed on
-    to the handler at the end, when the state has been saved.
+    to the handler at the end, when the state has been saved. SLURM may send SIGTERM before it or after it, and does so
+    again when it requeues a job: there no second SIGTERM exits at once.
 
     Attributes:
         signal: the first signal received; None if there was none.
+        preempted: whether one of those received was the cluster's preemption signal.
         received_at: when it was received, as ``time.monotonic`` counts; infinity if there was none.
     """
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
         self.received_at = math.inf
+        self.preempted = self._requeues = False
         self._before: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> StopRequest:
-        requeues = callable(signal.getsignal(REQUEUE))
+        self._requeues = callable(signal.getsignal(REQUEUE))
         ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
         ends = [number for number in EXIT_CODES if number != signal.SIGHUP or not ignored]
-        for number in [*ends, *([REQUEUE] if requeues else [])]:
+        for number in [*ends, *([REQUEUE] if self._requeues else [])]:
             self._before[number] = signal.signal(number, self._note)
         self._read, self._write = os.pipe()
         os.set_blocking(self._write, False)
         self._wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        threading.Thread(target=_exit_at_second, args=(self._read,), name="ganrun-signals", daemon=True).start()
+        patient = {signal.SIGHUP, *([signal.SIGTERM] if self._requeues else [])}
+        threading.Thread(target=_exit_at_second, args=(self._read, patient), name="ganrun-signals", daemon=True).start()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -57,8 +63,15 @@ class StopRequest:
         os.close(self._write)  # which ends the thread
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
-        if self.signal == REQUEUE:
-            os.kill(os.getpid(), REQUEUE)
+        if self.preempted:
+            self._requeue()
+
+    def _requeue(self) -> None:
+        """Pass the preemption signal on to its handler, which exits the process if the job is requeued."""
+        try:
+            signal.raise_signal(REQUEUE)
+        except Exception as error:  # that of submitit: the job has been requeued too often
+            print(f"ganrun: the job does not go back into the queue: {error}", file=sys.stderr, flush=True)
 
     @property
     def exit_code(self) -> int:
@@ -68,16 +81,20 @@ class StopRequest:
     def _note(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGHUP:
             _redirect_lost_terminals()
+        self.preempted |= self._requeues and number == REQUEUE
         if self.signal is None:
             self.signal, self.received_at = signal.Signals(number), time.monotonic()
 
 
-def _exit_at_second(pipe: int) -> None:
-    """Read signals from ``pipe``, one byte each; exit the process at the second one that requests a stop."""
+def _exit_at_second(pipe: int, patient: Collection[int]) -> None:
+    """Read signals from ``pipe``, one byte each; exit the process at the second one that requests a stop.
+
+    Those in ``patient`` are never the second one.
+    """
     count = 0
     with os.fdopen(pipe, "rb", buffering=0) as stream:
         while number := stream.read(1):
-            count = max(count, 1) if number[0] == signal.SIGHUP else count + (number[0] in EXIT_CODES)
+            count = max(count, 1) if number[0] in patient else count + (number[0] in EXIT_CODES)
             if count > 1:
                 os._exit(EXIT_CODES[signal.Signals(number[0])])
 

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra_plugins.ganrun_population.search import SearchSweeper, _distribution
+from hydra_plugins.ganrun_population.search import SearchSweeper
+from hydra_plugins.ganrun_population.space import distribution
 
 from ganrun.errors import ConfigError
 
@@ -34,7 +35,7 @@ DISTRIBUTIONS = SimpleNamespace(
 )
 def test_whole_bounds_with_an_exponent_are_whole(word, found):
     (override,) = OverridesParser.create().parse_overrides([word])
-    told = _distribution(SimpleNamespace(distributions=DISTRIBUTIONS), override)
+    told = distribution(SimpleNamespace(distributions=DISTRIBUTIONS), override)
     assert told == found
     assert list(map(type, told[1])) == list(map(type, found[1]))
 

@@ -7,9 +7,9 @@ import pytest
 from jax import monitoring
 from narrow import NARROW
 
+from ganrun.training.build import build
 from ganrun.training.executor import SingleRun
 from ganrun.training.memory_forecast import MemoryForecast, memory_forecast
-from ganrun.training.train import build
 
 MIB, GIB = 1 << 20, 1 << 30
 WIDE = ("architecture.generator_hidden=[2048,2048]", "architecture.discriminator_hidden=[2048,2048]")

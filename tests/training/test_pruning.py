@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hydra_plugins.ganrun_population.search import Pruner
+from hydra_plugins.ganrun_population.pruner import Pruner
 from written import summary
 
 from ganrun.comparison.formats import as_csv, heads

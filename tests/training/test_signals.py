@@ -67,6 +67,48 @@ def test_under_nohup_a_hangup_stays_ignored():
     assert (process.returncode, told) == (143, f"{int(signal.SIGTERM)}\n")
 
 
+REQUEUES = """
+import signal, sys, time
+from ganrun.training.signals import StopRequest
+def requeue(number, frame):  # as submitit does, which leaves the process, or raises an error if it will not requeue
+    print("requeued", flush=True)
+    if "often" in sys.argv:
+        raise RuntimeError("timed-out too many times")
+    sys.exit(7)
+signal.signal(signal.SIGUSR2, requeue)
+signal.signal(signal.SIGTERM, lambda number, frame: None)
+with StopRequest() as stop:
+    print("ready", flush=True)
+    while not (stop.preempted if "both" in sys.argv else stop.signal):
+        time.sleep(0.01)
+    print("saved", flush=True)
+sys.exit(stop.exit_code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "sent", "code", "printed"),
+    [
+        ((), (signal.SIGUSR2,), 7, "saved\nrequeued\n"),
+        (("both",), (signal.SIGTERM, signal.SIGTERM, signal.SIGUSR2), 7, "saved\nrequeued\n"),
+        (("often",), (signal.SIGUSR2,), 143, "saved\nrequeued\n"),
+        ((), (signal.SIGTERM,), 143, "saved\n"),
+    ],
+    ids=["preempted", "after SIGTERM", "too often", "SIGTERM alone"],
+)
+def test_a_job_is_requeued_after_its_state_is_saved_whatever_the_order_of_signals(words, sent, code, printed):
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([sys.executable, "-c", REQUEUES, *words], **pipes)
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    for number in sent:
+        process.send_signal(number)
+        time.sleep(0.1)
+    told, complaint = process.communicate(timeout=30)
+    assert (process.returncode, told) == (code, printed)
+    line = "ganrun: the job does not go back into the queue: timed-out too many times\n"
+    assert complaint == (line if "often" in words else "")
+
+
 PRINTS = """
 import fcntl, signal, sys, termios, time
 from pathlib import Path

@@ -46,6 +46,8 @@ class PopulationLauncher(Launcher):
         pruner: may end some jobs early.
         whole: whether a launch is the whole sweep, to be compared at its end.
         names: the directories of jobs by number, if the sweeper has named them.
+        part: the subdirectory of the sweep's that is a sweep of its own with all jobs; usually empty.
+        again: whether the jobs may have begun, in another process.
     """
 
     def __init__(self) -> None:
@@ -53,6 +55,7 @@ class PopulationLauncher(Launcher):
         self.pruner: JobPruner | None = None
         self.whole = True
         self.names: dict[int, str] = {}
+        self.part, self.again = "", False
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.context, self.task, self.config = hydra_context, task_function, config
@@ -71,7 +74,8 @@ class PopulationLauncher(Launcher):
             raise SystemExit(tell(error)) from error
         numbers = {folder.resolve(): i for i, (_, folder) in enumerate(jobs)}
         pruner = None if self.pruner is None else partial(_by_folder, self.pruner, numbers)
-        codes = together(jobs, Path(str(self.config.hydra.sweep.dir)), pruner=pruner, whole=self.whole)
+        folder = Path(str(self.config.hydra.sweep.dir)) / self.part
+        codes = together(jobs, folder, pruner=pruner, whole=self.whole, resumed=self.again)
         return [
             job_return(overrides, folder, code)
             for overrides, (_, folder), code in zip(job_overrides, jobs, codes, strict=True)

@@ -4,6 +4,7 @@
 import logging
 import math
 import re
+import secrets
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
+from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
@@ -21,8 +22,12 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from hydra_plugins.ganrun_population.jobs import Jobs
 from hydra_plugins.ganrun_population.launcher import PopulationLauncher
+from hydra_plugins.ganrun_population.pruner import Pruner
 from hydra_plugins.ganrun_population.retry import launch as launched
 from hydra_plugins.ganrun_population.retry import retries_of
+from hydra_plugins.ganrun_population.shared import Batch, Worker, alone
+from hydra_plugins.ganrun_population.space import distribution
+from hydra_plugins.ganrun_population.study import is_shared, require_same, storage_of, without_password
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
@@ -31,17 +36,18 @@ from ganrun.config.hydra_bridge import quoted
 from ganrun.config.schema import Train, check
 from ganrun.config.search_path import groups
 from ganrun.config.sweep_compose import Composer, jobs
-from ganrun.config.values import checked, is_whole
+from ganrun.config.values import checked
 from ganrun.errors import ConfigError, GanrunError, did_you_mean, tell
 from ganrun.evaluation.metrics.spec import better, spec_of
-from ganrun.storage.run_directory import relative
-from ganrun.storage.sweep_directory import runs_of
+from ganrun.storage.run_directory import PLAN, relative
+from ganrun.storage.sweep_directory import Contents, read_contents, runs_of, write_contents
 
 DIGITS = 4  # significant digits of a value in the name of a trial's directory
 BETWEEN = 0.381966  # fraction of an interval at which a value that is not whole is tried
 WARM_UP = 0.25  # fraction of a run during which no trial is pruned
 COUNT = {"low": 1, "high": 1_000_000}
 WHOLE = {"trials": COUNT, "batch": COUNT, "seeds_per_trial": COUNT, "seed": {"low": 0, "high": 2**32 - 1}}
+SECONDS = {"low": 1.0, "high": 86400.0}
 DIRECTIONS = ("auto", "minimize", "maximize")
 DIRECTION_OF = {"lower": "minimize", "higher": "maximize"}
 
@@ -61,41 +67,8 @@ class SearchConf:
     direction: str = "auto"  # minimize, maximize, or auto: the direction in which the metric improves
     prune: bool = True  # end trials early if they are worse than the median of the previous ones
     seed: Any = 0  # of the sampler
-    storage: str | None = None  # an SQLite file, to continue a search; null: study.db in the sweep's directory
-
-
-class Pruner:
-    """Decides which trials of a population to prune, by the mean of ``metric`` over the runs of each trial.
-
-    Args:
-        trials: the Optuna trials of the population.
-        runs: number of runs per trial.
-        metric: the metric to be optimised.
-
-    Attributes:
-        pruned: the numbers of the pruned trials.
-    """
-
-    def __init__(self, trials: Sequence[Any], runs: int, metric: str) -> None:
-        self._trials, self._runs, self._metric = trials, runs, metric
-        self.pruned: set[int] = set()
-
-    def __call__(self, step: int, metrics: dict[int, dict[str, float]]) -> dict[int, str]:
-        """Report the ``metrics`` of each job at ``step`` to Optuna; return the jobs to prune and the reasons."""
-        ended = {}
-        for place, trial in enumerate(self._trials):
-            jobs = range(place * self._runs, (place + 1) * self._runs)
-            values = [metrics[i][self._metric] for i in jobs if self._metric in metrics.get(i, {})]
-            if len(values) < self._runs:  # the trial is in another program, or one of its runs has failed
-                continue
-            mean = sum(values) / len(values)
-            trial.report(mean, step)
-            if trial.should_prune():
-                self.pruned.add(trial.number)
-                ended |= dict.fromkeys(
-                    jobs, f"pruned: {self._metric} {mean:.4g} at step {step} is worse than the median"
-                )
-        return ended
+    storage: str | None = None  # an SQLite file, or journal or postgresql://... to share; null: study.db in the sweep
+    lost_after: Any = 60.0  # seconds without a sign of life after which the trials of a process are taken by another
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="optuna", node=SearchConf, provider="ganrun")
@@ -138,10 +111,12 @@ class SearchSweeper(Sweeper):
         optuna = _optuna()
         for name, rules in WHOLE.items():
             setattr(self.settings, name, checked(int, getattr(self.settings, name), f"hydra.sweeper.{name}", rules))
+        given = self.settings.lost_after
+        self.settings.lost_after = checked(float, given, "hydra.sweeper.lost_after", SECONDS)
         direction = self._direction()
         parsed = OverridesParser.create(config_loader=self.context.config_loader).parse_overrides(arguments)
         sweeps = [override for override in parsed if override.is_sweep_override()]
-        space = {override.get_key_element(): _distribution(optuna, override) for override in sweeps}
+        space = {override.get_key_element(): distribution(optuna, override) for override in sweeps}
         self._require_whole(arguments, parsed)
         if not space:
             raise ConfigError("a search needs a setting to vary: KEY='interval(1e-5,1e-2)' or KEY=a,b,c.")
@@ -155,16 +130,71 @@ class SearchSweeper(Sweeper):
                 "a search may try the same values twice, so hydra.sweep.subdir needs ${hydra.job.num} in it, "
                 f"which '{self.jobs.subdir}' has not."
             )
+        self.shared = is_shared(self.settings.storage)
+        self._require_place()
         folder = self.folder
         folder.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(self.config, folder / "multirun.yaml")
+        text = without_password(OmegaConf.to_yaml(self.config))  # that of the storage is in the overrides, too
+        (folder / "multirun.yaml").write_text(text, encoding="utf-8")
         study = self._study(optuna, folder, direction)
-        for trial in study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):
-            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # left by a search that was killed
-        ended = [optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED]
-        done = len(study.get_trials(deepcopy=False, states=ended))
+        if not self.shared:
+            self._report(study, self._by_itself(study, space, fixed))
+            return
+        require_same(study, self._described(parsed, direction), str(self.settings.storage))
+        done = self._together(study, space, fixed)
+        with alone(folder):
+            self._report(study, done)
+
+    def _require_place(self) -> None:
+        """Refuse a launcher that cannot share a study, and the directory of a sweep of another kind."""
+        if self.shared and not isinstance(self.launcher, PopulationLauncher):
+            raise ConfigError(
+                f"hydra.sweeper.storage={without_password(str(self.settings.storage))} is shared by processes that you "
+                "start: leave out hydra/launcher, or the storage."
+            )
+        if (self.folder / PLAN).exists() and bool(read_contents(self.folder).parts) != self.shared:
+            raise ConfigError(f"{relative(self.folder)} holds another sweep: choose another hydra.sweep.dir.")
+
+    def _described(self, parsed: Sequence[Override], direction: str) -> dict[str, str]:
+        """Return the settings that all processes of a search share."""
+        described = {one.get_key_element(): str(one.input_line).partition("=")[2] for one in parsed}
+        named = ("metric", "seeds_per_trial", "seed")
+        described |= {f"hydra.sweeper.{name}": str(getattr(self.settings, name)) for name in named}
+        return described | {"hydra.sweeper.direction": direction}
+
+    def _by_itself(self, study: Any, space: dict[str, Any], fixed: list[str]) -> int:
+        """Train trials until there are enough, and return their number."""
+        states = _optuna().trial.TrialState
+        for trial in study.get_trials(deepcopy=False, states=[states.RUNNING]):
+            study.tell(trial.number, state=states.FAIL)  # left by a search that was killed
+        done = len(study.get_trials(deepcopy=False, states=[states.COMPLETE, states.PRUNED]))
         while done < self.settings.trials:
-            done += self._batch(study, space, fixed, min(self.settings.batch, self.settings.trials - done))
+            trials = [study.ask(space) for _ in range(min(self.settings.batch, self.settings.trials - done))]
+            self._batch(study, trials, fixed)
+            done += len(trials)
+        return done
+
+    def _together(self, study: Any, space: dict[str, Any], fixed: list[str]) -> int:
+        """Train trials, new ones and those that other workers leave, until none is left; return their number."""
+        with Worker(_optuna(), study, self.folder, self.settings.lost_after) as worker:
+            while True:
+                batch = worker.lost() or worker.new(space, self.settings.batch, self.settings.trials)
+                if batch is None and not worker.running():
+                    return worker.counted()
+                if batch is None:
+                    worker.rest()
+                    continue
+                if batch.again:
+                    print(f"continues {relative(self.folder / batch.name)}, which another process has left", flush=True)
+                try:
+                    self._batch(study, batch.trials, fixed, batch, worker)
+                except Interrupted:
+                    worker.leave(batch)
+                    raise
+
+    def _report(self, study: Any, done: int) -> None:
+        """Compare the runs of all ``done`` trials, and print the best."""
+        optuna, folder = _optuna(), self.folder
         if not study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE]):
             raise GanrunError(f"all {done} trials failed; their run directories are in {folder}.")
         from ganrun.comparison.report import report  # imports matplotlib, and every command imports this module
@@ -234,51 +264,79 @@ class SearchSweeper(Sweeper):
         return check(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
 
     def _study(self, optuna: Any, folder: Path, direction: str) -> Any:
-        path = Path(self.settings.storage or folder / "study.db").expanduser().resolve()
+        seed = self.settings.seed
+        if self.shared:  # workers with the same seed would draw the same trials
+            seed = secrets.randbits(32)
         return optuna.create_study(
-            storage=f"sqlite:///{path}",
+            storage=storage_of(optuna, self.settings.storage, folder),
             study_name="ganrun",
             load_if_exists=True,
             direction=direction,
             # The trials of a batch are drawn before any of them ends: the constant liar spreads them.
-            sampler=optuna.samplers.TPESampler(seed=self.settings.seed, constant_liar=True),
+            sampler=optuna.samplers.TPESampler(seed=seed, constant_liar=True),
             # Early metrics are not informative.
             pruner=optuna.pruners.MedianPruner(n_warmup_steps=int(self.steps * WARM_UP)),
         )
 
-    def _batch(self, study: Any, space: dict[str, Any], fixed: list[str], size: int) -> int:
-        """Train ``size`` trials as one population, report their values to the study, and return ``size``."""
-        optuna = _optuna()
-        trials = [study.ask(space) for _ in range(size)]
-        jobs = [
-            [*fixed, *(f"{key}={value}" for key, value in trial.params.items()), f"seed={self.first_seed + i}"]
-            for trial in trials
-            for i in range(self.settings.seeds_per_trial)
-        ]
+    def _jobs_of(self, trials: Sequence[Any], fixed: list[str], part: str) -> tuple[list[list[str]], list[str]]:
+        """Return the overrides of every run of ``trials``, and their directories."""
+        listed, names, seeds = [], [], self.settings.seeds_per_trial
+        for trial in trials:
+            given = [f"{key}={value}" for key, value in trial.params.items()]
+            of_trial = [[*fixed, *given, f"seed={self.first_seed + i}"] for i in range(seeds)]
+            names += self.jobs.names(of_trial, trial.number * seeds, self.keys, DIGITS)
+            listed += of_trial
+        return listed, [f"{part}/{name}" for name in names] if part else names
+
+    def _batch(
+        self, study: Any, trials: list[Any], fixed: list[str], batch: Batch | None = None, worker: Worker | None = None
+    ) -> None:
+        """Train ``trials`` as one population, and report their values to the study.
+
+        Args:
+            study: that of the search.
+            trials: of Optuna.
+            fixed: overrides of all runs.
+            batch: these trials, if the study is shared.
+            worker: this process, if the study is shared.
+        """
+        part = batch.name if batch else ""
+        listed, names = self._jobs_of(trials, fixed, part)
         start = trials[0].number * self.settings.seeds_per_trial
         pruner = Pruner(trials, self.settings.seeds_per_trial, self.settings.metric)
-        names = self.jobs.names(jobs, start, self.keys, DIGITS)
+        if batch:
+            with alone(self.folder):
+                if batch.again:  # it may have died before they were in the plan
+                    write_contents(self.folder, Contents(names, [], [part]))
+                else:
+                    self.jobs.plan(listed, names, [], [part], first=start)
         if isinstance(self.launcher, PopulationLauncher):
             self.launcher.pruner, self.launcher.whole = pruner if self.settings.prune else None, False
             self.launcher.names = dict(enumerate(names, start))
-            returned = self.launcher.launch(jobs, initial_job_idx=start)
+            self.launcher.part, self.launcher.again = part, batch is not None and batch.again
+            returned = self.launcher.launch(listed, initial_job_idx=start)
         else:
-            self.jobs.plan(jobs, names, [[i] for i in range(len(jobs))], first=start)
-            placed = [self.jobs.placed(job, name) for job, name in zip(jobs, names, strict=True)]
+            self.jobs.plan(listed, names, [[i] for i in range(len(listed))], first=start)
+            placed = [self.jobs.placed(job, name) for job, name in zip(listed, names, strict=True)]
             retries = retries_of(self.config, self.folder)
             returned = launched(self.launcher, placed, [self.folder / name for name in names], start, retries)
             retries.record()
         if any(job.return_value in (130, 143) for job in returned):
             raise Interrupted
         for i, trial in enumerate(trials):
-            if trial.number in pruner.pruned:
-                study.tell(trial.number, state=optuna.trial.TrialState.PRUNED)
-                continue
             of_trial = names[i * self.settings.seeds_per_trial : (i + 1) * self.settings.seeds_per_trial]
-            value = self._value([self.folder / name for name in of_trial])
-            state = optuna.trial.TrialState.FAIL if math.isnan(value) else optuna.trial.TrialState.COMPLETE
-            study.tell(trial.number, None if math.isnan(value) else value, state=state)
-        return len(trials)
+            if worker is None or worker.owns(trial):
+                self._tell(study, trial, trial.number in pruner.pruned, [self.folder / name for name in of_trial])
+
+    def _tell(self, study: Any, trial: Any, pruned: bool, runs: list[Path]) -> None:
+        """Report the value of ``trial`` to the study; its ``runs`` may have been ``pruned`` by another process, too."""
+        states = _optuna().trial.TrialState
+        if pruned or any(run.pruned for run in read_runs([str(run) for run in runs])):
+            study.tell(trial.number, state=states.PRUNED)
+            return
+        value = self._value(runs)
+        state = states.FAIL if math.isnan(value) else states.COMPLETE
+        study.tell(trial.number, None if math.isnan(value) else value, state=state)
 
     def _value(self, folders: list[Path]) -> float:
         """Return the mean of the metric over the runs of a trial; NaN if a run failed or logged only its error."""
@@ -302,20 +360,3 @@ def _optuna() -> Any:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     return optuna
-
-
-def _distribution(optuna: Any, override: Override) -> Any:
-    """Return the Optuna distribution of a sweep: a,b,c; range(1,9); interval(0.1,1); tag(log,interval(...))."""
-    sweep: Any = override.value()
-    log = "log" in getattr(sweep, "tags", ())
-    if isinstance(sweep, IntervalSweep):
-        start, end = sweep.start, sweep.end
-        if "int" in sweep.tags and is_whole(start) and is_whole(end):
-            return optuna.distributions.IntDistribution(int(start), int(end), log=log)
-        return optuna.distributions.FloatDistribution(start, end, log=log)
-    if isinstance(sweep, RangeSweep) and is_whole(sweep.start) and is_whole(sweep.stop) and is_whole(sweep.step):
-        start, stop, step = int(sweep.start), int(sweep.stop), int(sweep.step)
-        return optuna.distributions.IntDistribution(start, stop - 1, step=1 if log else step, log=log)
-    if isinstance(sweep, (ChoiceSweep, RangeSweep)):
-        return optuna.distributions.CategoricalDistribution(list(override.sweep_string_iterator()))
-    raise ConfigError(f"a search cannot vary {override.get_key_element()} by a pattern: list the values.")

@@ -121,6 +121,8 @@ class GridSweeper(Sweeper):
             runs = runs_of(folder)
             if len(runs) > 1:
                 print(report(runs, folder))
+            if any(job.return_value in (130, 143) for batch in returns for job in batch):
+                print(f"resume the sweep with: {resume_command(folder)}")
         return returns
 
     def _launch(self, batches: list[list[list[str]]]) -> list[Sequence[JobReturn]]:
