@@ -1,12 +1,12 @@
 """A run on several hosts, processes of this machine, that is killed and resumed, compared with one that is not.
 
-    python scripts/hosts.py [hosts=2] [kills=12] [seed=0] [signal=KILL] [folder=FOLDER] [WORD=VALUE ...]
+    python scripts/hosts.py [hosts=2] [members=1] [kills=12] [seed=0] [signal=KILL] [folder=FOLDER] [KEY=VALUE ...]
 
 Every host is a process ``ganrun train`` with a virtual device of the CPU, and connects to the first one by the loopback
 interface. A run without a break is trained first. Then the same run is trained again: at ``kills`` moments drawn
 with ``seed``, one of its hosts, each in turn, receives ``signal`` (KILL or TERM); when all have ended, the run
-is resumed. The last checkpoints of both must have the same bits. Other words are settings of the run. Exits with 1 if a
-bit differs.
+is resumed. The last checkpoints of both must have the same bits. With several ``members``, the run is a
+population of so many seeds. Other words are settings of the run. Exits with 1 if a bit differs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-DEFAULTS = {"hosts": "2", "kills": "12", "seed": "0", "signal": "KILL", "folder": ""}
+DEFAULTS = {"hosts": "2", "members": "1", "kills": "12", "seed": "0", "signal": "KILL", "folder": ""}
 TINY = ("architecture.generator_hidden=[16]", "architecture.discriminator_hidden=[16]", "batch_size=64")
 TINY += ("steps=3000", "checkpoint.steps=50", "probe=off", "log.pictures=2")
 PATIENCE = 150.0  # seconds in which the other hosts notice that one is lost, and end
@@ -63,17 +63,27 @@ def ended(processes: list[subprocess.Popen[bytes]], seconds: float) -> list[int]
 
 
 def last_state(run: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of the newest checkpoint of ``run``."""
-    newest = max((path for path in (run / "checkpoints").iterdir() if path.name.isdigit()), key=lambda p: int(p.name))
-    return load_file(newest / "state.safetensors")
+    """Return the arrays of the newest checkpoint of ``run``, or of each member if it is a sweep, by their names."""
+    arrays = {}
+    for folder in sorted(run.glob("**/checkpoints")):
+        newest = max((path for path in folder.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
+        found = load_file(newest / "state.safetensors")
+        arrays |= {f"{folder.parent.name}/{name}": array for name, array in found.items()}
+    return arrays
+
+
+def place(run: Path, options: dict[str, str]) -> tuple[str, ...]:
+    """Return the words that train in the folder ``run``: one run, or a population of several seeds."""
+    members = int(options["members"])
+    return (f"hydra.run.dir={run}",) if members == 1 else ("-m", f"seed=range({members})", f"hydra.sweep.dir={run}")
 
 
 def killed(words: tuple[str, ...], hosts: int, run: Path, whole: float, options: dict[str, str]) -> int:
     """Train ``run``, kill a host at each of the moments and resume it; return how often it had to be resumed."""
     draw, number = random.Random(int(options["seed"])), signal.Signals[f"SIG{options['signal']}"]
-    folder, new = run.parents[1], (*words, f"hydra.run.dir={run}")
+    folder, new = run.parents[1], (*words, *place(run, options))
     for kill in range(int(options["kills"])):
-        command = (f"resume={run}",) if (run / "config.yaml").exists() else new
+        command = (f"resume={run}",) if list(run.glob("**/config.yaml")) else new
         processes = started(command, hosts, folder)
         time.sleep(draw.uniform(SHORTEST, 1.0) * whole)
         victim = kill % hosts
@@ -82,7 +92,7 @@ def killed(words: tuple[str, ...], hosts: int, run: Path, whole: float, options:
         print(f"{options['signal']} {kill + 1}: host {victim}; exit codes {codes}", flush=True)
         if codes == [0] * hosts:
             return kill
-    last = started((f"resume={run}",) if (run / "config.yaml").exists() else new, hosts, folder)
+    last = started((f"resume={run}",) if list(run.glob("**/config.yaml")) else new, hosts, folder)
     if any(codes := ended(last, 20 * whole)):
         sys.exit(f"the last resumed run ended with {codes}: see {folder}/host*/output.txt")
     return int(options["kills"])
@@ -98,7 +108,7 @@ def main() -> None:
         folder = Path(options["folder"] or temporary).resolve()
         undisturbed, disturbed = (folder / name / "host0" / "run" for name in ("undisturbed", "disturbed"))
         begun = time.monotonic()
-        codes = ended(started((*words, f"hydra.run.dir={undisturbed}"), hosts, undisturbed.parents[1]), 3600)
+        codes = ended(started((*words, *place(undisturbed, options)), hosts, undisturbed.parents[1]), 3600)
         whole = time.monotonic() - begun
         if any(codes):
             print((undisturbed.parent / "output.txt").read_text()[-2000:])

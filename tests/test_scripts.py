@@ -125,7 +125,7 @@ def test_every_rival_is_a_command_that_can_be_typed_and_its_row_is_a_mean(
     for data, models in script["MODELS"].items():
         for words in models.values():
             config = compose_config((*(() if data == "mnist" else (f"dataset={data}",)), *words))
-            assert config.dataset.name == data and config.steps == script["steps_of"](words) >= 1000
+            assert config.dataset.name == data and config.steps == script["steps_of"](words) >= 500
             shown = set(script["SHOWN"].get(data, ())) - {"jsd/probe", "precision", "recall"}
             assert shown <= set(logged(config))
             densities = {spec.name for spec in config.method.build(config, config.dataset.shape).densities}

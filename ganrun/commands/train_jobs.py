@@ -64,10 +64,9 @@ def run_job(node: DictConfig) -> int:
 
 
 def _on_hosts(nodes: Sequence[Any], job: Callable[[], int]) -> int:
-    """Prepare JAX for the plain configs ``nodes``, and run ``job``; on a host that another one leads, follow that.
+    """Prepare JAX for the plain configs ``nodes``, run ``job`` and return its exit code.
 
-    Returns:
-        The exit code, the same on all hosts.
+    A host that another one leads follows that instead, and exits when it does.
     """
     from ganrun.training import device, hosts
     from ganrun.training.mesh import cpu_devices
@@ -78,15 +77,12 @@ def _on_hosts(nodes: Sequence[Any], job: Callable[[], int]) -> int:
     device.prepare(cpu_devices(nodes, count))
     if not hosts.several():
         return job()
-    from ganrun.training.leading import finish, follow
+    from ganrun.training.leading import follow
 
     if hosts.is_follower():
-        return follow(nodes[0].get("data_dir"))
-    code = 1
-    try:
-        code = job()
-    finally:
-        finish(code)
+        raise SystemExit(follow(nodes[0].get("data_dir")))
+    hosts.channel().code = 1
+    hosts.channel().code = code = job()
     return code
 
 

@@ -8,6 +8,7 @@ hosts require.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import math
@@ -57,6 +58,8 @@ def start(settings: Any) -> None:
         )
     except Exception as error:  # JAX and its schedulers' plugins raise anything
         raise GanrunError(f"hosts: cannot connect to the others ({_reason(error)}).") from error
+    if index == 0:  # a sweep may build several programs, one after another
+        atexit.register(lambda: channel().send("end", code=channel().code))
 
 
 def _detected(hosts: Hosts) -> tuple[str, int, int]:
@@ -117,12 +120,12 @@ class Channel:
     Attributes:
         number: of messages sent or received so far.
         looked: when the leader last looked for signals.
-        ended: whether the leader has ended the followers.
+        code: the exit code with which the followers end when the leader does.
     """
 
     number: int = 0
     looked: float = field(default_factory=time.monotonic)
-    ended: bool = False
+    code: int = 1
 
     def send(self, operation: str, **content: Any) -> None:
         """Send an ``operation`` with JSON ``content`` to the followers."""

@@ -91,13 +91,6 @@ def led(executor: Any, configs: Sequence[Train]) -> Any:
     return Leader(executor, configs) if several() else executor
 
 
-def finish(code: int) -> None:
-    """End the followers, with the exit ``code``."""
-    if several() and not channel().ended:
-        channel().send("end", code=code)
-        channel().ended = True
-
-
 def _shared(arrays: list[dict[str, np.ndarray]], target: list[RunState]) -> list[RunState]:
     """Return the leader's ``arrays`` of the members' states, in the structure of ``target``: a call of all hosts."""
     whole = multihost_utils.broadcast_one_to_all(arrays)

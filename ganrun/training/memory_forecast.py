@@ -23,7 +23,7 @@ from ganrun.training.memory import resident_bytes
 SHARE = 0.8  # fraction of the free memory that a forecast may take: it is not exact, and others need some too
 # Bytes of the host, measured by scripts/bench_memory.py: libraries that are loaded while a run trains, and their work.
 LIBRARIES, EVALUATION = 40 << 20, 185 << 20
-DENSITIES = 75 << 20  # of the evaluation of samples whose density is known, besides
+DENSITIES = 75 << 20  # of the evaluation of samples in the plane whose density is known, besides
 COPIES = 2  # of a state on the host while a checkpoint is written: the arrays, and the file's bytes
 
 
@@ -86,12 +86,13 @@ def memory_forecast(executor: Measurable, config: Train) -> MemoryForecast:
     """
     members, needed = len(executor.experiments), memory(executor, config)
     stats = jax.devices()[0].memory_stats() or {}
-    data = _data_bytes(executor.experiments)  # counted in what is used
-    new = max(0, needed - data)
+    resident = _data_bytes(executor.experiments)  # counted in what is used
+    new = max(0, needed - resident)
     if "bytes_limit" in stats:
         return MemoryForecast(members, int(stats.get("bytes_in_use", 0)), 0, new / members, device.free_bytes())
     state = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(executor.experiments[0].abstract()))
-    known = executor.experiments[0].data.density is not None
+    data = executor.experiments[0].data
+    known = data.density is not None and data.shape == (2,)  # the plane: a density picture on a grid
     fixed = LIBRARIES + (EVALUATION + DENSITIES * known) * _evaluates(config)
     return MemoryForecast(members, resident_bytes(), fixed, new / members + COPIES * state, device.free_bytes())
 
