@@ -28,7 +28,8 @@ import numpy as np
 from ganrun.commands.bench_measure import experiments_of
 from ganrun.comparison.statistics import mean_interval
 from ganrun.config.hydra_bridge import compose
-from ganrun.config.schema import PRECISIONS, check
+from ganrun.config.schema import check
+from ganrun.config.settings import PRECISIONS
 from ganrun.training import device
 from ganrun.training.executor import executor_for
 

@@ -23,7 +23,8 @@ import numpy as np
 
 from ganrun.comparison.statistics import mean_interval
 from ganrun.config.hydra_bridge import compose
-from ganrun.config.schema import Train, check
+from ganrun.config.schema import check
+from ganrun.config.settings import Train
 from ganrun.training.plateau import Plateau
 
 TAG = "jsd/exact"

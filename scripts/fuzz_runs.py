@@ -179,7 +179,7 @@ class Metrics(Files):
         from ganrun.comparison.groups import group
         from ganrun.comparison.runs import chosen_metrics, read_runs
         from ganrun.comparison.table import compare
-        from ganrun.config.schema import Train
+        from ganrun.config.settings import Train
         from ganrun.storage.run_directory import completed
         from ganrun.training.sweep_plan import reason
 

@@ -38,7 +38,8 @@ from ganrun.commands.list import FIELDS, fields, meaning
 from ganrun.config.folders import config_folder
 from ganrun.config.help_text import comments
 from ganrun.config.registry import GROUP_MODULES, options
-from ganrun.config.schema import PLAIN_SECTIONS, Train
+from ganrun.config.schema import PLAIN_SECTIONS
+from ganrun.config.settings import Train
 from ganrun.errors import ConfigError, GanrunError, StorageError
 from ganrun.evaluation.measurements.specs import CAS, OF_INCEPTION
 from ganrun.evaluation.metrics.spec import GROUPS as WITH_TAGS

@@ -12,7 +12,8 @@ import jax
 import pytest
 
 from ganrun.config.hydra_bridge import compose_each
-from ganrun.config.schema import Train, check
+from ganrun.config.schema import check
+from ganrun.config.settings import Train
 from ganrun.datasets.images import Mnist
 from ganrun.errors import ConfigError
 from ganrun.methods.experiment import Experiment

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ganrun.comparison.runs import Run, read_runs
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.storage.run_directory import save_config
 
 

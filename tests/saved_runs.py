@@ -12,7 +12,7 @@ import numpy as np
 from run_folders import make_run
 
 from ganrun import datasets
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.methods.experiment import Experiment
 from ganrun.storage.checkpoints import Checkpoints
 

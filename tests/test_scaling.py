@@ -8,7 +8,7 @@ import pytest
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "scaling.py"
 # Lines as XLA prints them: a sum of two arrays, a gathered array, a sum of one bit, and an operation that uses a sum.
 TEXT = """
-  %all-reduce.1 = (f32[16,4]{1,0}, /*index=1*/f32[4]{0}) all-reduce(%a, %b), metadata={op_name="f/transpose(jvp(D))/dot"}
+  %all-reduce.1 = (f32[16,4]{1,0}, /*index=1*/f32[4]{0}) all-reduce(%a, %b), metadata={op_name="f/transpose(jvp(D))"}
   ROOT %all-gather.2 = bf16[8,2]{1,0} all-gather(%c), metadata={op_name="jit(f)/MinibatchDiscrimination_0/sub"}
   %all-reduce-start.3 = pred[] all-reduce-start(%d), metadata={op_name="jit(f)/reduce_sum"}
   %fusion = f32[16,4]{1,0} fusion(%all-reduce.1), kind=kLoop, metadata={op_name="x"}

@@ -10,7 +10,8 @@ from ganrun.config.cli_args import CliArguments
 from ganrun.config.folders import home_of
 from ganrun.config.hydra_bridge import hand_over, preflight, with_paths
 from ganrun.config.registry import choice, number
-from ganrun.config.schema import Train, check_plain
+from ganrun.config.schema import check_plain
+from ganrun.config.settings import Train
 from ganrun.errors import ConfigError, tell
 from ganrun.storage.run_directory import require_place
 

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from ganrun.commands.bench_measure import Measurement
-from ganrun.config.schema import Train, to_dict
+from ganrun.config.schema import to_dict
+from ganrun.config.settings import Train
 
 GIGA, MEBI = 1e9, 2**20
 COLUMNS = (

@@ -16,7 +16,7 @@ import numpy as np
 
 from ganrun import datasets
 from ganrun.commands.bench_products import Product, large_product, product_speed, work_of_step
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.errors import ConfigError, GanrunError
 from ganrun.methods.experiment import Experiment
 from ganrun.methods.precision import PRODUCTS

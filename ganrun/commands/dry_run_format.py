@@ -13,7 +13,7 @@ from ganrun.commands.bench_format import describe
 from ganrun.commands.dry_run_plan import Planned, program_of
 from ganrun.commands.dry_run_trial import NOTHING, Trial, forecast
 from ganrun.config.labels import short_value
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.storage.run_directory import relative
 from ganrun.training.sweep_plan import Plan, cut
 

@@ -12,7 +12,8 @@ from ganrun.commands.train_checks import inspect, require_typed
 from ganrun.config.cli_args import CliArguments
 from ganrun.config.hydra_bridge import as_hydra_runs, compose_each
 from ganrun.config.labels import varying
-from ganrun.config.schema import Parts, Train, check
+from ganrun.config.schema import Parts, check
+from ganrun.config.settings import Train
 from ganrun.config.sweep_compose import jobs as values_of_axes
 from ganrun.errors import ConfigError
 from ganrun.storage.run_directory import require_outside, require_writable

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from ganrun.commands.bench_measure import call_speeds, timed_call
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.errors import GanrunError
 from ganrun.evaluation.evaluator import Evaluator, Snapshot
 from ganrun.methods.experiment import Experiment

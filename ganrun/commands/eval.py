@@ -14,7 +14,8 @@ from ganrun.config.cli_args import CliArguments
 from ganrun.config.folders import home_of
 from ganrun.config.hydra_bridge import hand_over, preflight, quoted, with_paths
 from ganrun.config.registry import choice, number
-from ganrun.config.schema import NARROWEST, WIDEST, check_plain
+from ganrun.config.schema import check_plain
+from ganrun.config.settings import NARROWEST, WIDEST
 from ganrun.config.values import is_whole
 from ganrun.errors import ConfigError, shown, tell
 from ganrun.storage.run_directory import find_run, load_config, require_place

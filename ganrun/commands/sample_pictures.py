@@ -13,7 +13,7 @@ from ganrun.storage.run_directory import load_config, relative
 if TYPE_CHECKING:
     from ganrun.commands.sample import Sample
     from ganrun.commands.sample_write import Units
-    from ganrun.config.schema import Train
+    from ganrun.config.settings import Train
     from ganrun.methods.experiment import Experiment
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from ganrun.config.folders import data_folder
 from ganrun.config.hparams import flat
-from ganrun.config.schema import Train, check, to_dict
+from ganrun.config.schema import check, to_dict
+from ganrun.config.settings import Train
 from ganrun.errors import ConfigError, did_you_mean, shown
 from ganrun.storage.run_directory import (
     changed_settings,

@@ -9,7 +9,8 @@ from ganrun.commands import train_jobs
 from ganrun.commands.train_checks import inspect
 from ganrun.config.cli_args import CliArguments
 from ganrun.config.hydra_bridge import compose, quoted
-from ganrun.config.schema import Train, to_dict
+from ganrun.config.schema import to_dict
+from ganrun.config.settings import Train
 from ganrun.errors import ConfigError, shown, tell
 from ganrun.storage.run_directory import (
     DEFAULTS,

@@ -10,7 +10,8 @@ from typing import Any
 
 from ganrun.config.hparams import hyperparameters
 from ganrun.config.registry import options
-from ganrun.config.schema import METRICS, Train
+from ganrun.config.schema import METRICS
+from ganrun.config.settings import Train
 from ganrun.errors import WIDTH, ConfigError, instead, shown
 from ganrun.evaluation.metrics.spec import LIST_TAGS, latest, specs
 from ganrun.storage.metrics_file import numbers, rows_of

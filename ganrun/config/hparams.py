@@ -7,7 +7,8 @@ import functools
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from ganrun.config.schema import SECTIONS, Train, check, to_dict
+from ganrun.config.schema import SECTIONS, check, to_dict
+from ganrun.config.settings import Train
 from ganrun.errors import ConfigError
 
 # Settings, or prefixes of settings, that do not affect what a run computes.

@@ -239,7 +239,7 @@ def device_bytes(feed: str, free: int) -> int | None:
     """Return the maximum bytes of training examples that are copied to the device as a whole; None if unlimited.
 
     Args:
-        feed: the setting, one of :data:`ganrun.config.schema.FEEDS`.
+        feed: the setting, one of :data:`ganrun.config.settings.FEEDS`.
         free: free memory of the device in bytes.
     """
     return {"auto": int(AUTO_SHARE * free), "resident": None, "streamed": 0}[feed]

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.datasets import in_data_units
 from ganrun.evaluation.budget import METRICS, PICTURES, PROBE
 from ganrun.evaluation.divergence.distribution import Distribution, data_distribution

@@ -9,7 +9,7 @@ import numpy as np
 
 from ganrun import datasets
 from ganrun.config.folders import data_folder
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.datasets.sampler import Cursor
 from ganrun.keys import key_for
 

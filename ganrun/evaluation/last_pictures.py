@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.datasets import in_data_units
 from ganrun.datasets.rows import spaced
 from ganrun.errors import ConfigError

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ganrun import datasets
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.errors import GanrunError, instead
 from ganrun.evaluation.metrics.spec import rating
 from ganrun.methods.experiment import Experiment

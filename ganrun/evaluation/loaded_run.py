@@ -12,7 +12,8 @@ import numpy as np
 
 from ganrun.config import user_plugins
 from ganrun.config.registry import require_options
-from ganrun.config.schema import NARROWEST, WIDEST, to_dict
+from ganrun.config.schema import to_dict
+from ganrun.config.settings import NARROWEST, WIDEST
 from ganrun.config.values import checked
 from ganrun.datasets import from_data_units, in_data_units, log_volume
 from ganrun.errors import ConfigError, did_you_mean, shown

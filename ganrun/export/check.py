@@ -11,7 +11,7 @@ import numpy as np
 from jax import export
 
 from ganrun import datasets
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.errors import GanrunError
 from ganrun.export.programs import Program
 from ganrun.keys import key_for

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ganrun.config.schema import Train, to_dict
+from ganrun.config.schema import to_dict
+from ganrun.config.settings import Train
 from ganrun.export.programs import Program
 from ganrun.methods.base import Method
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ganrun.comparison.runs import read_runs
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.errors import shown
 from ganrun.evaluation.load_run import load_run
 from ganrun.export.arrays import safetensors_of, weights_of

@@ -17,7 +17,7 @@ import numpy as np
 from jax import export
 
 from ganrun import datasets
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.errors import GanrunError, shown
 from ganrun.methods.base import Method, Tree
 from ganrun.methods.experiment import Experiment

@@ -17,7 +17,7 @@ from ganrun.config.registry import traced
 from ganrun.optimizers import Adam
 
 if TYPE_CHECKING:
-    from ganrun.config.schema import Train
+    from ganrun.config.settings import Train
 
 TOLERANCE = 0.01  # relative change below which a value counts as unchanged
 

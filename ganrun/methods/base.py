@@ -26,7 +26,7 @@ from ganrun.methods.power_average import exponent
 from ganrun.priors import Prior
 
 if TYPE_CHECKING:
-    from ganrun.config.schema import Train
+    from ganrun.config.settings import Train
     from ganrun.methods.detection import Detector
     from ganrun.methods.experiment import Experiment
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.datasets.feed import HostPixels
 from ganrun.datasets.sampler import Source
 from ganrun.errors import ConfigError

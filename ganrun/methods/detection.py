@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ganrun.config.schema import Train
+    from ganrun.config.settings import Train
 
 Row = dict[str, Any]
 # A function of a run's config and the step; returns a setting to try, or None if the run already has it.

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.datasets import Data
 from ganrun.datasets.feed import HostPixels, feed_of
 from ganrun.datasets.sampler import Cursor, Source

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.methods.detection import Row, RunFacts
 
 YOUNG = 0.2  # fraction of the run during which low diversity is normal

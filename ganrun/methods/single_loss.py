@@ -18,7 +18,7 @@ from flax import struct
 
 from ganrun.architectures.layers import with_convolutions
 from ganrun.config.registry import traced
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.datasets.sampler import Cursor
 from ganrun.errors import ConfigError
 from ganrun.keys import key_for

@@ -10,7 +10,7 @@ import numpy as np
 
 from ganrun.comparison.runs import Run
 from ganrun.comparison.table import Comparison
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.evaluation.metrics.spec import rating
 from ganrun.methods.finding import Finding
 from ganrun.report.repeat import Compose, run_command

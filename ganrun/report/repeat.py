@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ganrun.config.hparams import chosen, settings, varying
-from ganrun.config.schema import Train, check
+from ganrun.config.schema import check
+from ganrun.config.settings import Train
 from ganrun.errors import ConfigError
 from ganrun.storage.run_directory import relative
 

@@ -15,7 +15,8 @@ import yaml
 from ganrun.config import user_plugins
 from ganrun.config.folders import home_of
 from ganrun.config.hparams import FREE, flat
-from ganrun.config.schema import NAMED, Train, check_recorded, to_dict
+from ganrun.config.schema import NAMED, check_recorded, to_dict
+from ganrun.config.settings import Train
 from ganrun.errors import ConfigError, did_you_mean
 from ganrun.storage.safe_io import read_json, read_yaml
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ganrun import datasets
 from ganrun.config.folders import data_folder
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.datasets.feed import device_bytes
 from ganrun.mesh import Mesh
 from ganrun.methods.experiment import ONE_DEVICE, Experiment

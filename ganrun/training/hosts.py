@@ -19,7 +19,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ganrun.config.schema import AUTO, Hosts, check_plain
+from ganrun.config.schema import check_plain
+from ganrun.config.settings import AUTO, Hosts
 from ganrun.errors import ConfigError, GanrunError, shown
 from ganrun.training.rendezvous import wait
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from jax.experimental import multihost_utils
 
-from ganrun.config.schema import Train, check, to_dict
+from ganrun.config.schema import check, to_dict
+from ganrun.config.settings import Train
 from ganrun.evaluation.evaluator import samples_shown
 from ganrun.methods.experiment import Experiment
 from ganrun.methods.run_state import Report, RunState

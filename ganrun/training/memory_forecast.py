@@ -13,7 +13,7 @@ from typing import Protocol
 import jax
 import numpy as np
 
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.evaluation.evaluator import samples_shown
 from ganrun.methods.experiment import Experiment
 from ganrun.plots.pictures import points

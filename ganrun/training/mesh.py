@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from ganrun.config.schema import AUTO, Train
+from ganrun.config.settings import AUTO, Train
 from ganrun.errors import ConfigError
 from ganrun.mesh import Mesh
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.methods.detection import MEMORY, RunFacts, chosen
 from ganrun.methods.finding import Finding
 from ganrun.writers.base import Entry

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.evaluation.metrics.logged import LEAST, stop_evaluations
 from ganrun.evaluation.metrics.spec import rating
 from ganrun.methods.finding import Finding

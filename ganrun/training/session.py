@@ -13,7 +13,7 @@ from typing import Any
 import jax
 
 from ganrun.config.hparams import chosen
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.errors import ConfigError, GanrunError, StorageError, cannot_write
 from ganrun.evaluation.budget import Budget, Costs
 from ganrun.evaluation.evaluator import Evaluator, NotFinite, Snapshot

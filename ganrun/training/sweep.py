@@ -13,7 +13,7 @@ import jax
 
 from ganrun.comparison.report import report
 from ganrun.config.hparams import varying
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.errors import GanrunError, cannot_write, tell
 from ganrun.evaluation.evaluator import pictures_in
 from ganrun.methods.run_state import RunState

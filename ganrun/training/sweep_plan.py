@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.errors import ConfigError, shown
 from ganrun.storage.run_directory import MAX_SUMMARY, PLAN, STORAGE, completed
 from ganrun.storage.safe_io import read_json

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from ganrun.config.schema import Stop, Train
+from ganrun.config.settings import Stop, Train
 from ganrun.errors import GanrunError, cannot_write
 from ganrun.methods.experiment import Experiment
 from ganrun.storage.run_directory import (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import yaml
 
-from ganrun.config.schema import Train, to_dict
+from ganrun.config.schema import to_dict
+from ganrun.config.settings import Train
 from ganrun.evaluation.metrics.spec import specs
 from ganrun.methods.metric_spec import MetricSpec
 

@@ -17,7 +17,7 @@ from ganrun.comparison.groups import Group, group, notes, texts
 from ganrun.comparison.runs import Run, read_runs, settings_of
 from ganrun.config.hparams import flat
 from ganrun.config.hydra_bridge import config_folder
-from ganrun.config.schema import Log, Train
+from ganrun.config.settings import Log, Train
 
 
 @pytest.fixture(scope="module")

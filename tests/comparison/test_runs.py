@@ -13,7 +13,7 @@ from run_folders import make_run
 
 from ganrun.comparison.runs import Run, chosen_metrics, read_runs
 from ganrun.config import registry
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.errors import ConfigError
 from ganrun.methods.metric_spec import MetricSpec
 

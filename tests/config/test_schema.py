@@ -13,7 +13,8 @@ from ganrun.config import registry
 from ganrun.config.folders import cache_folder, data_folder
 from ganrun.config.hparams import flat
 from ganrun.config.hydra_bridge import compose, config_folder
-from ganrun.config.schema import NAMED, Latent, Train, check, check_plain, to_dict
+from ganrun.config.schema import NAMED, check, check_plain, to_dict
+from ganrun.config.settings import Latent, Train
 from ganrun.errors import ConfigError, did_you_mean
 
 CONF = config_folder()

@@ -16,7 +16,8 @@ from ganrun.commands.sample import Sample
 from ganrun.config.hydra_bridge import compose, compose_each
 from ganrun.config.hydra_errors import unknown_key
 from ganrun.config.registry import GROUP_MODULES, options
-from ganrun.config.schema import Train, check, check_plain, to_dict
+from ganrun.config.schema import check, check_plain, to_dict
+from ganrun.config.settings import Train
 from ganrun.config.values import checked
 from ganrun.errors import ConfigError, exact
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ganrun.config.schema import Log, Train
+from ganrun.config.settings import Log, Train
 from ganrun.evaluation.divergence.estimate import Estimate
 from ganrun.evaluation.divergence.probe import Measuring, Off, Probe, Stack, Streaming
 from ganrun.evaluation.evaluator import Evaluator, NotFinite

@@ -24,7 +24,7 @@ from narrow import narrow
 from ganrun import datasets
 from ganrun.config.folders import config_folder
 from ganrun.config.registry import options
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.datasets.sampler import Cursor, Pixels
 from ganrun.export.programs import foreign_calls
 from ganrun.methods import experiment as single

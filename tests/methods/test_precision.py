@@ -11,7 +11,7 @@ from flax import linen as nn
 from narrow import METHODS, NARROW
 
 from ganrun.config.registry import options
-from ganrun.config.schema import PRECISIONS
+from ganrun.config.settings import PRECISIONS
 from ganrun.datasets.sampler import Cursor
 from ganrun.evaluation.divergence.run_distribution import model_distribution
 from ganrun.keys import key_for

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from ganrun.config.hparams import flat
-from ganrun.config.schema import Checkpoint, Ema, Log, to_dict
+from ganrun.config.schema import to_dict
+from ganrun.config.settings import Checkpoint, Ema, Log
 from ganrun.errors import ConfigError
 from ganrun.storage.run_directory import changed_names, changed_settings, find_run, load_config, save_config
 

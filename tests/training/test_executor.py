@@ -23,7 +23,7 @@ from populations import (
 )
 
 from ganrun import datasets
-from ganrun.config.schema import Optimizer
+from ganrun.config.settings import Optimizer
 from ganrun.datasets import Data
 from ganrun.datasets.sampler import Cursor, Pixels
 from ganrun.datasets.synthetic import mixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ganrun.config.schema import Hosts
+from ganrun.config.settings import Hosts
 from ganrun.errors import ConfigError, GanrunError
 from ganrun.training import hosts
 from ganrun.training.rendezvous import wait

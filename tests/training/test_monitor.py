@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from ganrun.config.schema import Ema
+from ganrun.config.settings import Ema
 from ganrun.methods.detection import MEMORY
 from ganrun.methods.finding import Finding
 from ganrun.training.monitor import MAX, Monitor, facts_of

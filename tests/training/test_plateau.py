@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from ganrun.config.schema import Stop
+from ganrun.config.settings import Stop
 from ganrun.training.plateau import Plateau, deviation
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ganrun.config import user_plugins
-from ganrun.config.schema import Log
+from ganrun.config.settings import Log
 from ganrun.evaluation.evaluator import pictures_in
 from ganrun.training.shell_commands import command, resume_command, tensorboard_command
 

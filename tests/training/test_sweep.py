@@ -19,7 +19,7 @@ from hydra_plugins.ganrun_population import PopulationLauncher
 from rich.console import Console
 from written import arrays, summary
 
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.datasets.images import Digits
 from ganrun.errors import ConfigError, GanrunError
 from ganrun.storage.checkpoints import Checkpoints

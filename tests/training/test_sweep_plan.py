@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ganrun.config.schema import Checkpoint, Log, Population
+from ganrun.config.settings import Checkpoint, Log, Population
 from ganrun.errors import ConfigError
 from ganrun.storage.sweep_directory import find_sweep, runs_of, varied_in
 from ganrun.training import sweep_plan

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.datasets import HELD_OUT_BYTES, in_data_units
 from ganrun.datasets.rows import spaced
 from ganrun.errors import ConfigError, GanrunError

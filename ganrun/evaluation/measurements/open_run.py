@@ -15,7 +15,7 @@ import numpy as np
 
 from ganrun import datasets
 from ganrun.config.folders import data_folder
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.datasets.rows import spaced
 from ganrun.errors import ConfigError, GanrunError
 from ganrun.evaluation import features

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.evaluation.divergence.distribution import Distribution
 from ganrun.methods.base import TagFamily
 from ganrun.methods.experiment import Experiment

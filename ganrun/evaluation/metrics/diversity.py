@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from ganrun.config.registry import register
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.datasets.rows import spaced
 from ganrun.datasets.sampler import Cursor, Pixels
 from ganrun.evaluation.metrics.base import Measure, Metric

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ganrun.config.registry import register
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.evaluation.divergence.estimate import LOG_2, withheld
 from ganrun.evaluation.divergence.exact.model import of_model
 from ganrun.evaluation.metrics.base import EvalContext, Measure, Metric, known_density

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ganrun.config.registry import number, register
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.datasets.sampler import Cursor
 from ganrun.evaluation.metrics.base import EvalContext, Measure, Metric
 from ganrun.keys import key_for

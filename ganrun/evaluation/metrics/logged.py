@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ganrun.config.registry import options
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.errors import ConfigError, instead
 from ganrun.evaluation.divergence.probe import Measuring
 from ganrun.evaluation.metrics.spec import LIST_TAGS, OF_EVALUATION, OF_TRAINING, better, spec_of

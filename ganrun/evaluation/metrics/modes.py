@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from ganrun.config.registry import number, register
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.evaluation.features import PerChannel, classifier
 from ganrun.evaluation.metrics.base import EvalContext, Measure, Metric, known_density
 from ganrun.evaluation.metrics.classified_modes import (

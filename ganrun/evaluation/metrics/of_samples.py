@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from ganrun.config.registry import choice, number, register
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.evaluation import features
 from ganrun.evaluation.measurements import specs
 from ganrun.evaluation.metrics.base import EvalContext, Measure, Metric

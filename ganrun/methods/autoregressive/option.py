@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from ganrun.architectures.networks import builder, describe, is_image
 from ganrun.config.registry import choice, number, register, static
-from ganrun.config.schema import PRECISIONS, Train
+from ganrun.config.settings import PRECISIONS, Train
 from ganrun.errors import ConfigError
 from ganrun.methods.autoregressive.autoregressive import Autoregressive
 from ganrun.methods.autoregressive.conditionals import CONDITIONALS, conditional_of

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ganrun.config.registry import number, register
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.errors import ConfigError
 from ganrun.methods.dbm.dbm import BOUND, BOUND_AIS, Dbm
 from ganrun.methods.metric_spec import MetricSpec

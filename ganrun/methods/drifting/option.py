@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from ganrun.architectures.networks import builder
 from ganrun.config.registry import choice, number, register, static
-from ganrun.config.schema import PRECISIONS, Train
+from ganrun.config.settings import PRECISIONS, Train
 from ganrun.errors import ConfigError
 from ganrun.methods.drifting.drifting import Drifting
 from ganrun.methods.drifting.field import KERNELS, NORMALISATIONS

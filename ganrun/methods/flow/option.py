@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from ganrun.architectures.networks import builder, describe
 from ganrun.config.registry import register, static
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.errors import ConfigError
 from ganrun.methods.base import TagFamily
 from ganrun.methods.densities import LOG_LIKELIHOOD, LOG_LIKELIHOOD_BOUND

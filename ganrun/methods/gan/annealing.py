@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import jax.numpy as jnp
 
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.methods.annealing import arrays, describe_jumps, learning_rates
 from ganrun.methods.gan.penalties.gradients import ZeroCentred
 from ganrun.methods.gan.transport import weight

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ganrun.config.registry import register
-from ganrun.config.schema import PRECISIONS, Train
+from ganrun.config.settings import PRECISIONS, Train
 from ganrun.methods.base import MethodOption, TagFamily
 from ganrun.methods.detection import Detector
 from ganrun.methods.experiment import Experiment

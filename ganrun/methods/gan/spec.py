@@ -12,7 +12,7 @@ import jax
 from ganrun.architectures import Networks
 from ganrun.architectures.networks import builder
 from ganrun.config.registry import static, traced
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.datasets.feed import HostPixels
 from ganrun.datasets.sampler import Source
 from ganrun.errors import ConfigError

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from ganrun.architectures.networks import builder, is_image
 from ganrun.config.registry import number, register, static
-from ganrun.config.schema import PRECISIONS, Train
+from ganrun.config.settings import PRECISIONS, Train
 from ganrun.methods import chain_diagnostics
 from ganrun.methods.base import TagFamily
 from ganrun.methods.gsn.gsn import Gsn

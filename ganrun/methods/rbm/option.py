@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ganrun.config.registry import choice, number, register
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.methods.densities import LOG_LIKELIHOOD
 from ganrun.methods.metric_spec import MetricSpec
 from ganrun.methods.rbm.rbm import AIS, Rbm

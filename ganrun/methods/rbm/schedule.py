@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.methods.annealing import learning_rates
 from ganrun.methods.base import Progress, Tree
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from ganrun.architectures.networks import describe, is_image
 from ganrun.config.registry import number, static
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.errors import ConfigError
 from ganrun.methods import chain_diagnostics
 from ganrun.methods.annealing import describe_jumps

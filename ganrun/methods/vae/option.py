@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from ganrun.architectures.networks import builder, describe, is_image
 from ganrun.config.registry import choice, number, register, static
-from ganrun.config.schema import PRECISIONS, Train
+from ganrun.config.settings import PRECISIONS, Train
 from ganrun.errors import ConfigError
 from ganrun.methods.base import TagFamily
 from ganrun.methods.likelihoods import LIKELIHOODS

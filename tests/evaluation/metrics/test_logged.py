@@ -13,7 +13,7 @@ from typing import cast
 import pytest
 from written import assert_logs_what_was_foretold
 
-from ganrun.config.schema import Checkpoint
+from ganrun.config.settings import Checkpoint
 from ganrun.errors import ConfigError
 from ganrun.evaluation.load_run import best_step
 from ganrun.evaluation.metrics.logged import logged, require_best, require_logged

@@ -9,7 +9,7 @@ import optax
 from flax import struct
 
 from ganrun.config.registry import register, static, traced
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.datasets.sampler import Cursor
 from ganrun.keys import key_for
 from ganrun.methods.base import Batches, Method, MethodOption, Metrics, Progress, Tree, as_arrays, run_hparams

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from ganrun.config.registry import register
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.evaluation.metrics.base import EvalContext, Measure, Metric
 from ganrun.methods.base import TagFamily
 from ganrun.methods.experiment import Experiment

@@ -7,7 +7,8 @@ import yaml
 
 from ganrun.config.hparams import chosen
 from ganrun.config.hydra_bridge import compose
-from ganrun.config.schema import Latent, check, to_dict
+from ganrun.config.schema import check, to_dict
+from ganrun.config.settings import Latent
 from ganrun.errors import ConfigError
 from ganrun.evaluation.metrics.logged import logged, require_best
 from ganrun.evaluation.metrics.spec import better, spec_of

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ganrun.config.schema import AUGMENTATIONS as NAMES
+from ganrun.config.settings import AUGMENTATIONS as NAMES
 from ganrun.errors import ConfigError
 from ganrun.methods.gan.augmentation import AUGMENTATIONS, augmented, colour, cutout, translation
 from ganrun.methods.gan.spec import gan_spec

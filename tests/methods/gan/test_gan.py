@@ -11,7 +11,7 @@ import pytest
 from compiling import usual_options
 
 from ganrun import datasets
-from ganrun.config.schema import Ema, Latent, Log
+from ganrun.config.settings import Ema, Latent, Log
 from ganrun.datasets import Data
 from ganrun.datasets.sampler import Pixels
 from ganrun.datasets.synthetic import Ring

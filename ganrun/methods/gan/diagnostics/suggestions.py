@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ganrun.config.schema import Train
+from ganrun.config.settings import Train
 from ganrun.methods.detection import Suggestion
 
 SLOWER = 4.0  # divisor of a learning rate

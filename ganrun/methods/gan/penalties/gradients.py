@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from ganrun.config.registry import choice, number, register
-from ganrun.config.schema import DECAYS
+from ganrun.config.settings import DECAYS
 from ganrun.keys import key_for
 from ganrun.methods.gan.penalties.base import (
     Hparams,

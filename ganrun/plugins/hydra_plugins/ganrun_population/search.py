@@ -33,8 +33,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ganrun.comparison.runs import read_runs
 from ganrun.config.hydra_bridge import quoted
-from ganrun.config.schema import Train, check
+from ganrun.config.schema import check
 from ganrun.config.search_path import groups
+from ganrun.config.settings import Train
 from ganrun.config.sweep_compose import Composer, jobs
 from ganrun.config.values import checked
 from ganrun.errors import ConfigError, GanrunError, did_you_mean, tell
