@@ -27,7 +27,7 @@ MAX_ROWS = 20_000  # maximum number of rows of metrics by default
 
 GROUPS = ("dataset", "architecture", "method", "loss", "schedule", "probe")  # groups of which one option is chosen
 NAMED = ("penalty", "metric")  # groups of which any number of options is chosen, each with its settings by name
-# Parts of a config that only some methods have (:class:`ganrun.methods.base.MethodOption`); null for the others.
+# Parts of a config that only some methods have (:class:`~ganrun.methods.method_option.MethodOption`); null for others.
 SECTIONS = ("architecture", "loss", "penalty", "schedule", "inputs", "generator_update", "latent")
 SECTIONS += ("optimizer.discriminator",)
 METRICS: dict[str, Any] = {"exact": {}, "modes": {}, "diversity": {}, "log_density": {}}  # the default of train.yaml

@@ -22,9 +22,10 @@ from ganrun.config.settings import Train
 from ganrun.datasets.sampler import Cursor
 from ganrun.errors import ConfigError
 from ganrun.keys import key_for
-from ganrun.methods.base import Batches, Method, MethodOption, Metrics, Progress, Tree, as_arrays, run_hparams
+from ganrun.methods.base import Batches, Method, Metrics, Progress, Tree
 from ganrun.methods.class_labels import class_probabilities, draw_labels, require_classes
 from ganrun.methods.detection import Detector
+from ganrun.methods.method_option import MethodOption, as_arrays, run_hparams
 from ganrun.methods.metric_spec import EVERYWHERE, MetricSpec
 from ganrun.methods.moving_average import moving_average
 from ganrun.methods.sample_detectors import astray, collapsed, copied, longer, shorter

@@ -12,8 +12,8 @@ import numpy as np
 
 from ganrun.config.settings import Train
 from ganrun.evaluation.divergence.distribution import Distribution
-from ganrun.methods.base import TagFamily
 from ganrun.methods.experiment import Experiment
+from ganrun.methods.method_option import TagFamily
 from ganrun.methods.metric_spec import MetricSpec
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from ganrun.datasets.sampler import Cursor, Pixels
 from ganrun.evaluation.metrics.base import Measure, Metric
 from ganrun.evaluation.metrics.neighbours import nearest, spread, to_float
 from ganrun.keys import key_for
-from ganrun.methods.base import TagFamily
 from ganrun.methods.experiment import Experiment
+from ganrun.methods.method_option import TagFamily
 from ganrun.methods.metric_spec import MetricSpec
 
 COMPARED = 256  # maximum number of samples, and of examples

@@ -12,8 +12,8 @@ from ganrun.config.settings import Train
 from ganrun.evaluation.divergence.estimate import LOG_2, withheld
 from ganrun.evaluation.divergence.exact.model import of_model
 from ganrun.evaluation.metrics.base import EvalContext, Measure, Metric, known_density
-from ganrun.methods.base import TagFamily
 from ganrun.methods.experiment import Experiment
+from ganrun.methods.method_option import TagFamily
 from ganrun.methods.metric_spec import SHARE, MetricSpec
 
 DURING_TRAINING, AT_THE_END = (256, 1 << 14), (512, 1 << 16)  # grid nodes and query points for a latent plane

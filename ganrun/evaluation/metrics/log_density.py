@@ -16,8 +16,8 @@ from ganrun.config.settings import Train
 from ganrun.datasets.sampler import Cursor
 from ganrun.evaluation.metrics.base import EvalContext, Measure, Metric
 from ganrun.keys import key_for
-from ganrun.methods.base import TagFamily
 from ganrun.methods.experiment import Experiment
+from ganrun.methods.method_option import TagFamily
 from ganrun.methods.metric_spec import MetricSpec
 
 BITS = "bits_per_dim/"  # prefix of the tags in bits per dimension

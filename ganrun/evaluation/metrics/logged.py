@@ -9,7 +9,7 @@ from ganrun.config.settings import Train
 from ganrun.errors import ConfigError, instead
 from ganrun.evaluation.divergence.probe import Measuring
 from ganrun.evaluation.metrics.spec import LIST_TAGS, OF_EVALUATION, OF_TRAINING, better, spec_of
-from ganrun.methods.base import TagFamily
+from ganrun.methods.method_option import TagFamily
 
 LEAST = 3  # evaluations of which a first mean is taken, see :mod:`ganrun.training.plateau`
 

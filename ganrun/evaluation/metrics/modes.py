@@ -21,8 +21,8 @@ from ganrun.evaluation.metrics.classified_modes import (
     mode_weights,
 )
 from ganrun.evaluation.metrics.mode_kl import mode_kl
-from ganrun.methods.base import TagFamily
 from ganrun.methods.experiment import Experiment
+from ganrun.methods.method_option import TagFamily
 from ganrun.methods.metric_spec import SHARE, MetricSpec
 
 HIGH_QUALITY_STDS = 3.0  # maximum distance of a high-quality sample from its mode's centre, in standard deviations

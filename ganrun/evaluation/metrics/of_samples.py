@@ -14,8 +14,8 @@ from ganrun.config.settings import Train
 from ganrun.evaluation import features
 from ganrun.evaluation.measurements import specs
 from ganrun.evaluation.metrics.base import EvalContext, Measure, Metric
-from ganrun.methods.base import TagFamily
 from ganrun.methods.experiment import Experiment
+from ganrun.methods.method_option import TagFamily
 from ganrun.methods.metric_spec import MetricSpec
 
 if TYPE_CHECKING:

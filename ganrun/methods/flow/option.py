@@ -11,10 +11,10 @@ from ganrun.architectures.networks import builder, describe
 from ganrun.config.registry import register, static
 from ganrun.config.settings import Train
 from ganrun.errors import ConfigError
-from ganrun.methods.base import TagFamily
 from ganrun.methods.densities import LOG_LIKELIHOOD, LOG_LIKELIHOOD_BOUND
 from ganrun.methods.detection import Detector, Row, RunFacts
 from ganrun.methods.flow.flow import BITS_PER_DIM, INVERSE_ERROR, Flow
+from ganrun.methods.method_option import TagFamily
 from ganrun.methods.metric_spec import Chart, MetricSpec
 from ganrun.methods.single_loss import DETECTORS, GRAD_NORM, LOSS, SingleLossOption
 

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 from ganrun.config.registry import register
 from ganrun.config.settings import PRECISIONS, Train
-from ganrun.methods.base import MethodOption, TagFamily
 from ganrun.methods.detection import Detector
 from ganrun.methods.experiment import Experiment
 from ganrun.methods.gan.annealing import jumps
@@ -17,6 +16,7 @@ from ganrun.methods.gan.gan import Gan
 from ganrun.methods.gan.spec import cautions, gan_hparams, gan_spec
 from ganrun.methods.gan.state import OUTPUT_METRICS, tags
 from ganrun.methods.gan.transport import TAGS
+from ganrun.methods.method_option import MethodOption, TagFamily
 from ganrun.methods.metric_spec import EVERYWHERE, SHARE, Chart, MetricSpec
 
 READ_AS = {"probability": "as a probability", "critic": "as a critic's score", "pair": "in pairs of data and samples"}

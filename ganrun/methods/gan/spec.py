@@ -16,10 +16,10 @@ from ganrun.config.settings import Train
 from ganrun.datasets.feed import HostPixels
 from ganrun.datasets.sampler import Source
 from ganrun.errors import ConfigError
-from ganrun.methods.base import as_arrays, run_hparams
 from ganrun.methods.class_labels import class_probabilities, require_classes
 from ganrun.methods.gan.penalties.constraints import STATE
 from ganrun.methods.gan.state import GanSpec
+from ganrun.methods.method_option import as_arrays, run_hparams
 from ganrun.methods.precision import in_precision
 from ganrun.optimizers import optimizer_hparams
 

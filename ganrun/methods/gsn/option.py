@@ -10,9 +10,9 @@ from ganrun.architectures.networks import builder, is_image
 from ganrun.config.registry import number, register, static
 from ganrun.config.settings import PRECISIONS, Train
 from ganrun.methods import chain_diagnostics
-from ganrun.methods.base import TagFamily
 from ganrun.methods.gsn.gsn import Gsn
 from ganrun.methods.likelihoods import LIKELIHOODS
+from ganrun.methods.method_option import TagFamily
 from ganrun.methods.metric_spec import Chart, MetricSpec
 from ganrun.methods.precision import in_precision
 from ganrun.methods.single_loss import GRAD_NORM, LOSS, SingleLossOption

@@ -12,7 +12,7 @@ from ganrun.config.settings import Train
 from ganrun.errors import ConfigError
 from ganrun.methods import chain_diagnostics
 from ganrun.methods.annealing import describe_jumps
-from ganrun.methods.base import TagFamily
+from ganrun.methods.method_option import TagFamily
 from ganrun.methods.metric_spec import Chart, MetricSpec
 from ganrun.methods.rbm.rbm import LOG_Z, LOG_Z_EXACT, LOG_Z_SE
 from ganrun.methods.rbm.schedule import annealed, resolved

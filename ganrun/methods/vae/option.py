@@ -10,8 +10,8 @@ from ganrun.architectures.networks import builder, describe, is_image
 from ganrun.config.registry import choice, number, register, static
 from ganrun.config.settings import PRECISIONS, Train
 from ganrun.errors import ConfigError
-from ganrun.methods.base import TagFamily
 from ganrun.methods.likelihoods import LIKELIHOODS
+from ganrun.methods.method_option import TagFamily
 from ganrun.methods.metric_spec import EVERYWHERE, Chart, MetricSpec
 from ganrun.methods.precision import in_precision
 from ganrun.methods.single_loss import GRAD_NORM, LOSS, SingleLossOption

@@ -12,7 +12,8 @@ from ganrun.config.registry import register, static, traced
 from ganrun.config.settings import Train
 from ganrun.datasets.sampler import Cursor
 from ganrun.keys import key_for
-from ganrun.methods.base import Batches, Method, MethodOption, Metrics, Progress, Tree, as_arrays, run_hparams
+from ganrun.methods.base import Batches, Method, Metrics, Progress, Tree
+from ganrun.methods.method_option import MethodOption, as_arrays, run_hparams
 from ganrun.methods.metric_spec import EVERYWHERE, MetricSpec
 
 LOG_LIKELIHOOD = MetricSpec("log_likelihood", "mean log p(x) of held-out examples", "nats", "higher", EVERYWHERE)

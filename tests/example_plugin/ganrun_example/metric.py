@@ -9,8 +9,8 @@ import numpy as np
 from ganrun.config.registry import register
 from ganrun.config.settings import Train
 from ganrun.evaluation.metrics.base import EvalContext, Measure, Metric
-from ganrun.methods.base import TagFamily
 from ganrun.methods.experiment import Experiment
+from ganrun.methods.method_option import TagFamily
 from ganrun.methods.metric_spec import MetricSpec
 
 

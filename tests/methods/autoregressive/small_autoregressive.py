@@ -9,7 +9,7 @@ from ganrun.architectures.pixelcnn import PixelCnnOption
 from ganrun.keys import key_for
 from ganrun.methods.autoregressive.autoregressive import Autoregressive
 from ganrun.methods.autoregressive.conditionals import conditional_of
-from ganrun.methods.base import as_arrays
+from ganrun.methods.method_option import as_arrays
 from ganrun.optimizers import Sgd
 
 HPARAMS = {

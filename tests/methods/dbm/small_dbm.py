@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ganrun.methods.base import as_arrays
 from ganrun.methods.dbm.dbm import Dbm
+from ganrun.methods.method_option import as_arrays
 from ganrun.optimizers import Sgd
 
 VISIBLE, HIDDEN, TOP, SHAPE = 8, 4, 3, (4, 2, 1)

@@ -6,8 +6,8 @@ import numpy as np
 from flax import linen as nn
 
 from ganrun.architectures.flow.options import NeuralSpline, RealNvp
-from ganrun.methods.base import as_arrays
 from ganrun.methods.flow.flow import Flow
+from ganrun.methods.method_option import as_arrays
 from ganrun.methods.single_loss import CLASSES
 from ganrun.optimizers import Sgd
 

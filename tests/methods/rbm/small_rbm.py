@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ganrun.methods.base import as_arrays
+from ganrun.methods.method_option import as_arrays
 from ganrun.methods.rbm.rbm import Rbm
 from ganrun.optimizers import Sgd
 

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 
 from ganrun.architectures.autoencoder import MlpAutoencoder
-from ganrun.methods.base import as_arrays
 from ganrun.methods.likelihoods import LIKELIHOODS
+from ganrun.methods.method_option import as_arrays
 from ganrun.methods.vae.vae import Vae
 from ganrun.optimizers import Sgd
 

@@ -11,8 +11,9 @@ from small_vae import begun, hparams, small
 
 from ganrun.datasets.sampler import Cursor, Pixels
 from ganrun.keys import key_for
-from ganrun.methods.base import Batches, Progress, as_arrays
+from ganrun.methods.base import Batches, Progress
 from ganrun.methods.likelihoods import LIKELIHOODS
+from ganrun.methods.method_option import as_arrays
 from ganrun.methods.vae.vae import OBJECTIVES, kl_from_prior
 from ganrun.optimizers import Adam
 
