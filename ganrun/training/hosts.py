@@ -25,6 +25,7 @@ from ganrun.errors import ConfigError, GanrunError, shown
 from ganrun.training.rendezvous import wait
 
 PREFIX = "ganrun"
+DONE = "done"
 PATIENCE_MS = 1000  # milliseconds that a follower waits for a message before it looks for signals
 POLL = 0.25  # seconds between the leader's looks for signals that followers have received
 KEPT = 64  # messages that stay in the store: followers are never so far behind
@@ -150,6 +151,29 @@ class Channel:
             raise GanrunError("hosts: the first host is lost.") from error
         self.number += 1
         return json.loads(message)
+
+    def confirm(self, error: str = "") -> None:
+        """Tell the leader that this follower has done what the last message asks for, or why it could not."""
+        import jax
+
+        _client().key_value_set(f"{PREFIX}/done/{self.number}/{jax.process_index()}", error or DONE)
+
+    def confirmed(self, seconds: float) -> None:
+        """Wait until all followers have done what the last message asks for.
+
+        Raises:
+            GanrunError: one of them could not, or has not within ``seconds``.
+        """
+        import jax
+
+        for index in range(1, jax.process_count()):
+            try:
+                key = f"{PREFIX}/done/{self.number}/{index}"
+                answer = _client().blocking_key_value_get(key, int(1000 * seconds))
+            except Exception as error:  # of a type that JAX does not export
+                raise GanrunError(f"hosts: host {index} is lost, or busy for more than {seconds:g} seconds.") from error
+            if answer != DONE:
+                raise GanrunError(f"hosts: host {index}: {shown(answer, 500)}")
 
     def tell(self, number: int) -> None:
         """Tell the leader that this follower has received the signal ``number``."""

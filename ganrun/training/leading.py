@@ -11,6 +11,7 @@ from jax.experimental import multihost_utils
 
 from ganrun.config.schema import check, to_dict
 from ganrun.config.settings import Train
+from ganrun.errors import GanrunError
 from ganrun.evaluation.evaluator import samples_shown
 from ganrun.methods.experiment import Experiment
 from ganrun.methods.run_state import Report, RunState
@@ -32,12 +33,16 @@ class Leader:
     Args:
         executor: the executor of this host.
         configs: of the runs.
+
+    Raises:
+        GanrunError: a follower cannot build the runs, for instance because it has no data.
     """
 
     def __init__(self, executor: Any, configs: Sequence[Train]) -> None:
         self._executor: Any = executor
         self._channel = channel()
         self._channel.send("build", configs=[to_dict(config) for config in configs])
+        self._channel.confirmed(configs[0].hosts.timeout)
 
     @property
     def experiments(self) -> Sequence[Experiment]:
@@ -111,7 +116,12 @@ class Follower:
         executor, operation = self.executor, message["operation"]
         if operation == "build":
             self.state = None
-            self.executor = self._built([check(config) for config in message["configs"]])
+            try:
+                self.executor = self._built([check(config) for config in message["configs"]])
+            except (GanrunError, OSError) as error:  # the leader says it, and ends
+                channel().confirm(str(error))
+            else:
+                channel().confirm()
         elif operation == "init":
             self.state = executor.init()
         elif operation == "memory":
