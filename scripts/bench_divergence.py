@@ -13,7 +13,6 @@ Each estimate is computed in a separate process, so that its time and memory are
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -30,6 +29,7 @@ from ganrun.evaluation.divergence import estimators
 from ganrun.evaluation.divergence.classifier import stack
 from ganrun.evaluation.divergence.distribution import Distribution
 from ganrun.evaluation.divergence.estimate import scores
+from ganrun.machine.cores import usable_cores
 from ganrun.training import device
 
 FROZEN = {1: 10_000, 2: 10_000, 8: 50_000, 32: 50_000}  # examples per distribution, by dimension
@@ -113,7 +113,7 @@ def cover(shift: float, seed: int) -> dict[str, Any]:
     """Estimate N(0, 1) against N(shift, 1) from 1000 examples each, and score the classifiers on fresh examples."""
     rng = np.random.default_rng([seed, 7])
     real, fake = rng.standard_normal((SIDE, 1)), rng.standard_normal((SIDE, 1)) + shift
-    scored = stack.cross_fit(real, fake, seed, 0.1, workers=os.cpu_count() or 1)
+    scored = stack.cross_fit(real, fake, seed, 0.1, workers=usable_cores())
     limit = float(np.log(SIDE)) + 1.0
     found = stack.summarise(scored.real, scored.fake, limit, estimator="stack", d=1)
     fresh = rng.standard_normal((FRESH, 1))

@@ -20,7 +20,7 @@ UNITS = {"MiB": 1.0, "GiB": 1024.0}
 COMMAND = """
 import sys
 from ganrun.cli import main
-from ganrun.training.memory import peak_bytes
+from ganrun.machine.memory import peak_bytes
 try:
     main(["train", *sys.argv[1:]])
 finally:

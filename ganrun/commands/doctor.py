@@ -18,6 +18,7 @@ from ganrun import __version__
 from ganrun.config import user_plugins
 from ganrun.config.folders import home_of
 from ganrun.errors import ConfigError, GanrunError
+from ganrun.machine.cores import usable_cores
 
 HELP = """ganrun doctor: check Python, JAX, devices, memory, the compilation cache, plugins, data and TensorBoard.
 
@@ -121,7 +122,7 @@ def _memory() -> list[Finding]:
     findings = []
     try:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        findings.append(Finding("memory", "ok", f"{_size(total)}, {os.cpu_count()} processors"))
+        findings.append(Finding("memory", "ok", f"{_size(total)}, {usable_cores()} cores"))
     except (ValueError, OSError, AttributeError):
         findings.append(Finding("memory", "note", "this system does not report its memory"))
     with contextlib.suppress(GanrunError):  # the JAX check reports it

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import statistics
 import time
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from ganrun.commands.bench_measure import call_speeds, timed_call
 from ganrun.config.settings import Train
 from ganrun.errors import GanrunError
 from ganrun.evaluation.evaluator import Evaluator, Snapshot
+from ganrun.machine.cores import usable_cores
 from ganrun.methods.experiment import Experiment
 from ganrun.methods.run_state import Report, RunState
 from ganrun.plots.pictures import points
@@ -137,20 +137,13 @@ def _evaluate(trial: Trial, executor: Executor, state: Any, config: Train) -> No
     shown = [points(one.data.density) for one in experiments]
     fetch = executor.snapshot(state, evaluator.samples, shown)[0]
     snapshot = Snapshot(config.steps, fetch, evaluator.at_the_end, last=True)
-    workers = (os.cpu_count() or 1) if len(experiments) == 1 else 1
+    workers = usable_cores() if len(experiments) == 1 else 1
     seconds = []
     for _ in range(2):
         begun = time.perf_counter()
         result = evaluator.read(snapshot, workers)
         seconds.append(time.perf_counter() - begun)
     trial.first, trial.costs = max(0.0, seconds[0] - seconds[1]), result.seconds
-
-
-def usable_cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,8 +16,9 @@ from typing import Any
 
 from ganrun.config.folders import cache_folder, cache_is_off, has_home
 from ganrun.errors import ConfigError, GanrunError, shown
+from ganrun.machine.cores import usable_cores
+from ganrun.machine.memory import free_host_bytes
 from ganrun.storage.compilation_cache import bound
-from ganrun.training.memory import free_host_bytes
 
 # Makes XLA parse its flags, which aborts the process if they are invalid; needs no device and only part of JAX.
 READ_FLAGS = "from jaxlib.xla_client import CompileOptions; CompileOptions()"
@@ -135,7 +136,7 @@ def _limit_arenas() -> None:
 def free_bytes() -> int:
     """Return the free memory in bytes: that of the accelerator, or of the machine if JAX computes on the CPU.
 
-    See :func:`ganrun.training.memory.free_host_bytes`.
+    See :func:`ganrun.machine.memory.free_host_bytes`.
     """
     import jax
 
@@ -171,7 +172,7 @@ def describe() -> dict[str, Any]:
     versions = {"python": platform.python_version()} | {name: _version(name) for name in packages}
     kind = devices[0].device_kind
     if kind == "cpu":
-        kind = f"cpu, {os.cpu_count()} cores"
+        kind = f"cpu, {usable_cores()} cores"
     return {"device": f"{len(devices)} x {kind}" if len(devices) > 1 else kind, "versions": versions}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
@@ -12,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ganrun.datasets.sampler import Cursor
+from ganrun.machine.cores import usable_cores
 from ganrun.mesh import Mesh
 from ganrun.methods.experiment import ONE_DEVICE, Experiment
 from ganrun.methods.run_state import Report, RunState
@@ -163,7 +163,7 @@ def executor_for(experiments: Sequence[Experiment], mesh: Mesh = ONE_DEVICE) -> 
         experiment.divide_windows(len(experiments))
     if mesh.size > 1:
         return ShardedRuns(experiments, 1, mesh)
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     return (
         ShardedRuns(experiments, min(cores, len(experiments)))
         if jax.default_backend() == "cpu" and cores > 1

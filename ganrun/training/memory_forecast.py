@@ -15,10 +15,10 @@ import numpy as np
 
 from ganrun.config.settings import Train
 from ganrun.evaluation.evaluator import samples_shown
+from ganrun.machine.memory import resident_bytes
 from ganrun.methods.experiment import Experiment
 from ganrun.plots.pictures import points
 from ganrun.training import device
-from ganrun.training.memory import resident_bytes
 
 SHARE = 0.8  # fraction of the free memory that a forecast may take: it is not exact, and others need some too
 # Bytes of the host, measured by scripts/bench_memory.py: libraries that are loaded while a run trains, and their work.

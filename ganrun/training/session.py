@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,6 +18,7 @@ from ganrun.evaluation.budget import Budget, Costs
 from ganrun.evaluation.evaluator import Evaluator, NotFinite, Snapshot
 from ganrun.evaluation.metrics.logged import logged
 from ganrun.evaluation.metrics.spec import latest, rating
+from ganrun.machine.cores import usable_cores
 from ganrun.methods.experiment import Experiment
 from ganrun.methods.run_state import RunState
 from ganrun.storage.checkpoint_metadata import is_metadata
@@ -170,7 +170,7 @@ class RunSession(Outcome):
         save_config(self.config, self.folder)  # a resumed run may have changed settings; only once it can continue
         (self.folder / "summary.json").unlink(missing_ok=True)
         self.messages, self.opened = messages, True
-        self._workers = (os.cpu_count() or 1) if worker is None else 1  # once a run by itself has ended its training
+        self._workers = usable_cores() if worker is None else 1  # once a run by itself has ended its training
         columns = chosen(self.config, self.varied)
         divergences = any(tag.startswith("jsd/") for tag in logged(self.config))
         charts = self.config.method.CHARTS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
@@ -16,6 +15,7 @@ from ganrun.config.hparams import varying
 from ganrun.config.settings import Train
 from ganrun.errors import GanrunError, cannot_write, tell
 from ganrun.evaluation.evaluator import pictures_in
+from ganrun.machine.cores import usable_cores
 from ganrun.methods.run_state import RunState
 from ganrun.storage.lock import Lock
 from ganrun.storage.run_directory import PLAN, relative, save_config
@@ -224,7 +224,7 @@ def _together(
             held.callback(sessions[-1].release)
             if (why := reason(job.folder)) is not None:
                 sessions[-1].error = GanrunError(why)
-        workers = [Worker(WAITING * len(jobs)) for _ in range(min(len(jobs), os.cpu_count() or 1))]
+        workers = [Worker(WAITING * len(jobs)) for _ in range(min(len(jobs), usable_cores()))]
         run = _open_run(jobs[0].config, executor, sessions, messages, workers, pruner)
         code = run.go()
         for worker in workers:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import psutil
 import pytest
 from written import assert_same_bits, summary
 
+from ganrun.machine.cores import usable_cores
 from ganrun.training.executor import ShardedRuns
 from ganrun.training.vmapped import VmappedRuns
 
@@ -43,7 +43,7 @@ def log_of(cwd: Path) -> str:
 def failing(monkeypatch):
     """Let so many calls that come to a step after 40 fail."""
     monkeypatch.setattr("ganrun.training.retry.WAIT", 0.0)
-    kind = ShardedRuns if (os.cpu_count() or 1) > 1 else VmappedRuns
+    kind = ShardedRuns if usable_cores() > 1 else VmappedRuns
     advance, errors = kind.advance, list[Exception]()
 
     def fail(times: int, text: str) -> None:

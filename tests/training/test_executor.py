@@ -309,12 +309,11 @@ def test_members_with_other_seeds_and_numbers_start_and_train_with_the_same_prog
         (1, "cpu", VmappedRuns, 0),
         (2, "cpu", ShardedRuns, 2),
         (8, "cpu", ShardedRuns, 3),
-        (None, "cpu", VmappedRuns, 0),
         (8, "gpu", VmappedRuns, 0),
     ],
 )
 def test_an_executor_has_a_part_for_each_core_and_one_on_accelerators(cores, backend, form, parts, three, monkeypatch):
-    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    monkeypatch.setattr("ganrun.training.executor.usable_cores", lambda: cores)
     monkeypatch.setattr("jax.default_backend", lambda: backend)
     found = executor_for(three)
     assert type(found) is form and found.experiments == three

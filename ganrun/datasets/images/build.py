@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +19,7 @@ from ganrun.datasets.images.progress import Advance, progress
 from ganrun.datasets.images.source import Collection, Entry, Listing
 from ganrun.datasets.split import is_held_out, rank_of
 from ganrun.errors import ConfigError, did_you_mean, shown
+from ganrun.machine.cores import usable_cores
 
 DECODER = f"pillow {PIL.__version__}"
 THREADS = 8  # at most
@@ -184,7 +184,7 @@ def _decoded(
     collection: Collection, entries: list[Entry], target: _Target, advance: Advance
 ) -> Generator[_Decoded, None, None]:
     """Yield the images of ``entries`` in their order, while the next few batches are decoded in threads."""
-    threads = min(THREADS, os.cpu_count() or 1)
+    threads = min(THREADS, usable_cores())
     waiting: deque[Future[list[_Decoded]]] = deque()
     pool = ThreadPoolExecutor(threads)
     try:

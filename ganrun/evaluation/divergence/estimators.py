@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +15,7 @@ from ganrun.evaluation.divergence.distribution import Distribution
 from ganrun.evaluation.divergence.estimate import Estimate, withheld
 from ganrun.evaluation.divergence.exact import densities
 from ganrun.evaluation.divergence.exact.model import of_model
+from ganrun.machine.cores import usable_cores
 
 SAMPLES = 10_000  # drawn from a distribution that can be sampled without limit, by default
 DENSE = 1 << 21  # samples for an exact value, where the model can only be sampled
@@ -50,7 +50,7 @@ def floor(a: Distribution, estimator: str, *, n: int | None = None, seed: int = 
 
 
 def _stack(a: Distribution, b: Distribution, n: int | None, seed: int, budget: float) -> Estimate:
-    return stack.estimate(*_finite(a, b, n, seed), seed, budget, workers=os.cpu_count() or 1)
+    return stack.estimate(*_finite(a, b, n, seed), seed, budget, workers=usable_cores())
 
 
 def _knn(a: Distribution, b: Distribution, n: int | None, seed: int, budget: float) -> Estimate:
@@ -60,7 +60,7 @@ def _knn(a: Distribution, b: Distribution, n: int | None, seed: int, budget: flo
 def _streaming(a: Distribution, b: Distribution, n: int | None, seed: int, budget: float) -> Estimate:
     if a.draw is None or b.draw is None:
         raise ValueError("streaming needs two distributions that can be sampled without limit")
-    return streaming.estimate(a.draw, b.draw, seed, budget, scored=n, workers=os.cpu_count() or 1)
+    return streaming.estimate(a.draw, b.draw, seed, budget, scored=n, workers=usable_cores())
 
 
 def _finite(a: Distribution, b: Distribution, n: int | None, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,15 +9,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-CGROUPS = Path("/sys/fs/cgroup")
+from ganrun.machine.control_groups import CGROUPS, PROC, folders
+
 # For each version of control groups: the name of the limit, and of the line of memory.stat with what cannot be freed.
 LIMITS = {"memory.max": "anon", "memory.limit_in_bytes": "total_rss"}
-
 # The limits of a process, as /proc names them, and what of the process each of them bounds.
 OWN_LIMITS = {"Max data size": "VmData", "Max address space": "VmSize"}
 
 
-def free_host_bytes(proc: Path = Path("/proc"), groups: Path = CGROUPS) -> int:
+def free_host_bytes(proc: Path = PROC, groups: Path = CGROUPS) -> int:
     """Return the bytes that this process may still use: what the machine has free, or less if there is a limit.
 
     Args:
@@ -27,12 +27,12 @@ def free_host_bytes(proc: Path = Path("/proc"), groups: Path = CGROUPS) -> int:
     return max(0, min([_available(proc), *_left(proc, groups), *_left_of_own(proc)]))
 
 
-def resident_bytes(proc: Path = Path("/proc")) -> int:
+def resident_bytes(proc: Path = PROC) -> int:
     """Return the bytes of this process that are in memory; 0 if the system does not say."""
     return _of_process(proc, "VmRSS") or 0
 
 
-def peak_bytes(proc: Path = Path("/proc")) -> int:
+def peak_bytes(proc: Path = PROC) -> int:
     """Return the most bytes of this process that have been in memory at once; 0 if the system does not say."""
     return _of_process(proc, "VmHWM") or 0
 
@@ -68,7 +68,7 @@ def _available(proc: Path) -> int:
 
 def _left(proc: Path, groups: Path) -> Iterator[int]:
     """Yield what is left of the limit of each control group that this process is in; files' pages can be freed."""
-    for folder in _folders(proc, groups):
+    for folder in folders("memory", proc, groups):
         for name, used in LIMITS.items():
             try:
                 limit = (folder / name).read_text(encoding="ascii").strip()
@@ -78,19 +78,3 @@ def _left(proc: Path, groups: Path) -> Iterator[int]:
                 continue
             if limit.isdecimal():
                 yield int(limit) - bytes_used
-
-
-def _folders(proc: Path, groups: Path) -> Iterator[Path]:
-    """Yield the folders of the control groups of this process, and of those that contain them."""
-    try:
-        lines = (proc / "self/cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, path = [*line.split(":", 2), "", ""][:3]
-        if controllers not in ("", "memory") and "memory" not in controllers.split(","):
-            continue
-        root = groups / "memory" if controllers else groups
-        place = root / path.lstrip("/")
-        # A container sees its own group as the root, while the path may be that outside it.
-        yield from (folder for folder in (place, *place.parents) if folder == root or root in folder.parents)

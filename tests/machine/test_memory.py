@@ -2,7 +2,7 @@
 
 import pytest
 
-from ganrun.training.memory import free_host_bytes, peak_bytes, resident_bytes
+from ganrun.machine.memory import free_host_bytes, peak_bytes, resident_bytes
 
 GIB = 1 << 30
 
