@@ -53,6 +53,7 @@ def is_metadata(metadata: dict[str, Any], snapshots: int) -> bool:
         and is_number(metadata.get("seconds"), (int, float))
         and numbers(metadata.get("split", {}), int, float)
         and is_one_line(metadata.get("ending", ""))
+        and is_number(metadata.get("retries", 0), int)
         and isinstance(rows, list)
         and all(map(is_row, rows))
         and sum(bool(row["snapshot"]) for row in rows) == snapshots

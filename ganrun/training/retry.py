@@ -15,6 +15,7 @@ from ganrun.storage.run_directory import MAX_SUMMARY, STORAGE, relative, write_a
 from ganrun.storage.safe_io import read_json
 
 MEMORY, DEVICE, DISK, DIED = "out of memory", "a device error", "the disk", "its process died"
+MAX_RETRIES = 1_000_000  # more are not believed
 WAIT, LONGEST = 1.0, 60.0  # seconds before the first retry of anything but memory, doubled each time, and at most
 FAULTS = ("INTERNAL", "UNAVAILABLE", "ABORTED", "DATA_LOSS", "CANCELLED", "DEADLINE_EXCEEDED", "UNKNOWN")
 
@@ -53,6 +54,15 @@ def forget(folder: Path) -> None:
     if died(folder):
         with suppress(OSError):
             (folder / "summary.json").unlink(missing_ok=True)
+
+
+def retries_before(folder: Path) -> int:
+    """Return how often the run in ``folder`` was tried again, as its summary says; 0 if there is none."""
+    with suppress(OSError, ValueError):
+        summary = read_json(folder / "summary.json", MAX_SUMMARY)
+        count = summary.get("retries") if isinstance(summary, dict) else None
+        return count if isinstance(count, int) and 0 < count < MAX_RETRIES else 0
+    return 0
 
 
 class Retries:
@@ -101,4 +111,5 @@ def _add(path: Path, count: int) -> None:
     with suppress(OSError, ValueError):
         summary = read_json(path, MAX_SUMMARY)
         if isinstance(summary, dict):
-            write_atomically(path, json.dumps(summary | {"retries": count}, indent=2) + "\n")
+            before = retries_before(path.parent)  # in sessions before this one
+            write_atomically(path, json.dumps(summary | {"retries": before + count}, indent=2) + "\n")

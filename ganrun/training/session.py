@@ -32,6 +32,7 @@ from ganrun.training.init_from import Taken
 from ganrun.training.monitor import Monitor
 from ganrun.training.outcome import Outcome
 from ganrun.training.plateau import Plateau
+from ganrun.training.retry import retries_before
 from ganrun.training.stopwatch import Stopwatch, added
 from ganrun.training.summary import summary
 from ganrun.writers.base import Entry, Writer
@@ -69,6 +70,7 @@ class RunSession(Outcome):
         opened: whether its files are being written.
         taken: the weights that it has started from, if they are those of another run.
         stopped: whether it was closed before all steps were done and written.
+        retries: how often it was tried again in the sessions before this one.
         newest: the latest value of each metric, with its step.
         costs: what evaluating snapshots and drawing pictures has taken in this session.
         budget: decides what is evaluated; shared by all runs of a program.
@@ -98,7 +100,7 @@ class RunSession(Outcome):
         self.lost: list[str] = []
         self._rows: deque[Row] = deque()  # queued, and not yet known to be written
         self._written = 0  # number of rows
-        self.opened, self.stopped = False, False
+        self.opened, self.stopped, self.retries = False, False, 0
         self.taken: Taken | None = None
         every = config.log.every
         self._milestone_every = max(1, round(config.steps / 10 / every)) * every
@@ -125,7 +127,7 @@ class RunSession(Outcome):
         self.lost = rewind(self.folder, metadata["files"])
         self._remember(metadata["diagnosis"])
         self.ending = metadata.get("ending", "") if metadata.get("stop") == self.stop_settings() else ""
-        self.step, self.last = saved.step, dict(metadata["metrics"])
+        self.step, self.last, self.retries = saved.step, dict(metadata["metrics"]), metadata.get("retries", 0)
         self.seconds, self.split_before = float(metadata["seconds"]), dict(metadata.get("split", {}))
         for row in metadata["rows"]:
             last = row["step"] == self.config.steps or bool(self.ending and row["step"] == saved.step)
@@ -168,6 +170,7 @@ class RunSession(Outcome):
             *self.lost,
         ]
         save_config(self.config, self.folder)  # a resumed run may have changed settings; only once it can continue
+        self.retries = max(self.retries, retries_before(self.folder))
         (self.folder / "summary.json").unlink(missing_ok=True)
         self.messages, self.opened = messages, True
         self._workers = usable_cores() if worker is None else 1  # once a run by itself has ended its training
@@ -269,6 +272,8 @@ class RunSession(Outcome):
                 self.checkpoints.ratings.setdefault(step, None)
             metadata = {"files": positions(self.folder), "seconds": self.elapsed(), "metrics": self.metrics()}
             metadata |= {"diagnosis": self.watch.plain(), "split": self.split()}
+            if self.retries:
+                metadata |= {"retries": self.retries}
             if self.ending:
                 metadata |= {"ending": self.ending, "stop": self.stop_settings()}
         waiting = list(self._rows)

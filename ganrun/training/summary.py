@@ -35,6 +35,8 @@ def summary(session: RunSession, status: str) -> str:
         content["best_checkpoint"] = best
     if session.error is not None or session.pruned or session.ended:
         content["reason"] = str(session.error or session.pruned or session.ending)
+    if session.retries:
+        content["retries"] = session.retries
     if session.ended:
         content["stop"] = session.stop_settings()
     if isinstance(session.error, StorageError):

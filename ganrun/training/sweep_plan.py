@@ -129,10 +129,13 @@ def ended(job: Job) -> int | None:
 
 
 def reason(folder: Path) -> str | None:
-    """Return why the run in ``folder`` failed; None if it has not, or only because a file could not be written."""
+    """Return why the run in ``folder`` failed; None if it has not, or for no reason of its own.
+
+    A file could not be written, or the process ended by an error that is not ganrun's: a resumed sweep tries it again.
+    """
     summary = _summary(folder)
-    failed = summary.get("status") == "failed" and summary.get("cause") != STORAGE
-    return shown(str(summary.get("reason", "it failed")), 500) if failed else None
+    failed = summary.get("status") == "failed" and summary.get("cause") != STORAGE and "reason" in summary
+    return shown(str(summary["reason"]), 500) if failed else None
 
 
 def warnings_of(runs: Sequence[Path]) -> dict[str, set[Path]]:

@@ -8,7 +8,7 @@ import jax
 import pytest
 
 from ganrun.errors import ConfigError, GanrunError, StorageError
-from ganrun.training.retry import DEVICE, DISK, MEMORY, Retries, died, machine_failure
+from ganrun.training.retry import DEVICE, DISK, MEMORY, Retries, died, machine_failure, retries_before
 
 FAILURES = [
     (StorageError("Cannot write run: No space left on device."), DISK),
@@ -66,3 +66,17 @@ def test_retries_are_counted_spaced_and_recorded(tmp_path):
     ]
     assert lines[0].endswith("/0 and 1 more") and lines[-1] == "retries: 4 of 2 runs"
     assert not Retries(0, lines.append).may(runs)
+
+
+def test_retries_of_earlier_sessions_are_added(tmp_path):
+    (tmp_path / "summary.json").write_text('{"status": "completed", "retries": 3}')
+    retries = Retries(2, print, lambda seconds: None)
+    retries.counts[tmp_path] = 1
+    retries.record()
+    assert json.loads((tmp_path / "summary.json").read_text())["retries"] == 4
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"retries": -1}', '{"retries": "x"}', '{"retries": 1e99}', "{}"])
+def test_a_damaged_count_of_retries_is_none(tmp_path, text):
+    (tmp_path / "summary.json").write_text(text)
+    assert retries_before(tmp_path) == 0
