@@ -130,9 +130,9 @@ def test_a_wrong_search_is_reported_in_a_line(words, message, inside, tiny, tmp_
     ],
 )
 def test_a_search_optimises_in_the_direction_of_its_metric_or_in_the_given_one(metric, direction, found) -> None:
-    from hydra_plugins.ganrun_population.search import SearchSweeper
+    from hydra_plugins.ganrun_population.search_settings import SearchConf, direction_of
 
-    assert SearchSweeper(metric=metric, direction=direction)._direction() == found
+    assert direction_of(SearchConf(metric=metric, direction=direction)) == found
 
 
 @pytest.mark.slow

@@ -7,16 +7,12 @@ import re
 import secrets
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
-from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
@@ -25,54 +21,21 @@ from hydra_plugins.ganrun_population.launcher import PopulationLauncher
 from hydra_plugins.ganrun_population.pruner import Pruner
 from hydra_plugins.ganrun_population.retry import launch as launched
 from hydra_plugins.ganrun_population.retry import retries_of
+from hydra_plugins.ganrun_population.search_jobs import JobConfigs
+from hydra_plugins.ganrun_population.search_settings import SearchConf, check_numbers, direction_of
 from hydra_plugins.ganrun_population.shared import Batch, Worker, alone
 from hydra_plugins.ganrun_population.space import distribution
 from hydra_plugins.ganrun_population.study import is_shared, require_same, storage_of, without_password
-from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf
 
 from ganrun.comparison.runs import read_runs
 from ganrun.config.hydra_bridge import quoted
-from ganrun.config.schema import check
-from ganrun.config.search_path import groups
-from ganrun.config.settings import Train
-from ganrun.config.sweep_compose import Composer, jobs
-from ganrun.config.values import checked
-from ganrun.errors import ConfigError, GanrunError, did_you_mean, tell
-from ganrun.evaluation.metrics.spec import better, spec_of
+from ganrun.errors import ConfigError, GanrunError, tell
 from ganrun.storage.run_directory import PLAN, relative
 from ganrun.storage.sweep_directory import Contents, read_contents, runs_of, write_contents
 
 DIGITS = 4  # significant digits of a value in the name of a trial's directory
-BETWEEN = 0.381966  # fraction of an interval at which a value that is not whole is tried
 WARM_UP = 0.25  # fraction of a run during which no trial is pruned
-COUNT = {"low": 1, "high": 1_000_000}
-WHOLE = {"trials": COUNT, "batch": COUNT, "seeds_per_trial": COUNT, "seed": {"low": 0, "high": 2**32 - 1}}
-SECONDS = {"low": 1.0, "high": 86400.0}
-DIRECTIONS = ("auto", "minimize", "maximize")
-DIRECTION_OF = {"lower": "minimize", "higher": "maximize"}
-
-
-@dataclass
-class SearchConf:
-    """The settings of a search, ``hydra.sweeper.KEY=VALUE``.
-
-    Whole numbers are checked against :data:`WHOLE` and declared as Any: Hydra would refuse 1e1 for an int.
-    """
-
-    _target_: str = "hydra_plugins.ganrun_population.search.SearchSweeper"
-    trials: Any = 24  # total number of trials
-    batch: Any = 8  # trials trained at a time, as one population
-    seeds_per_trial: Any = 1  # runs per trial, whose metric is averaged
-    metric: str = "jsd/exact"  # the metric that is optimised, in the mean over the runs of a trial
-    direction: str = "auto"  # minimize, maximize, or auto: the direction in which the metric improves
-    prune: bool = True  # end trials early if they are worse than the median of the previous ones
-    seed: Any = 0  # of the sampler
-    storage: str | None = None  # an SQLite file, or journal or postgresql://... to share; null: study.db in the sweep
-    lost_after: Any = 60.0  # seconds without a sign of life after which the trials of a process are taken by another
-
-
-ConfigStore.instance().store(group="hydra/sweeper", name="optuna", node=SearchConf, provider="ganrun")
 
 
 class Interrupted(Exception):
@@ -84,7 +47,6 @@ class SearchSweeper(Sweeper):
 
     def __init__(self, **settings: Any) -> None:
         self.settings = SearchConf(**settings)
-        self._composer: Composer | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.context, self.config = hydra_context, config
@@ -110,18 +72,16 @@ class SearchSweeper(Sweeper):
 
     def _search(self, arguments: list[str]) -> None:
         optuna = _optuna()
-        for name, rules in WHOLE.items():
-            setattr(self.settings, name, checked(int, getattr(self.settings, name), f"hydra.sweeper.{name}", rules))
-        given = self.settings.lost_after
-        self.settings.lost_after = checked(float, given, "hydra.sweeper.lost_after", SECONDS)
-        direction = self._direction()
+        check_numbers(self.settings)
+        direction = direction_of(self.settings)
         parsed = OverridesParser.create(config_loader=self.context.config_loader).parse_overrides(arguments)
+        configs = JobConfigs(self.context, self.config)
         sweeps = [override for override in parsed if override.is_sweep_override()]
         space = {override.get_key_element(): distribution(optuna, override) for override in sweeps}
-        self._require_whole(arguments, parsed)
+        configs.require_whole(arguments, parsed)
         if not space:
             raise ConfigError("a search needs a setting to vary: KEY='interval(1e-5,1e-2)' or KEY=a,b,c.")
-        self._require_metric(arguments)
+        configs.require_metric(self.settings.metric, arguments)
         others = [override for override in parsed if not override.is_sweep_override()]
         fixed = [str(override.input_line) for override in others if override.key_or_group != "seed"]
         self.first_seed = next((int(one.value()) for one in parsed if one.key_or_group == "seed"), 0)  # type: ignore[arg-type]
@@ -208,61 +168,6 @@ class SearchSweeper(Sweeper):
         print(
             f"best of {done} trials{early}: {self.settings.metric} {best.value:.4g} with {settings} (study: {folder})"
         )
-
-    def _direction(self) -> str:
-        """Return the direction of the search: the one set, or the one in which the metric improves."""
-        if self.settings.direction not in DIRECTIONS:
-            listed, close = ", ".join(DIRECTIONS), did_you_mean(self.settings.direction, DIRECTIONS)
-            raise ConfigError(f"hydra.sweeper.direction must be one of {listed}.{close}")
-        if self.settings.direction != "auto":
-            return self.settings.direction
-        improves = better(self.settings.metric)
-        if improves is None and spec_of(self.settings.metric) is not None:
-            raise ConfigError(
-                f"hydra.sweeper.metric: neither lower nor higher {self.settings.metric} is better by itself: "
-                "add hydra.sweeper.direction=minimize or hydra.sweeper.direction=maximize."
-            )
-        return DIRECTION_OF.get(improves or "", "minimize")
-
-    def _require_metric(self, arguments: list[str]) -> None:
-        """Refuse a metric that some job of the search would not log, before any of them starts."""
-        from ganrun.evaluation.metrics.logged import require_logged  # imports JAX, which not every command needs
-
-        for overrides in jobs(arguments):
-            require_logged(self.settings.metric, self._config(overrides), "hydra.sweeper.metric")
-
-    def _require_whole(self, arguments: list[str], parsed: Sequence[Override]) -> None:
-        """Refuse an interval for a setting that takes whole numbers only, before a trial draws another number."""
-        first = next(jobs(arguments))
-        for i, override in enumerate(parsed):
-            key = override.get_key_element()
-            sweep: Any = override.value()
-            if not isinstance(sweep, IntervalSweep) or "int" in sweep.tags:
-                continue
-            start, end = float(sweep.start or 0), float(sweep.end or 0)  # never None, though their types allow it
-            inner = start + BETWEEN * (end - start)
-            if self._is_valid([*first[:i], f"{key}={inner}", *first[i + 1 :]]):
-                continue
-            if self._is_valid([*first[:i], f"{key}={round(inner)}", *first[i + 1 :]]):
-                whole = f"{key}='range({start:g},{end + 1:g})'"
-                raise ConfigError(f"{key} takes whole numbers, and an interval holds others: write {whole}.")
-
-    def _is_valid(self, overrides: list[str]) -> bool:
-        try:
-            self._config(overrides)
-        except (ConfigError, HydraException, OmegaConfBaseException):
-            return False
-        return True
-
-    def _config(self, overrides: list[str]) -> Train:
-        """Return the checked config of a job of the search."""
-        assert self.config is not None
-        if self._composer is None:
-            self._composer = Composer(partial(self.context.config_loader.load_sweep_config, self.config), groups())
-        config = self._composer(overrides)
-        with open_dict(config):
-            config.pop("hydra", None)
-        return check(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
 
     def _study(self, optuna: Any, folder: Path, direction: str) -> Any:
         seed = self.settings.seed
