@@ -11,6 +11,7 @@ population of so many seeds. Other words are settings of the run. Exits with 1 i
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -28,7 +29,7 @@ DEFAULTS = {"hosts": "2", "members": "1", "kills": "12", "seed": "0", "signal": 
 TINY = ("architecture.generator_hidden=[16]", "architecture.discriminator_hidden=[16]", "batch_size=64")
 TINY += ("steps=3000", "checkpoint.steps=50", "probe=off", "log.pictures=2")
 PATIENCE = 150.0  # seconds in which the other hosts notice that one is lost, and end
-SHORTEST = 0.05  # fraction of the time of the whole run after which a host may be killed
+EARLIEST = 0.3  # fraction of the time before the first step after which a host may be killed
 
 
 def free_port() -> int:
@@ -78,14 +79,26 @@ def place(run: Path, options: dict[str, str]) -> tuple[str, ...]:
     return (f"hydra.run.dir={run}",) if members == 1 else ("-m", f"seed=range({members})", f"hydra.sweep.dir={run}")
 
 
-def killed(words: tuple[str, ...], hosts: int, run: Path, whole: float, options: dict[str, str]) -> int:
-    """Train ``run``, kill a host at each of the moments and resume it; return how often it had to be resumed."""
+def training_seconds(run: Path) -> float:
+    """Return the seconds that ``run``, or a member if it is a sweep, has taken for its steps."""
+    summary = next(iter(run.glob("**/summary.json")))
+    return float(json.loads(summary.read_text(encoding="utf-8"))["seconds_split"]["training"])
+
+
+def killed(words: tuple[str, ...], hosts: int, run: Path, times: tuple[float, float], options: dict[str, str]) -> int:
+    """Train ``run``, kill a host at each of the moments and resume it; return how often it had to be resumed.
+
+    ``times``: the seconds of the whole run, and those of its steps. The moments are spread so that the run ends after
+    about as many kills as are asked for.
+    """
+    kills, (whole, steps) = int(options["kills"]), times
+    earliest, latest = EARLIEST * (whole - steps), whole - steps + 2 * steps / max(1, kills)
     draw, number = random.Random(int(options["seed"])), signal.Signals[f"SIG{options['signal']}"]
     folder, new = run.parents[1], (*words, *place(run, options))
-    for kill in range(int(options["kills"])):
+    for kill in range(kills):
         command = (f"resume={run}",) if list(run.glob("**/config.yaml")) else new
         processes = started(command, hosts, folder)
-        time.sleep(draw.uniform(SHORTEST, 1.0) * whole)
+        time.sleep(draw.uniform(earliest, latest))
         victim = kill % hosts
         os.kill(processes[victim].pid, number)
         codes = ended(processes, PATIENCE)
@@ -95,7 +108,7 @@ def killed(words: tuple[str, ...], hosts: int, run: Path, whole: float, options:
     last = started((f"resume={run}",) if list(run.glob("**/config.yaml")) else new, hosts, folder)
     if any(codes := ended(last, 20 * whole)):
         sys.exit(f"the last resumed run ended with {codes}: see {folder}/host*/output.txt")
-    return int(options["kills"])
+    return kills
 
 
 def main() -> None:
@@ -114,7 +127,8 @@ def main() -> None:
             print((undisturbed.parent / "output.txt").read_text()[-2000:])
             sys.exit(f"the run without a break ended with {codes}.")
         print(f"without a break: {whole:.1f} s on {hosts} hosts", flush=True)
-        times = killed(words, hosts, disturbed, whole, options) if int(options["kills"]) else 0
+        seconds = whole, training_seconds(undisturbed)
+        times = killed(words, hosts, disturbed, seconds, options) if int(options["kills"]) else 0
         one = last_state(undisturbed)
         other = last_state(disturbed) if times else one
         different = [name for name in one if not np.array_equal(one[name], other[name])]
