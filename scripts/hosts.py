@@ -27,7 +27,7 @@ from safetensors.numpy import load_file
 
 DEFAULTS = {"hosts": "2", "members": "1", "kills": "12", "seed": "0", "signal": "KILL", "folder": ""}
 TINY = ("architecture.generator_hidden=[16]", "architecture.discriminator_hidden=[16]", "batch_size=64")
-TINY += ("steps=3000", "checkpoint.steps=50", "probe=off", "log.pictures=2")
+TINY += ("steps=3000", "checkpoint.steps=50", "probe=off", "log.pictures=2", "hosts.timeout=30")
 PATIENCE = 150.0  # seconds in which the other hosts notice that one is lost, and end
 EARLIEST = 0.3  # fraction of the time before the first step after which a host may be killed
 
