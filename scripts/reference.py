@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra_plugins.ganrun_population import search
+from hydra_plugins.ganrun_population import search_settings
 from reference_text import (
     allowed,
     as_code,
@@ -166,10 +166,11 @@ def _of_hydra() -> Iterator[str]:
     yield "## Hydra"
     yield setting_table(rows)
     yield "With `hydra/sweeper=optuna`, which [searches](../sweeps.md#hyperparameter-search):"
-    lines = re.findall(r"^    ([a-z]\w*): .* = (\S+)  # (.*)$", inspect.getsource(search.SearchConf), re.MULTILINE)
-    kinds = {"direction": ", ".join(map(as_code, search.DIRECTIONS)), "prune": "`true`, `false`"}
-    kinds |= {name: allowed(int, rules) for name, rules in search.WHOLE.items()}
-    kinds["lost_after"] = allowed(float, search.SECONDS)
+    source = inspect.getsource(search_settings.SearchConf)
+    lines = re.findall(r"^    ([a-z]\w*): .* = (\S+)  # (.*)$", source, re.MULTILINE)
+    kinds = {"direction": ", ".join(map(as_code, search_settings.DIRECTIONS)), "prune": "`true`, `false`"}
+    kinds |= {name: allowed(int, rules) for name, rules in search_settings.WHOLE.items()}
+    kinds["lost_after"] = allowed(float, search_settings.SECONDS)
     literal = {key: yaml.safe_load(value.replace("True", "true").replace("None", "null")) for key, value, _ in lines}
     yield setting_table(
         (f"`hydra.sweeper.{key}`", as_code(literal[key]), kinds.get(key, "text"), escaped(what))

@@ -49,6 +49,8 @@ def allowed(kind: Any, rules: Mapping[str, Any]) -> str:
         kind: a type hint, as ``ganrun.config.values.checked`` takes it.
         rules: the range or the choices, as stored by ``ganrun.config.registry``.
     """
+    if "word" in rules:
+        return f"`{rules['word']}`, or {allowed(int, {key: rules[key] for key in rules if key != 'word'})}"
     if isinstance(kind, types.UnionType):
         member = next(member for member in typing.get_args(kind) if member is not type(None))
         return f"{allowed(member, rules)}, or `null`"

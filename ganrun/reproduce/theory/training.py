@@ -105,13 +105,16 @@ def helvetica(workspace: Workspace) -> Iterator[Finding]:
     modes = {}
     for ratio in (1, 40):
         words = ("experiment=reproduce/helvetica", f"schedule.generator_steps={ratio}", "log.pictures=1")
-        runs = workspace.train(f"ratio_{ratio}", *words, seeds=workspace.choose(3, 5))
+        runs = workspace.train(f"ratio_{ratio}", *words, seeds=workspace.choose(5, 10))
         modes[ratio] = tuple(MODES * math.exp(-run.last("modes/kl")) for run in runs if run.completed)
         for run in runs[:1]:
             words = ("sample", f"run={run.path}", "n=2000", "average=false")
             workspace.picture(f"helvetica-{ratio}.png", f"Samples with {ratio} generator updates to 1.", *words)
-    yield Finding("effective modes of 8, 1 to 1", "≥ 5 (7.1 to 7.6)", 5.0, 8.0, modes[1], 18)
+    lost = tuple(many - few for many, few in zip(modes[1], modes[40], strict=False))
+    yield Finding("effective modes of 8, 1 to 1 minus 40 to 1, by seed", "> 0", 0.0, 8.0, lost, 18, every_seed=True)
     yield Finding("effective modes of 8, 40 to 1", "about 1", 0.0, 1.5, modes[40], 18, every_seed=True)
+    # The number of an earlier measurement, whose settings are not known in full.
+    yield Finding("effective modes of 8, 1 to 1", "7.1 to 7.6", 7.1, 8.0, modes[1])
 
 
 @experiment("overfitting", "S1, S3", "a discriminator trained to completion on finite data overfits", (1.0, 2.0), 19)

@@ -75,6 +75,7 @@ class SearchSweeper(Sweeper):
         check_numbers(self.settings)
         direction = direction_of(self.settings)
         parsed = OverridesParser.create(config_loader=self.context.config_loader).parse_overrides(arguments)
+        assert self.config is not None
         configs = JobConfigs(self.context, self.config)
         sweeps = [override for override in parsed if override.is_sweep_override()]
         space = {override.get_key_element(): distribution(optuna, override) for override in sweeps}
