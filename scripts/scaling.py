@@ -93,10 +93,11 @@ def parts_of(name: str) -> tuple[str, ...]:
 def all_reduce_seconds(chip: Chip, chips: int, count: float, size: float) -> float:
     """Return the time of ``count`` sums over ``chips``, of ``size`` bytes together.
 
-    A ring within each node, and one between nodes that each of its chips takes part in with its share of the bytes.
+    Each chip sends and receives twice its share of the bytes within its node, and its part of them between nodes. A sum
+    waits for messages down and up a tree.
     """
     inside, nodes = min(chips, chip.node), max(1, chips // chip.node)
-    seconds = count * LATENCY * 2 * (inside - 1 + nodes - 1)
+    seconds = count * LATENCY * 2 * (math.ceil(math.log2(inside)) + math.ceil(math.log2(nodes)))
     seconds += 2 * (inside - 1) / inside * size / chip.near
     return seconds + 2 * (nodes - 1) / nodes * size / inside / chip.far
 
