@@ -48,7 +48,7 @@ DIGITS: dict[str, Words] = {
     "dbm": ("method=dbm", "method.hidden=[100,50]", "steps=4000"),
     "gsn": ("method=gsn", "steps=3000"),
 }
-# About five minutes of one core for three seeds each, more for the convolutional networks of the GAN.
+# About five minutes of one core for three seeds each, and ten to twenty for convolutional networks.
 MNIST: dict[str, Words] = {
     "gan": ("experiment=dcgan", "architecture.width=32", "batch_size=64", "steps=2000"),
     "vae": ("experiment=vae", "steps=5500"),
