@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ganrun.training.loop import Pruner
 
 
+SIGNALLED = (130, 143)  # exit codes after which the process ends at once, without its exit handlers
 SUBMITIT = "SUBMITIT_EXECUTOR"  # the environment variable that submitit sets for its jobs
 
 
@@ -83,6 +84,8 @@ def _on_hosts(nodes: Sequence[Any], job: Callable[[], int]) -> int:
         raise SystemExit(follow(nodes[0].get("data_dir")))
     hosts.channel().code = 1
     hosts.channel().code = code = job()
+    if code in SIGNALLED:
+        hosts.channel().end()
     return code
 
 
@@ -91,7 +94,7 @@ def _ended(code: int) -> int:
 
     A job that returns has ended for submitit, and SLURM may requeue one that has got SIGTERM: submitit then waits.
     """
-    if code in (130, 143) and SUBMITIT in os.environ:
+    if code in SIGNALLED and SUBMITIT in os.environ:
         raise SystemExit(code)
     return code
 

@@ -27,6 +27,7 @@ from ganrun.training.rendezvous import wait
 PREFIX = "ganrun"
 DONE = "done"
 PATIENCE_MS = 1000  # milliseconds that a follower waits for a message before it looks for signals
+ENDING = 10  # seconds in which followers learn that the leader ends
 POLL = 0.25  # seconds between the leader's looks for signals that followers have received
 KEPT = 64  # messages that stay in the store: followers are never so far behind
 LOST_AFTER = 60  # seconds without a heartbeat after which a host is lost
@@ -61,7 +62,7 @@ def start(settings: Any) -> None:
     except Exception as error:  # JAX and its schedulers' plugins raise anything
         raise GanrunError(f"hosts: cannot connect to the others ({_reason(error)}).") from error
     if index == 0:  # a sweep may build several programs, one after another
-        atexit.register(lambda: channel().send("end", code=channel().code))
+        atexit.register(lambda: channel().end())
 
 
 def _detected(hosts: Hosts) -> tuple[str, int, int]:
@@ -123,11 +124,13 @@ class Channel:
         number: of messages sent or received so far.
         looked: when the leader last looked for signals.
         code: the exit code with which the followers end when the leader does.
+        ended: whether the leader has told them.
     """
 
     number: int = 0
     looked: float = field(default_factory=time.monotonic)
     code: int = 1
+    ended: bool = False
 
     def send(self, operation: str, **content: Any) -> None:
         """Send an ``operation`` with JSON ``content`` to the followers."""
@@ -136,6 +139,14 @@ class Channel:
         if self.number >= KEPT:
             client.key_value_delete(f"{PREFIX}/message/{self.number - KEPT}")
         self.number += 1
+
+    def end(self) -> None:
+        """End the followers with :attr:`code`, once, and wait until they know it: they die with the leader's store."""
+        if not self.ended:
+            self.ended = True
+            self.send("end", code=self.code)
+            with contextlib.suppress(GanrunError):  # one that is lost needs no end
+                self.confirmed(ENDING)
 
     def receive(self) -> dict[str, Any] | None:
         """Return the next message; None if there has been none for a second.

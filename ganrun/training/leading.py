@@ -172,5 +172,6 @@ def follow(data_dir: str | None) -> int:
             if message is None:
                 continue
             if message["operation"] == "end":
+                messages.confirm()
                 return int(message["code"])
             follower.do(message)

@@ -140,11 +140,12 @@ class VmappedRuns:
 
     def freeze(self, state: RunState, frozen: Sequence[bool]) -> RunState:
         """Return ``state`` with the ``frozen`` members marked as failed: they take no further step."""
-        bad_step = _frozen(state.accumulator.bad_step, np.asarray(frozen, bool))
+        before = state.accumulator.bad_step
+        where = before.sharding if self.mesh.size > 1 else None
+        bad_step = jax.jit(_frozen, out_shardings=where)(before, np.asarray(frozen, bool))
         return dataclasses.replace(state, accumulator=dataclasses.replace(state.accumulator, bad_step=bad_step))
 
 
-@jax.jit
 def _frozen(bad_step: jax.Array, frozen: jax.Array) -> jax.Array:
     return jnp.where(frozen, jnp.maximum(bad_step, 1), bad_step)
 

@@ -16,7 +16,8 @@ from ganrun.evaluation.evaluator import Evaluator
 from ganrun.evaluation.metrics.logged import require_stop
 from ganrun.storage.run_directory import completed
 from ganrun.training.build import build
-from ganrun.training.sweep import memory, train_all
+from ganrun.training.memory_forecast import memory
+from ganrun.training.sweep import train_all
 from ganrun.training.sweep_plan import Job, ended
 from ganrun.training.train import train
 
