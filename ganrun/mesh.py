@@ -86,12 +86,13 @@ class Mesh:
         whole = _gather(_devices(self))(tree)
         return fetch(jax.tree.map(lambda leaf: leaf.addressable_data(0), whole))
 
-    def constrained(self, state: Tree) -> Tree:
-        """Return the ``state`` of one run with its placement as a constraint: for use inside a program, in each step.
+    def constrained(self, state: Tree, members: bool = False) -> Tree:
+        """Return ``state``, a run's or with ``members`` a population's, with its placement as a constraint.
 
-        Under ``vmap`` along :attr:`member_axis`, the member axis is distributed as well.
+        For use inside a program. Under ``vmap`` along :attr:`member_axis`, where ``state`` is that of one run, the
+        member axis is distributed as well.
         """
-        return jax.lax.with_sharding_constraint(state, self.shardings(state)) if self.size > 1 else state
+        return jax.lax.with_sharding_constraint(state, self.shardings(state, members)) if self.size > 1 else state
 
     def everywhere(self, tree: Tree) -> Tree:
         """Return ``tree`` with the constraint that every device has all of it: for use inside a program."""

@@ -250,7 +250,8 @@ def _advance(
     axes = (0, _axes(source, own), _axes(held_out, held_out_own))
     step = jax.vmap(partial(_unless_failed, method, mesh), in_axes=axes, spmd_axis_name=mesh.member_axis)
     state = jax.lax.fori_loop(0, n, lambda _, now: step(now, source, held_out), state)
-    return state, mesh.everywhere(jax.vmap(Report.of)(state.accumulator))
+    report = mesh.everywhere(jax.vmap(Report.of)(state.accumulator))
+    return mesh.constrained(state, members=True), report  # the report has arrays of the state, but on all devices
 
 
 def _unless_failed(method: Method, mesh: Mesh, state: RunState, source: Source, held_out: Source) -> RunState:
