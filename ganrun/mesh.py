@@ -73,18 +73,25 @@ class Mesh:
         if not own:
             return self.replicated(source)
         members = NamedSharding(_devices(self), PartitionSpec(MEMBERS))
-        return replace(self.replicated(source), **{name: _put(getattr(source, name), members) for name in own})
+        distributed = {name: getattr(source, name) for name in own}
+        placed = jax.tree.map(lambda leaf: _put(leaf, members), distributed)
+        shared = self.replicated(replace(source, **dict.fromkeys(own)))  # its own fields are not copied to all devices
+        return replace(shared, **placed)
 
     def placed(self, state: Tree, members: bool = False) -> Tree:
         """Return ``state``, a run's or with ``members`` a population's, on the devices where a program has it."""
         return jax.tree.map(_put, state, self.shardings(state, members)) if self.size > 1 else state
 
-    def fetched(self, tree: Tree) -> Tree:
-        """Return ``tree`` on the host. With several hosts, all call this; PRNG keys are keys again."""
+    def gathered(self, tree: Tree) -> Tree:
+        """Return ``tree`` such that :func:`fetch` can copy it to this host.
+
+        With several hosts, all call this, and wait: beside another program that communicates, hosts could exchange the
+        messages of both in different orders.
+        """
         if self.size == 1 or all(leaf.is_fully_addressable for leaf in jax.tree.leaves(tree)):
-            return fetch(tree)
-        whole = _gather(_devices(self))(tree)
-        return fetch(jax.tree.map(lambda leaf: leaf.addressable_data(0), whole))
+            return tree
+        whole = jax.block_until_ready(_gather(_devices(self))(tree))
+        return jax.tree.map(lambda leaf: leaf.addressable_data(0), whole)
 
     def constrained(self, state: Tree, members: bool = False) -> Tree:
         """Return ``state``, a run's or with ``members`` a population's, with its placement as a constraint.
@@ -126,6 +133,9 @@ class Mesh:
         listed = ", ".join(f"{count} along {axis}" for axis, count in axes.items() if count > 1)
         parameters = "; parameters are sharded" if self.sharded else ""
         return f"mesh: {self.size} devices, {listed}{parameters}"
+
+
+ONE_DEVICE = Mesh()
 
 
 def divide(shape: Sequence[int], parts: int) -> tuple[str | None, ...]:
@@ -184,22 +194,24 @@ def _shares(rows: int) -> int:
 
 
 def fetch(tree: Tree) -> Tree:
-    """Return ``tree`` on the host; PRNG keys are keys of this device."""
+    """Return ``tree`` on the host, copied at once; PRNG keys are keys of the first device."""
+    plain = jax.device_get(jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree))
 
-    def one(leaf: Any) -> Any:
-        if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            return jax.device_get(leaf)
-        data = jax.device_get(jax.random.key_data(leaf))
-        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+    def as_before(leaf: Any, data: Any) -> Any:
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf)) if _is_key(leaf) else data
 
-    return jax.tree.map(one, tree)
+    return jax.tree.map(as_before, tree, plain)
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _put(leaf: Any, where: NamedSharding) -> jax.Array:
     """Return ``leaf``, which every host has, as an array that is placed ``where``."""
     if where.is_fully_addressable:
         return jax.device_put(leaf, where)
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    if _is_key(leaf):
         data = _put(jax.random.key_data(leaf), where)
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
     host = np.asarray(leaf)

@@ -21,12 +21,11 @@ from ganrun.datasets.feed import HostPixels, feed_of
 from ganrun.datasets.sampler import Cursor, Source
 from ganrun.errors import ConfigError
 from ganrun.keys import key_for
-from ganrun.mesh import Mesh
+from ganrun.mesh import ONE_DEVICE, Mesh
 from ganrun.methods.base import Method, Metrics, Tree
 from ganrun.methods.precision import with_float32_products
 from ganrun.methods.run_state import Report, RunState, create, update
 
-ONE_DEVICE = Mesh()
 RUNGS = 41  # arrows from z to x = G(z) in the picture of a generator in one dimension
 
 

@@ -8,8 +8,8 @@ from ganrun import datasets
 from ganrun.config.folders import data_folder
 from ganrun.config.settings import Train
 from ganrun.datasets.feed import device_bytes
-from ganrun.mesh import Mesh
-from ganrun.methods.experiment import ONE_DEVICE, Experiment
+from ganrun.mesh import ONE_DEVICE, Mesh
+from ganrun.methods.experiment import Experiment
 from ganrun.training import device
 from ganrun.training.mesh import mesh_for
 

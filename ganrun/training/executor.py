@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
@@ -12,8 +13,8 @@ import numpy as np
 
 from ganrun.datasets.sampler import Cursor
 from ganrun.machine.cores import usable_cores
-from ganrun.mesh import Mesh
-from ganrun.methods.experiment import ONE_DEVICE, Experiment
+from ganrun.mesh import ONE_DEVICE, Mesh, fetch
+from ganrun.methods.experiment import Experiment
 from ganrun.methods.run_state import Report, RunState
 from ganrun.training.vmapped import Fetch, VmappedRuns, program_bytes, snapshot_bytes
 
@@ -76,12 +77,13 @@ class SingleRun:
 
     def snapshot(self, state: RunState, n: int, points: Sequence[np.ndarray]) -> list[Fetch]:
         snapshot = self.experiments[0].snapshot(state, n, points[0])
-        if self.mesh.size > 1:  # it is evaluated on one device
-            snapshot = self.mesh.fetched(snapshot)
-        return [lambda: snapshot]
+        if self.mesh.size == 1:
+            return [lambda: snapshot]
+        gathered = self.mesh.gathered(snapshot)
+        return [functools.cache(lambda: jax.device_get(gathered))]  # it is evaluated on one device
 
     def apart(self, state: RunState) -> list[RunState]:
-        return [state if self.mesh.size == 1 else self.mesh.fetched(state)]
+        return [state if self.mesh.size == 1 else fetch(self.mesh.gathered(state))]
 
     def together(self, states: list[RunState]) -> RunState:
         return self.mesh.placed(states[0])
@@ -158,7 +160,8 @@ def executor_for(experiments: Sequence[Experiment], mesh: Mesh = ONE_DEVICE) -> 
 
     Streamed data are divided into smaller windows, so that those of all members together have their bound.
     """
-    mesh = mesh.for_members(len(experiments))
+    if jax.process_count() == 1:  # several hosts all take part: members are repeated instead
+        mesh = mesh.for_members(len(experiments))
     for experiment in experiments:
         experiment.divide_windows(len(experiments))
     if mesh.size > 1:

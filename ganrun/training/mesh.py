@@ -52,7 +52,9 @@ def mesh_for(config: Train, members: int = 1) -> Mesh:
         data = max(count for count in range(1, devices + 1) if rows % count == 0)
     if population == AUTO:
         population = max(1, devices // data)
-    population = min(int(population), members)
+    population = int(population)
+    if jax.process_count() == 1:  # several hosts all take part: members are repeated instead
+        population = min(population, members)
     if population * data > devices:
         raise ConfigError(_too_few(population, data, devices))
     if population * data < devices and jax.process_count() > 1:

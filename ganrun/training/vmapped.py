@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ganrun.datasets.sampler import Cursor, Source
-from ganrun.mesh import Mesh
+from ganrun.mesh import ONE_DEVICE, Mesh, fetch
 from ganrun.methods.base import Method, Tree
-from ganrun.methods.experiment import ONE_DEVICE, Experiment, SnapshotArrays, take_snapshot
+from ganrun.methods.experiment import Experiment, SnapshotArrays, take_snapshot
 from ganrun.methods.precision import with_float32_products
 from ganrun.methods.run_state import Report, RunState, create, update
 
@@ -65,7 +65,7 @@ class VmappedRuns:
         """Return the training data of the next ``n`` steps of all members, with their own member axis."""
         if not self.experiments[0].streams:
             return self._train
-        cursors = self.mesh.fetched(state.cursor)
+        cursors = fetch(self.mesh.gathered(state.cursor))
         members = [Cursor(cursors.epoch[i], cursors.offset[i]) for i in range(len(self.experiments))]
         return self.mesh.source(*stack_sources(self._windows(members, n)))
 
@@ -123,15 +123,13 @@ class VmappedRuns:
     def snapshot(self, state: RunState, n: int, points: Sequence[np.ndarray]) -> list[Fetch]:
         """Take a snapshot of every member, like :meth:`Experiment.snapshot`; copied to the host at the first fetch."""
         stacked = jnp.asarray(np.stack(points), jnp.float32)
-        snapshots = self._snapshot_program(n, points)(state, self._held_out, stacked)
-        if self.mesh.size > 1:  # at once, since all hosts take part
-            snapshots = self.mesh.fetched(snapshots)
-        fetch = functools.cache(lambda: jax.device_get(snapshots))
-        return [partial(_member, fetch, i) for i in range(len(self.experiments))]
+        snapshots = self.mesh.gathered(self._snapshot_program(n, points)(state, self._held_out, stacked))
+        fetched = functools.cache(lambda: jax.device_get(snapshots))
+        return [partial(_member, fetched, i) for i in range(len(self.experiments))]
 
     def apart(self, state: RunState) -> list[RunState]:
         """Return the state of each member, on the host."""
-        host = self.mesh.fetched(state)
+        host = fetch(self.mesh.gathered(state))
         return [jax.tree.map(lambda leaf, i=i: leaf[i], host) for i in range(len(self.experiments))]
 
     def together(self, states: list[RunState]) -> RunState:

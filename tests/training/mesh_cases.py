@@ -7,6 +7,7 @@ import re
 import sys
 import tempfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ import numpy as np
 
 from ganrun.config.hydra_bridge import compose
 from ganrun.config.schema import check
+from ganrun.datasets import reordered
 from ganrun.mesh import Mesh
 from ganrun.methods.experiment import Experiment
 from ganrun.storage.checkpoints import Checkpoints, flatten
 from ganrun.training.build import load_data
-from ganrun.training.executor import ShardedRuns
+from ganrun.training.executor import ShardedRuns, fewer
 from ganrun.training.vmapped import VmappedRuns
 
 jax.config.update("jax_num_cpu_devices", 8)
@@ -111,6 +113,24 @@ def population() -> dict[str, Any]:
     }
 
 
+def streamed() -> dict[str, float]:
+    """The difference between streamed data on a mesh and resident data on one device, for a run and a member."""
+    words, mesh = (*TINY, "dataset=digits", "latent.dim=4"), Mesh(population=2, data=4)
+    config = check(compose("train", [*words, "steps=400"]))
+    whole, host = load_data(config), load_data(replace(config, feed="streamed"))
+    one = [Experiment(config, reordered(whole, seed)) for seed in (0, 1)]
+    alone = [flatten(run.advance(run.init(), 5)[0]) for run in one]
+    run = Experiment(config, reordered(host, 0), Mesh(data=8))
+    members = ShardedRuns([Experiment(config, reordered(host, seed)) for seed in (0, 1)], 1, mesh)
+    fewer_state = fewer(members, members.advance(members.init(), 5)[0], [0])
+    (last,) = fewer_state[0].apart(fewer_state[1])
+    return {
+        "run": difference(alone[0], flatten(run.advance(run.init(), 5)[0])),
+        "member": difference(alone[0], flatten(last)),
+        "devices": fewer_state[0].mesh.size,
+    }
+
+
 def collectives() -> dict[str, dict[str, int]]:
     """The communication of a compiled step on 8 devices, by kind."""
     cases = {"vectors": WIDE, "images": IMAGES, "vae": ("dataset=digits", "method=vae", "batch_size=16", "probe=off")}
@@ -134,6 +154,7 @@ if __name__ == "__main__":
         "meshes": on_meshes,
         "resumed": resumed,
         "population": population,
+        "streamed": streamed,
         "collectives": collectives,
         "memory": memory,
     }

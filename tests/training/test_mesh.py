@@ -59,6 +59,17 @@ def test_a_frozen_member_takes_no_step_on_a_mesh(found):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("case", ["run", "member"])
+def test_streamed_data_on_a_mesh_are_those_on_one_device(found, case):
+    assert found["streamed"][case] <= CLOSE
+
+
+@pytest.mark.slow
+def test_a_population_that_shrinks_keeps_the_devices_that_share_its_minibatches(found):
+    assert found["streamed"]["devices"] == 4
+
+
+@pytest.mark.slow
 def test_devices_only_exchange_sums(found):
     """Gradients and metrics in one sum for each network; batch norm needs its sums before, and once in the gradient."""
     assert found["collectives"] == {
@@ -141,3 +152,11 @@ def test_a_cpu_gets_the_devices_that_a_config_asks_for():
 )
 def test_an_array_is_divided_along_its_largest_dimension_that_allows_it(shape, parts, expected):
     assert divide(shape, parts) == expected
+
+
+def test_members_are_repeated_where_several_hosts_have_more_devices(monkeypatch):
+    monkeypatch.setattr(chosen.jax, "device_count", lambda: 8)
+    monkeypatch.setattr(chosen.jax, "process_count", lambda: 2)
+    assert mesh_for(config(), 3) == Mesh(population=8)
+    with pytest.raises(ConfigError, match="with several hosts it must use all"):
+        mesh_for(config(data=2))
