@@ -1,0 +1,184 @@
+"""Held-out log-likelihood of the explicit models on MNIST against the time of training: the table of likelihoods.md.
+
+    python scripts/likelihoods.py [models=fvsbn,made,...] [runs=FOLDER] [steps=N] [out=FILE.md] [figure=FILE.png]
+
+Every model is one run of a preset (seed 0), evaluated at several steps with its averaged weights. The processor time of
+the whole command is measured: the steps of each model are chosen so that it is within fifteen minutes on one core, to
+which ``taskset -c 1 python scripts/likelihoods.py`` confines it. ``steps`` replaces those of all models. Runs stay in
+``runs=FOLDER`` and are not trained again if they are there. ``GANRUN_DATA`` must hold MNIST. About two hours.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A run and what is known about its number.
+
+    Attributes:
+        words: settings of ``ganrun train``.
+        tag: the metric that is compared.
+        kind: what it is.
+        binarisation: of the held-out images.
+        goal: what ganrun aims at within fifteen minutes of a core.
+        published: value of a paper, after longer training or of a larger network.
+    """
+
+    words: tuple[str, ...]
+    tag: str
+    kind: str
+    binarisation: str
+    goal: float
+    published: str
+
+
+ANEW = "anew"  # binarised anew for each evaluation, with the grey value as the probability of white
+MODELS: dict[str, Model] = {
+    "fvsbn": Model(("experiment=fvsbn",), "log_likelihood", "exact", ANEW, -97, "-96.6"),
+    "made": Model(("experiment=made",), "log_likelihood", "exact", ANEW, -88, "-84.9 to -86.6"),
+    "pixelcnn": Model(("experiment=pixelcnn",), "log_likelihood", "exact", ANEW, -86, "-81.5"),
+    "vae": Model(("experiment=vae",), "elbo", "lower bound", ANEW, -90, "-86.8"),
+    "iwae": Model(("experiment=iwae",), "iwae", "lower bound, 50 latents", ANEW, -86.5, "-84.8"),
+    "rbm": Model(
+        ("experiment=rbm", "method.ais_steps=5000"), "log_likelihood_ais", "estimate", ANEW, -90, "about -86.3"
+    ),
+    "realnvp": Model(("experiment=realnvp",), "bits_per_dim/log_likelihood_bound", "lower bound", "bytes", 2.0, "1.06"),
+    "gsn": Model(
+        ("experiment=gsn", "architecture.hidden=[500,500]", "method.sample_steps=200", "steps=16000"),
+        *("parzen", "Parzen windows around 10 000 samples", "grey", 214, "214 ± 1.1"),
+    ),
+}
+CURVE = ("log.pictures=12", "evaluate.share=0.05", "probe=off")
+DEFAULTS = {"models": ",".join(MODELS), "runs": "", "steps": "", "out": "", "figure": ""}
+LOWEST = -115.0  # nats, where the figure ends
+
+
+def processor_seconds(command: list[str]) -> float:
+    """Run ``command`` and return the seconds of processor time that it and its children took.
+
+    Raises:
+        SystemExit: if it fails.
+    """
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} ended with {process.returncode}.")
+    return usage.ru_utime + usage.ru_stime
+
+
+def train(model: Model, steps: str, run: Path) -> float:
+    """Train ``model`` in ``run``, unless it is there; return the seconds of processor time of the command."""
+    file = run / "processor_seconds.json"
+    if not file.is_file():
+        words = [*model.words, *CURVE, *([f"steps={steps}"] if steps else []), f"hydra.run.dir={run}"]
+        seconds = processor_seconds([sys.executable, "-m", "ganrun", "train", *words])
+        file.write_text(json.dumps(seconds), encoding="utf-8")
+    return float(json.loads(file.read_text(encoding="utf-8")))
+
+
+def rows_of(run: Path) -> Rows:
+    """Return the rows of the metrics of ``run``, each with the seconds of training up to it."""
+    rows: Rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    seconds, before = 0.0, 0
+    for row in rows:
+        if speed := row.get("steps_per_second"):
+            seconds += (row["step"] - before) / speed
+            before = row["step"]
+        row["training_seconds"] = seconds
+    return rows
+
+
+def parzen(run: Path) -> tuple[float, float]:
+    """Return the log-likelihood of held-out images by ``ganrun eval``, in nats, and half of its 95 % interval."""
+    file = run / "parzen.json"
+    if not file.is_file():
+        words = [f"run={run}", "metrics=[parzen]", "n=10000", "format=json", f"out={file}"]
+        subprocess.run([sys.executable, "-m", "ganrun", "eval", *words], check=True, stdout=subprocess.DEVNULL)
+    (evaluation,) = json.loads(file.read_text(encoding="utf-8"))["evaluations"]
+    metric = evaluation["metrics"]["parzen"]
+    return metric["value"], (metric["high"] - metric["low"]) / 2
+
+
+def line(name: str, run: Path, cost: float) -> str:
+    """Return the row of the table of one model."""
+    model, last = MODELS[name], rows_of(run)[-1]
+    if model.tag == "parzen":
+        value, half = parzen(run)
+    else:
+        value, half = last[model.tag], 1.96 * last.get(f"{model.tag}_se", 0.0)
+    reached = value <= model.goal if model.tag.startswith("bits") else value >= model.goal
+    settings = " ".join(model.words)
+    shown = f"{value:.3f}" if model.tag.startswith("bits") else f"{value:.2f} ± {half:.2f}"
+    return (
+        f"| {name} | `{settings}` | {model.binarisation} | {shown} | {model.kind} | {model.goal:g}, "
+        f"{'reached' if reached else 'not reached'} | {model.published} | {last['step']} | {cost:.0f} |"
+    )
+
+
+def draw(runs: Mapping[str, Path], file: Path) -> None:
+    """Draw the held-out value of each model against the minutes of training, nats beside bits per dimension."""
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    nats, bits = figure.subplots(1, 2, width_ratios=(2, 1))
+    for name, run in runs.items():
+        model = MODELS[name]
+        points = [(row["training_seconds"] / 60, row[model.tag]) for row in rows_of(run) if model.tag in row]
+        if not points:
+            continue
+        axes = bits if model.tag.startswith("bits") else nats
+        (drawn,) = axes.plot(*zip(*points[1:], strict=True), marker=".", label=f"{name} ({model.kind})")
+        axes.axhline(model.goal, color=drawn.get_color(), linewidth=0.7, linestyle=":")
+    nats.set_ylim(LOWEST, -80)
+    bits.set_ylim(1.5, 4)
+    nats.set_ylabel("held-out log p(x), nats")
+    bits.set_ylabel("held-out bits per dimension")
+    for axes in (nats, bits):
+        axes.set_xlabel("minutes of training on one core")
+        axes.grid(alpha=0.3)
+        if axes.lines:
+            axes.legend(fontsize="small")
+    figure.suptitle("MNIST; dotted: the goal of the model of the same colour")
+    figure.savefig(file, dpi=100)
+
+
+def main() -> None:
+    """Train what is missing, and print or write the table and the figure."""
+    given = DEFAULTS | dict(word.split("=", 1) for word in sys.argv[1:])
+    if unknown := set(given) - set(DEFAULTS):
+        sys.exit(f"'{min(unknown)}' is not an option: there are {', '.join(DEFAULTS)}.")
+    names = given["models"].split(",")
+    if missing := [name for name in names if name not in MODELS]:
+        sys.exit(f"models: there is no '{missing[0]}', only {', '.join(MODELS)}.")
+    header = "model | command | binarisation | held-out value | what it is | goal | published | steps | seconds"
+    lines = [f"| {header} of processor |", "|---" * 9 + "|"]
+    print("\n".join(lines), flush=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        runs = {name: Path(given["runs"] or temporary).resolve() / name for name in names}
+        for name, run in runs.items():
+            lines.append(line(name, run, train(MODELS[name], given["steps"], run)))
+            print(f"{time.strftime('%H:%M')} {lines[-1]}", flush=True)
+        if given["out"]:
+            Path(given["out"]).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        if given["figure"]:
+            draw(runs, Path(given["figure"]))
+
+
+if __name__ == "__main__":
+    main()
