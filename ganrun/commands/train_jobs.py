@@ -57,21 +57,22 @@ def run_job(node: DictConfig) -> int:
         return train(config, folder, resume=resume, sweep=Sweep(_keys(hydra.overrides.task), member=member))
 
     try:
-        return _ended(_on_hosts([OmegaConf.to_container(node, resolve=True)], job))
+        return _ended(_on_hosts([OmegaConf.to_container(node, resolve=True)], folder, job))
     except Exception as error:
         return tell(error)
     finally:
         _remove_if_empty(folder)
 
 
-def _on_hosts(nodes: Sequence[Any], job: Callable[[], int]) -> int:
-    """Prepare JAX for the plain configs ``nodes``, run ``job`` and return its exit code.
+def _on_hosts(nodes: Sequence[Any], folder: Path, job: Callable[[], int]) -> int:
+    """Prepare JAX for the plain configs ``nodes``, run ``job``, which writes to ``folder``, and return its exit code.
 
     A host that another one leads follows that instead, and exits when it does.
     """
-    from ganrun.training import device, hosts
+    from ganrun.training import determinism, device, hosts
     from ganrun.training.mesh import cpu_devices
 
+    determinism.ask_for(nodes, folder)
     settings = nodes[0].get("hosts")
     count = settings.get("count") if isinstance(settings, Mapping) else 1
     hosts.start(settings)
@@ -167,7 +168,7 @@ def run_jobs(
         return max(codes)
 
     try:
-        code = _on_hosts([node for node, _ in given], sweep)
+        code = _on_hosts([node for node, _ in given], folder, sweep)
         return codes or [code] * len(given)
     except Exception as error:
         return [tell(error)] * len(given)

@@ -21,6 +21,7 @@ FREE = (
     "hosts.",
     "resume",
     "profile",
+    "deterministic",
     "retry",
     "plugins",
     "log.",

@@ -166,6 +166,7 @@ class Train:
     conditional: bool = False
     inference: str = choice("none", ("none", "bigan"))
     precision: str = choice("f32", PRECISIONS)
+    deterministic: bool = False
     data_dir: str | None = None
     feed: str = choice("auto", FEEDS)
     resume: str | None = None
