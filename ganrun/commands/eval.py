@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganrun.commands.chosen_average import require_one
 from ganrun.config.cli_args import CliArguments
 from ganrun.config.folders import home_of
 from ganrun.config.hydra_bridge import hand_over, preflight, quoted, with_paths
@@ -123,8 +124,7 @@ def _inspect(node: dict[str, Any]) -> tuple[Eval, list[Path]]:
         raise ConfigError("features=inception and weights=FILE belong together: ganrun has no weights of Inception.")
     if request.checkpoint not in ("latest", "best") and not request.checkpoint.isdecimal():
         raise ConfigError(f"checkpoint must be latest, best or a step, not '{request.checkpoint}'.")
-    if request.sigma_rel is not None and not request.average:
-        raise ConfigError(f"sigma_rel={request.sigma_rel:g} is an average of the weights: leave out average=false.")
+    require_one(request)
     if request.out is not None:
         require_place("out", request.out)
     if request.is_pair:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganrun.commands.chosen_average import require_one
 from ganrun.config.cli_args import CliArguments
 from ganrun.config.hydra_bridge import hand_over, preflight, with_paths
 from ganrun.config.schema import check_plain
@@ -42,6 +43,7 @@ def _inspect(node: dict[str, Any]) -> tuple[Export, Path, Path]:
     for name, allowed in (("formats", FORMATS), ("platforms", PLATFORMS)):
         if not getattr(request, name):
             raise ConfigError(f"{name} is empty: name at least one of {', '.join(allowed)}.")
+    require_one(request)
     require_packages(request.formats)
     from ganrun.export.folder import require_room
 

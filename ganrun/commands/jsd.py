@@ -11,10 +11,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from ganrun.commands.chosen_average import require_one
 from ganrun.config.cli_args import CliArguments
 from ganrun.config.hydra_bridge import hand_over, preflight, quoted, with_paths
 from ganrun.config.registry import choice, number
 from ganrun.config.schema import check_plain
+from ganrun.config.settings import NARROWEST, WIDEST
 from ganrun.errors import ConfigError, tell
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ class Jsd:
     floor: bool = True
     format: str = choice("text", ("text", "json"))
     average: bool = True
+    sigma_rel: float | None = number(None, low=NARROWEST, high=WIDEST)
     data_dir: str | None = None
     plugins: tuple[str, ...] = ()
 
@@ -98,7 +101,7 @@ def name_distributions(arguments: CliArguments) -> CliArguments:
 
 def _inspect(node: dict[str, Any]) -> Jsd:
     """Check the settings, as far as possible before anything is loaded or drawn."""
-    from ganrun.evaluation.divergence.open_distribution import require_distribution
+    from ganrun.evaluation.divergence.open_distribution import is_run, require_distribution
 
     request = check_plain(Jsd, node)
     if request.a is None or request.b is None:
@@ -109,6 +112,9 @@ def _inspect(node: dict[str, Any]) -> Jsd:
         raise ConfigError(f"key={request.key} names an array of an .npz file, but neither A nor B is one.")
     if request.key_b is not None and not archives[1]:
         raise ConfigError(f"key_b={request.key_b} names an array of an .npz file, but B is none.")
+    require_one(request)
+    if request.sigma_rel is not None and not any(is_run(text) for text in (request.a, request.b)):
+        raise ConfigError(f"sigma_rel={request.sigma_rel:g} belongs to runs, but neither A nor B is one.")
     _require_ranges(request)
     require_distribution(request.a, key=request.key)
     require_distribution(request.b, key=request.key_b or request.key)
@@ -171,7 +177,7 @@ def _estimated(request: Jsd, show: Callable[[str], None] | None) -> str:
 
     span = require_range(request.range, "range")
     span_b = require_range(request.range_b, "range_b") or span
-    more: dict[str, Any] = {"data_dir": request.data_dir, "average": request.average}
+    more: dict[str, Any] = {"data_dir": request.data_dir, "average": request.average, "sigma_rel": request.sigma_rel}
     a = open_distribution(str(request.a), key=request.key, span=span, **more)
     b = open_distribution(str(request.b), key=request.key_b or request.key, span=span_b, **more)
     require_ranges(a, b)

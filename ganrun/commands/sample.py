@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganrun.commands.chosen_average import require_one
 from ganrun.config.cli_args import CliArguments
 from ganrun.config.folders import home_of
 from ganrun.config.hydra_bridge import hand_over, preflight, with_paths
@@ -152,8 +153,7 @@ def _require_format(request: Sample) -> None:
 
 def _require_fitting(request: Sample) -> None:
     """Refuse settings that the task would silently ignore."""
-    if request.sigma_rel is not None and not request.average:
-        raise ConfigError(f"sigma_rel={request.sigma_rel:g} is an average of the weights: leave out average=false.")
+    require_one(request)
     if request.project is not None and request.reconstruct is not None:
         raise ConfigError("give project=FILE or reconstruct=FILE, not both.")
     if request.task in ("project", "reconstruct") and request.mode != "random":

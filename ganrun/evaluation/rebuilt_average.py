@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import sys
@@ -44,6 +45,16 @@ def chosen_variables(
     variables, difference = rebuilt(folder, experiment, state, sigma_rel)
     within = f", profile within {100 * difference:.2g} %" if difference else ""
     return variables, f"averaged (sigma_rel={sigma_rel:g}{within})"
+
+
+def with_average(folder: Path, experiment: Experiment, state: RunState, sigma_rel: float) -> RunState:
+    """Return ``state`` with the power-function average of width ``sigma_rel`` in place of the exponential one.
+
+    Raises:
+        GanrunError: it cannot be rebuilt.
+    """
+    variables, _ = rebuilt(folder, experiment, state, sigma_rel)
+    return dataclasses.replace(state, model=dataclasses.replace(state.model, average=variables))
 
 
 def rebuilt(folder: Path, experiment: Experiment, state: RunState, sigma_rel: float) -> tuple[Tree, float]:

@@ -41,6 +41,7 @@ class Facts:
         step: of the checkpoint.
         average: whether the weights are those of the moving average.
         has_average: whether the method has a moving average.
+        sigma_rel: the relative width of the power-function average that the weights are; None: they are another one.
         programs: the exported programs.
         batch: the number of samples that they return; None for a symbolic dimension.
         platforms: those of the StableHLO programs.
@@ -55,6 +56,7 @@ class Facts:
     step: int
     average: bool
     has_average: bool
+    sigma_rel: float | None
     programs: list[Program]
     batch: int | None
     platforms: tuple[str, ...]
@@ -75,6 +77,8 @@ class Facts:
     @property
     def weights(self) -> str:
         """Which weights these are, in words."""
+        if self.sigma_rel is not None:
+            return f"power-function average (sigma_rel={self.sigma_rel:g})"
         return "moving average" if self.average else "trained"
 
 

@@ -10,6 +10,7 @@ from ganrun.comparison.runs import read_runs
 from ganrun.config.settings import Train
 from ganrun.errors import shown
 from ganrun.evaluation.load_run import load_run
+from ganrun.evaluation.rebuilt_average import with_average
 from ganrun.export.arrays import safetensors_of, weights_of
 from ganrun.export.check import SHOWN, Checked, Checker
 from ganrun.export.describe import Facts, config_json
@@ -40,6 +41,8 @@ def exported_files(request: Export, config: Train, run: Path) -> tuple[dict[str,
     """
     density = config.dataset.density() if hasattr(config.dataset, "density") else None
     experiment, state = load_run(run, config, request.checkpoint, density)
+    if request.sigma_rel is not None:
+        state = with_average(run, experiment, state, request.sigma_rel)
     variables, trained = experiment.variables(state, request.average), experiment.variables(state, False)
     has_average, step = experiment.variables(state, True) is not trained, int(state.step)
     programs = programs_of(experiment, config, variables)
@@ -54,6 +57,7 @@ def exported_files(request: Export, config: Train, run: Path) -> tuple[dict[str,
         step=step,
         average=request.average and has_average,
         has_average=has_average,
+        sigma_rel=request.sigma_rel,
         programs=programs,
         batch=request.size,
         platforms=request.platforms,

@@ -67,8 +67,14 @@ def _what_it_is(facts: Facts) -> str:
     return (
         f"A model of {kind} ({shape}) trained on the dataset `{config.dataset.name}` with ganrun {__version__}: method "
         f"`{config.method.name}`{network}{conditional}. The weights are those of step {facts.step} of {config.steps}"
-        f"{', their exponential moving average' if facts.average else ''}."
+        f"{_averaged(facts)}."
     )
+
+
+def _averaged(facts: Facts) -> str:
+    if facts.sigma_rel is not None:
+        return f", their power-function average of the relative width {facts.sigma_rel:g}"
+    return ", their exponential moving average" if facts.average else ""
 
 
 def _what_is_shown(facts: Facts) -> str:
@@ -94,6 +100,8 @@ def _use(facts: Facts, files: Mapping[str, bytes]) -> str:
     if "model.onnx" in files:
         text += f"With ONNX Runtime:\n\n{_with_onnx(facts)}\n\n"
     average = "" if facts.average else ", average=False"
+    if facts.sigma_rel is not None:
+        average = f", sigma_rel={facts.sigma_rel:g}"
     return (
         f"## Use\n\n{text}With ganrun, in the folder that holds the run:\n\n```python\nimport ganrun\n\n"
         f'run = ganrun.load_run("{_quoted(facts.name)}", checkpoint="{facts.step}")\n'
@@ -189,8 +197,8 @@ def _training(facts: Facts, status: str, metrics: Sequence[Row]) -> str:
 
 
 def _measured_on(facts: Facts) -> str:
-    if facts.has_average and not facts.average:
-        return "They are those of the moving average of the weights, which is not exported here."
+    if facts.has_average and (facts.sigma_rel is not None or not facts.average):
+        return "They are those of the exponential moving average of the weights, which is not exported here."
     return "They are those of the last weights, and not of an earlier checkpoint that may be exported here."
 
 

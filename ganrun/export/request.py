@@ -6,7 +6,8 @@ import dataclasses
 import importlib.util
 from collections.abc import Sequence
 
-from ganrun.config.registry import choice
+from ganrun.config.registry import choice, number
+from ganrun.config.settings import NARROWEST, WIDEST
 from ganrun.errors import ConfigError
 
 FORMATS = ("stablehlo", "safetensors", "onnx")
@@ -28,6 +29,7 @@ class Export:
     out: str = "export"
     checkpoint: str = "latest"
     average: bool = True
+    sigma_rel: float | None = number(None, low=NARROWEST, high=WIDEST)
     formats: tuple[str, ...] = choice(FORMATS[:2], FORMATS)
     platforms: tuple[str, ...] = choice(("cpu", "cuda", "tpu"), PLATFORMS)
     batch: str = "symbolic"

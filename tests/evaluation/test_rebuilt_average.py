@@ -6,15 +6,19 @@ import shutil
 import jax
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 import ganrun
 from ganrun.commands import eval as eval_command
-from ganrun.commands import sample
+from ganrun.commands import export, jsd, sample
 from ganrun.errors import ConfigError, GanrunError
+from ganrun.evaluation.divergence.open_distribution import open_distribution
+from ganrun.evaluation.divergence.run_distribution import model_distribution
 from ganrun.evaluation.load_run import load_run
 from ganrun.evaluation.rebuilt_average import rebuilt
 from ganrun.methods.power_average import exponent
 from ganrun.storage.checkpoints import flatten
+from ganrun.storage.run_directory import load_config
 from ganrun.training.build import build
 from ganrun.training.executor import SingleRun, executor_for
 from ganrun.training.sweep import train_all
@@ -165,7 +169,45 @@ def test_the_commands_use_the_average_of_a_width(folder, tmp_path, capsys):
     assert "averaged (sigma_rel=0.1) generator" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", [sample.main, eval_command.main])
+def test_an_export_has_the_average_of_a_width_and_says_so(folder, tmp_path, capsys):
+    out = tmp_path / "model"
+    words = (f"run={folder}", f"out={out}", "formats=[safetensors]", "sigma_rel=0.12")
+    assert export.main(list(words)) == 0
+    assert "step 400, power-function average (sigma_rel=0.12) weights" in capsys.readouterr().out
+    experiment, state = load_run(folder, load_config(folder))
+    wanted = flatten(rebuilt(folder, experiment, state, 0.12)[0])
+    found = load_file(out / "model.safetensors")
+    assert {f"generator/{name}" for name in wanted} == set(found)
+    for name, array in wanted.items():
+        np.testing.assert_array_equal(found[f"generator/{name}"], array)
+    card = (out / "README.md").read_text()
+    assert "their power-function average of the relative width 0.12" in card and "seed=0, sigma_rel=0.12)" in card
+    assert "exponential moving average of the weights, which is not exported" in card
+
+
+def test_a_divergence_is_that_of_the_average_of_a_width(folder):
+    def samples(**which):
+        return open_distribution(str(folder), key=None, data_dir=None, **which)
+
+    one, other = samples(sigma_rel=0.12), samples()
+    assert "step 400, averaged (sigma_rel=0.12, profile within" in one.about
+    np.testing.assert_array_equal(one.draw(64, 3).ravel(), drawn_at(folder, 0.12, 3))
+    assert (one.draw(64, 3) != other.draw(64, 3)).any()
+
+
+def drawn_at(folder, sigma_rel, seed):
+    """64 samples of the rebuilt average, as a distribution draws them."""
+    experiment, state = load_run(folder, load_config(folder))
+    variables, _ = rebuilt(folder, experiment, state, sigma_rel)
+    return model_distribution("", experiment, variables).draw(64, seed).ravel()
+
+
+def test_only_a_run_has_averages():
+    with pytest.raises(ConfigError, match=r"sigma_rel=0\.1 belongs to runs, but neither A nor B is one\."):
+        jsd.main(["ring", "grid", "sigma_rel=0.1"])
+
+
+@pytest.mark.parametrize("command", [sample.main, eval_command.main, export.main])
 @pytest.mark.parametrize(
     ("words", "line"),
     [

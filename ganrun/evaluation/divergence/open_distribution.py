@@ -31,7 +31,13 @@ GLIMPSE = 1000  # draws on which a distribution without rows is checked
 
 
 def open_distribution(
-    text: str, *, key: str | None, data_dir: str | None, average: bool = True, span: Range | None = None
+    text: str,
+    *,
+    key: str | None,
+    data_dir: str | None,
+    average: bool = True,
+    sigma_rel: float | None = None,
+    span: Range | None = None,
 ) -> Distribution:
     """Return the distribution that ``text`` names. Nothing is downloaded or written.
 
@@ -40,6 +46,7 @@ def open_distribution(
         key: the array in an .npz file; optional if there is only one.
         data_dir: the folder with one folder per dataset; None: ganrun's default.
         average: for a run, use the moving average of the generator's weights (else the trained weights).
+        sigma_rel: for a run with power-function averages, use that of this relative width instead.
         span: for a file of images, the range of its pixels; None: inferred by ``pixel_range``.
 
     Raises:
@@ -52,7 +59,7 @@ def open_distribution(
         return _of_dataset(target, data_dir)
     from ganrun.evaluation.divergence.run_distribution import of_run  # only a run needs all of ganrun
 
-    return of_run(shown(text), Path(target), data_dir, average=average)
+    return of_run(shown(text), Path(target), data_dir, average=average, sigma_rel=sigma_rel)
 
 
 def require_distribution(text: str, *, key: str | None) -> None:
@@ -62,6 +69,11 @@ def require_distribution(text: str, *, key: str | None) -> None:
         require_array(Path(target), key)
     if kind == "run":
         load_config(Path(target))
+
+
+def is_run(text: str) -> bool:
+    """Return whether ``text`` names a run; raise :class:`ConfigError` if it names nothing."""
+    return _find(text)[0] == "run"
 
 
 def glimpse(distribution: Distribution, seed: int) -> Distribution:

@@ -18,36 +18,36 @@ from ganrun.errors import ConfigError, GanrunError
 from ganrun.evaluation.divergence.distribution import Distribution, load_images, to_unit_range
 from ganrun.evaluation.divergence.exact.plane_pieces import rectifiers
 from ganrun.evaluation.load_run import load_run
+from ganrun.evaluation.rebuilt_average import chosen_variables
 from ganrun.keys import key_for
 from ganrun.methods.experiment import Experiment
 from ganrun.storage.run_directory import load_config, relative
 
 if TYPE_CHECKING:
     from ganrun.evaluation.divergence.exact.plane_pieces import Rectifiers
-    from ganrun.methods.run_state import RunState
 
 POINTS, IMAGES = 4096, 512  # samples per call of the compiled program
 SMALL = 64  # maximum dimension of an example that counts as a point
 
 
-def of_run(label: str, folder: Path, data_dir: str | None, *, average: bool) -> Distribution:
+def of_run(
+    label: str, folder: Path, data_dir: str | None, *, average: bool, sigma_rel: float | None = None
+) -> Distribution:
     """Return the model of the latest checkpoint in ``folder`` as a distribution; read-only.
 
     Raises:
-        ConfigError: its config is invalid, or it has no readable checkpoint.
+        ConfigError: its config is invalid, it has no readable checkpoint, or no average of the width ``sigma_rel``.
     """
     config = load_config(folder)
-    experiment, state = _restore(config, folder)
-    variables = experiment.variables(state, average)
+    experiment, variables, step, weights = _restore(config, folder, average, sigma_rel)
     training, held_out, notes = _images(label, config, data_dir)
-    weights = "averaged" if average else "trained"
     place = f" {relative(folder)}" if label == "latest" else ""  # any other label is its path
     return dataclasses.replace(
         _in_data_units(model_distribution(label, experiment, variables), config.dataset),
         training=training,
         held_out=held_out,
         notes=notes,
-        about=f"run{place}, step {int(state.step)}, {weights} {experiment.method.MODEL}",
+        about=f"run{place}, step {step}, {weights} {experiment.method.MODEL}",
     )
 
 
@@ -90,9 +90,12 @@ def _layers(experiment: Experiment, variables: Any) -> Rectifiers | None:
     return None if decoder is None else rectifiers(*decoder)
 
 
-def _restore(config: Train, folder: Path) -> tuple[Experiment, RunState]:
+def _restore(config: Train, folder: Path, average: bool, sigma_rel: float | None) -> tuple[Experiment, Any, int, str]:
+    """Return the experiment of a run, the variables of its model, their step, and in words which they are."""
     try:
-        return load_run(folder, config)
+        experiment, state = load_run(folder, config)
+        variables, weights = chosen_variables(folder, experiment, state, average, sigma_rel)
+        return experiment, variables, int(state.step), weights
     except GanrunError as error:  # the run is an input of this command, so this is an error of the command line
         raise ConfigError(str(error)) from error
 
