@@ -53,12 +53,9 @@ MODELS: dict[str, Model] = {
     "fvsbn": Model(("experiment=fvsbn",), "log_likelihood", "exact", ANEW, -97, "-96.6"),
     "made": Model(("experiment=made",), "log_likelihood", "exact", ANEW, -88, "-84.9 to -86.6"),
     "pixelcnn": Model(("experiment=pixelcnn",), "log_likelihood", "exact", ANEW, -86, "-81.5"),
-    "vae": Model(("experiment=vae",), "elbo", "lower bound", ANEW, -90, "-86.8"),
+    "vae": Model(("experiment=conv_vae",), "elbo", "lower bound", ANEW, -90, "-86.8"),
     "iwae": Model(
-        (
-            *("experiment=iwae", "method.training_samples=5", "architecture.activation=relu", "batch_size=100"),
-            *("architecture.encoder_hidden=[300,300]", "architecture.decoder_hidden=[300,300]", "steps=42000"),
-        ),
+        ("experiment=conv_vae", "method.objective=iwae", "method.training_samples=5", "steps=14000"),
         *("iwae", "lower bound, 50 latents", ANEW, -86.5, "-84.8"),
     ),
     "rbm": Model(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -18,8 +19,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ganrun.methods.gan.gan import LOGITS
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+HEADER, LIST = 110, 320  # pixels of TensorBoard above the charts, and left of them
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +71,7 @@ def ask(outputs, environment, tmp_path_factory) -> Iterator[Callable[..., Any]]:
             assert server.poll() is None, log.read_text()
             assert time.monotonic() < deadline, f"no answer in 40 s:\n{log.read_text()}"
             time.sleep(0.3)
+        get.server = f"http://127.0.0.1:{port}"  # for a browser
         yield get
         assert "Traceback" not in log.read_text()
     finally:
@@ -214,3 +220,44 @@ def test_a_tag_that_is_not_there_is_not_found(ask, runs):
     with pytest.raises(urllib.error.HTTPError, match="404") as refused:
         ask("plugin/scalars/scalars", run=next(iter(runs)), tag="jsd/nonsense")
     refused.value.close()
+
+
+def in_browser(url, folder, width, *words):
+    """Show ``url`` in a window of 1000 rows of ``width`` pixels; return what the browser prints and complains about."""
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium")
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
+    command += [f"--window-size={width},1000", "--virtual-time-budget=20000", "--enable-logging=stderr", *words, url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, [line for line in done.stderr.splitlines() if re.search(r"ERROR:CONSOLE|Uncaught", line)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "side_by_side"), [(900, False), (1600, True)])
+def test_a_browser_shows_both_charts_of_the_layout_at_once(ask, tmp_path, width, side_by_side):
+    picture = tmp_path / "charts.png"
+    _, complaints = in_browser(f"{ask.server}/#custom_scalars", tmp_path, width, f"--screenshot={picture}")
+    assert complaints == []
+    pixels = np.asarray(Image.open(picture).convert("RGB")).astype(int)[HEADER:, LIST:]
+    assert pixels.shape[:2] == (1000 - HEADER, width - LIST)
+    rows, columns = np.nonzero(np.ptp(pixels, axis=-1) > 90)  # lines and the buttons below have colours
+    tall, wide = np.ptp(rows), np.ptp(columns)
+    # A chart is about 340 pixels wide, and 250 tall with its buttons.
+    assert (wide > 500 and tall < 350) if side_by_side else (wide < 400 and 450 < tall < 700)
+
+
+@pytest.mark.slow
+def test_a_browser_lists_the_tags_by_what_they_measure(ask, tmp_path):
+    dom, complaints = in_browser(f"{ask.server}/#timeseries", tmp_path, 900, "--dump-dom")
+    titles = re.findall(r'title="([^"]+)"', dom)
+    groups = [title for title in titles if title in ("D(G(z))", "D(x)", "jsd", "kl", "loss", "modes", "value")]
+    assert complaints == [] and list(dict.fromkeys(groups)) == [
+        "D(G(z))",
+        "D(x)",
+        "jsd",
+        "kl",
+        "loss",
+        "modes",
+        "value",
+    ]
