@@ -5,6 +5,8 @@ A container and most schedulers limit a control group; others, and ``ulimit``, l
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +37,15 @@ def resident_bytes(proc: Path = PROC) -> int:
 def peak_bytes(proc: Path = PROC) -> int:
     """Return the most bytes of this process that have been in memory at once; 0 if the system does not say."""
     return _of_process(proc, "VmHWM") or 0
+
+
+def return_freed_memory() -> None:
+    """Give memory that this process has freed back to the system, if the C library can do that (glibc).
+
+    The compiler frees much, which would otherwise be counted as used until something else takes it.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _of_process(proc: Path, name: str) -> int | None:

@@ -15,14 +15,14 @@ import numpy as np
 
 from ganrun.config.settings import Train
 from ganrun.evaluation.evaluator import samples_shown
-from ganrun.machine.memory import resident_bytes
+from ganrun.machine.memory import peak_bytes, resident_bytes, return_freed_memory
 from ganrun.methods.experiment import Experiment
 from ganrun.plots.pictures import points
 from ganrun.training import device
 
 SHARE = 0.8  # fraction of the free memory that a forecast may take: it is not exact, and others need some too
 # Bytes of the host, measured by scripts/bench_memory.py: libraries that are loaded while a run trains, and their work.
-LIBRARIES, EVALUATION = 40 << 20, 185 << 20
+LIBRARIES, EVALUATION = 65 << 20, 185 << 20
 DENSITIES = 75 << 20  # of the evaluation of samples in the plane whose density is known, besides
 COPIES = 2  # of a state on the host while a checkpoint is written: the arrays, and the file's bytes
 
@@ -46,6 +46,7 @@ class MemoryForecast:
         fixed: needed besides, however many runs there are.
         per_run: needed besides by each run.
         free: may still be used.
+        before: the peak of the process until now, such as that of the compilation; 0 on an accelerator.
     """
 
     members: int
@@ -53,6 +54,7 @@ class MemoryForecast:
     fixed: int
     per_run: float
     free: int
+    before: int = 0
 
     @property
     def more(self) -> int:
@@ -61,7 +63,7 @@ class MemoryForecast:
 
     @property
     def peak(self) -> int:
-        return self.used + self.more
+        return max(self.before, self.used + self.more)
 
     @property
     def fitting(self) -> int:
@@ -94,7 +96,9 @@ def memory_forecast(executor: Measurable, config: Train) -> MemoryForecast:
     data = executor.experiments[0].data
     known = data.density is not None and data.shape == (2,)  # the plane: a density picture on a grid
     fixed = LIBRARIES + (EVALUATION + DENSITIES * known) * _evaluates(config)
-    return MemoryForecast(members, resident_bytes(), fixed, new / members + COPIES * state, device.free_bytes())
+    return_freed_memory()
+    used, free = resident_bytes(), device.free_bytes()
+    return MemoryForecast(members, used, fixed, new / members + COPIES * state, free, peak_bytes())
 
 
 def too_large(what: str, needed: MemoryForecast) -> str:

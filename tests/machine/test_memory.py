@@ -1,8 +1,10 @@
 """Free memory is that of the machine, or less within a limit, in both versions of control groups."""
 
+import platform
+
 import pytest
 
-from ganrun.machine.memory import free_host_bytes, peak_bytes, resident_bytes
+from ganrun.machine.memory import free_host_bytes, peak_bytes, resident_bytes, return_freed_memory
 
 GIB = 1 << 30
 
@@ -90,3 +92,13 @@ def test_a_limit_of_the_process_itself_counts_too(machine, data, space, left):
 
 def test_this_process_is_in_memory():
     assert 10 << 20 < resident_bytes() <= peak_bytes() < 1 << 40
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library keeps what it wants")
+def test_freed_memory_goes_back_to_the_system():
+    pieces = [bytes(1000) for _ in range(200_000)]
+    top = pieces.pop()  # without it, glibc gives back what is below the end of its heap by itself
+    del pieces
+    kept = resident_bytes()
+    return_freed_memory()
+    assert kept - resident_bytes() > 100 << 20 and len(top) == 1000

@@ -22,6 +22,10 @@ def test_the_peak_is_what_is_used_and_what_comes_on_top():
     assert found.line() == "memory: about 660 MiB at the peak, of 1.49 GiB that may be used"
 
 
+def test_a_peak_before_the_first_step_counts_too():
+    assert MemoryForecast(1, used=500 * MIB, fixed=0, per_run=MIB, free=GIB, before=700 * MIB).peak == 700 * MIB
+
+
 @pytest.mark.parametrize(
     ("free", "fitting"),
     [
