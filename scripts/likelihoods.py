@@ -67,7 +67,7 @@ MODELS: dict[str, Model] = {
         *("parzen", "Parzen windows around 10 000 samples", "grey", 214, "214 ± 1.1"),
     ),
 }
-CURVE = ("log.pictures=12", "evaluate.share=0.05", "probe=off")
+CURVE = ("log.pictures=12", "probe=off")
 DEFAULTS = {"models": ",".join(MODELS), "runs": "", "steps": "", "out": "", "figure": ""}
 LOWEST = -115.0  # nats, where the figure ends
 
