@@ -6,7 +6,7 @@ import numpy as np
 
 from ganrun import datasets
 from ganrun.methods.experiment import Experiment
-from ganrun.storage.checkpoints import flatten
+from ganrun.storage.state_arrays import flatten
 from ganrun.training.executor import SingleRun
 from ganrun.training.vmapped import VmappedRuns
 

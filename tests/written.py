@@ -10,8 +10,9 @@ import numpy as np
 
 from ganrun.evaluation.metrics.logged import logged
 from ganrun.evaluation.metrics.spec import spec_of
-from ganrun.storage.checkpoints import Checkpoints, flatten
+from ganrun.storage.checkpoints import Checkpoints
 from ganrun.storage.run_directory import load_config
+from ganrun.storage.state_arrays import flatten
 from ganrun.training.build import build
 
 

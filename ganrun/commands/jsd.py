@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
-import math
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ganrun.commands.chosen_average import require_one
+from ganrun.commands.jsd_format import as_json, as_text, weaknesses
 from ganrun.config.cli_args import CliArguments
 from ganrun.config.hydra_bridge import hand_over, preflight, quoted, with_paths
 from ganrun.config.registry import choice, number
@@ -23,25 +22,11 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from ganrun.evaluation.divergence.distribution import Distribution
-    from ganrun.evaluation.divergence.estimate import Estimate
 
 USAGE = "usage: ganrun jsd A B [KEY=VALUE ...] (`ganrun jsd --help` says what A and B may be)."
 ESTIMATORS = ("auto", "stack", "streaming", "knn", "exact")
 DRAWN = 10_000  # samples drawn from a generator or a density if the estimator needs a finite set
 EXACT_FEWEST = 1000  # minimum number of samples for which the exact estimator can state its error
-DETECTED = "the part that the classifiers detect, less than the divergence on average"
-SAMPLING = "± is the standard error of sampling only"
-MEANINGS = {
-    "stack": f"{DETECTED}; {SAMPLING}, not of what they miss",
-    "streaming": f"{DETECTED}; {SAMPLING}, not of what they miss",
-    "knn": f"from nearest neighbours, neither an upper nor a lower bound; {SAMPLING}, not of the bias",
-    "exact": "the divergence itself; ± is how far it may be off",
-}
-BOUND = "the divergence is at least this, with probability 0.95"
-BOUNDS = {"exact": "the divergence is at least this, as far as the error is known"}
-NO_BOUND = "none: this estimator gives no bound"
-WEAK = 32  # dimensions from which on the stack is known to underestimate
-NEAR = 0.03  # distance from log 2, in nats, within which the estimate itself is not informative
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,8 +188,8 @@ def _estimated(request: Jsd, show: Callable[[str], None] | None) -> str:
     if request.floor:
         show(f"estimating the floor, A against itself (estimator={estimator})")
         floor = estimators.floor(b if estimator == "exact" and a.density is None else a, estimator, **work)
-    warnings = list(dict.fromkeys([*warnings, *result.warnings, *_weaknesses(result)]))
-    return _as_json(result, floor, warnings) if request.format == "json" else _as_text(a, b, result, floor, warnings)
+    warnings = list(dict.fromkeys([*warnings, *result.warnings, *weaknesses(result)]))
+    return as_json(result, floor, warnings) if request.format == "json" else as_text(a, b, result, floor, warnings)
 
 
 def resolve(estimator: str, a: Distribution, b: Distribution) -> str:
@@ -246,61 +231,6 @@ def _samples(n: int | None, estimator: str, a: Distribution, b: Distribution) ->
     if n is None and estimator in ("stack", "knn") and len(sizes) < 2:
         return min([DRAWN, *sizes.values()])
     return n
-
-
-def _weaknesses(result: Estimate) -> list[str]:
-    """Return warnings where the estimator is known to be weak."""
-    from ganrun.evaluation.divergence.estimate import LOG_2
-
-    lines = []
-    if result.estimator == "stack" and result.d >= WEAK:
-        lines.append(f"weak: from {WEAK} dimensions on (here {result.d}) the stack underestimates the divergence.")
-    if result.estimator != "exact" and result.lower is not None and result.estimate >= LOG_2 - NEAR:
-        lines.append("near log 2: use `lower`, the estimate itself is not informative there.")
-    return lines
-
-
-def _as_json(result: Estimate, floor: float | None, warnings: list[str]) -> str:
-    numbers = {"estimate": result.estimate, "se": result.se, "lower": result.lower}
-    content = {name: _finite(value) for name, value in numbers.items()} | {
-        "estimator": result.estimator,
-        "n": int(result.n),
-        "d": int(result.d),
-        "floor": _finite(floor),
-        "seconds": _finite(result.seconds),
-        "warnings": warnings,
-    }
-    return json.dumps(content, allow_nan=False)
-
-
-def _finite(value: float | None) -> float | None:
-    """Return ``value`` for JSON: None (null) if it is not finite."""
-    return float(value) if value is not None and math.isfinite(value) else None
-
-
-def _as_text(a: Distribution, b: Distribution, result: Estimate, floor: float | None, warnings: list[str]) -> str:
-    from ganrun.evaluation.divergence.estimate import LOG_2
-
-    # The same errors as in the metrics jsd/exact_error and jsd/probe_se.
-    error = 2 * result.se if result.estimator == "exact" else result.se
-    rows = [
-        ("A", f"{a.label}: {a.about}"),
-        ("B", f"{b.label}: {b.about}"),
-        ("estimate", f"{result.estimate:.4f} ± {error:.4f} nats (log 2 = {LOG_2:.4f})"),
-        ("meaning", MEANINGS[result.estimator]),
-        ("lower", NO_BOUND if result.lower is None else f"{result.lower:.4f}: {BOUNDS.get(result.estimator, BOUND)}"),
-        ("floor", "not estimated (floor=false)" if floor is None else f"{floor:.4f}: A against itself"),
-        ("estimator", result.estimator),
-        (
-            "n",
-            f"{result.n} samples per distribution, {result.d} dimensions"
-            if result.n
-            else "no samples: densities are integrated",
-        ),
-        ("seconds", f"{result.seconds:.1f}"),
-    ]
-    lines = [f"{name:10} {value}" for name, value in rows] + [f"warning: {warning}" for warning in warnings]
-    return "\n".join(lines)
 
 
 def _print(text: str) -> None:

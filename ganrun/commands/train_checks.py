@@ -143,7 +143,7 @@ def _refuse_other_arrays(before: Train, now: Train, names: list[str]) -> None:
     device.prepare()
     from ganrun import datasets
     from ganrun.methods.experiment import Experiment
-    from ganrun.storage.checkpoints import difference
+    from ganrun.storage.state_arrays import difference
 
     old, new = (
         Experiment(config, datasets.Data(None, None, shape=config.dataset.shape, density=None)).abstract()

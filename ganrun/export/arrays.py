@@ -9,7 +9,7 @@ from safetensors.numpy import save as to_safetensors
 
 from ganrun.methods.experiment import Experiment
 from ganrun.methods.run_state import RunState
-from ganrun.storage.checkpoints import flatten
+from ganrun.storage.state_arrays import flatten
 
 
 def weights_of(experiment: Experiment, state: RunState, average: bool, networks: str) -> dict[str, np.ndarray]:

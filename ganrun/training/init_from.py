@@ -21,8 +21,9 @@ from ganrun.evaluation.load_run import load_run
 from ganrun.methods.base import Method, Tree
 from ganrun.methods.experiment import Experiment
 from ganrun.methods.run_state import RunState
-from ganrun.storage.checkpoints import STATE, flatten, named, unflatten
+from ganrun.storage.checkpoints import STATE
 from ganrun.storage.run_directory import INITIAL, load_config, relative, write_atomically
+from ganrun.storage.state_arrays import flatten, named, unflatten
 
 if TYPE_CHECKING:
     from ganrun.training.session import RunSession

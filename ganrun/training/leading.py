@@ -16,7 +16,7 @@ from ganrun.evaluation.evaluator import samples_shown
 from ganrun.methods.experiment import Experiment
 from ganrun.methods.run_state import Report, RunState
 from ganrun.plots.pictures import points
-from ganrun.storage.checkpoints import flatten, named, unflatten
+from ganrun.storage.state_arrays import flatten, named, unflatten
 from ganrun.training.build import build, build_all
 from ganrun.training.executor import Executor, Population, SingleRun, executor_for, fewer
 from ganrun.training.hosts import channel, several

@@ -14,7 +14,7 @@ import numpy as np
 from ganrun.evaluation.budget import Budget
 from ganrun.evaluation.evaluator import Snapshot
 from ganrun.methods.run_state import Report
-from ganrun.storage.checkpoints import flatten, not_finite
+from ganrun.storage.state_arrays import flatten, not_finite
 from ganrun.training.executor import Executor, Population, fewer
 from ganrun.training.pace import Call, Pace
 from ganrun.training.profile import Profile

@@ -14,8 +14,8 @@ from safetensors.numpy import load_file
 
 from ganrun import datasets
 from ganrun.methods.experiment import Experiment
-from ganrun.storage.checkpoints import flatten
 from ganrun.storage.run_directory import load_config
+from ganrun.storage.state_arrays import flatten
 
 SHORT = ("steps=20", "log.every=20")
 

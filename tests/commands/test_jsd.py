@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from ganrun.commands import jsd
+from ganrun.commands import jsd, jsd_format
 from ganrun.config.cli_args import CliArguments
 from ganrun.config.folders import config_folder
 from ganrun.config.hydra_bridge import compose
@@ -143,7 +143,7 @@ def test_warnings_stand_at_the_end_each_in_its_line(folder, inside, estimators):
     ],
 )
 def test_known_weaknesses_are_reported(answer, hints):
-    told = jsd._weaknesses(dataclasses.replace(TOLD, **answer))
+    told = jsd_format.weaknesses(dataclasses.replace(TOLD, **answer))
     assert len(told) == len(hints)
     assert all(hint in text for hint, text in zip(hints, told, strict=True))
 
@@ -159,16 +159,16 @@ def test_known_weaknesses_are_reported(answer, hints):
 )
 def test_every_method_says_what_its_numbers_are(method, lower, meaning, bound):
     found = dataclasses.replace(TOLD, estimator=method, lower=lower)
-    text = jsd._as_text(Distribution("a", (1,)), Distribution("b", (1,)), found, None, [])
+    text = jsd_format.as_text(Distribution("a", (1,)), Distribution("b", (1,)), found, None, [])
     lines = dict(line.split(None, 1) for line in text.splitlines())
     assert meaning in lines["meaning"] and lines["lower"].startswith(bound)
-    assert json.loads(jsd._as_json(found, None, []))["lower"] == lower
-    near = jsd._weaknesses(dataclasses.replace(found, estimate=0.69))
+    assert json.loads(jsd_format.as_json(found, None, []))["lower"] == lower
+    near = jsd_format.weaknesses(dataclasses.replace(found, estimate=0.69))
     assert bool(near) == (method in ("stack", "streaming"))  # the others have no `lower` to read there
 
 
 def test_a_terminal_without_the_characters_gets_others(folder, environment, tmp_path):
-    text = jsd._as_text(Distribution("ü", (1,)), Distribution("b", (1,)), TOLD, None, [])
+    text = jsd_format.as_text(Distribution("ü", (1,)), Distribution("b", (1,)), TOLD, None, [])
     code = f"from ganrun.commands.jsd import _print; _print({text!r})"
     env = environment(PYTHONIOENCODING="ascii")
     done = subprocess.run([sys.executable, "-c", code], env=env, cwd=tmp_path, capture_output=True, text=True)

@@ -13,8 +13,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from ganrun.methods.gan.option import GanOption
 from ganrun.plots import pictures
-from ganrun.storage.checkpoints import Checkpoints, flatten
+from ganrun.storage.checkpoints import Checkpoints
 from ganrun.storage.run_directory import load_config
+from ganrun.storage.state_arrays import flatten
 from ganrun.training.build import build
 from ganrun.writers.tensorboard import _patterns
 

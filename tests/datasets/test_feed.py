@@ -18,7 +18,7 @@ from ganrun.datasets.feed import HostPixels, Resident, Streamed, device_bytes, f
 from ganrun.datasets.host_order import host_permuted
 from ganrun.datasets.sampler import Cursor, Pixels, permuted
 from ganrun.methods.experiment import Experiment
-from ganrun.storage.checkpoints import flatten
+from ganrun.storage.state_arrays import flatten
 from ganrun.training.executor import SingleRun, executor_for
 from ganrun.training.train import train
 from ganrun.training.vmapped import VmappedRuns

@@ -11,7 +11,7 @@ from ganrun import datasets
 from ganrun.datasets.feed import HostPixels, Streamed
 from ganrun.datasets.sampler import Cursor, Pixels, mirrored
 from ganrun.methods.experiment import Experiment
-from ganrun.storage.checkpoints import flatten
+from ganrun.storage.state_arrays import flatten
 
 EXAMPLES, SHAPE = 64, (2, 3, 3)
 

@@ -17,8 +17,8 @@ from ganrun.evaluation.divergence.run_distribution import model_distribution
 from ganrun.evaluation.load_run import load_run
 from ganrun.evaluation.rebuilt_average import rebuilt
 from ganrun.methods.power_average import exponent
-from ganrun.storage.checkpoints import flatten
 from ganrun.storage.run_directory import load_config
+from ganrun.storage.state_arrays import flatten
 from ganrun.training.build import build
 from ganrun.training.executor import SingleRun, executor_for
 from ganrun.training.sweep import train_all

@@ -10,8 +10,9 @@ import pytest
 
 from ganrun.errors import GanrunError, StorageError
 from ganrun.storage import checksums
-from ganrun.storage.checkpoints import Checkpoints, difference, flatten, unflatten
+from ganrun.storage.checkpoints import Checkpoints
 from ganrun.storage.checksums import Damaged
+from ganrun.storage.state_arrays import difference, flatten, unflatten
 
 
 def state(value: float = 1.5) -> dict:

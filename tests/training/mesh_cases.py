@@ -19,7 +19,8 @@ from ganrun.config.schema import check
 from ganrun.datasets import reordered
 from ganrun.mesh import Mesh
 from ganrun.methods.experiment import Experiment
-from ganrun.storage.checkpoints import Checkpoints, flatten
+from ganrun.storage.checkpoints import Checkpoints
+from ganrun.storage.state_arrays import flatten
 from ganrun.training.build import load_data
 from ganrun.training.executor import ShardedRuns, fewer
 from ganrun.training.vmapped import VmappedRuns

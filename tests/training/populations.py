@@ -17,7 +17,7 @@ import numpy as np
 from ganrun import datasets
 from ganrun.config import registry
 from ganrun.methods.experiment import Experiment, _advance
-from ganrun.storage.checkpoints import flatten
+from ganrun.storage.state_arrays import flatten
 from ganrun.training import vmapped
 from ganrun.training.executor import SingleRun
 

@@ -31,7 +31,8 @@ from ganrun.methods.experiment import Experiment
 from ganrun.methods.gan.gan import Gan
 from ganrun.methods.gan.spec import gan_spec
 from ganrun.optimizers import Adam
-from ganrun.storage.checkpoints import Checkpoints, flatten
+from ganrun.storage.checkpoints import Checkpoints
+from ganrun.storage.state_arrays import flatten
 from ganrun.training import vmapped
 from ganrun.training.build import build
 from ganrun.training.executor import ShardedRuns, SingleRun, executor_for

@@ -28,7 +28,7 @@ from populations import (
 
 from ganrun.config import registry
 from ganrun.config.hydra_bridge import config_folder
-from ganrun.storage.checkpoints import flatten
+from ganrun.storage.state_arrays import flatten
 from ganrun.training.build import build
 from ganrun.training.executor import SingleRun
 from ganrun.training.vmapped import VmappedRuns

@@ -34,9 +34,9 @@ from ganrun.evaluation.features.classifier import Classifier, train_classifier
 from ganrun.evaluation.features.network import ClassifierNetwork
 from ganrun.evaluation.features.training import RECIPE
 from ganrun.storage import checksums
-from ganrun.storage.checkpoints import fitted, flatten, stored_arrays
 from ganrun.storage.checksums import Damaged
 from ganrun.storage.safe_io import parsed
+from ganrun.storage.state_arrays import fitted, flatten, stored_arrays
 
 FOLDER = "classifiers"  # in the cache folder
 WEIGHTS, METADATA = "weights.safetensors", "metadata.json"

@@ -19,9 +19,9 @@ from ganrun.datasets.sampler import to_bytes
 from ganrun.errors import ConfigError, shown
 from ganrun.evaluation.features.inception_network import FEATURES, Inception
 from ganrun.methods.precision import with_float32_products
-from ganrun.storage.checkpoints import stored_arrays
 from ganrun.storage.checksums import Damaged
 from ganrun.storage.safe_io import read_bytes
+from ganrun.storage.state_arrays import stored_arrays
 
 SIDE = 299  # of the network's input
 EPSILON = 1e-3  # of batch norm

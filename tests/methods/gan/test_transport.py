@@ -21,7 +21,8 @@ from ganrun.methods.gan.annealing import jumps
 from ganrun.methods.gan.networks import draw_noise
 from ganrun.methods.gan.spec import gan_hparams, gan_spec
 from ganrun.methods.gan.transport import cost, normaliser, weight
-from ganrun.storage.checkpoints import Checkpoints, flatten
+from ganrun.storage.checkpoints import Checkpoints
+from ganrun.storage.state_arrays import flatten
 from ganrun.training.build import build
 from ganrun.training.executor import SingleRun
 
