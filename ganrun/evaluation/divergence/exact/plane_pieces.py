@@ -66,12 +66,35 @@ class _Pieces:
     corners: np.ndarray
     maps: np.ndarray
 
-    def take(self, index: np.ndarray | slice) -> _Pieces:
-        return _Pieces(self.corners[index], self.maps[index])
-
     def values(self) -> np.ndarray:
         """Return the value of each unit at each corner, ``(n, corners, units)``."""
         return self.corners @ self.maps[:, :2] + self.maps[:, 2:]
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """Pieces that one layer is linear on, of which the maps of its units would take too much memory all at once.
+
+    Attributes:
+        corners: of the pieces, as of :class:`_Pieces`.
+        parent: the number of the piece of ``maps`` that each is a part of.
+        maps: of the units before they are rectified.
+        slope: of the rectifiers for negative inputs.
+    """
+
+    corners: np.ndarray
+    parent: np.ndarray
+    maps: np.ndarray
+    slope: float
+
+    def part(self, index: slice) -> _Cut:
+        return _Cut(self.corners[index], self.parent[index], self.maps, self.slope)
+
+    def rectified(self) -> _Pieces:
+        """Return the pieces with the maps of the rectified units."""
+        maps, within = self.maps[self.parent], self.corners.mean(axis=1)
+        value = maps[:, 2] + within[:, :1] * maps[:, 0] + within[:, 1:] * maps[:, 1]
+        return _Pieces(self.corners, maps * np.where(value > 0, 1.0, self.slope)[:, None])
 
 
 def linear_triangles(network: Rectifiers, ends: Sequence[float], max_triangles: int) -> Triangles | None:
@@ -92,10 +115,12 @@ def linear_triangles(network: Rectifiers, ends: Sequence[float], max_triangles: 
     if not all(np.isfinite(part).all() for layer in network.layers for part in layer):
         raise ValueError("the network's weights are not finite.")
     start = _frames(ends)
-    waiting = [(0, _Pieces(start, np.repeat(np.eye(3)[None, :, :2], len(start), axis=0)))]
+    identity = np.repeat(np.eye(3)[None, :, :2], len(start), axis=0)
+    waiting = [(0, _Cut(start, np.arange(len(start)), identity, slope=1.0))]
     latents, images, count = [], [], 0
     while waiting:
-        depth, pieces = waiting.pop()
+        depth, rest = waiting.pop()
+        pieces = rest.rectified()
         kernel, bias = network.layers[depth]
         maps = (pieces.maps.reshape(-1, len(kernel)) @ kernel).reshape(-1, 3, len(bias))
         maps[:, 2] += bias
@@ -109,8 +134,11 @@ def linear_triangles(network: Rectifiers, ends: Sequence[float], max_triangles: 
             if count > max_triangles:
                 return None
             continue
-        pieces, size = _cut(pieces, network.slope), max(64, BLOCK // len(bias))
-        waiting += [(depth + 1, pieces.take(slice(i, i + size))) for i in range(0, len(pieces.corners), size)]
+        cut = _cut(pieces, network.slope, max_triangles - count)  # every piece has a triangle at least
+        if cut is None:
+            return None
+        size = max(64, BLOCK // len(bias))
+        waiting += [(depth + 1, cut.part(slice(i, i + size))) for i in range(0, len(cut.corners), size)]
     return Triangles(np.concatenate(latents), np.concatenate(images), PRECISION)
 
 
@@ -131,8 +159,8 @@ def _fan(corners: np.ndarray) -> np.ndarray:
     return np.stack([first, corners[:, 1:-1], corners[:, 2:]], axis=2).reshape(-1, 3, 2)
 
 
-def _cut(pieces: _Pieces, slope: float) -> _Pieces:
-    """Cut ``pieces`` along the zeros of each unit, and rectify the units."""
+def _cut(pieces: _Pieces, slope: float, most: int) -> _Cut | None:
+    """Cut ``pieces`` along the zeros of each unit; return None as soon as there are more than ``most``."""
     crossed = _crossed(pieces.values())
     corners, parent = pieces.corners, np.arange(len(crossed))
     for unit in np.flatnonzero(crossed.any(axis=0)):
@@ -147,10 +175,9 @@ def _cut(pieces: _Pieces, slope: float) -> _Pieces:
         corners, halves = _padded(corners, width), _padded(halves, width)
         corners[cut] = halves[: len(cut)]
         corners, parent = np.concatenate([corners, halves[len(cut) :]]), np.concatenate([parent, parent[cut]])
-    maps = pieces.maps[parent]
-    within = corners.mean(axis=1)
-    value = maps[:, 2] + within[:, :1] * maps[:, 0] + within[:, 1:] * maps[:, 1]
-    return _Pieces(corners, maps * np.where(value > 0, 1.0, slope)[:, None])
+        if len(corners) > most:
+            return None
+    return _Cut(corners, parent, pieces.maps, slope)
 
 
 def _crossed(value: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 import dataclasses
 import itertools
+import tracemalloc
 from collections.abc import Callable
 
 import jax
@@ -409,3 +410,25 @@ def test_rejects_what_does_not_fit():
         of_plane(RING, lambda z: z, "normal", points=9, network=single(2 * np.eye(2)))
     with pytest.raises(ValueError, match="weights are not finite"):
         of_plane(RING, lambda z: z, "normal", points=9, network=single(np.nan * np.eye(2)))
+
+
+def test_wide_layers_take_little_memory():
+    net = network(0, (256,))
+    tracemalloc.start()
+    try:
+        triangles = linear_triangles(net, (3.0,), 10**6)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert triangles is not None and len(triangles.latents) > 20_000
+    # The maps of all units on all pieces would take about 8 bytes x 3 x 256 x 10 000, several times.
+    assert peak < 150 << 20
+
+
+def test_a_layer_of_too_many_pieces_is_given_up_at_once():
+    tracemalloc.start()
+    try:
+        assert linear_triangles(network(0, (1024,)), (3.0,), 20_000) is None
+        assert tracemalloc.get_traced_memory()[1] < 60 << 20
+    finally:
+        tracemalloc.stop()
