@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 
-SHORT = ("log.every=2", "log.pictures=1", "steps=6")
+SHORT = ("log.every=2", "log.pictures=1", "steps=6", "checkpoint.steps=2")  # saves while it trains
 UNITS = {"MiB": 1.0, "GiB": 1024.0}
 # Runs the command and says at the end what its peak was, in MiB.
 COMMAND = """

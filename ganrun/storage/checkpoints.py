@@ -33,7 +33,8 @@ MAX_METADATA = 1 << 24  # bytes of metadata.json, which has at most a few thousa
 MAX_SNAPSHOTS = 1 << 30  # bytes of snapshots.safetensors, which holds a few snapshots
 STEP = re.compile(r"0|[1-9][0-9]{0,9}")  # a step, as the name of a checkpoint's folder
 
-_writers = ThreadPoolExecutor(4, thread_name_prefix="ganrun-checkpoints")
+WRITERS = 4  # checkpoints that a process writes at once
+_writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="ganrun-checkpoints")
 
 
 @dataclass(frozen=True)

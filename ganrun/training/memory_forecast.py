@@ -18,13 +18,13 @@ from ganrun.evaluation.evaluator import samples_shown
 from ganrun.machine.memory import peak_bytes, resident_bytes, return_freed_memory
 from ganrun.methods.experiment import Experiment
 from ganrun.plots.pictures import points
+from ganrun.storage.checkpoints import WRITERS
 from ganrun.training import device
 
 SHARE = 0.8  # fraction of the free memory that a forecast may take: it is not exact, and others need some too
 # Bytes of the host, measured by scripts/bench_memory.py: libraries that are loaded while a run trains, and their work.
 LIBRARIES, EVALUATION = 65 << 20, 185 << 20
 DENSITIES = 75 << 20  # of the evaluation of samples in the plane whose density is known, besides
-COPIES = 2  # of a state on the host while a checkpoint is written: the arrays, and the file's bytes
 
 
 class Measurable(Protocol):
@@ -96,9 +96,11 @@ def memory_forecast(executor: Measurable, config: Train) -> MemoryForecast:
     data = executor.experiments[0].data
     known = data.density is not None and data.shape == (2,)  # the plane: a density picture on a grid
     fixed = LIBRARIES + (EVALUATION + DENSITIES * known) * _evaluates(config)
+    fixed += min(members, WRITERS) * state  # the bytes of the checkpoints that are being written
     return_freed_memory()
+    # The states of all runs are copied to the host before they are written, while training goes on.
     used, free = resident_bytes(), device.free_bytes()
-    return MemoryForecast(members, used, fixed, new / members + COPIES * state, free, peak_bytes())
+    return MemoryForecast(members, used, fixed, new / members + state, free, peak_bytes())
 
 
 def too_large(what: str, needed: MemoryForecast) -> str:
