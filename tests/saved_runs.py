@@ -43,7 +43,12 @@ def with_small_networks(config: Train) -> Train:
 def with_fields(option: Any, values: dict[str, Any]) -> Any:
     """Return ``option`` with those of ``values`` that it has; None if it is None."""
     fields = {field.name for field in dataclasses.fields(option)} if option is not None else set()
-    changes = {name: value for name, value in values.items() if name in fields}
+    # A convolutional VAE has one dense layer, others have several.
+    changes = {
+        name: value[0] if isinstance(value, tuple) and isinstance(getattr(option, name), int) else value
+        for name, value in values.items()
+        if name in fields
+    }
     return dataclasses.replace(option, **changes) if changes else option
 
 

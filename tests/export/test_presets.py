@@ -45,6 +45,7 @@ for folder in sorted(path for path in Path(".").iterdir() if path.is_dir()):
 SAMPLE, MODEL = "sample.stablehlo", "model.stablehlo"
 OTHERS = {
     "vae": [MODEL, SAMPLE],
+    "conv_vae": [MODEL, SAMPLE],
     "iwae": [MODEL, SAMPLE],
     "fvsbn": [SAMPLE],
     "made": [SAMPLE],
