@@ -70,6 +70,8 @@ MODELS: dict[str, Model] = {
 CURVE = ("log.pictures=12", "probe=off")
 DEFAULTS = {"models": ",".join(MODELS), "runs": "", "steps": "", "out": "", "figure": ""}
 LOWEST = -115.0  # nats, where the figure ends
+TITLE = "MNIST; dots: held-out images; thin lines: training images; dotted: the goal of the model of the same colour"
+PARTS = 60  # of a run, over which the values of its training minibatches are averaged
 
 
 def processor_seconds(command: list[str]) -> float:
@@ -135,6 +137,14 @@ def line(name: str, run: Path, cost: float) -> str:
     )
 
 
+def on_training_images(rows: Rows) -> tuple[list[float], list[float]]:
+    """Return minutes and values of what training maximises, as means over parts of the run."""
+    shown = [(row["training_seconds"] / 60, -row["loss"]) for row in rows if "loss" in row]
+    size = max(1, len(shown) // PARTS)
+    parts = [shown[start : start + size] for start in range(0, len(shown), size)]
+    return [part[-1][0] for part in parts], [sum(value for _, value in part) / len(part) for part in parts]
+
+
 def draw(runs: Mapping[str, Path], file: Path) -> None:
     """Draw the held-out value of each model against the minutes of training, nats beside bits per dimension."""
     figure = Figure(figsize=(9, 4), layout="constrained")
@@ -142,12 +152,15 @@ def draw(runs: Mapping[str, Path], file: Path) -> None:
     nats, bits = figure.subplots(1, 2, width_ratios=(2, 1))
     for name, run in runs.items():
         model = MODELS[name]
-        points = [(row["training_seconds"] / 60, row[model.tag]) for row in rows_of(run) if model.tag in row]
+        rows = rows_of(run)
+        points = [(row["training_seconds"] / 60, row[model.tag]) for row in rows[1:] if model.tag in row]
         if not points:
             continue
         axes = bits if model.tag.startswith("bits") else nats
-        (drawn,) = axes.plot(*zip(*points[1:], strict=True), marker=".", label=f"{name} ({model.kind})")
+        (drawn,) = axes.plot(*zip(*points, strict=True), marker=".", label=f"{name} ({model.kind})")
         axes.axhline(model.goal, color=drawn.get_color(), linewidth=0.7, linestyle=":")
+        if axes is nats and model.kind != "estimate":
+            axes.plot(*on_training_images(rows), color=drawn.get_color(), linewidth=0.7, alpha=0.6)
     nats.set_ylim(LOWEST, -80)
     bits.set_ylim(1.5, 4)
     nats.set_ylabel("held-out log p(x), nats")
@@ -157,7 +170,7 @@ def draw(runs: Mapping[str, Path], file: Path) -> None:
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend(fontsize="small")
-    figure.suptitle("MNIST; dotted: the goal of the model of the same colour")
+    figure.suptitle(TITLE, fontsize="medium")
     figure.savefig(file, dpi=100)
 
 
