@@ -1,5 +1,6 @@
 """Several hosts: how they find each other, and runs on two of them, which are processes on this machine."""
 
+import json
 import os
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from ganrun.errors import ConfigError, GanrunError
 from ganrun.training import hosts
 from ganrun.training.rendezvous import wait
 
+CASES = Path(__file__).parent / "host_cases.py"
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "hosts.py"
 
 
@@ -120,6 +122,35 @@ def test_without_a_scheduler_nothing_is_detected(monkeypatch):
         monkeypatch.delenv(name)
     with pytest.raises(ConfigError, match="no job of SLURM or Open MPI"):
         hosts._detected(Hosts(count="auto"))
+
+
+@pytest.fixture(scope="module")
+def streamed():
+    """What host_cases.py finds on one host with two devices, and on each of two hosts with one."""
+    port = free_port()
+    processes = [
+        subprocess.Popen([sys.executable, str(CASES), *map(str, words)], stdout=subprocess.PIPE, text=True)
+        for words in ((1,), (2, 0, port), (2, 1, port))
+    ]
+    outputs = [process.communicate(timeout=600)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    return [json.loads(output.splitlines()[-1]) for output in outputs]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["run", "population"])
+def test_a_host_reads_the_streamed_examples_of_its_own_devices(streamed, case):
+    """Minibatches of 32 are divided between the hosts; of two members, each host reads the data of one."""
+    one, *hosts = (found[case] for found in streamed)
+    assert len(one["read"]) > 0 and [len(host["read"]) for host in hosts] == [len(one["read"]) // 2] * 2
+    assert sorted(hosts[0]["read"] + hosts[1]["read"]) == one["read"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["run", "population"])
+def test_streamed_data_on_two_hosts_give_the_bits_of_two_devices_of_one(streamed, case):
+    one, *hosts = (found[case]["ends"] for found in streamed)
+    assert one == hosts[0] == hosts[1]
 
 
 @pytest.mark.slow
