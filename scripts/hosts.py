@@ -101,8 +101,10 @@ def killed(words: tuple[str, ...], hosts: int, run: Path, times: tuple[float, fl
         time.sleep(draw.uniform(earliest, latest))
         victim = kill % hosts
         os.kill(processes[victim].pid, number)
+        sent = time.monotonic()
         codes = ended(processes, PATIENCE)
-        print(f"{options['signal']} {kill + 1}: host {victim}; exit codes {codes}", flush=True)
+        seconds = time.monotonic() - sent
+        print(f"{options['signal']} {kill + 1}: host {victim}; exit codes {codes} after {seconds:.1f} s", flush=True)
         if codes == [0] * hosts:
             return kill
     last = started((f"resume={run}",) if list(run.glob("**/config.yaml")) else new, hosts, folder)

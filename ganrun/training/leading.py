@@ -174,6 +174,7 @@ def follow(data_dir: str | None) -> int:
             if message is None:
                 continue
             if message["operation"] == "end":
+                messages.unwatch()
                 messages.confirm()
                 return int(message["code"])
             follower.do(message)
