@@ -126,18 +126,17 @@ class HostPixels:
 
 
 @dataclass(frozen=True)
-class _Gathered:
-    """A window that begins at ``positions``, counted over all epochs, of which so many ``examples`` have been read."""
+class _Span:
+    """The ``examples`` examples of each member from ``positions`` on, counted over all epochs."""
 
     positions: np.ndarray
     examples: int
-    window: Window
 
-    def holds(self, positions: np.ndarray, examples: int) -> bool:
-        """Return whether ``examples`` from the ``positions`` on, one for each member, can be drawn from it."""
-        ahead = positions - self.positions
-        aligned = not (ahead % self.window.unit).any()
-        return aligned and bool((ahead >= 0).all() and (ahead + examples <= self.examples).all())
+    def holds(self, other: _Span, unit: int) -> bool:
+        """Return whether those of ``other`` are among these and begin at the begin of a minibatch of ``unit``."""
+        ahead = other.positions - self.positions
+        inside = (ahead >= 0) & (ahead + other.examples <= self.examples) & (ahead % unit == 0)
+        return bool(inside.all())
 
 
 class Streamed:
@@ -166,10 +165,10 @@ class Streamed:
         self._readers = [readers[id(one.flat)] for one in self._data]
         self._orders = np.stack([np.asarray(one.order) for one in self._data])
         self.gathered = self.prefetched = 0
-        self._asked: tuple[np.ndarray, int] | None = None  # positions of the last call, and examples asked for it
+        self._asked: _Span | None = None  # by the last call
         self._used = np.ones(len(self._data))  # the smallest fractions of what was asked for that calls have drawn
-        self._current: _Gathered | None = None
-        self._next: Future[_Gathered] | None = None
+        self._current: tuple[_Span, Window] | None = None
+        self._next: tuple[_Span, Future[Window]] | None = None
 
     @property
     def capacity(self) -> int:
@@ -189,22 +188,22 @@ class Streamed:
             raise ValueError(f"{examples} examples do not fit a window of {self.size}")
         count = len(self._data[0].flat)
         position = np.asarray(cursor.epoch, np.int64) * count + np.asarray(cursor.offset, np.int64)
-        positions = np.broadcast_to(position, (len(self._data),))
-        if self._asked is not None and self._asked[1]:
-            ahead = (positions - self._asked[0]) / self._asked[1]
-            self._used = np.where(ahead >= 0, np.minimum(self._used, ahead), self._used)  # < 0: another run of the same
-        self._asked = positions, examples
-        if self._current is None or not self._current.holds(positions, examples):
-            self._current = self._following(positions, examples)
-        return self._current.window
+        wanted, before = _Span(np.broadcast_to(position, (len(self._data),)), examples), self._asked
+        if before is not None and before.examples:
+            drawn = (wanted.positions - before.positions) / before.examples
+            self._used = np.where(drawn >= 0, np.minimum(self._used, drawn), self._used)  # < 0: another run of the same
+        self._asked = wanted
+        if self._current is None or not self._current[0].holds(wanted, self._unit):
+            self._current = self._following(wanted)
+        return self._current[1]
 
-    def _following(self, positions: np.ndarray, examples: int) -> _Gathered:
-        """Return the window that was prefetched if it holds what is asked for, otherwise another one."""
+    def _following(self, wanted: _Span) -> tuple[_Span, Window]:
+        """Return the window that was prefetched if it holds what is ``wanted``, otherwise one of that."""
         prepared, self._next = self._next, None
-        if prepared is not None and (found := prepared.result()).holds(positions, examples):
-            self.prefetched += 1
-            return found
-        return self._gather(positions, examples)
+        if prepared is None or not prepared[0].holds(wanted, self._unit):
+            return wanted, self._gather(wanted)
+        self.prefetched += 1
+        return prepared[0], prepared[1].result()
 
     def prefetch(self) -> None:
         """Begin to gather the window after the last one, while the device works on that.
@@ -215,16 +214,17 @@ class Streamed:
         """
         if self._asked is None or self._next is not None:
             return
-        positions, asked = self._asked
-        drawn = self._unit * np.floor(self._used * asked / self._unit + ROUNDING).astype(np.int64)
-        if self._current is None or not self._current.holds(positions + drawn, asked):
-            self._next = _thread().submit(self._gather, positions + drawn, self.size)
+        drawn = self._unit * np.floor(self._used * self._asked.examples / self._unit + ROUNDING).astype(np.int64)
+        expected = _Span(self._asked.positions + drawn, self._asked.examples)
+        if self._current is None or not self._current[0].holds(expected, self._unit):
+            span = _Span(expected.positions, self.size)
+            self._next = span, _thread().submit(self._gather, span)
 
-    def _gather(self, positions: np.ndarray, examples: int) -> _Gathered:
-        """Return the window of the ``examples`` examples from ``positions`` on, counted over all epochs."""
+    def _gather(self, span: _Span) -> Window:
+        """Return the window of the examples of ``span``."""
         self.gathered += 1
         first, count = self._data[0], len(self._data[0].flat)
-        numbers = functools.cache(functools.partial(self._numbers, positions, examples))
+        numbers = functools.cache(functools.partial(self._numbers, span))
 
         def flat(members: range, rows: range) -> np.ndarray:
             found = np.zeros((len(members), len(rows), first.flat.shape[1]), first.flat.dtype)
@@ -237,8 +237,8 @@ class Streamed:
             read = [np.asarray(self._data[member].targets)[numbers(member, rows)] for member in members]
             return np.stack([np.pad(one, (0, len(rows) - len(one))) for one in read])
 
-        epoch, offset = (array.astype(np.int32) for array in np.divmod(positions, count))
-        window = Window(
+        epoch, offset = (array.astype(np.int32) for array in np.divmod(span.positions, count))
+        return Window(
             flat=self._distributed(flat, first.flat.shape[1]),
             targets=None if first.targets is None else self._distributed(targets),
             start=self._placed(Cursor(epoch=epoch, offset=offset)),  # type: ignore[arg-type]
@@ -250,17 +250,16 @@ class Streamed:
             parts=self._parts,
             unit=self._unit,
         )
-        return _Gathered(positions, examples, window)
 
-    def _numbers(self, positions: np.ndarray, examples: int, member: int, rows: range) -> np.ndarray:
-        """Return which examples of the dataset are the first rows, as many as are read, of ``rows`` of a window.
+    def _numbers(self, span: _Span, member: int, rows: range) -> np.ndarray:
+        """Return which examples are ``rows`` of the window of ``span``: the first ones, if the span is shorter.
 
         ``rows`` are those of one part, or all of them; there is one part then.
         """
-        share, asked = self._unit // self._parts, -(-examples // self._unit)
+        share, asked = self._unit // self._parts, -(-span.examples // self._unit)
         part, first = divmod(rows.start, self.size // self._parts)
         minibatch, row = np.divmod(first + np.arange(min(len(rows), asked * share), dtype=np.int64), share)
-        position = positions[member] + minibatch * self._unit + part * share + row
+        position = span.positions[member] + minibatch * self._unit + part * share + row
         count = len(self._data[0].flat)
         return host_permuted(self._orders[member], position // count, position % count, count)
 
