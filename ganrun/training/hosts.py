@@ -55,13 +55,13 @@ def start(settings: Any) -> None:
     if count == 1:
         return
     left, others = wait(coordinator, count, index, hosts.timeout)
+    channel().watch = HostWatch(index, others, hosts.heartbeat)
     settings = {"initialization_timeout": math.ceil(left), "heartbeat_timeout_seconds": hosts.heartbeat + GRACE}
     try:
         # The first host closes its port only when all others have come, and JAX opens it again.
         jax.distributed.initialize(coordinator, count, index, **settings)
     except Exception as error:  # JAX and its schedulers' plugins raise anything
         raise GanrunError(f"hosts: cannot connect to the others ({_reason(error)}).") from error
-    channel().watch = HostWatch(index, others, hosts.heartbeat)
     if index == 0:  # a sweep may build several programs, one after another
         atexit.register(lambda: channel().end())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from ganrun.errors import ConfigError, GanrunError, shown
 
@@ -71,7 +71,8 @@ def _gather(port: int, count: int, until: float, timeout: float) -> dict[int, so
             if index is not None and 0 < index < count:
                 here[index] = connection
         for connection in here.values():
-            connection.sendall(ALL_HERE)
+            with suppress(OSError):  # it has died since, which the one who watches the connection says
+                connection.sendall(ALL_HERE)
         held.pop_all()
     server.close()
     return here

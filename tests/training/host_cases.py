@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -56,10 +57,11 @@ def main(count: int, index: int, port: int) -> None:
     else:
         jax.config.update("jax_num_cpu_devices", DEVICES)
     read: list[int] = []
+    ahead: list[int] = []
     original = rows.Reader.read
 
     def counted(self: rows.Reader, index: np.ndarray, out: np.ndarray) -> None:
-        read.extend(index.tolist())
+        (ahead if threading.current_thread().name.startswith("ganrun-feed") else read).extend(index.tolist())
         original(self, index, out)
 
     rows.Reader.read = counted  # type: ignore[method-assign]
@@ -73,8 +75,9 @@ def main(count: int, index: int, port: int) -> None:
     found = {}
     for name, executor in executors.items():
         read.clear()
+        ahead.clear()
         hashes = ends(executor)
-        found[name] = {"ends": hashes, "read": sorted(read)}
+        found[name] = {"ends": hashes, "read": sorted(read + ahead), "ahead": len(ahead)}
     print(json.dumps(found))
 
 

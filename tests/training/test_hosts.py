@@ -4,9 +4,11 @@ import json
 import os
 import queue
 import socket
+import struct
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,27 @@ def test_a_host_that_does_not_come_is_named_by_the_first():
     first, second = in_threads(address := f"127.0.0.1:{free_port()}", [0, 1], 3, 1.5)
     assert str(first) == "hosts: host 2 has not come within hosts.timeout=1.5 seconds."
     assert str(second) == f"hosts: not all hosts have come to {address} within hosts.timeout=1.5 seconds."
+
+
+def test_a_host_that_has_died_before_the_last_one_comes_is_a_broken_connection():
+    port, found = free_port(), []
+    first = threading.Thread(target=lambda: found.append(wait(f"127.0.0.1:{port}", 3, 0, 20.0)))
+    first.start()
+    while True:
+        try:
+            second = socket.create_connection(("127.0.0.1", port))
+            break
+        except OSError:
+            time.sleep(0.05)
+    second.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    second.sendall(b"1\n")
+    time.sleep(0.3)
+    second.close()  # with a reset, as by the system when a process dies
+    third = in_threads(f"127.0.0.1:{port}", [2], 3, 20.0)
+    first.join()
+    assert isinstance(third[0], float)
+    with found[0][1][1] as broken, found[0][1][2], pytest.raises(OSError):
+        assert broken.recv(1) == b"" and broken.sendall(b"x") is None
 
 
 def test_two_hosts_with_one_number_are_refused():
@@ -207,6 +230,7 @@ def test_a_host_reads_the_streamed_examples_of_its_own_devices(streamed, case):
     one, *hosts = (found[case] for found in streamed)
     assert len(one["read"]) > 0 and [len(host["read"]) for host in hosts] == [len(one["read"]) // 2] * 2
     assert sorted(hosts[0]["read"] + hosts[1]["read"]) == one["read"]
+    assert one["ahead"] == 2 * hosts[0]["ahead"] == 2 * hosts[1]["ahead"] > 0  # while the devices compute
 
 
 @pytest.mark.slow
