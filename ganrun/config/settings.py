@@ -146,7 +146,7 @@ class Hosts:
     index: int | None = number(None, low=0, high=100_000)
     coordinator: str | None = None
     timeout: int = number(300, low=1, high=86_400)
-    heartbeat: int = number(60, low=5, high=86_400)
+    heartbeat: int = number(100, low=5, high=86_400)
 
 
 @dataclasses.dataclass(frozen=True)
