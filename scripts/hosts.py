@@ -28,6 +28,7 @@ from safetensors.numpy import load_file
 DEFAULTS = {"hosts": "2", "members": "1", "kills": "12", "seed": "0", "signal": "KILL", "folder": ""}
 TINY = ("architecture.generator_hidden=[16]", "architecture.discriminator_hidden=[16]", "batch_size=64")
 TINY += ("steps=3000", "checkpoint.steps=50", "probe=off", "log.pictures=2", "hosts.timeout=30")
+TINY += ("hosts.heartbeat=3600",)  # a machine with too many processes may stand still
 PATIENCE = 150.0  # seconds in which the other hosts notice that one is lost, and end
 EARLIEST = 0.3  # fraction of the time before the first step after which a host may be killed
 LAST = 3600.0  # seconds in which a run that is not killed ends
@@ -118,6 +119,10 @@ def killed(words: tuple[str, ...], hosts: int, run: Path, times: tuple[float, in
         else:
             wait_for(target + 1, run, processes)
             time.sleep(draw.uniform(0, LONGER))
+        if any(process.poll() is not None for process in processes):
+            if any(codes := ended(processes, PATIENCE)):
+                sys.exit(f"the hosts ended by themselves with {codes}: see {folder}/host*/output.txt")
+            return kill
         victim, step = kill % hosts, newest(run)
         processes[victim].send_signal(number)
         sent = time.monotonic()
