@@ -19,7 +19,7 @@ import numpy as np
 
 from ganrun.config.hydra_bridge import compose
 from ganrun.config.schema import check
-from ganrun.datasets import reordered, rows
+from ganrun.datasets import reordered, rows, streaming
 from ganrun.mesh import Mesh, fetch
 from ganrun.methods.experiment import Experiment
 from ganrun.storage.checkpoints import flatten
@@ -77,6 +77,7 @@ def main(count: int, index: int, port: int) -> None:
         read.clear()
         ahead.clear()
         hashes = ends(executor)
+        streaming._thread().submit(int).result()  # the last window, which is read ahead, has been read before this
         found[name] = {"ends": hashes, "read": sorted(read + ahead), "ahead": len(ahead)}
     print(json.dumps(found))
 
