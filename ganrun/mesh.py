@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -72,11 +72,33 @@ class Mesh:
             return source
         if not own:
             return self.replicated(source)
-        members = NamedSharding(_devices(self), PartitionSpec(MEMBERS))
-        distributed = {name: getattr(source, name) for name in own}
-        placed = jax.tree.map(lambda leaf: _put(leaf, members), distributed)
+        placed = self.by_member({name: getattr(source, name) for name in own})
         shared = self.replicated(replace(source, **dict.fromkeys(own)))  # its own fields are not copied to all devices
         return replace(shared, **placed)
+
+    def by_member(self, tree: Tree) -> Tree:
+        """Return ``tree`` with the leading axis of every array, that of the members, distributed by them."""
+        if self.size == 1:
+            return tree
+        where = NamedSharding(_devices(self), PartitionSpec(MEMBERS))
+        return jax.tree.map(lambda leaf: _put(leaf, where), tree)
+
+    def by_rows(self, shape: tuple[int, ...], read: Callable[..., np.ndarray], members: bool = False) -> jax.Array:
+        """Return an array whose rows are distributed in equal parts along data; a host reads those of its devices.
+
+        Args:
+            shape: ``(rows, ...)``, or with ``members`` ``(members, rows, ...)``.
+            read: returns the elements at a range of each of these axes; called once for each device of this host.
+            members: whether the first axis is that of the members, which are distributed, too.
+        """
+        axes = (MEMBERS, DATA) if members else (DATA,)
+        if self.size == 1:
+            return jnp.asarray(read(*map(range, shape[: len(axes)])))
+
+        def part(index: Any) -> np.ndarray:
+            return read(*(range(*one.indices(length)) for one, length in zip(index, shape[: len(axes)], strict=False)))
+
+        return jax.make_array_from_callback(shape, NamedSharding(_devices(self), PartitionSpec(*axes)), part)
 
     def placed(self, state: Tree, members: bool = False) -> Tree:
         """Return ``state``, a run's or with ``members`` a population's, on the devices where a program has it."""

@@ -4,15 +4,15 @@
 
 Every host is a process ``ganrun train`` with a virtual device of the CPU, and connects to the first one by the loopback
 interface. A run without a break is trained first. Then the same run is trained again: at ``kills`` moments drawn
-with ``seed``, one of its hosts, each in turn, receives ``signal`` (KILL or TERM); when all have ended, the run
-is resumed. The last checkpoints of both must have the same bits. With several ``members``, the run is a
-population of so many seeds. Other words are settings of the run. Exits with 1 if a bit differs.
+with ``seed``, a quarter of them before the first step, one of its hosts, each in turn, receives ``signal`` (KILL or
+TERM); when all have ended, the run is resumed. The last checkpoints of both must have the same bits. With several
+``members``, the run is a population of so many seeds. Other words are settings of the run. Exits with 1 if a bit
+differs.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import socket
@@ -28,8 +28,12 @@ from safetensors.numpy import load_file
 DEFAULTS = {"hosts": "2", "members": "1", "kills": "12", "seed": "0", "signal": "KILL", "folder": ""}
 TINY = ("architecture.generator_hidden=[16]", "architecture.discriminator_hidden=[16]", "batch_size=64")
 TINY += ("steps=3000", "checkpoint.steps=50", "probe=off", "log.pictures=2", "hosts.timeout=30")
+TINY += ("hosts.heartbeat=3600",)  # a machine with too many processes may stand still
 PATIENCE = 150.0  # seconds in which the other hosts notice that one is lost, and end
 EARLIEST = 0.3  # fraction of the time before the first step after which a host may be killed
+LAST = 3600.0  # seconds in which a run that is not killed ends
+STARTING = 0.25  # fraction of the kills that come before the first step
+LONGER = 1.0  # seconds at most after a checkpoint at which a host is killed
 
 
 def free_port() -> int:
@@ -85,28 +89,50 @@ def training_seconds(run: Path) -> float:
     return float(json.loads(summary.read_text(encoding="utf-8"))["seconds_split"]["training"])
 
 
-def killed(words: tuple[str, ...], hosts: int, run: Path, times: tuple[float, float], options: dict[str, str]) -> int:
+def newest(run: Path) -> int:
+    """Return the step of the newest checkpoint of ``run``; 0 if there is none."""
+    steps = [int(path.name) for path in run.glob("**/checkpoints/*") if path.name.isdigit()]
+    return max(steps, default=0)
+
+
+def wait_for(step: int, run: Path, processes: list[subprocess.Popen[bytes]]) -> None:
+    """Wait until ``run`` has a checkpoint of ``step`` or a later one, or a process has ended."""
+    while newest(run) < step and all(process.poll() is None for process in processes):
+        time.sleep(0.05)
+
+
+def killed(words: tuple[str, ...], hosts: int, run: Path, times: tuple[float, int], options: dict[str, str]) -> int:
     """Train ``run``, kill a host at each of the moments and resume it; return how often it had to be resumed.
 
-    ``times``: the seconds of the whole run, and those of its steps. The moments are spread so that the run ends after
-    about as many kills as are asked for.
+    ``times``: the seconds before the first step, and the number of steps. The moments are spread so that the run ends
+    after about as many kills as are asked for.
     """
-    kills, (whole, steps) = int(options["kills"]), times
-    earliest, latest = EARLIEST * (whole - steps), whole - steps + 2 * steps / max(1, kills)
+    kills, (start, steps) = int(options["kills"]), times
     draw, number = random.Random(int(options["seed"])), signal.Signals[f"SIG{options['signal']}"]
     folder, new = run.parents[1], (*words, *place(run, options))
     for kill in range(kills):
         command = (f"resume={run}",) if list(run.glob("**/config.yaml")) else new
+        target = newest(run) + int(draw.uniform(0, steps / max(1, kills)))
         processes = started(command, hosts, folder)
-        time.sleep(draw.uniform(earliest, latest))
-        victim = kill % hosts
-        os.kill(processes[victim].pid, number)
+        if draw.random() < STARTING:
+            time.sleep(draw.uniform(EARLIEST * start, start))
+        else:
+            wait_for(target + 1, run, processes)
+            time.sleep(draw.uniform(0, LONGER))
+        if any(process.poll() is not None for process in processes):
+            if any(codes := ended(processes, PATIENCE)):
+                sys.exit(f"the hosts ended by themselves with {codes}: see {folder}/host*/output.txt")
+            return kill
+        victim, step = kill % hosts, newest(run)
+        processes[victim].send_signal(number)
+        sent = time.monotonic()
         codes = ended(processes, PATIENCE)
-        print(f"{options['signal']} {kill + 1}: host {victim}; exit codes {codes}", flush=True)
+        after = f"after {time.monotonic() - sent:.1f} s"
+        print(f"{options['signal']} {kill + 1}: host {victim} at step {step}; exit codes {codes} {after}", flush=True)
         if codes == [0] * hosts:
             return kill
     last = started((f"resume={run}",) if list(run.glob("**/config.yaml")) else new, hosts, folder)
-    if any(codes := ended(last, 20 * whole)):
+    if any(codes := ended(last, LAST)):
         sys.exit(f"the last resumed run ended with {codes}: see {folder}/host*/output.txt")
     return kills
 
@@ -121,14 +147,14 @@ def main() -> None:
         folder = Path(options["folder"] or temporary).resolve()
         undisturbed, disturbed = (folder / name / "host0" / "run" for name in ("undisturbed", "disturbed"))
         begun = time.monotonic()
-        codes = ended(started((*words, *place(undisturbed, options)), hosts, undisturbed.parents[1]), 3600)
+        codes = ended(started((*words, *place(undisturbed, options)), hosts, undisturbed.parents[1]), LAST)
         whole = time.monotonic() - begun
         if any(codes):
             print((undisturbed.parent / "output.txt").read_text()[-2000:])
             sys.exit(f"the run without a break ended with {codes}.")
         print(f"without a break: {whole:.1f} s on {hosts} hosts", flush=True)
-        seconds = whole, training_seconds(undisturbed)
-        times = killed(words, hosts, disturbed, seconds, options) if int(options["kills"]) else 0
+        start = whole - training_seconds(undisturbed), newest(undisturbed)
+        times = killed(words, hosts, disturbed, start, options) if int(options["kills"]) else 0
         one = last_state(undisturbed)
         other = last_state(disturbed) if times else one
         different = [name for name in one if not np.array_equal(one[name], other[name])]

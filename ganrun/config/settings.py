@@ -138,13 +138,15 @@ class Devices:
 class Hosts:
     """How this process finds the others of a run on several hosts (:mod:`ganrun.training.hosts`).
 
-    ``index`` is the number of this one, the same command otherwise being run on all; ``timeout`` is in seconds.
+    ``index`` is the number of this one, the same command otherwise being run on all; ``timeout`` and ``heartbeat`` are
+    in seconds.
     """
 
     count: int | str = number(1, low=1, high=100_000, word=AUTO)
     index: int | None = number(None, low=0, high=100_000)
     coordinator: str | None = None
     timeout: int = number(300, low=1, high=86_400)
+    heartbeat: int = number(100, low=5, high=86_400)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ganrun.datasets import array, images, point, synthetic
-from ganrun.datasets.feed import HostPixels
 from ganrun.datasets.rows import Rows, spaced
 from ganrun.datasets.sampler import Pixels, Source
+from ganrun.datasets.streaming import HostPixels
 
 __all__ = [
     "HELD_OUT_BYTES",

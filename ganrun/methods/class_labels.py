@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from ganrun.config.settings import Train
-from ganrun.datasets.feed import HostPixels
 from ganrun.datasets.sampler import Source
+from ganrun.datasets.streaming import HostPixels
 from ganrun.errors import ConfigError
 
 

@@ -6,6 +6,7 @@ compiled programs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -17,8 +18,9 @@ from flax import struct
 
 from ganrun.config.settings import Train
 from ganrun.datasets import Data
-from ganrun.datasets.feed import HostPixels, feed_of
+from ganrun.datasets.feed import Demand, feed_of
 from ganrun.datasets.sampler import Cursor, Source
+from ganrun.datasets.streaming import HostPixels, Streamed
 from ganrun.errors import ConfigError
 from ganrun.keys import key_for
 from ganrun.mesh import ONE_DEVICE, Mesh
@@ -67,9 +69,8 @@ class Experiment:
         train = data.train if isinstance(data.train, HostPixels) else mesh.source(data.train)
         self.data = replace(data, train=train, held_out=mesh.source(data.held_out))
         self.seed = config.seed
-        self._per_step = config.method.examples_per_step(config)
-        self._steps_per_call = config.steps_per_call
-        self._feed = None if train is None else feed_of(train, self._per_step, config.steps_per_call)
+        self.demand = Demand(config.method.examples_per_step(config), config.steps_per_call, config.batch_size)
+        self._feed = None if train is None else feed_of(train, self.demand, mesh)
 
     def init(self) -> RunState:
         """Return the state before the first step."""
@@ -90,19 +91,26 @@ class Experiment:
     def divide_windows(self, members: int) -> None:
         """Make windows so small that those of ``members`` runs together are as large as that of one run by itself."""
         if self.streams and self.data.train is not None:
-            self._feed = feed_of(self.data.train, self._per_step, self._steps_per_call, members)
+            self._feed = feed_of(self.data.train, self.demand, self.mesh, members)
+
+    def feed_for(self, members: Sequence[Experiment], mesh: Mesh) -> Streamed | None:
+        """Return the feed of a population of ``members`` on ``mesh``, of which this is one; None if no data stream."""
+        sources = [member.data.train for member in members]
+        streamed = [source for source in sources if isinstance(source, HostPixels)]
+        if not streamed or self._feed is None or self._feed.capacity is None:
+            return None
+        return Streamed(streamed, self._feed.capacity, self.demand.minibatch, mesh)
 
     @property
     def most_steps(self) -> int | None:
         """The maximum number of steps of one call; None if the feed does not limit it."""
         capacity = None if self._feed is None else self._feed.capacity
-        return None if capacity is None else capacity // self._per_step
+        return None if capacity is None else capacity // self.demand.per_step
 
     def window(self, cursor: Cursor, n: int) -> Source:
         """Return the training data of the next ``n`` steps of a run that is at ``cursor``."""
         assert self._feed is not None
-        window = self._feed.window(cursor, n * self._per_step)
-        return self.mesh.replicated(window) if self.streams else window
+        return self._feed.window(cursor, n * self.demand.per_step)
 
     def advance(self, state: RunState, n: int) -> tuple[RunState, Report]:
         """Take ``n`` steps on the device, asynchronously; the buffers of ``state`` are donated."""

@@ -22,6 +22,7 @@ from typing import Any
 from ganrun.config.schema import check_plain
 from ganrun.config.settings import AUTO, Hosts
 from ganrun.errors import ConfigError, GanrunError, shown
+from ganrun.training.host_watch import HostWatch
 from ganrun.training.rendezvous import wait
 
 PREFIX = "ganrun"
@@ -30,7 +31,7 @@ PATIENCE_MS = 1000  # milliseconds that a follower waits for a message before it
 ENDING = 10  # seconds in which followers learn that the leader ends
 POLL = 0.25  # seconds between the leader's looks for signals that followers have received
 KEPT = 64  # messages that stay in the store: followers are never so far behind
-LOST_AFTER = 60  # seconds without a heartbeat after which a host is lost
+GRACE = 5  # seconds that JAX, which aborts the process, waits longer for a host than ganrun does
 
 
 def start(settings: Any) -> None:
@@ -53,12 +54,12 @@ def start(settings: Any) -> None:
     coordinator, count, index = _detected(hosts) if hosts.count == AUTO else _given(hosts)
     if count == 1:
         return
-    left = wait(coordinator, count, index, hosts.timeout)
+    left, others = wait(coordinator, count, index, hosts.timeout)
+    channel().watch = HostWatch(index, others, hosts.heartbeat)
+    settings = {"initialization_timeout": math.ceil(left), "heartbeat_timeout_seconds": hosts.heartbeat + GRACE}
     try:
         # The first host closes its port only when all others have come, and JAX opens it again.
-        jax.distributed.initialize(
-            coordinator, count, index, initialization_timeout=math.ceil(left), heartbeat_timeout_seconds=LOST_AFTER
-        )
+        jax.distributed.initialize(coordinator, count, index, **settings)
     except Exception as error:  # JAX and its schedulers' plugins raise anything
         raise GanrunError(f"hosts: cannot connect to the others ({_reason(error)}).") from error
     if index == 0:  # a sweep may build several programs, one after another
@@ -125,12 +126,14 @@ class Channel:
         looked: when the leader last looked for signals.
         code: the exit code with which the followers end when the leader does.
         ended: whether the leader has told them.
+        watch: ends this process when another host dies.
     """
 
     number: int = 0
     looked: float = field(default_factory=time.monotonic)
     code: int = 1
     ended: bool = False
+    watch: HostWatch | None = None
 
     def send(self, operation: str, **content: Any) -> None:
         """Send an ``operation`` with JSON ``content`` to the followers."""
@@ -144,9 +147,15 @@ class Channel:
         """End the followers with :attr:`code`, once, and wait until they know it: they die with the leader's store."""
         if not self.ended:
             self.ended = True
+            self.unwatch()
             self.send("end", code=self.code)
             with contextlib.suppress(GanrunError):  # one that is lost needs no end
                 self.confirmed(ENDING)
+
+    def unwatch(self) -> None:
+        """Let the other hosts end without ending this one."""
+        if self.watch is not None:
+            self.watch.end()
 
     def receive(self) -> dict[str, Any] | None:
         """Return the next message; None if there has been none for a second.
@@ -159,6 +168,8 @@ class Channel:
         except Exception as error:  # of a type that JAX does not export
             if "DEADLINE_EXCEEDED" in str(error):
                 return None
+            if self.watch is not None:
+                time.sleep(ENDING)  # it ends this process
             raise GanrunError("hosts: the first host is lost.") from error
         self.number += 1
         return json.loads(message)

@@ -41,7 +41,9 @@ class Leader:
     def __init__(self, executor: Any, configs: Sequence[Train]) -> None:
         self._executor: Any = executor
         self._channel = channel()
-        self._channel.send("build", configs=[to_dict(config) for config in configs])
+        # Free memory differs from host to host, and decides what feed=auto is: all take what the leader has.
+        feed = "streamed" if executor.experiments[0].streams else "resident"
+        self._channel.send("build", configs=[to_dict(dataclasses.replace(config, feed=feed)) for config in configs])
         self._channel.confirmed(configs[0].hosts.timeout)
 
     @property
@@ -172,6 +174,7 @@ def follow(data_dir: str | None) -> int:
             if message is None:
                 continue
             if message["operation"] == "end":
+                messages.unwatch()
                 messages.confirm()
                 return int(message["code"])
             follower.do(message)

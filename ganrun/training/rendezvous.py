@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from ganrun.errors import ConfigError, GanrunError, shown
 
@@ -14,7 +14,7 @@ RETRY = 0.2  # seconds between attempts to connect to the first host
 SLOW = 5.0  # seconds in which a host that has connected says its number
 
 
-def wait(coordinator: str, count: int, index: int, timeout: float) -> float:
+def wait(coordinator: str, count: int, index: int, timeout: float) -> tuple[float, dict[int, socket.socket]]:
     """Wait until all hosts have come.
 
     Args:
@@ -24,7 +24,7 @@ def wait(coordinator: str, count: int, index: int, timeout: float) -> float:
         timeout: seconds to wait.
 
     Returns:
-        The seconds that are left of ``timeout``.
+        The seconds that are left of ``timeout``, and the open connections: to the first host, or from it to all others.
 
     Raises:
         ConfigError: ``coordinator`` is not an address with a port, or two hosts have the same number.
@@ -33,10 +33,10 @@ def wait(coordinator: str, count: int, index: int, timeout: float) -> float:
     address, port = _parsed(coordinator)
     until = time.monotonic() + timeout
     if index == 0:
-        _gather(port, count, until, timeout)
+        connections = _gather(port, count, until, timeout)
     else:
-        _join(address, port, index, until, timeout)
-    return max(1.0, until - time.monotonic())
+        connections = {0: _join(address, port, index, until, timeout)}
+    return max(1.0, until - time.monotonic()), connections
 
 
 def _parsed(coordinator: str) -> tuple[str, int]:
@@ -48,8 +48,8 @@ def _parsed(coordinator: str) -> tuple[str, int]:
     return address.strip("[]"), int(port)
 
 
-def _gather(port: int, count: int, until: float, timeout: float) -> None:
-    """Wait for the other hosts at ``port``, and tell them that all have come."""
+def _gather(port: int, count: int, until: float, timeout: float) -> dict[int, socket.socket]:
+    """Wait for the other hosts at ``port``, tell them that all have come, and return the connections to them."""
     try:
         server = socket.create_server(("", port))
     except OSError as error:
@@ -71,7 +71,11 @@ def _gather(port: int, count: int, until: float, timeout: float) -> None:
             if index is not None and 0 < index < count:
                 here[index] = connection
         for connection in here.values():
-            connection.sendall(ALL_HERE)
+            with suppress(OSError):  # it has died since, which the one who watches the connection says
+                connection.sendall(ALL_HERE)
+        held.pop_all()
+    server.close()
+    return here
 
 
 def _number(connection: socket.socket) -> int | None:
@@ -84,15 +88,19 @@ def _number(connection: socket.socket) -> int | None:
     return int(line) if line.isdigit() else None
 
 
-def _join(address: str, port: int, index: int, until: float, timeout: float) -> None:
-    """Connect to the first host, and wait until it says that all have come."""
+def _join(address: str, port: int, index: int, until: float, timeout: float) -> socket.socket:
+    """Connect to the first host, wait until it says that all have come, and return the connection."""
     while time.monotonic() < until:
         try:
-            with socket.create_connection((address, port), timeout=max(0.01, until - time.monotonic())) as connection:
+            with ExitStack() as held:
+                connection = held.enter_context(
+                    socket.create_connection((address, port), timeout=max(0.01, until - time.monotonic()))
+                )
                 connection.sendall(b"%d\n" % index)
                 connection.settimeout(max(0.01, until - time.monotonic()))
                 if connection.recv(MAX_LINE) == ALL_HERE:
-                    return
+                    held.pop_all()
+                    return connection
         except socket.gaierror as error:
             raise GanrunError(
                 f"hosts: {shown(address)} of hosts.coordinator is not known: {error.strerror}."

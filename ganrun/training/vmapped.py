@@ -47,9 +47,14 @@ class VmappedRuns:
             raise ValueError("only runs with the same method can share a program")
         self.experiments, self._method = experiments, experiments[0].method.for_population()
         self.mesh, self._options = mesh, options
-        train, self._train_own = stack_sources(self._windows([Cursor.start()] * len(experiments), 0))
+        self._feed = experiments[0].feed_for(experiments, mesh)
+        if self._feed is None:
+            train, self._train_own = stack_sources([experiment.data.train for experiment in experiments])
+            self._train = mesh.source(train, self._train_own)
+        else:
+            self._train = self._feed.window(Cursor.start(), 0)
+            self._train_own = _own(self._train)
         held_out, self._held_out_own = stack_sources([experiment.data.held_out for experiment in experiments])
-        self._train = mesh.source(train, self._train_own)
         self._held_out = mesh.source(held_out, self._held_out_own)
         self._programs: dict[Any, Any] = {}
 
@@ -57,17 +62,12 @@ class VmappedRuns:
     def most_steps(self) -> int | None:
         return self.experiments[0].most_steps
 
-    def _windows(self, cursors: Sequence[Cursor], n: int) -> list[Source]:
-        """Return the training data of the next ``n`` steps of each member."""
-        return [experiment.window(cursor, n) for experiment, cursor in zip(self.experiments, cursors, strict=True)]
-
     def _window(self, state: RunState, n: int) -> Source:
         """Return the training data of the next ``n`` steps of all members, with their own member axis."""
-        if not self.experiments[0].streams:
+        if self._feed is None:
             return self._train
         cursors = fetch(self.mesh.gathered(state.cursor))
-        members = [Cursor(cursors.epoch[i], cursors.offset[i]) for i in range(len(self.experiments))]
-        return self.mesh.source(*stack_sources(self._windows(members, n)))
+        return self._feed.window(cursors, n * self.experiments[0].demand.per_step)
 
     def init(self) -> RunState:
         """Return the stacked states before the first step."""
@@ -112,8 +112,8 @@ class VmappedRuns:
     def advance(self, state: RunState, n: int) -> tuple[RunState, Report]:
         """Run ``n`` iterations of every member; ``state`` is donated. The report has a leading member axis."""
         result = self._training()(state, self._window(state, n), self._held_out, jnp.int32(n))
-        for experiment in self.experiments:
-            experiment.prefetch()
+        if self._feed is not None:
+            self._feed.prefetch()
         return result
 
     def compile(self) -> None:
@@ -208,7 +208,7 @@ def stack_sources(sources: Sequence[Any]) -> tuple[Source, Own]:
     Fields that all members share are taken from the first source and not copied.
     """
     first = sources[0]
-    own = tuple(name for name in _arrays(first) if name not in first.SHARED)
+    own = _own(first)
     stacked = {name: _stack([getattr(source, name) for source in sources]) for name in own}
     return dataclasses.replace(first, **stacked), own
 
@@ -221,6 +221,10 @@ def _distinct(source: Any, other: Any) -> list[jax.Array]:
 
 def _axes(source: Any, own: Own) -> Any:
     return dataclasses.replace(source, **{name: 0 if name in own else None for name in _arrays(source)})
+
+
+def _own(source: Any) -> Own:
+    return tuple(name for name in _arrays(source) if name not in source.SHARED)
 
 
 def _arrays(source: Any) -> list[str]:

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from ganrun import datasets
 from ganrun.datasets import feed, images
-from ganrun.datasets.feed import HostPixels, Resident, Streamed, device_bytes, feed_of
+from ganrun.datasets.feed import Demand, Resident, device_bytes, feed_of
 from ganrun.datasets.host_order import host_permuted
 from ganrun.datasets.sampler import Cursor, Pixels, permuted
+from ganrun.datasets.streaming import HostPixels, Streamed
 from ganrun.methods.experiment import Experiment
 from ganrun.storage.state_arrays import flatten
 from ganrun.training.executor import SingleRun, executor_for
@@ -58,22 +59,23 @@ def test_prefetched_windows_are_the_windows_that_are_asked_for(ten):
     whole, host = ten
     feed = Streamed(host, 32)
     cursor = Cursor(epoch=jnp.int32(0), offset=jnp.int32(3))
-    for i, n in enumerate((8, 8, 4, 8, 8)):  # each call draws all that it has asked for
+    for n, prefetched in ((8, 0), (8, 1), (4, 1), (8, 1), (8, 1), (8, 2)):  # each call draws all that it has asked for
         window = feed.window(cursor, n)
         feed.prefetch()
         wanted, labels, following = whole.labelled(jax.random.key(0), cursor, n)
         found, read, _ = window.labelled(jax.random.key(1), cursor, n)
         np.testing.assert_array_equal(found, wanted)
         np.testing.assert_array_equal(read, labels)
-        assert feed.prefetched == i
+        assert feed.prefetched == prefetched
         cursor = following
+    assert feed.gathered == 3  # a window serves calls for as long as it holds what they draw
 
 
 def test_a_prefetched_window_without_the_next_examples_is_gathered_again(ten):
     whole, host = ten
     feed = Streamed(host, 16)
     # Drawn by each call: fewer than asked for, then back to an earlier position, as after an error, then far ahead.
-    for start, n, prefetched in ((0, 8, 0), (4, 8, 0), (8, 8, 1), (14, 8, 2), (2, 8, 2), (90, 4, 2)):
+    for start, n, prefetched in ((0, 8, 0), (4, 8, 0), (8, 8, 1), (14, 8, 1), (2, 8, 1), (90, 4, 1), (94, 8, 2)):
         cursor = Cursor(epoch=jnp.int32(start // 10), offset=jnp.int32(start % 10))
         window = feed.window(cursor, n)
         feed.prefetch()
@@ -119,15 +121,16 @@ def test_what_does_not_fit_a_window_is_refused(ten):
 
 def test_data_on_the_device_are_their_own_window(ten):
     whole, host = ten
-    feed = feed_of(whole, 16, 100)
+    feed = feed_of(whole, Demand(16, 100))
     assert isinstance(feed, Resident) and feed.capacity is None and feed.window(Cursor.start(), 99) is whole
-    streamed = feed_of(host, 16, 100)
+    streamed = feed_of(host, Demand(16, 100))
     assert isinstance(streamed, Streamed) and streamed.capacity == 1600
     wide = dataclasses.replace(host, flat=np.zeros((2, 1 << 23), np.uint8))
-    assert feed_of(wide, 3, 100).capacity == 8  # 64 MiB
-    assert feed_of(wide, 16, 100).capacity == 16  # but always enough for a step
-    assert feed_of(wide, 1, 100, members=4).capacity == 2  # 64 MiB for four members
-    assert feed_of(wide, 3, 100, members=4).capacity == 3
+    assert feed_of(wide, Demand(3, 100)).capacity == 8  # 64 MiB
+    assert feed_of(wide, Demand(16, 100)).capacity == 16  # but always enough for a step
+    assert feed_of(wide, Demand(1, 100), members=4).capacity == 2  # 64 MiB for four members
+    assert feed_of(wide, Demand(3, 100), members=4).capacity == 3
+    assert feed_of(wide, Demand(6, 100, minibatch=3)).capacity == 6  # whole minibatches
 
 
 def pair(config, folder):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ganrun import datasets
-from ganrun.datasets.feed import HostPixels, Streamed
 from ganrun.datasets.sampler import Cursor, Pixels, mirrored
+from ganrun.datasets.streaming import HostPixels, Streamed
 from ganrun.methods.experiment import Experiment
 from ganrun.storage.state_arrays import flatten
 

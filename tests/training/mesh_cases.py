@@ -134,7 +134,12 @@ def streamed() -> dict[str, float]:
 
 def collectives() -> dict[str, dict[str, int]]:
     """The communication of a compiled step on 8 devices, by kind."""
-    cases = {"vectors": WIDE, "images": IMAGES, "vae": ("dataset=digits", "method=vae", "batch_size=16", "probe=off")}
+    cases = {
+        "vectors": WIDE,
+        "images": IMAGES,
+        "vae": ("dataset=digits", "method=vae", "batch_size=16", "probe=off"),
+        "streamed": (*WIDE, "dataset=digits", "latent.dim=4", "conditional=true", "feed=streamed"),
+    }
     return {
         name: Counter(COLLECTIVE.findall(experiment(words, Mesh(data=8)).compiled().as_text()))
         for name, words in cases.items()

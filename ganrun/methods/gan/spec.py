@@ -13,8 +13,8 @@ from ganrun.architectures import Networks
 from ganrun.architectures.networks import builder
 from ganrun.config.registry import static, traced
 from ganrun.config.settings import Train
-from ganrun.datasets.feed import HostPixels
 from ganrun.datasets.sampler import Source
+from ganrun.datasets.streaming import HostPixels
 from ganrun.errors import ConfigError
 from ganrun.methods.class_labels import class_probabilities, require_classes
 from ganrun.methods.gan.penalties.constraints import STATE

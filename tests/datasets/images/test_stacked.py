@@ -71,7 +71,7 @@ def test_minibatches_are_the_same_from_the_device_and_from_the_host(tmp_path):
     streamed = datasets.load(Tiny(), tmp_path, seed=3, labels=True, device_bytes=0)
     key, start = jax.random.key(0), Cursor.start()
     x, y, _ = resident.train.labelled(key, start, 32)
-    window = datasets.feed.feed_of(streamed.train, 32, 1).window(start, 32)
+    window = datasets.feed.feed_of(streamed.train, datasets.feed.Demand(32, 1)).window(start, 32)
     x2, y2, _ = window.labelled(key, start, 32)
     np.testing.assert_array_equal(to_bytes(np.asarray(x)), to_bytes(np.asarray(x2)))
     np.testing.assert_array_equal(y, y2)
