@@ -25,6 +25,7 @@ SHARE = 0.8  # fraction of the free memory that a forecast may take: it is not e
 # Bytes of the host, measured by scripts/bench_memory.py: libraries that are loaded while a run trains, and their work.
 LIBRARIES, EVALUATION = 65 << 20, 185 << 20
 DENSITIES = 75 << 20  # of the evaluation of samples in the plane whose density is known, besides
+LIKELIHOODS = 110 << 20  # of that of held-out examples by a method with a log density
 
 
 class Measurable(Protocol):
@@ -95,7 +96,8 @@ def memory_forecast(executor: Measurable, config: Train) -> MemoryForecast:
     state = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(executor.experiments[0].abstract()))
     data = executor.experiments[0].data
     known = data.density is not None and data.shape == (2,)  # the plane: a density picture on a grid
-    fixed = LIBRARIES + (EVALUATION + DENSITIES * known) * _evaluates(config)
+    likelihood = "log_density" in executor.experiments[0].method.capabilities
+    fixed = LIBRARIES + (EVALUATION + DENSITIES * known + LIKELIHOODS * likelihood) * _evaluates(config)
     fixed += min(members, WRITERS) * state  # the bytes of the checkpoints that are being written
     return_freed_memory()
     # The states of all runs are copied to the host before they are written, while training goes on.
