@@ -35,9 +35,12 @@ class HostWatch:
 
     def __init__(self, index: int, others: Mapping[int, socket.socket], seconds: float) -> None:
         self._index, self._others, self._over = index, others, False
-        for connection in others.values():
+        self._selector = selectors.DefaultSelector()
+        for number, connection in others.items():
             connection.settimeout(None)
             _ask_regularly(connection, seconds)
+            # Here, and not in the thread, which may begin after a connection was closed.
+            self._selector.register(connection, selectors.EVENT_READ, number)
         threading.Thread(target=self._run, name="ganrun-hosts", daemon=True).start()
 
     def end(self) -> None:
@@ -45,9 +48,7 @@ class HostWatch:
         self._over = True
 
     def _run(self) -> None:
-        with selectors.DefaultSelector() as selector:
-            for number, connection in self._others.items():
-                selector.register(connection, selectors.EVENT_READ, number)
+        with self._selector as selector:
             while not self._over:
                 for key, _ in selector.select():
                     lost = _lost(self._others[key.data], key.data)
