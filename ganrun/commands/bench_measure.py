@@ -105,7 +105,9 @@ def measure(config: Train, members: int, seconds: float, phase: Phase | None = N
         state, first, _ = timed_call(executor, experiments, state, 1)
         state, second, _ = timed_call(executor, experiments, state, 1)
     with during("training"):
-        n, speeds, report, _ = call_speeds(executor, experiments, state, second, config.steps_per_call, seconds * LOOP)
+        n, speeds, report, _ = call_speeds(
+            executor, experiments, second, config.steps_per_call, seconds * LOOP, config.steps
+        )
     memory = _peak_bytes()
     work = work_of_step(experiments[0], _loops(experiments[0], report))
     with during("matrix products"):
@@ -140,17 +142,24 @@ def timed_call(executor: Executor, experiments: Sequence[Experiment], state: Any
 
 
 def call_speeds(
-    executor: Executor, experiments: Sequence[Experiment], state: Any, per_step: float, limit: int, seconds: float
+    executor: Executor, experiments: Sequence[Experiment], per_step: float, limit: int, seconds: float, steps: int
 ) -> tuple[int, list[float], Any, Any]:
-    """Return the steps per call, the steps per second of each call, the last report, and the state."""
-    limit = min(limit, executor.most_steps or limit)
+    """Return the steps per call, the steps per second of each call, the last report, and the state.
+
+    Runs of ``steps`` steps begin again where they end: beyond its last step, a run may diverge.
+    """
+    limit = min(limit, executor.most_steps or limit, steps)
     # A single step also includes the dispatch: the estimate of the time per step is from a longer call.
     n = max(1, min(limit, int(seconds / CALLS / per_step)))
-    state, taken, report = timed_call(executor, experiments, state, n)
+    state, taken, report = timed_call(executor, experiments, executor.init(), n)
+    done = n
     n = max(1, min(limit, int(n * seconds / CALLS / taken)))
     speeds: list[float] = []
     end = time.perf_counter() + seconds
     while len(speeds) < FEWEST or time.perf_counter() < end:
+        if done + n > steps:
+            state, done = jax.block_until_ready(executor.init()), 0
+        done += n
         state, taken, report = timed_call(executor, experiments, state, n)
         speeds.append(n / taken)
     return n, speeds, report, state

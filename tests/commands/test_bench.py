@@ -16,6 +16,7 @@ from ganrun.commands import bench_measure
 from ganrun.commands.bench_products import Product, _compiled_pairs, product_speed, work_of, work_of_step
 from ganrun.config.schema import check
 from ganrun.errors import GanrunError
+from ganrun.methods.run_state import Report
 from ganrun.training.build import build
 
 QUICK = ("seconds=0.02",)
@@ -268,3 +269,28 @@ def test_completion_offers_the_settings_of_the_command_and_of_the_run(inside, tm
     assert offered("ganrun be") == {"bench"}
     assert {"members=", "seconds=", "format=", "out=", "dataset=", "batch_size="} <= offered("ganrun bench ")
     assert offered("ganrun bench seconds=1 dataset=ri") == {"dataset=ring"}
+
+
+class Counting:
+    """An executor that does nothing but count the steps since its state was made."""
+
+    most_steps = None
+
+    def __init__(self) -> None:
+        self.begun, self.furthest = 0, 0
+
+    def init(self) -> int:
+        self.begun += 1
+        return 0
+
+    def advance(self, state: int, n: int) -> tuple[int, Report]:
+        self.furthest = max(self.furthest, state + n)
+        nothing = np.zeros(1, int)
+        return state + n, Report(means=nothing, bad_step=nothing, bad_tag=nothing)
+
+
+def test_a_run_that_is_measured_for_longer_than_it_is_begins_again():
+    executor = Counting()
+    n, speeds, _, _ = bench_measure.call_speeds(executor, [], per_step=1e-6, limit=7, seconds=0.02, steps=20)
+    assert n == 7 and len(speeds) > 3
+    assert executor.furthest == 14 and executor.begun > 1  # a third call would end at step 21
