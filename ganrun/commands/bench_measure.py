@@ -104,6 +104,7 @@ def measure(config: Train, members: int, seconds: float, phase: Phase | None = N
     with during("compiling"):
         state, first, _ = timed_call(executor, experiments, state, 1)
         state, second, _ = timed_call(executor, experiments, state, 1)
+    del state  # the peak of the memory is that of one state
     with during("training"):
         n, speeds, report, _ = call_speeds(
             executor, experiments, second, config.steps_per_call, seconds * LOOP, config.steps
@@ -151,13 +152,14 @@ def call_speeds(
     limit = min(limit, executor.most_steps or limit, steps)
     # A single step also includes the dispatch: the estimate of the time per step is from a longer call.
     n = max(1, min(limit, int(seconds / CALLS / per_step)))
-    state, taken, report = timed_call(executor, experiments, executor.init(), n)
+    state, taken, report = timed_call(executor, experiments, jax.block_until_ready(executor.init()), n)
     done = n
     n = max(1, min(limit, int(n * seconds / CALLS / taken)))
     speeds: list[float] = []
     end = time.perf_counter() + seconds
     while len(speeds) < FEWEST or time.perf_counter() < end:
         if done + n > steps:
+            del state  # its memory, before that of another
             state, done = jax.block_until_ready(executor.init()), 0
         done += n
         state, taken, report = timed_call(executor, experiments, state, n)

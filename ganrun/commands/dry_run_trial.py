@@ -122,6 +122,7 @@ def _train(trial: Trial, executor: Executor, config: Train) -> Any:
     assert trial.compiling is not None
     trial.compiling += time.perf_counter() - begun - 2 * second
     limit = min(config.steps_per_call, config.log.every)
+    del state  # its memory, before that of another
     _, speeds, _, state = call_speeds(executor, experiments, second, limit, SECONDS, config.steps)
     trial.per_step = statistics.median(1 / speed for speed in speeds)
     return state

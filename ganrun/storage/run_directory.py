@@ -29,7 +29,8 @@ MAX_CONFIG, MAX_SUMMARY, MAX_PLAN = 1 << 18, 1 << 20, 1 << 24
 # The names of the folders and files that ganrun writes into the directory of a run or a sweep.
 AVERAGES = "averages"  # power-function averages of the weights, one folder per step
 STATISTICS = "statistics"  # of a sweep: means and intervals over its runs, as runs for TensorBoard
-FOLDERS = ("samples", "checkpoints", AVERAGES, STATISTICS)
+AUTOTUNING = "autotuning"  # of a run or a sweep: the kernels that XLA has chosen on a GPU
+FOLDERS = ("samples", "checkpoints", AVERAGES, STATISTICS, AUTOTUNING)
 FILES = re.compile(
     r"(config\.yaml|summary\.json|init_from\.json|sweep\.json|comparison\.md)(\.tmp)?|metrics\.jsonl|train\.log|\.lock"
     r"|comparison\.png|events\.out\.tfevents\..*|multirun\.yaml|study\.db.*"

@@ -14,7 +14,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-CHOICES = "autotuning"  # the folder of a run or a sweep in which XLA keeps the kernels that it has chosen
+from ganrun.storage.run_directory import AUTOTUNING
+
 EXCLUDE, KEEP = "--xla_gpu_exclude_nondeterministic_ops", "--xla_gpu_per_fusion_autotune_cache_dir"
 GPU_PLUGIN = re.compile(r"cuda|rocm")
 
@@ -40,8 +41,8 @@ def ask_for(nodes: Iterable[Any], folder: Path) -> None:
 def flags(folder: Path, given: str = "") -> str:
     """Return the flags ``given`` to XLA with those of a deterministic run in ``folder``, unless they are among them."""
     # A run of a sweep that is resumed alone takes the choices of the sweep.
-    place = folder.parent if (folder.parent / CHOICES).is_dir() else folder
-    wanted = {EXCLUDE: "true", KEEP: f'"{place.resolve() / CHOICES}"'}
+    place = folder.parent if (folder.parent / AUTOTUNING).is_dir() else folder
+    wanted = {EXCLUDE: "true", KEEP: f'"{place.resolve() / AUTOTUNING}"'}
     return " ".join([given, *(f"{flag}={value}" for flag, value in wanted.items() if f"{flag}=" not in given)]).strip()
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import jax
 import pytest
 
+from ganrun.errors import ConfigError
+from ganrun.storage.run_directory import require_own
 from ganrun.training import determinism
 
 ASKED = {"deterministic": True}
@@ -71,3 +73,10 @@ def test_flags_of_the_user_take_precedence():
 def test_a_run_of_a_sweep_takes_the_choices_of_the_sweep(tmp_path):
     (tmp_path / "autotuning").mkdir()
     assert f'"{tmp_path / "autotuning"}"' in determinism.flags(tmp_path / "0-seed=0")
+
+
+def test_xla_does_not_write_through_a_link(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "autotuning").symlink_to(tmp_path)
+    with pytest.raises(ConfigError, match="autotuning is a link"):
+        require_own(tmp_path / "run")
