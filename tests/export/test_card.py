@@ -38,6 +38,7 @@ def facts(compose_config):
             step=40,
             average=True,
             has_average=True,
+            sigma_rel=None,
             programs=programs_of(experiment, config, {}),
             batch=None,
             platforms=("cpu", "tpu"),
@@ -85,6 +86,15 @@ def test_the_card_says_which_weights_the_numbers_belong_to(facts):
     assert "which is not exported here" in model_card(trained, "completed", ROWS, FILES)
     assert "average=False" in model_card(trained, "completed", ROWS, FILES)
     assert "which is not exported here" not in model_card(facts("dataset=ring"), "completed", ROWS, FILES)
+
+
+def test_the_card_names_the_width_of_a_rebuilt_average(facts):
+    rebuilt = dataclasses.replace(facts("dataset=ring"), average=True, sigma_rel=0.05)
+    card = model_card(rebuilt, "completed", ROWS, FILES)
+    assert "power-function average of the relative width 0.05" in card
+    assert "samples = run.sample(16, seed=0, sigma_rel=0.05)" in card
+    assert "which is not exported here" in card  # the metrics are those of the exponential average
+    assert "sigma_rel" not in model_card(facts("dataset=ring"), "completed", ROWS, FILES)
 
 
 def test_the_code_of_the_card_is_python(facts):
