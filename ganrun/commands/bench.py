@@ -13,7 +13,7 @@ from ganrun.config.registry import choice, number
 from ganrun.config.schema import check_plain
 from ganrun.config.settings import Train
 from ganrun.errors import ConfigError, tell
-from ganrun.storage.run_directory import require_place
+from ganrun.storage.folder_checks import require_place
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -16,7 +16,7 @@ from ganrun.config.schema import Parts, check
 from ganrun.config.settings import Train
 from ganrun.config.sweep_compose import jobs as values_of_axes
 from ganrun.errors import ConfigError
-from ganrun.storage.run_directory import require_outside, require_writable
+from ganrun.storage.folder_checks import require_outside, require_writable
 from ganrun.storage.sweep_directory import require_room
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from ganrun.config.schema import check_plain
 from ganrun.config.settings import NARROWEST, WIDEST
 from ganrun.config.values import is_whole
 from ganrun.errors import ConfigError, shown, tell
-from ganrun.storage.run_directory import find_run, load_config, require_place
+from ganrun.storage.folder_checks import require_place
+from ganrun.storage.run_directory import find_run, load_config
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -11,7 +11,7 @@ from ganrun.config.folders import home_of
 from ganrun.config.registry import choice, number
 from ganrun.config.schema import check_plain
 from ganrun.errors import ConfigError, did_you_mean, tell
-from ganrun.storage.run_directory import require_place
+from ganrun.storage.folder_checks import require_place
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -10,7 +10,7 @@ from ganrun.commands.named_paths import run_named
 from ganrun.config.registry import choice, number
 from ganrun.config.schema import check_plain
 from ganrun.errors import ConfigError, did_you_mean, tell
-from ganrun.storage.run_directory import require_place, require_writable
+from ganrun.storage.folder_checks import require_place, require_writable
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

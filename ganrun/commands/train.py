@@ -10,12 +10,8 @@ from ganrun.commands.train_resume import allowed, continue_run, continue_sweep
 from ganrun.config.cli_args import CliArguments
 from ganrun.config.hydra_bridge import hand_over, preflight, quoted, use_plugins
 from ganrun.errors import ConfigError
-from ganrun.storage.run_directory import (
-    find_checkpoint,
-    relative,
-    require_outside,
-    require_writable,
-)
+from ganrun.storage.folder_checks import require_outside, require_writable
+from ganrun.storage.run_directory import find_checkpoint, relative
 from ganrun.storage.sweep_directory import (
     find_sweep,
     require_own_runs,

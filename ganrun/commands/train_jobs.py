@@ -13,9 +13,7 @@ from ganrun.config.hydra_bridge import compose
 from ganrun.config.schema import check
 from ganrun.config.search_path import COMMAND_LINE
 from ganrun.errors import tell
-from ganrun.storage.run_directory import (
-    require_own,
-)
+from ganrun.storage.folder_checks import require_own
 from ganrun.storage.sweep_directory import (
     begun,
     require_own_runs,

@@ -12,14 +12,8 @@ from ganrun.config.hydra_bridge import compose, quoted
 from ganrun.config.schema import to_dict
 from ganrun.config.settings import Train
 from ganrun.errors import ConfigError, shown, tell
-from ganrun.storage.run_directory import (
-    DEFAULTS,
-    changed_names,
-    find_run,
-    load_config,
-    require_own,
-    require_writable,
-)
+from ganrun.storage.folder_checks import require_own, require_writable
+from ganrun.storage.run_directory import DEFAULTS, changed_names, find_run, load_config
 from ganrun.storage.sweep_directory import (
     read_contents,
     require_own_runs,

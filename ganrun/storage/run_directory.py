@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
-import shlex
-import stat
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +23,10 @@ PLAN = "sweep.json"  # the plan in a sweep's directory: its runs, and which of t
 # Maximum bytes of a config and of a summary, which have a few thousand, and of a plan, here for 100 000 runs.
 MAX_CONFIG, MAX_SUMMARY, MAX_PLAN = 1 << 18, 1 << 20, 1 << 24
 
-# The names of the folders and files that ganrun writes into the directory of a run or a sweep.
+# Folders that ganrun writes into the directory of a run or a sweep.
 AVERAGES = "averages"  # power-function averages of the weights, one folder per step
 STATISTICS = "statistics"  # of a sweep: means and intervals over its runs, as runs for TensorBoard
 AUTOTUNING = "autotuning"  # of a run or a sweep: the kernels that XLA has chosen on a GPU
-FOLDERS = ("samples", "checkpoints", AVERAGES, STATISTICS, AUTOTUNING)
-FILES = re.compile(
-    r"(config\.yaml|summary\.json|init_from\.json|sweep\.json|comparison\.md)(\.tmp)?|metrics\.jsonl|train\.log|\.lock"
-    r"|comparison\.png|events\.out\.tfevents\..*|multirun\.yaml|study\.db.*"
-)
-
-# Those of them that show that there was a run, even if its config has been deleted.
-REMAINS = re.compile(r"metrics\.jsonl|summary\.json|events\.out\.tfevents\..*|(checkpoints|averages)/[0-9]+")
 
 # The defaults list of a saved config, which loads only ganrun's Hydra settings. Any other list is refused.
 DEFAULTS = ["settings", "_self_", {"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
@@ -120,81 +109,12 @@ def named_folder(name: str) -> Path:
     return folder
 
 
-def require_writable(name: str) -> None:
-    """Raise :class:`ConfigError` unless the folder ``name`` is writable or can be created."""
-    folder = named_folder(name).absolute()
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
-    if not existing.is_dir():
-        raise ConfigError(f"runs go to {folder}, but {existing} is a file.")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise ConfigError(f"runs go to {folder}, but {existing} cannot be written: set hydra.run.dir=FOLDER.")
-
-
-def require_place(setting: str, name: str) -> Path:
-    """Return the path ``name``, the output file that ``setting`` names.
+def contents(folder: Path) -> list[Path]:
+    """Return the files and folders in ``folder``, sorted; none if it does not exist.
 
     Raises:
-        ConfigError: its folder does not exist, or is not writable.
+        ConfigError: it cannot be read.
     """
-    path = home_of(name)
-    folder = path.resolve().parent
-    if not os.path.isdir(folder):  # noqa: PTH112 (pathlib raises on a name too long)
-        raise ConfigError(f"{setting}: there is no folder {folder}.")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise ConfigError(f"{setting}: {folder} cannot be written.")
-    return path
-
-
-def require_free(folder: Path) -> None:
-    """Raise :class:`ConfigError` if ``folder`` holds a run, a sweep, or remains of one.
-
-    A new run there would append to the same files and mix its metrics with the old ones.
-    """
-    where = relative(folder)
-    resume = shlex.quote(f"resume={where}")
-    if (folder / "config.yaml").exists():
-        raise ConfigError(f"{where} holds a run already: continue it with {resume}, or choose another folder.")
-    if (folder / PLAN).exists():
-        raise ConfigError(f"{where} holds a sweep already: continue it with {resume}, or choose another folder.")
-    inside = (path for part in (folder, folder / "checkpoints", folder / AVERAGES) for path in _inside(part))
-    names = (path.relative_to(folder) for path in inside)
-    left = next((name for name in names if REMAINS.fullmatch(str(name))), None)
-    if left is not None:
-        raise ConfigError(f"{where} holds {left} of another run: delete what is left of it, or choose another folder.")
-    require_outside(folder)
-
-
-def require_outside(folder: Path) -> None:
-    """Raise :class:`ConfigError` if ``folder`` is inside a run directory."""
-    for above in folder.absolute().parents:
-        if (above / "config.yaml").exists() and (above / "metrics.jsonl").exists():
-            raise ConfigError(f"{relative(folder)} lies in the run {relative(above)}: choose another folder.")
-
-
-def require_own(folder: Path, linked: bool = True) -> None:
-    """Raise :class:`ConfigError` if a file or folder that ganrun writes in ``folder`` is a link or of another kind.
-
-    An untrusted run could contain links, through which resuming it would write anywhere. ``folder`` itself may be a
-    link only if ``linked``: if the user named it, and not if it is part of a sweep.
-    """
-    if not linked and folder.is_symlink():
-        raise ConfigError(f"{folder} is a link, and ganrun does not write through links: put a copy in its place.")
-    inside = [path for path in _inside(folder) if path.name in FOLDERS or FILES.fullmatch(path.name)]
-    folders = [path for path in inside if path.name in FOLDERS and path.is_dir() and not path.is_symlink()]
-    for path in (*inside, *(child for subfolder in folders for child in _inside(subfolder))):
-        place = f"{relative(folder)}: {path.relative_to(folder)}"
-        try:
-            mode = path.lstat().st_mode
-        except FileNotFoundError:  # another process has deleted it since
-            continue
-        if stat.S_ISLNK(mode):
-            raise ConfigError(f"{place} is a link, and ganrun does not write through links: put a copy in its place.")
-        is_folder = stat.S_ISDIR(mode)
-        if (path in inside and is_folder != (path.name in FOLDERS)) or not (is_folder or stat.S_ISREG(mode)):
-            raise ConfigError(f"{place} is not the {'folder' if path.name in FOLDERS else 'file'} that it should be.")
-
-
-def _inside(folder: Path) -> list[Path]:
     try:
         return sorted(folder.iterdir()) if folder.exists() else []
     except OSError as error:
@@ -268,7 +188,7 @@ def ended_at(folder: Path, config: Train) -> int | None:
 
 def steps_done(folder: Path) -> int:
     """Return the step of the newest checkpoint of the run in ``folder``; 0 if there is none."""
-    names = [path.name for path in _inside(folder / "checkpoints")]
+    names = [path.name for path in contents(folder / "checkpoints")]
     return max((int(name) for name in names if name.isascii() and name.isdecimal()), default=0)
 
 

@@ -14,18 +14,8 @@ from typing import Any
 
 from ganrun.config.labels import in_order
 from ganrun.errors import ConfigError, shown
-from ganrun.storage.run_directory import (
-    FILES,
-    FOLDERS,
-    MAX_PLAN,
-    PLAN,
-    find_run,
-    named_folder,
-    relative,
-    require_outside,
-    require_own,
-    write_atomically,
-)
+from ganrun.storage.folder_checks import FILES, FOLDERS, require_outside, require_own
+from ganrun.storage.run_directory import MAX_PLAN, PLAN, find_run, named_folder, relative, write_atomically
 from ganrun.storage.safe_io import is_one_line, read_json
 
 DEEPEST = 8  # maximum number of folders between a sweep's directory and a run's

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,11 +26,13 @@ from ganrun.storage.checksums import Damaged
 from ganrun.storage.growing_files import positions, rewind
 from ganrun.storage.lock import taken
 from ganrun.storage.metrics_file import plain, rows_of
-from ganrun.storage.run_directory import AVERAGES, load_config, relative, save_config, write_atomically
+from ganrun.storage.run_directory import AVERAGES, relative, save_config, write_atomically
+from ganrun.training.cautions import cautions
 from ganrun.training.init_from import Taken
 from ganrun.training.monitor import Monitor
 from ganrun.training.outcome import Outcome
 from ganrun.training.plateau import Plateau
+from ganrun.training.queued_rows import QueuedRows, Row, as_saved
 from ganrun.training.retry import retries_before
 from ganrun.training.stopwatch import Stopwatch, added
 from ganrun.training.summary import summary
@@ -43,15 +44,6 @@ from ganrun.writers.jsonl import JsonLines
 from ganrun.writers.newest import Newest
 from ganrun.writers.pages import pages
 from ganrun.writers.tensorboard import TensorBoard
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of metrics queued for the writers."""
-
-    step: int
-    scalars: dict[str, float]
-    snapshot: Snapshot | None
 
 
 class RunSession(Outcome):
@@ -98,8 +90,7 @@ class RunSession(Outcome):
         self.newest = Newest()
         self.watch, self.plateau = Monitor(config, modes(experiment.data.density)), Plateau(config)
         self.lost: list[str] = []
-        self._rows: deque[Row] = deque()  # queued, and not yet known to be written
-        self._written = 0  # number of rows
+        self._rows = QueuedRows(self._entry)
         self.opened, self.stopped, self.retries = False, False, 0
         self.taken: Taken | None = None
         every = config.log.every
@@ -122,17 +113,18 @@ class RunSession(Outcome):
 
     def restore(self, saved: Saved) -> RunState:
         """Restore the session from ``saved``, truncate the growing files to match, and return the state."""
-        metadata, snapshots = saved.metadata, iter(saved.snapshots)
+        metadata = saved.metadata
         self._forget_after(saved.step)
         self.lost = rewind(self.folder, metadata["files"])
         self._remember(metadata["diagnosis"])
         self.ending = metadata.get("ending", "") if metadata.get("stop") == self.stop_settings() else ""
         self.step, self.last, self.retries = saved.step, dict(metadata["metrics"]), metadata.get("retries", 0)
         self.seconds, self.split_before = float(metadata["seconds"]), dict(metadata.get("split", {}))
-        for row in metadata["rows"]:
-            last = row["step"] == self.config.steps or bool(self.ending and row["step"] == saved.step)
-            snapshot = _again(row["step"], next(snapshots), row["snapshot"], last) if row["snapshot"] else None
-            self._rows.append(Row(row["step"], row["scalars"], snapshot))
+        self._rows.restore(
+            metadata["rows"],
+            saved.snapshots,
+            last=lambda step: step == self.config.steps or bool(self.ending and step == saved.step),
+        )
         # A copy, since the buffers of the state are donated, and samples are drawn with those of the experiment.
         hparams = jax.tree.map(lambda x: x.copy() if isinstance(x, jax.Array) else x, self.experiment.hparams)
         return replace(saved.state, hparams=hparams)
@@ -162,13 +154,8 @@ class RunSession(Outcome):
 
     def open(self, messages: Messages, shown: list[Writer], worker: Worker | None = None) -> None:
         """Start writing to the run's files and to the displays ``shown``, from ``step`` on."""
-        warnings = [
-            *self.config.method.cautions(self.experiment),
-            *self._not_streamed(),
-            *self._jumps(),
-            *self.checkpoints.damaged,
-            *self.lost,
-        ]
+        warnings = cautions(self.experiment, self.config, self.folder, self.step)
+        warnings += [*self.checkpoints.damaged, *self.lost]
         save_config(self.config, self.folder)  # a resumed run may have changed settings; only once it can continue
         self.retries = max(self.retries, retries_before(self.folder))
         (self.folder / "summary.json").unlink(missing_ok=True)
@@ -185,31 +172,11 @@ class RunSession(Outcome):
         )
         for line in warnings:
             messages.notice(f"warning: {line}")
-        for row in self._rows:  # rows that the previous session had not written when it stopped
-            self._fan.put(partial(self._entry, row))
-
-    def _not_streamed(self) -> list[str]:
-        """Return a warning if the data were to be streamed, and cannot be: they are generated, on the device."""
-        if self.config.feed != "streamed" or self.experiment.streams:
-            return []
-        return [f"feed=streamed has no effect: dataset={self.config.dataset.name} is generated, so nothing is streamed"]
-
-    def _jumps(self) -> list[str]:
-        """Return a warning if a schedule jumps because the run is resumed with a different number of steps."""
-        if not self.step:
-            return []
-        try:
-            line = self.config.method.jumps(load_config(self.folder), self.config, self.step)
-        except ConfigError:  # a damaged config is about to be rewritten
-            return []
-        return [] if line is None else [line]
+        self._rows.start(self._fan)
 
     def put(self, step: int, scalars: dict[str, float], snapshot: Snapshot | None) -> None:
         """Queue a row of metrics: ``scalars``, the means over its steps, and those evaluated from ``snapshot``."""
-        self._forget_written()
-        row = Row(step, scalars, snapshot)
-        self._rows.append(row)
-        self._fan.put(partial(self._entry, row))
+        self._rows.put(Row(step, scalars, snapshot))
 
     def prepare(self, snapshot: Snapshot) -> None:
         """Load and compile in the writers' thread what evaluations will need."""
@@ -218,14 +185,7 @@ class RunSession(Outcome):
     @property
     def snapshots_waiting(self) -> int:
         """Number of snapshots that have not been evaluated and written yet."""
-        self._forget_written()
-        return sum(row.snapshot is not None for row in self._rows)
-
-    def _forget_written(self) -> None:
-        """Drop the rows that have been written, which frees their snapshots."""
-        while self._written < self._fan.written:
-            self._rows.popleft()
-            self._written += 1
+        return sum(row.snapshot is not None for row in self._rows.waiting())
 
     def _entry(self, row: Row) -> Entry:
         """Return the entry of ``row``. Called in the writers' thread.
@@ -267,8 +227,8 @@ class RunSession(Outcome):
         """
         self._fan.wait(hurried)
         with self._fan.still():
-            self._forget_written()
-            if self.config.checkpoint.best and any(row.step == step and row.snapshot for row in self._rows):
+            waiting = self._rows.waiting()
+            if self.config.checkpoint.best and any(row.step == step and row.snapshot for row in waiting):
                 self.checkpoints.ratings.setdefault(step, None)
             metadata = {"files": positions(self.folder), "seconds": self.elapsed(), "metrics": self.metrics()}
             metadata |= {"diagnosis": self.watch.plain(), "split": self.split()}
@@ -276,9 +236,7 @@ class RunSession(Outcome):
                 metadata |= {"retries": self.retries}
             if self.ending:
                 metadata |= {"ending": self.ending, "stop": self.stop_settings()}
-        waiting = list(self._rows)
-        rows = [{"step": row.step, "scalars": row.scalars, "snapshot": _parts(row.snapshot)} for row in waiting]
-        snapshots = [row.snapshot.fetch() for row in waiting if row.snapshot is not None]
+        rows, snapshots = as_saved(waiting)
         self.wait_for_averages()  # a run that goes on from this checkpoint does not store them again
         self.checkpoints.save(step, state, {**metadata, "rows": rows}, snapshots)
 
@@ -333,8 +291,7 @@ class RunSession(Outcome):
             self.checkpoints.close()
             if self.averages is not None:
                 self.averages.close()
-            self._forget_written()
-            unfinished = status == "stopped" or (status == "completed" and bool(self._rows))
+            unfinished = status == "stopped" or (status == "completed" and bool(self._rows.waiting()))
             self.stopped = self.going and unfinished
             status = "stopped" if self.stopped else status
             status = "completed" if self.ended else "pruned" if self.pruned else status
@@ -371,11 +328,3 @@ class RunSession(Outcome):
 def modes(density: Any) -> int:
     """Return the number of modes of the data; 0 if it is not known."""
     return 0 if density is None else len(density.means)
-
-
-def _parts(snapshot: Snapshot | None) -> list[str]:
-    return [] if snapshot is None else sorted(snapshot.parts)
-
-
-def _again(step: int, arrays: Any, parts: Sequence[str], last: bool) -> Snapshot:
-    return Snapshot(step, lambda: arrays, frozenset(parts), last)

@@ -10,15 +10,8 @@ from pathlib import Path
 from ganrun.config.settings import Stop, Train
 from ganrun.errors import GanrunError, cannot_write
 from ganrun.methods.experiment import Experiment
-from ganrun.storage.run_directory import (
-    changed_names,
-    completed,
-    load_config,
-    relative,
-    require_free,
-    steps_done,
-    with_source,
-)
+from ganrun.storage.folder_checks import require_free
+from ganrun.storage.run_directory import changed_names, completed, load_config, relative, steps_done, with_source
 from ganrun.storage.sweep_directory import sweep_of, varied_in
 from ganrun.training.build import build
 from ganrun.training.executor import SingleRun

@@ -14,7 +14,8 @@ import pytest
 from ganrun.config.hydra_bridge import compose, config_folder
 from ganrun.config.schema import check
 from ganrun.errors import ConfigError
-from ganrun.storage.run_directory import load_config, require_place, save_config, write_atomically
+from ganrun.storage.folder_checks import require_place
+from ganrun.storage.run_directory import load_config, save_config, write_atomically
 from ganrun.writers.console import Messages
 
 

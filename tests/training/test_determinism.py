@@ -10,7 +10,7 @@ import jax
 import pytest
 
 from ganrun.errors import ConfigError
-from ganrun.storage.run_directory import require_own
+from ganrun.storage.folder_checks import require_own
 from ganrun.training import determinism
 
 ASKED = {"deterministic": True}
