@@ -117,6 +117,7 @@ def test_the_config_names_what_it_has_and_is_null_for_the_rest(run) -> None:
     config = yaml.safe_load((run / "config.yaml").read_text())
     chosen = {"decoder": "auto", "importance_samples": 3}
     default = {"objective": "elbo", "training_samples": 1, "beta": 1.0, "free_bits": 0.0}
+    default |= {"prior_couplings": 0, "prior_hidden": 128}
     assert config["method"] == {"name": "vae"} | chosen | default
     assert [config[name] for name in ("loss", "schedule", "inputs", "generator_update")] == [None] * 4
     assert config["optimizer"]["discriminator"] is None and config["penalty"] == {}

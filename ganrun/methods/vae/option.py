@@ -15,6 +15,7 @@ from ganrun.methods.method_option import TagFamily
 from ganrun.methods.metric_spec import EVERYWHERE, Chart, MetricSpec
 from ganrun.methods.precision import in_precision
 from ganrun.methods.single_loss import GRAD_NORM, LOSS, SingleLossOption
+from ganrun.methods.vae.flow_prior import FlowPrior
 from ganrun.methods.vae.vae import ELBO, IWAE, IWAE_TRAIN, OBJECTIVES, Vae
 
 
@@ -38,6 +39,9 @@ class VaeOption(SingleLossOption):
         beta: weight of the KL divergence in the loss (Higgins et al. 2017, "beta-VAE", eq. 4); 1 for a bound.
         free_bits: nats of KL divergence per latent, as means over minibatches, that the loss does not penalise (Kingma
             et al. 2016, "Improving variational inference with inverse autoregressive flow", eq. 15).
+        prior_couplings: affine couplings of a flow that is the prior p(z), learned with the networks (Chen et al. 2017,
+            "Variational lossy autoencoder", section 3.2); 0 for a standard normal prior.
+        prior_hidden: units of the hidden layer of each coupling's network.
     """
 
     SPECS: ClassVar[tuple[MetricSpec, ...]] = (
@@ -75,6 +79,8 @@ class VaeOption(SingleLossOption):
     training_samples: int = number(1, low=1, high=10_000)
     beta: float = number(1.0, low=0.0)
     free_bits: float = number(0.0, low=0.0)
+    prior_couplings: int = number(0, low=0, high=100)
+    prior_hidden: int = number(128, low=1, high=1_000_000)
 
     def build(self, config: Train, shape: tuple[int, ...]) -> Vae:
         self.require_supported(config)
@@ -91,6 +97,7 @@ class VaeOption(SingleLossOption):
             importance_samples=self.importance_samples,
             objective=self.objective,
             training_samples=self.training_samples,
+            flow_prior=self._flow_prior(config.latent.size),
         )
 
     def _require_plain(self) -> None:
@@ -101,6 +108,22 @@ class VaeOption(SingleLossOption):
                 f"{setting} changes the KL divergence of method.objective=elbo, which method.objective=iwae does not "
                 "have: leave one of them out."
             )
+
+    def _flow_prior(self, latent_dim: int) -> FlowPrior | None:
+        """Return the learned prior, if there is one; raise :class:`ConfigError` where there cannot be one."""
+        if not self.prior_couplings:
+            return None
+        chosen = f"method.prior_couplings={self.prior_couplings}"
+        if latent_dim < 2:
+            raise ConfigError(
+                f"{chosen} transform halves of the latents: set latent.dim to 2 or more, not {latent_dim}."
+            )
+        if self.free_bits != 0.0:
+            raise ConfigError(
+                f"method.free_bits={self.free_bits:g} is of each latent, and with {chosen} the KL divergence is not a "
+                "sum over latents: leave one of them out."
+            )
+        return FlowPrior(latent_dim, self.prior_couplings, self.prior_hidden)
 
     def _decoder(self, shape: tuple[int, ...]) -> str:
         """Return the decoder's distribution for examples of ``shape``."""

@@ -1,10 +1,10 @@
 """The variational autoencoder: an encoder and a decoder that together maximise a lower bound on log p(x).
 
-The decoder defines p(x|z), the prior is standard normal, and the encoder defines q(z|x), a normal distribution with
-diagonal covariance that approximates the posterior p(z|x). The loss is the negative of one of two bounds. The evidence
-lower bound (ELBO) is estimated with reparameterised latents and the KL divergence of q(z|x) from the prior in closed
-form, which may have a weight (beta) and a part without gradient (free bits). The bound of the importance weighted
-autoencoder (IWAE) is tighter: it is the log of a mean of weights.
+The decoder defines p(x|z), the prior is standard normal or a flow, and the encoder defines q(z|x), a normal
+distribution with diagonal covariance that approximates the posterior p(z|x). The loss is the negative of one of two
+bounds. The evidence lower bound (ELBO) is estimated with reparameterised latents and the KL divergence of q(z|x) from
+the prior, for a standard normal one in closed form. It may have a weight (beta) and a part without gradient (free
+bits). The bound of the importance weighted autoencoder (IWAE) is tighter: it is the log of a mean of weights.
 
 Formula: log p(x) >= E_q(z|x) log p(x|z) - KL(q(z|x), p(z))
 Paper: Kingma & Welling 2014, "Auto-encoding variational Bayes", eqs. 3 and 10.
@@ -12,6 +12,7 @@ Paper: Kingma & Welling 2014, "Auto-encoding variational Bayes", eqs. 3 and 10.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
@@ -26,6 +27,7 @@ from ganrun.methods.base import Inspection, Metrics, Tree
 from ganrun.methods.likelihoods import Likelihood
 from ganrun.methods.metric_spec import EVERYWHERE, MetricSpec
 from ganrun.methods.single_loss import GRAD_NORM, SingleLossMethod, SingleLossModel
+from ganrun.methods.vae.flow_prior import FlowPrior
 from ganrun.priors import Prior
 
 INSPECTED = 512  # held-out examples that are encoded at a snapshot
@@ -45,7 +47,8 @@ class Terms(NamedTuple):
 
     Attributes:
         reconstruction: log p(x|z), ``(k, n)``.
-        kl: KL(q(z|x), p(z)) of each latent, ``(n, latent_dim)``.
+        kl: KL(q(z|x), p(z)) of each latent, ``(n, latent_dim)``; of all of them, ``(n, 1)``, if the prior is a flow,
+            estimated from the k latents.
         log_weights: log p(x, z) - log q(z|x), ``(k, n)``.
     """
 
@@ -59,8 +62,9 @@ class Vae(SingleLossMethod):
     """A variational autoencoder. Its ``module`` has the functions of
     :class:`ganrun.architectures.autoencoder.MlpAutoencoder`.
 
-    Its parameters are ``networks``, those of encoder and decoder, and with a Gaussian decoder ``log_std``, the log of
-    its standard deviation.
+    Its parameters are ``networks``, those of encoder and decoder, with a Gaussian decoder ``log_std``, the log of its
+    standard deviation, and with a learned prior ``prior``. The latents of :meth:`decode` and :meth:`encode` are then
+    the noise that the flow maps to what the decoder takes, so that they are standard normal as well.
 
     Attributes:
         likelihood: the distribution p(x|z).
@@ -68,6 +72,7 @@ class Vae(SingleLossMethod):
         importance_samples: latents per example in the estimates of log p(x).
         objective: the bound whose negative is the loss, a key of :data:`OBJECTIVES`.
         training_samples: latents per example in a training step.
+        flow_prior: the prior p(z); None for a standard normal one.
     """
 
     TERMS: ClassVar[tuple[str, ...]] = ("elbo/train", "log_likelihood/reconstruction", "kl/latent")
@@ -77,6 +82,7 @@ class Vae(SingleLossMethod):
     importance_samples: int = field(kw_only=True)
     objective: str = "elbo"
     training_samples: int = 1
+    flow_prior: FlowPrior | None = None
 
     @property
     def prior(self) -> Prior:
@@ -92,6 +98,8 @@ class Vae(SingleLossMethod):
         params = {"networks": variables["params"]}
         if self.likelihood.SHARED_SCALE:
             params["log_std"] = jnp.zeros(())
+        if self.flow_prior is not None:
+            params["prior"] = self.flow_prior.init(key_for(key, "initial prior"))
         return {"params": params, "batch_stats": variables.get("batch_stats", {})}
 
     @property
@@ -111,8 +119,8 @@ class Vae(SingleLossMethod):
         if self.objective == "iwae":
             bound = jnp.mean(jax.nn.logsumexp(terms.log_weights, axis=0) - jnp.log(self.training_samples))
             return -bound, ((*shown, bound), stats)
-        # Without free bits the maximum is the KL divergence itself, which is not negative.
-        kept = jnp.sum(jnp.maximum(of_latents, hparams["method"]["free_bits"]))
+        # Without free bits the maximum is the KL divergence itself, which is not negative; an estimate may be.
+        kept = kl if self.flow_prior else jnp.sum(jnp.maximum(of_latents, hparams["method"]["free_bits"]))
         return hparams["method"]["beta"] * kept - reconstruction, (shown, stats)
 
     def terms(self, variables: Tree, x: jax.Array, noise: jax.Array) -> tuple[Terms, Tree]:
@@ -130,12 +138,20 @@ class Vae(SingleLossMethod):
         (mean, log_variance, outputs), new = self.module.apply(networks, x, noise, train=True, mutable=["batch_stats"])
         repeated = jnp.broadcast_to(x, (len(noise), *x.shape)).reshape(-1, *x.shape[1:])
         reconstruction = self._log_likelihood(variables, outputs, repeated).reshape(noise.shape[:2])
-        terms = Terms(
-            reconstruction=reconstruction,
-            kl=kl_from_prior(mean, log_variance),
-            log_weights=reconstruction + _log_ratio(mean, log_variance, noise),
-        )
+        log_ratio = self._log_ratio(variables, mean, log_variance, noise)
+        kl = kl_from_prior(mean, log_variance)
+        if self.flow_prior is not None:  # the mean of log q(z|x) is that of its distribution, not of the k latents
+            kl = -jnp.mean(log_ratio - 0.5 * jnp.sum(noise**2 - 1.0, axis=-1), axis=0)[:, None]
+        terms = Terms(reconstruction=reconstruction, kl=kl, log_weights=reconstruction + log_ratio)
         return terms, new.get("batch_stats", networks["batch_stats"])
+
+    def _log_ratio(self, variables: Tree, mean: jax.Array, log_variance: jax.Array, noise: jax.Array) -> jax.Array:
+        """Return log p(z) - log q(z|x) for z = mean + standard deviation * noise, summed over the last axis."""
+        z = mean + jnp.exp(log_variance / 2) * noise
+        if self.flow_prior is None:
+            return 0.5 * jnp.sum(noise**2 + log_variance - z**2, axis=-1)
+        log_q = -0.5 * jnp.sum(noise**2 + log_variance, axis=-1) - 0.5 * self.latent_dim * math.log(2.0 * math.pi)
+        return self.flow_prior.log_prob(variables["params"]["prior"], z) - log_q
 
     def _log_likelihood(self, variables: Tree, outputs: jax.Array, x: jax.Array) -> jax.Array:
         """Return log p(x|z) ``(n,)`` of the examples ``x``, given the decoder's ``outputs`` for z."""
@@ -149,7 +165,7 @@ class Vae(SingleLossMethod):
         return jnp.concatenate([outputs, jnp.broadcast_to(variables["params"]["log_std"], outputs.shape)], axis=-1)
 
     def networks(self, model: SingleLossModel, average: bool = True) -> dict[str, Tree]:
-        """Return the variables of decoder and encoder; ``log_std``, if there is one, belongs to the decoder."""
+        """Return the variables of decoder, encoder and learned prior; ``log_std`` belongs to the decoder."""
         variables = self.variables(model, average)
         parts = _networks(variables)
         networks = {
@@ -158,6 +174,8 @@ class Vae(SingleLossMethod):
         }
         if self.likelihood.SHARED_SCALE:
             networks["decoder"]["params"] |= {"log_std": variables["params"]["log_std"]}
+        if self.flow_prior is not None:
+            networks["prior"] = {"params": variables["params"]["prior"]}
         return networks
 
     def _apply(self, variables: Tree, x: jax.Array, method: str) -> Any:
@@ -165,6 +183,8 @@ class Vae(SingleLossMethod):
         return self.module.apply(_networks(variables), x, train=False, method=method)
 
     def _decoded(self, variables: Tree, latents: jax.Array) -> jax.Array:
+        if self.flow_prior is not None:
+            latents = self.flow_prior.from_noise(variables["params"]["prior"], latents)
         return self._parameters(variables, self._apply(variables, latents, "decode"))
 
     def sample(
@@ -181,8 +201,12 @@ class Vae(SingleLossMethod):
         return self.likelihood.mean(self._decoded(variables, latents))
 
     def encode(self, variables: Tree, x: jax.Array) -> jax.Array:
-        """Return the mean of q(z|x), ``(n, latent_dim)``. Grey values are not binarised, so it is deterministic."""
-        return self._apply(variables, x, "encode")[0]
+        """Return the mean of q(z|x) ``(n, latent_dim)``, as noise if the prior is a flow.
+
+        Grey values are not binarised, so it is deterministic.
+        """
+        mean = self._apply(variables, x, "encode")[0]
+        return mean if self.flow_prior is None else self.flow_prior.to_noise(variables["params"]["prior"], mean)
 
     @property
     def densities(self) -> tuple[MetricSpec, ...]:
@@ -213,7 +237,7 @@ class Vae(SingleLossMethod):
     ) -> jax.Array:
         """Return log p(x, z) - log q(z|x) ``(n,)`` for z = mean + standard deviation * noise of q(z|x), in nats."""
         outputs = self._apply(variables, mean + jnp.exp(log_variance / 2) * noise, "decode")
-        return self._log_likelihood(variables, outputs, x) + _log_ratio(mean, log_variance, noise)
+        return self._log_likelihood(variables, outputs, x) + self._log_ratio(variables, mean, log_variance, noise)
 
     def inspect(
         self, model: SingleLossModel, hparams: Tree, held_out: Source, key: jax.Array, points: jax.Array
@@ -222,7 +246,7 @@ class Vae(SingleLossMethod):
         rows = getattr(held_out, "flat", None)
         size = INSPECTED if rows is None else min(INSPECTED, rows.shape[0])
         x, _ = held_out.minibatch(key_for(key, "data"), Cursor.start(), size)
-        return {"posterior/mean": self.encode(model.average, x)}
+        return {"posterior/mean": self._apply(model.average, x, "encode")[0]}
 
     def read(self, arrays: Mapping[str, np.ndarray]) -> Inspection:
         """Return the number of latents that the encoder uses (Burda et al. 2016, section 5)."""
@@ -242,9 +266,3 @@ def kl_from_prior(mean: jax.Array, log_variance: jax.Array) -> jax.Array:
     Paper: Kingma & Welling 2014, "Auto-encoding variational Bayes", appendix B.
     """
     return 0.5 * (jnp.exp(log_variance) + mean**2 - 1.0 - log_variance)
-
-
-def _log_ratio(mean: jax.Array, log_variance: jax.Array, noise: jax.Array) -> jax.Array:
-    """Return log p(z) - log q(z|x) for z = mean + standard deviation * noise, summed over the last axis."""
-    z = mean + jnp.exp(log_variance / 2) * noise
-    return 0.5 * jnp.sum(noise**2 + log_variance - z**2, axis=-1)

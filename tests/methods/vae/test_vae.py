@@ -14,6 +14,7 @@ from ganrun.keys import key_for
 from ganrun.methods.base import Batches, Progress
 from ganrun.methods.likelihoods import LIKELIHOODS
 from ganrun.methods.method_option import as_arrays
+from ganrun.methods.vae.flow_prior import FlowPrior
 from ganrun.methods.vae.vae import OBJECTIVES, kl_from_prior
 from ganrun.optimizers import Adam
 
@@ -48,10 +49,13 @@ def test_the_kl_from_the_prior_is_the_integral_of_its_definition():
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
-@pytest.mark.parametrize("kind", LIKELIHOODS)
+@pytest.mark.parametrize("kind", [*LIKELIHOODS, "gaussian, flow"])
 def test_the_gradient_of_the_loss_is_that_of_finite_differences(kind, objective, double):
+    kind, _, learned = kind.partition(", ")
+    prior = FlowPrior(2, 2, 5) if learned else None
     shape = (3,) if kind == "gaussian" else (2, 2, 1)
-    method, rng = small(kind, shape, objective=objective, training_samples=3), np.random.default_rng(0)
+    method = small(kind, shape, objective=objective, training_samples=3, flow_prior=prior)
+    rng = np.random.default_rng(0)
     start = method.variables(begun(method, shape))
     variables = jax.tree.map(lambda leaf: jnp.asarray(0.5 * rng.normal(size=leaf.shape)), start)
     x = jnp.asarray(rng.integers(0, 256, (4, *shape)) / 127.5 - 1.0)

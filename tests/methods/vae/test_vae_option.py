@@ -91,6 +91,11 @@ def refusal(words):
             "method.beta=4 changes the KL divergence of method.objective=elbo, which method.objective=iwae does not",
         ),
         (["method.objective=iwae", "method.free_bits=0.5"], "method.free_bits=0.5 changes the KL divergence of"),
+        (
+            ["method.prior_couplings=2", "latent.dim=1"],
+            "method.prior_couplings=2 transform halves of the latents: set latent.dim to 2 or more, not 1.",
+        ),
+        (["method.prior_couplings=2", "method.free_bits=0.5"], "method.free_bits=0.5 is of each latent, and with"),
         (["method.importance_samples=0"], "method.importance_samples must be at least 1"),
     ],
 )
