@@ -95,30 +95,32 @@ def newest(run: Path) -> int:
     return max(steps, default=0)
 
 
-def wait_for(step: int, run: Path, processes: list[subprocess.Popen[bytes]]) -> None:
-    """Wait until ``run`` has a checkpoint of ``step`` or a later one, or a process has ended."""
-    while newest(run) < step and all(process.poll() is None for process in processes):
+def wait_for(step: int, run: Path, processes: list[subprocess.Popen[bytes]], seconds: float = LAST) -> None:
+    """Wait until ``run`` has a checkpoint of ``step`` or a later one, a process has ended, or ``seconds`` are over."""
+    until = time.monotonic() + seconds
+    while newest(run) < step and all(process.poll() is None for process in processes) and time.monotonic() < until:
         time.sleep(0.05)
 
 
 def killed(words: tuple[str, ...], hosts: int, run: Path, times: tuple[float, int], options: dict[str, str]) -> int:
     """Train ``run``, kill a host at each of the moments and resume it; return how often it had to be resumed.
 
-    ``times``: the seconds before the first step, and the number of steps. The moments are spread so that the run ends
-    after about as many kills as are asked for.
+    ``times``: the seconds before the first step, and the number of steps. The moments are spread over the steps that
+    are left, so that as many kills as are asked for come before the end.
     """
     kills, (start, steps) = int(options["kills"]), times
     draw, number = random.Random(int(options["seed"])), signal.Signals[f"SIG{options['signal']}"]
     folder, new = run.parents[1], (*words, *place(run, options))
     for kill in range(kills):
         command = (f"resume={run}",) if list(run.glob("**/config.yaml")) else new
-        target = newest(run) + int(draw.uniform(0, steps / max(1, kills)))
+        done = newest(run)
+        share = (steps - done) / (kills - kill + 1)
         processes = started(command, hosts, folder)
         if draw.random() < STARTING:
-            time.sleep(draw.uniform(EARLIEST * start, start))
+            wait_for(done + int(share), run, processes, draw.uniform(EARLIEST * start, start))
         else:
-            wait_for(target + 1, run, processes)
-            time.sleep(draw.uniform(0, LONGER))
+            wait_for(done + int(draw.uniform(0, share)) + 1, run, processes)
+            wait_for(done + int(share), run, processes, draw.uniform(0, LONGER))
         if any(process.poll() is not None for process in processes):
             if any(codes := ended(processes, PATIENCE)):
                 sys.exit(f"the hosts ended by themselves with {codes}: see {folder}/host*/output.txt")
