@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 
-SHORT = ("log.every=2", "log.pictures=1", "steps=6", "checkpoint.steps=2")  # saves while it trains
+SHORT = ("log.every=6", "log.pictures=1", "steps=24", "checkpoint.steps=3")  # saves while it trains, often enough
 UNITS = {"MiB": 1.0, "GiB": 1024.0}
 # Runs the command and says at the end what its peak was, in MiB.
 COMMAND = """
