@@ -18,17 +18,16 @@ from ganrun.storage.state_arrays import flatten, not_finite
 from ganrun.training.executor import Executor, Population, fewer
 from ganrun.training.pace import Call, Pace
 from ganrun.training.profile import Profile
+from ganrun.training.saving import Saving
 from ganrun.training.session import RunSession
 from ganrun.training.signals import StopRequest
-from ganrun.training.summary import announce, tell_end
+from ganrun.training.summary import announce
 from ganrun.writers.console import Display
 
 # Maps a step and the latest metrics of every active run, by folder, to the runs to end early and the reasons.
 Pruner = Callable[[int, dict[Path, dict[str, float]]], dict[Path, str]]
 LONG = 3.0  # seconds of training left from which it pays to prepare evaluations meanwhile
 MAX_WAITING_SNAPSHOTS = 1  # unevaluated snapshots that a run may have when the next one is taken
-PATIENCE = 2.0  # seconds that a run waits for pending evaluation and writing after a request to stop
-SAVING = 0.05  # maximum fraction of the time spent on periodic checkpoints
 
 
 class Run:
@@ -55,11 +54,9 @@ class Run:
         self.stopwatch = sessions[0].stopwatch
         self.compiled: set[str] = set()  # programs that have been called on the device
         self.config = sessions[0].config
-        self.saved, self.cost = time.monotonic(), 0.0
-        averages = self.config.ema
-        self.averages_every = -(-self.config.steps // averages.snapshots) if averages.sigma_rel else 0
-        self.pace = Pace(self.saved)
+        self.pace = Pace(time.monotonic())
         self.stop = StopRequest()
+        self.saving = Saving(self.config, self.stop, self.stopwatch)
         self.budget = self._budget(evaluators)
         for session in sessions:
             session.budget = self.budget
@@ -109,7 +106,7 @@ class Run:
                 status = "stopped" if self.step < self.config.steps else "completed"
             finally:
                 self._trace(over=True)
-                self._close(self.sessions, status)
+                self.saving.close(self.sessions, status, self.member)
         # A signal received while a run was closing also ends the rest of the sweep.
         return self.stop.exit_code or int(all(session.error is not None for session in self.sessions))
 
@@ -133,12 +130,12 @@ class Run:
             waiting = Call(self.step, n, begun, report, self._snapshot())
             self._prepare()
             ending = any(session.ending for session in self.going)
-            stores = bool(self.averages_every) and self.step % self.averages_every == 0
+            stores = self.saving.averages_due(self.step)
             if to_prune or ending or stores or self._save_due():
                 self._collect(waiting)
                 waiting = None
                 if stores:
-                    self._save_averages()
+                    self.saving.save_averages(self.sessions, self.executor.apart(self.state), self.step)
                 if to_prune:
                     self._prune(to_prune)
                 if ending or self._save_due():
@@ -167,7 +164,7 @@ class Run:
         every = self.config.log.every
         limit = min(every - self.step % every, self.config.steps - self.step, self.config.steps_per_call)
         limit = min(limit, self.executor.most_steps or limit, self.profile.until(self.step) or limit)
-        for interval in filter(None, (self.config.checkpoint.steps, self.averages_every)):
+        for interval in filter(None, (self.config.checkpoint.steps, self.saving.averages_every)):
             limit = min(limit, interval - self.step % interval)
         return self.pace.call_size(limit)
 
@@ -297,55 +294,12 @@ class Run:
                 [session for session in self.sessions if not session.going],
                 [self.sessions[i] for i in kept],
             )
-            self._close(ended, "failed")
-
-    def _hurried(self) -> bool:
-        return self.stop.signal is not None and time.monotonic() - self.stop.received_at > PATIENCE
+            self.saving.close(ended, "failed", self.member)
 
     def _save_due(self) -> bool:
-        by_steps = self.config.checkpoint.steps and self.step % self.config.checkpoint.steps == 0
-        best = self.config.checkpoint.best and self.sessions[0].evaluator.due(self.step)
-        wait = max(self.config.checkpoint.seconds, self.cost / SAVING)
-        return bool(by_steps or best) or time.monotonic() - self.saved >= wait
+        return self.saving.due(self.step, bool(self.sessions[0].evaluator.due(self.step)))
 
     def _save(self) -> None:
-        """Save every active run. All finish one save before any begins the next, so they have a step in common."""
         self._put_first()
-        with self.stopwatch.timing("evaluating"):
-            for session in self.going:
-                session.settle(self._hurried)
-        begun = time.monotonic()
-        with self.stopwatch.timing("writing"):
-            for session in self.going:
-                with session.failing():
-                    session.checkpoints.wait()
-            states = self.executor.apart(self.state)
-            for session, state in zip(self.sessions, states, strict=True):
-                if session.going:
-                    with session.failing():
-                        session.save(self.step, state, self._hurried)
-        self.saved = time.monotonic()
-        self.cost = self.saved - begun if len(self.sessions) > 1 else 0.0
-
-    def _save_averages(self) -> None:
-        """Store the power-function averages of every active run."""
-        with self.stopwatch.timing("writing"):
-            states = self.executor.apart(self.state)
-            for session, state in zip(self.sessions, states, strict=True):
-                if session.going:
-                    with session.failing():
-                        session.save_averages(self.step, state)
-
-    def _close(self, sessions: Sequence[RunSession], status: str) -> None:
-        with self.stopwatch.timing("evaluating"):
-            for session in sessions:
-                session.settle(self._hurried)
-        for session in sessions:
-            if not session.opened:  # it had failed before this session
-                continue
-            try:
-                with self.stopwatch.timing("writing"), session.failing():
-                    session.close(status, self._hurried)
-            finally:
-                tell_end(session, self.member)
-                session.messages.close()
+        self.saving.settle(self.going)
+        self.saving.save(self.sessions, lambda: self.executor.apart(self.state), self.step)
