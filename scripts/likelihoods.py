@@ -70,7 +70,7 @@ MODELS: dict[str, Model] = {
 CURVE = ("log.pictures=12", "probe=off")
 DEFAULTS = {"models": ",".join(MODELS), "runs": "", "steps": "", "out": "", "figure": ""}
 LOWEST = -115.0  # nats, where the figure ends
-TITLE = "MNIST; dots: held-out images; thin lines: training images; dotted: the goal of the model of the same colour"
+TITLE = "MNIST; dots: 1 000 held-out images, at the end all; thin lines: training images; dotted: goals, by colour"
 PARTS = 60  # of a run, over which the values of its training minibatches are averaged
 
 

@@ -242,11 +242,18 @@ class Vae(SingleLossMethod):
     def inspect(
         self, model: SingleLossModel, hparams: Tree, held_out: Source, key: jax.Array, points: jax.Array
     ) -> dict[str, jax.Array]:
-        """Return the posterior means of held-out examples, ``(n, latent_dim)``."""
+        """Return the posterior means of held-out examples, ``(n, latent_dim)``.
+
+        With a learned prior the scale of the latents is free: they are then divided by the standard deviation of the
+        latents of all examples, which is about 1 where the prior is standard normal.
+        """
         rows = getattr(held_out, "flat", None)
         size = INSPECTED if rows is None else min(INSPECTED, rows.shape[0])
         x, _ = held_out.minibatch(key_for(key, "data"), Cursor.start(), size)
-        return {"posterior/mean": self._apply(model.average, x, "encode")[0]}
+        mean, log_variance = self._apply(model.average, x, "encode")
+        if self.flow_prior is not None:
+            mean /= jnp.sqrt(jnp.var(mean, axis=0) + jnp.mean(jnp.exp(log_variance), axis=0))
+        return {"posterior/mean": mean}
 
     def read(self, arrays: Mapping[str, np.ndarray]) -> Inspection:
         """Return the number of latents that the encoder uses (Burda et al. 2016, section 5)."""

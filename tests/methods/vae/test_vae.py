@@ -287,3 +287,17 @@ def test_what_is_inspected_are_the_posterior_means_of_held_out_examples(digits):
     assert found["posterior/mean"].shape == (12, 2)  # no more than there are
     x, _ = digits.held_out.minibatch(jax.random.key(0), Cursor.start(), 12)
     np.testing.assert_allclose(found["posterior/mean"], method.encode(model.average, x), rtol=1e-6)
+
+
+def test_with_a_learned_prior_the_scale_of_the_latents_does_not_matter(digits):
+    method = small("bernoulli", (2, 2, 1), flow_prior=FlowPrior(2, 2, 5))
+
+    def inspected(scale):
+        model = begun(method, (2, 2, 1))
+        output = model.average["params"]["networks"]["encoder"]["Dense_1"]
+        output["kernel"] = output["kernel"] * np.array([scale, scale, 1, 1], np.float32)  # means, and log variances
+        output["bias"] = output["bias"] + np.array([0, 0, 2, 2], np.float32) * np.log(np.float32(scale))
+        return method.inspect(model, hparams(), digits.held_out, jax.random.key(0), jnp.zeros((0, 1)))["posterior/mean"]
+
+    assert 1e-3 < float(jnp.max(jnp.var(inspected(1.0), axis=0))) < 1.0
+    np.testing.assert_allclose(inspected(0.01), inspected(1.0), rtol=1e-4)
