@@ -36,8 +36,8 @@ CONFIGURATIONS = {
     "ring, 16 runs, no pictures": ("-m", "seed=range(16)", "log.pictures=0"),
     "ring, 64 runs, no pictures": ("-m", "seed=range(64)", "log.pictures=0"),
     "ring, 1024 units": ("architecture.generator_hidden=[1024,1024]", "architecture.discriminator_hidden=[1024,1024]"),
-    "ring, 2048 units, 8 runs, no pictures": (
-        *("-m", "seed=range(8)", "log.pictures=0"),
+    "ring, 2048 units, 8 runs, nothing evaluated": (
+        *("-m", "seed=range(8)", "log.pictures=0", "probe=off"),
         *("architecture.generator_hidden=[2048,2048]", "architecture.discriminator_hidden=[2048,2048]"),
     ),
     "digits": ("dataset=digits",),
