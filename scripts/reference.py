@@ -236,7 +236,7 @@ def tags() -> str:
     """Return the page of the tags of all metrics."""
     owners: dict[str, list[str]] = {}
     for group in WITH_TAGS:
-        for name, option in options(group).items():
+        for name, option in sorted(options(group).items()):
             for spec in getattr(option, "SPECS", ()):
                 owners.setdefault(spec.name, []).append("probe" if group == "probe" else f"{group}={name}")
     owners |= {tag: ["`ganrun eval` only"] for tag in (*OF_INCEPTION.values(), *(spec.name for spec in CAS))}

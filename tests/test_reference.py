@@ -50,6 +50,12 @@ def test_the_pages_are_those_of_the_code():
     assert reference.pages() == PAGES, "run `python scripts/reference.py`"
 
 
+def test_the_pages_do_not_depend_on_the_order_in_which_options_are_imported(monkeypatch):
+    options = reference.options
+    monkeypatch.setattr(reference, "options", lambda group: dict(reversed(options(group).items())))
+    assert reference.pages() == PAGES
+
+
 def test_every_setting_of_composed_configs_has_a_row():
     rows = {key.replace("NETWORK", "generator") for page in ("settings.md", "options.md") for key in first_cells(page)}
     found = set()
