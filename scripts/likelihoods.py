@@ -99,14 +99,11 @@ def train(model: Model, steps: str, run: Path) -> float:
 
 
 def rows_of(run: Path) -> Rows:
-    """Return the rows of the metrics of ``run``, each with the seconds of training up to it."""
+    """Return the rows of the metrics of ``run``, each with its share of the processor time, in proportion to steps."""
     rows: Rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    seconds, before = 0.0, 0
+    cost = float(json.loads((run / "processor_seconds.json").read_text(encoding="utf-8")))
     for row in rows:
-        if speed := row.get("steps_per_second"):
-            seconds += (row["step"] - before) / speed
-            before = row["step"]
-        row["training_seconds"] = seconds
+        row["minutes"] = cost / 60 * row["step"] / rows[-1]["step"]
     return rows
 
 
@@ -139,21 +136,21 @@ def line(name: str, run: Path, cost: float) -> str:
 
 def on_training_images(rows: Rows) -> tuple[list[float], list[float]]:
     """Return minutes and values of what training maximises, as means over parts of the run."""
-    shown = [(row["training_seconds"] / 60, -row["loss"]) for row in rows if "loss" in row]
+    shown = [(row["minutes"], -row["loss"]) for row in rows if "loss" in row]
     size = max(1, len(shown) // PARTS)
     parts = [shown[start : start + size] for start in range(0, len(shown), size)]
     return [part[-1][0] for part in parts], [sum(value for _, value in part) / len(part) for part in parts]
 
 
 def draw(runs: Mapping[str, Path], file: Path) -> None:
-    """Draw the held-out value of each model against the minutes of training, nats beside bits per dimension."""
+    """Draw the held-out value of each model against the minutes of processor time, nats beside bits per dimension."""
     figure = Figure(figsize=(9, 4), layout="constrained")
     FigureCanvasAgg(figure)
     nats, bits = figure.subplots(1, 2, width_ratios=(2, 1))
     for name, run in runs.items():
         model = MODELS[name]
         rows = rows_of(run)
-        points = [(row["training_seconds"] / 60, row[model.tag]) for row in rows[1:] if model.tag in row]
+        points = [(row["minutes"], row[model.tag]) for row in rows[1:] if model.tag in row]
         if not points:
             continue
         axes = bits if model.tag.startswith("bits") else nats
@@ -166,7 +163,7 @@ def draw(runs: Mapping[str, Path], file: Path) -> None:
     nats.set_ylabel("held-out log p(x), nats")
     bits.set_ylabel("held-out bits per dimension")
     for axes in (nats, bits):
-        axes.set_xlabel("minutes of training on one core")
+        axes.set_xlabel("minutes of processor time")
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend(fontsize="small")

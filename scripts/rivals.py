@@ -55,7 +55,7 @@ MNIST: dict[str, Words] = {
     "iwae": ("experiment=iwae", "method.training_samples=10", "batch_size=100", "steps=2750"),
     "fvsbn": ("experiment=fvsbn", "steps=8000"),
     "made": ("experiment=made", "steps=5500"),
-    "pixelcnn": ("experiment=pixelcnn", "steps=1000"),
+    "pixelcnn": ("experiment=pixelcnn", "batch_size=16", "steps=1000"),
     "realnvp": ("experiment=realnvp", "steps=600"),
     "rbm": ("experiment=rbm", "steps=3000"),
     "gsn": ("experiment=gsn", "architecture.hidden=[500,500]", "method.sample_steps=200", "steps=1500"),
