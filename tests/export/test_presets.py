@@ -46,6 +46,7 @@ SAMPLE, MODEL = "sample.stablehlo", "model.stablehlo"
 OTHERS = {
     "vae": [MODEL, SAMPLE],
     "conv_vae": [MODEL, SAMPLE],
+    "conv_vae with a standard normal prior": [MODEL, SAMPLE],
     "iwae": [MODEL, SAMPLE],
     "fvsbn": [SAMPLE],
     "made": [SAMPLE],
@@ -54,6 +55,7 @@ OTHERS = {
     "gsn": [SAMPLE],
 }
 COUPLINGS = ("realnvp", "conv_vae")  # they magnify rounding, four after each other and with random weights
+STANDARD = "conv_vae with a standard normal prior"
 N = SHOWN  # ganrun's program for them is compiled anyway
 
 
@@ -75,6 +77,8 @@ def exports(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("exports")
     configs = {name: with_small_networks(check(compose("train", [f"experiment={name}"]))) for name in PRESETS}
     configs[CONDITIONAL] = dataclasses.replace(configs["dcgan"], conditional=True)
+    method = dataclasses.replace(configs["conv_vae"].method, prior_couplings=0)
+    configs[STANDARD] = dataclasses.replace(configs["conv_vae"], method=method)
     for seed, (name, config) in enumerate(configs.items()):
         run = saved_run(folder / "runs" / name, config, seed=seed)
         request = Export(run=str(run), networks="all")
@@ -114,7 +118,7 @@ def of_rounding(exports: Path, name: str) -> float:
     return 8 * float(np.abs(moved - own).max())
 
 
-@pytest.mark.parametrize("name", [*PRESETS, CONDITIONAL])
+@pytest.mark.parametrize("name", [*PRESETS, CONDITIONAL, STANDARD])
 def test_a_process_without_ganrun_draws_the_samples_of_ganrun(name, exports, listed):
     own, other = np.load(exports / f"{name}.npy"), np.load(exports / "models" / f"{name}.npy")
     assert own.shape == other.shape and own.shape[0] == N and np.isfinite(own).all()
@@ -127,9 +131,11 @@ def test_a_process_without_ganrun_draws_the_samples_of_ganrun(name, exports, lis
 
 def test_the_difference_that_is_recorded_was_measured(exports):
     without_latents = {name for name, programs in OTHERS.items() if MODEL not in programs}
-    names = [name for name in (*PRESETS, CONDITIONAL) if name not in without_latents]
+    names = [name for name in (*PRESETS, CONDITIONAL, STANDARD) if name not in without_latents]
     differences = {name: config_of(exports, name)["largest_difference"] for name in names}
-    assert all(0 <= found < max(1e-4, of_rounding(exports, name)) for name, found in differences.items())
+    learned_prior = differences.pop("conv_vae")
+    assert 0 <= learned_prior < max(1e-4, of_rounding(exports, "conv_vae"))
+    assert all(0 <= difference < 1e-4 for difference in differences.values())
     assert any(difference > 0 for difference in differences.values())  # XLA's convolutions round differently
 
 

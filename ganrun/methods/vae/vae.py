@@ -139,8 +139,9 @@ class Vae(SingleLossMethod):
         repeated = jnp.broadcast_to(x, (len(noise), *x.shape)).reshape(-1, *x.shape[1:])
         reconstruction = self._log_likelihood(variables, outputs, repeated).reshape(noise.shape[:2])
         log_ratio = self._log_ratio(variables, mean, log_variance, noise)
-        kl = kl_from_prior(mean, log_variance)
-        if self.flow_prior is not None:  # the mean of log q(z|x) is that of its distribution, not of the k latents
+        if self.flow_prior is None:
+            kl = kl_from_prior(mean, log_variance)
+        else:  # the mean of log q(z|x) is that of its distribution, not of the k latents
             kl = -jnp.mean(log_ratio - 0.5 * jnp.sum(noise**2 - 1.0, axis=-1), axis=0)[:, None]
         terms = Terms(reconstruction=reconstruction, kl=kl, log_weights=reconstruction + log_ratio)
         return terms, new.get("batch_stats", networks["batch_stats"])
