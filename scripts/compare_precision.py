@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,6 +23,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from train_sweep import train_sweep
 
 from ganrun.commands.bench_measure import experiments_of
 from ganrun.comparison.statistics import mean_interval
@@ -86,13 +86,8 @@ def train(problem: str, precision: str, folder: Path, probe: str) -> list[dict[s
         *PROBLEMS[problem][0],
     ]
     if len(list(folder.glob("*/summary.json"))) < SEEDS:
-        _run(words, folder)
+        train_sweep(words, folder)
     return [json.loads(path.read_text()) for path in sorted(folder.glob("*/summary.json"))]
-
-
-def _run(words: list[str], folder: Path) -> None:
-    command = [sys.executable, "-m", "ganrun", "train", "-m", *words, f"hydra.sweep.dir={folder}"]
-    subprocess.run(command, check=False, stdout=subprocess.DEVNULL)  # a run that fails is a result
 
 
 def time_ratios(problem: str, precisions: list[str]) -> dict[str, str]:

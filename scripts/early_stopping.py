@@ -12,7 +12,6 @@ The runs stay in ``runs=FOLDER`` and are not trained again if they are there. Ab
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 from dataclasses import replace
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from train_sweep import train_sweep
 
 from ganrun.comparison.statistics import mean_interval
 from ganrun.config.hydra_bridge import compose
@@ -48,8 +48,7 @@ def rows_of(problem: str, times: int, seeds: int, folder: Path) -> list[list[Row
     """Train the seeds of ``problem`` in ``folder``, unless they are there; return the rows of those that completed."""
     if len(list(folder.glob("*/summary.json"))) < seeds:
         words = [f"seed=range({seeds})", f"log.pictures={times}", "evaluate.share=1", "probe=off", *PROBLEMS[problem]]
-        command = [sys.executable, "-m", "ganrun", "train", "-m", *words, f"hydra.sweep.dir={folder}"]
-        subprocess.run(command, check=False, stdout=subprocess.DEVNULL)  # a run that fails is a result
+        train_sweep(words, folder)
     found = []
     for path in sorted(folder.glob("*/summary.json")):
         if json.loads(path.read_text())["status"] == "completed":

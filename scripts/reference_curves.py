@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ import numpy as np
 import yaml
 from matplotlib.figure import Figure
 from PIL import Image
+from train_sweep import train_sweep
 
 from ganrun.storage.sweep_directory import runs_of
 
@@ -77,8 +77,7 @@ def words(loss: str, steps: int) -> list[str]:
 def trained(loss: str, steps: int, folder: Path) -> dict[str, list[list[dict[str, Any]]]]:
     """Return the rows of metrics of each run of each kind that reached its end; train the sweep if it is not there."""
     if not (folder / "sweep.json").is_file():
-        command = [sys.executable, "-m", "ganrun", "train", "-m", *words(loss, steps), f"hydra.sweep.dir={folder}"]
-        subprocess.run(command, check=False, stdout=subprocess.DEVNULL)  # some of its runs may fail
+        train_sweep(words(loss, steps), folder)
     found: dict[str, list[list[dict[str, Any]]]] = {kind: [] for kind in KINDS}
     for run in runs_of(folder):
         config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))

@@ -14,6 +14,7 @@ first call. Runs stay in ``runs=FOLDER`` and are not trained again if they are t
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from train_sweep import train_sweep
 
 from ganrun.comparison.statistics import mean_interval
 from ganrun.evaluation.load_run import load_run
@@ -30,7 +32,7 @@ from ganrun.storage.run_directory import load_config
 Words = tuple[str, ...]
 VECTORS: dict[str, Words] = {
     "gan": (),
-    "gan (best preset)": ("experiment=ring",),
+    "gan preset": ("experiment=ring",),
     "vae": ("method=vae",),
     "drifting": ("experiment=drifting",),
     "made": ("method=autoregressive", "architecture=made"),
@@ -77,14 +79,18 @@ DEFAULTS = {"data": ",".join(MODELS), "models": "", "seeds": "3", "n": "2000", "
 DRAWN = 1000  # samples whose drawing is timed
 
 
+def place(runs: Path, data: str, model: str) -> Path:
+    """Return the folder of the runs of ``model`` in ``runs``."""
+    return (runs / data / re.sub("[^a-z0-9]+", "_", model)).resolve()
+
+
 def train(words: Words, seeds: int, fraction: float, folder: Path) -> list[Path]:
     """Train the seeds of one model in ``folder``, unless they are there; return the directories of completed runs."""
     if len(list(folder.glob("*/summary.json"))) < seeds:
         more = [f"seed=range({seeds})", "probe=off", "evaluate.share=0.05"]
         if fraction != 1:
             more.append(f"steps={max(1, round(fraction * steps_of(words)))}")
-        command = [sys.executable, "-m", "ganrun", "train", "-m", *words, *more, f"hydra.sweep.dir={folder}"]
-        subprocess.run(command, check=False, stdout=subprocess.DEVNULL)  # a run that fails is a result
+        train_sweep((*words, *more), folder)
     found = sorted(folder.glob("*/summary.json"))
     return [path.parent for path in found if json.loads(path.read_text())["status"] == "completed"]
 
@@ -174,9 +180,9 @@ def main() -> None:
             for model in given["models"].split(",") if given["models"] else MODELS[data]:
                 if model not in MODELS[data]:
                     sys.exit(f"models: there is no '{model}' for {data}, only {', '.join(MODELS[data])}.")
-                folder = Path(given["runs"] or temporary) / data / model.replace(",", "").replace(" ", "_")
+                folder = place(Path(given["runs"] or temporary), data, model)
                 words = (*(() if data == "mnist" else (f"dataset={data}",)), *MODELS[data][model])
-                lines.append(line(data, model, train(words, seeds, fraction, folder.resolve()), seeds, n))
+                lines.append(line(data, model, train(words, seeds, fraction, folder), seeds, n))
                 print(lines[-1], flush=True)
             lines.append("")
     text = "\n".join(lines)

@@ -26,6 +26,21 @@ REPORT = """<testsuites><testsuite name="pytest">
 <testcase classname="c" name="passed"/></testsuite></testsuites>"""
 
 
+@pytest.fixture(autouse=True)
+def modules_of_scripts(monkeypatch) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPTS))  # as Python does for a script that it runs
+
+
+def test_a_sweep_that_ganrun_refuses_is_no_result_and_any_folder_will_do(tmp_path) -> None:
+    train_sweep = importlib.import_module("train_sweep").train_sweep
+    folder = tmp_path / "best (of 2), 'quoted'"
+    train_sweep([*TINY, "seed=0,1", "steps=2", "log.every=2", "log.pictures=0"], folder)
+    found = [json.loads(path.read_text())["status"] for path in folder.glob("*/summary.json")]
+    assert found == ["completed", "completed"]
+    with pytest.raises(SystemExit, match="ganrun refused: ganrun train -m steps=none"):
+        train_sweep(["steps=none"], folder)
+
+
 def test_the_training_benchmark_gives_a_row_with_both_speeds_and_their_ratio() -> None:
     measure = runpy.run_path(str(SCRIPTS / "bench_train.py"))["measure"]
     row = measure("tiny", [*TINY, "steps=200", "log.pictures=1"], 1)
@@ -130,6 +145,8 @@ def test_every_rival_is_a_command_that_can_be_typed_and_its_row_is_a_mean(
             assert shown <= set(logged(config))
             densities = {spec.name for spec in config.method.build(config, config.dataset.shape).densities}
             assert not densities or densities & set(script["KINDS"])
+        names = [script["place"](tmp_path, data, model) for model in models]
+        assert len({*names}) == len(models) and all(re.fullmatch("[a-z0-9_]+", path.name) for path in names)
     runs = []
     for seed, value in enumerate((1.0, 3.0)):
         run = tmp_path / str(seed)

@@ -11,20 +11,20 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from safetensors.numpy import save as to_safetensors
 
 from ganrun.errors import GanrunError, cannot_write, shown
 from ganrun.storage import checksums
 from ganrun.storage.checksums import Damaged
 from ganrun.storage.safe_io import parsed
-from ganrun.storage.state_arrays import fitted, flatten, max_bytes, not_finite, stored_arrays
+from ganrun.storage.state_arrays import fitted, max_bytes, not_finite, stored_arrays, views
+from ganrun.storage.write_queue import WriteQueue
 
 Tree = Any
 
@@ -34,7 +34,8 @@ MAX_SNAPSHOTS = 1 << 30  # bytes of snapshots.safetensors, which holds a few sna
 STEP = re.compile(r"0|[1-9][0-9]{0,9}")  # a step, as the name of a checkpoint's folder
 
 WRITERS = 4  # checkpoints that a process writes at once
-_writers = ThreadPoolExecutor(WRITERS, thread_name_prefix="ganrun-checkpoints")
+WAITING = 128 << 20  # bytes of checkpoints that wait in memory until they are written; a larger one waits alone
+_queue = WriteQueue(WRITERS, WAITING)
 
 
 @dataclass(frozen=True)
@@ -95,33 +96,30 @@ class Checkpoints:
     def save(self, step: int, state: Tree, metadata: dict[str, Any], snapshots: Sequence[Tree] = ()) -> None:
         """Save ``state`` at ``step``, with JSON ``metadata`` and ``snapshots``, trees of arrays of the same structure.
 
-        Returns once everything is copied to the host; the files are written asynchronously.
+        Returns once everything is copied to the host, for which it waits while :data:`WAITING` bytes are still being
+        written; the files are written asynchronously.
 
         Raises:
             GanrunError: the state holds a NaN or Inf, or the previous checkpoint could not be written.
         """
-        arrays = flatten(state)
+        arrays = views(state)
         if broken := not_finite(arrays):
             raise GanrunError(f"Step {step} is not saved: {broken[0]} holds a NaN or Inf.")
         self.wait()
-        if step != self.latest():
-            arrays_of_snapshots = {
-                f"{i}/{name}": array
-                for i, snapshot in enumerate(snapshots)
-                for name, array in flatten(snapshot).items()
-            }
-            self._writing = _writers.submit(self._write, step, arrays, metadata, arrays_of_snapshots)
+        if step == self.latest():
+            return
+        of_snapshots = {
+            f"{i}/{name}": array for i, snapshot in enumerate(snapshots) for name, array in views(snapshot).items()
+        }
 
-    def _write(
-        self,
-        step: int,
-        arrays: dict[str, np.ndarray],
-        metadata: dict[str, Any],
-        arrays_of_snapshots: dict[str, np.ndarray],
-    ) -> None:
-        files = {STATE: to_safetensors(arrays), METADATA: (json.dumps(metadata) + "\n").encode()}
-        if arrays_of_snapshots:
-            files[SNAPSHOTS] = to_safetensors(arrays_of_snapshots)
+        def content() -> dict[str, bytes]:
+            files = {STATE: to_safetensors(arrays), METADATA: (json.dumps(metadata) + "\n").encode()}
+            return files | ({SNAPSHOTS: to_safetensors(of_snapshots)} if of_snapshots else {})
+
+        size = sum(array.nbytes for array in (*arrays.values(), *of_snapshots.values()))
+        self._writing = _queue.submit(size, content, lambda files: self._write(step, files))
+
+    def _write(self, step: int, files: dict[str, bytes]) -> None:
         checksums.write(self.folder / str(step), files)
         self._retire()
 

@@ -85,7 +85,15 @@ def _described(name: str, array: tuple[Any, ...] | None) -> str:
 
 def flatten(state: Tree) -> dict[str, np.ndarray]:
     """Return every array of ``state`` by its path, copied to the host, since donated buffers are about to be reused."""
-    return {name: np.array(leaf, order="C") for name, leaf in named(_plain_keys(state)).items()}
+    return {name: array.copy() for name, array in views(state).items()}
+
+
+def views(state: Tree) -> dict[str, np.ndarray]:
+    """Return every array of ``state`` by its path, on the host, without a copy where it is there already.
+
+    They must not be used any longer once ``state`` is donated.
+    """
+    return {name: np.asarray(leaf, order="C") for name, leaf in named(_plain_keys(state)).items()}
 
 
 def unflatten(target: Tree, arrays: dict[str, Any]) -> Tree:

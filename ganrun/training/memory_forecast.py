@@ -18,7 +18,7 @@ from ganrun.evaluation.evaluator import samples_shown
 from ganrun.machine.memory import peak_bytes, resident_bytes, return_freed_memory
 from ganrun.methods.experiment import Experiment
 from ganrun.plots.pictures import points
-from ganrun.storage.checkpoints import WRITERS
+from ganrun.storage.checkpoints import WAITING
 from ganrun.training import device
 
 SHARE = 0.8  # fraction of the free memory that a forecast may take: it is not exact, and others need some too
@@ -98,11 +98,12 @@ def memory_forecast(executor: Measurable, config: Train) -> MemoryForecast:
     known = data.density is not None and data.shape == (2,)  # the plane: a density picture on a grid
     likelihood = "log_density" in executor.experiments[0].method.capabilities
     fixed = LIBRARIES + (EVALUATION + DENSITIES * known + LIKELIHOODS * likelihood) * _evaluates(config)
-    fixed += min(members, WRITERS) * state  # the bytes of the checkpoints that are being written
+    fixed += min(members * state, max(WAITING, state))  # checkpoints that are written while training goes on
+    temporaries = new - members * state
+    fixed += max(0, state - temporaries)  # no step is under way while a state is copied, which takes twice its size
     return_freed_memory()
-    # The states of all runs are copied to the host before they are written, while training goes on.
     used, free = resident_bytes(), device.free_bytes()
-    return MemoryForecast(members, used, fixed, new / members + state, free, peak_bytes())
+    return MemoryForecast(members, used, fixed, new / members, free, peak_bytes())
 
 
 def too_large(what: str, needed: MemoryForecast) -> str:

@@ -7,9 +7,10 @@ import pytest
 from jax import monitoring
 from narrow import NARROW
 
+from ganrun.storage.checkpoints import WAITING
 from ganrun.training.build import build
-from ganrun.training.executor import SingleRun
-from ganrun.training.memory_forecast import MemoryForecast, memory_forecast
+from ganrun.training.executor import SingleRun, executor_for
+from ganrun.training.memory_forecast import LIBRARIES, MemoryForecast, memory_forecast
 
 MIB, GIB = 1 << 20, 1 << 30
 WIDE = ("architecture.generator_hidden=[2048,2048]", "architecture.discriminator_hidden=[2048,2048]")
@@ -62,3 +63,12 @@ def test_a_wider_network_needs_more(compose_config):
     weights = 4 * (2048 * 2048)  # of a hidden layer, in bytes: two networks, of each two moments and an average
     assert found[1].per_run - found[0].per_run > 6 * weights
     assert found[0].per_run < 4 * MIB
+
+
+def test_the_checkpoints_of_a_population_that_wait_to_be_written_take_a_limited_part(compose_config):
+    built = [build(compose_config((*QUIET, *WIDE, f"seed={seed}"))) for seed in range(3)]
+    state = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(built[0].abstract()))
+    assert 3 * state > WAITING  # they do not all wait at once
+    found = [memory_forecast(executor_for(runs), compose_config((*QUIET, *WIDE))) for runs in (built[:1], built)]
+    assert state <= found[0].fixed - LIBRARIES < 2 * state
+    assert max(WAITING, state) <= found[1].fixed - LIBRARIES < max(WAITING, state) + state
