@@ -27,6 +27,7 @@ from train_sweep import train_sweep
 
 from ganrun.comparison.statistics import mean_interval
 from ganrun.evaluation.load_run import load_run
+from ganrun.evaluation.metrics.spec import bounds
 from ganrun.storage.run_directory import load_config
 
 Words = tuple[str, ...]
@@ -133,25 +134,21 @@ def sampling_seconds(run: Path) -> float:
     return time.perf_counter() - begun
 
 
-def cell(values: list[float]) -> str:
-    """Return the mean of ``values`` with its 95 % interval, as text; empty if there are none."""
+def cell(values: list[float], tag: str = "") -> str:
+    """Return the mean of ``values`` of the metric ``tag`` with its 95 % interval, as text; empty if there are none."""
     if not values:
         return ""
     interval = mean_interval(np.array(values))
-    shown = f"{np.mean(values):.4g}"
-    return (
-        shown
-        if len(values) == 1 or not np.isfinite(interval.low)
-        else (f"{shown} ({interval.low:.4g} to {interval.high:.4g})")
-    )
+    low, high = np.clip([interval.low, interval.high], *bounds(tag))
+    return f"{interval.value:.4g}" + (f" ({low:.4g} to {high:.4g})" if np.isfinite(low) else "")
 
 
 def line(data: str, model: str, runs: list[Path], seeds: int, n: int) -> str:
     """Return the row of the table for the completed ``runs`` of ``model``."""
     found = [evaluate(run, n) for run in runs]
     tag = next((tag for tag in KINDS if found and tag in found[0]), None)
-    density = f"{cell([one[tag] for one in found])}, {KINDS[tag]}" if tag else "none"
-    values = [cell([one[shown] for one in found if shown in one]) for shown in SHOWN.get(data, SHOWN[""])]
+    density = f"{cell([one[tag] for one in found], tag)}, {KINDS[tag]}" if tag else "none"
+    values = [cell([one[shown] for one in found if shown in one], shown) for shown in SHOWN.get(data, SHOWN[""])]
     seconds = cell([sampling_seconds(run) for run in runs[:1]])
     trained = cell([json.loads((run / "summary.json").read_text())["seconds"] for run in runs])
     failed = f" ({seeds - len(runs)} of {seeds} failed)" if len(runs) < seeds else ""

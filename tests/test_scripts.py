@@ -152,13 +152,15 @@ def test_every_rival_is_a_command_that_can_be_typed_and_its_row_is_a_mean(
         run = tmp_path / str(seed)
         run.mkdir()
         metrics = {"jsd/probe": {"value": value}, "iwae": {"value": -value}, "recall": {"value": None}}
+        metrics["precision"] = {"value": 0.9 + value / 100}
         (run / "eval_7.json").write_text(json.dumps({"evaluations": [{"metrics": metrics}]}))
         (run / "summary.json").write_text(json.dumps({"seconds": 10.0}))
         runs.append(run)
     monkeypatch.setitem(script["line"].__globals__, "sampling_seconds", lambda run: 0.25)
     found = script["line"]("digits", "vae", runs, 3, 7)
     higher, lower = "2 (-10.71 to 14.71)", "-2 (-14.71 to 10.71)"  # one degree of freedom: t = 12.706
-    assert found == f"| vae (1 of 3 failed) | {lower}, lower bound | {higher} |  |  |  | 0.25 | 10 |"
+    precision = "0.92 (0.7929 to 1)"  # 0.92 + 0.1271 is more than a precision can be
+    assert found == f"| vae (1 of 3 failed) | {lower}, lower bound | {higher} | {precision} |  |  | 0.25 | 10 |"
     assert script["header"]("digits")[0].count("|") == found.count("|")
 
 
