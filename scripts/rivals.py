@@ -51,7 +51,7 @@ DIGITS: dict[str, Words] = {
     "dbm": ("method=dbm", "method.hidden=[100,50]", "steps=4000"),
     "gsn": ("method=gsn", "steps=3000"),
 }
-# About five minutes of one core for three seeds each, and ten to twenty for convolutional networks.
+# About five minutes of one core for three seeds each, and nine to twenty for convolutional networks.
 MNIST: dict[str, Words] = {
     "gan": ("experiment=dcgan", "architecture.width=32", "batch_size=64", "steps=2000"),
     "vae": ("experiment=vae", "steps=5500"),
