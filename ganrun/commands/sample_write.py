@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ganrun.evaluation.interpolation import interpolate, plane
-from ganrun.evaluation.samples import BATCH, draw_samples, through
+from ganrun.evaluation.samples import BATCH, draw_labelled, through
 from ganrun.latent_space import latents
 from ganrun.latent_space.agreement import in_words, latent_error
 from ganrun.latent_space.projection import project
@@ -35,7 +35,7 @@ def write_samples(
     request: Sample, experiment: Experiment, variables: Any, units: Units, title: str, description: str
 ) -> None:
     """Draw samples and write them; ``units`` converts them to the units of the data."""
-    samples, latents = drawn(request, experiment, variables)
+    samples, others = drawn(request, experiment, variables)
     samples = units(samples)
     shape = tuple(experiment.data.shape)
     suffix = request.target.suffix.lower()
@@ -49,18 +49,19 @@ def write_samples(
     elif suffix == ".npy":
         content = samples
     else:
-        content = {"samples": samples} if latents is None else {"samples": samples, "latents": latents}
+        content = {"samples": samples, **others}
     write_whole(request.target, content)
     columns = request.n if request.mode == "plane" else request.steps
     count = f"{request.n} x {columns}" if columns else str(request.n)
     print(f"{count} samples {description}")
 
 
-def drawn(request: Sample, experiment: Experiment, variables: Any) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the samples, and their latents unless these are plain draws from the prior."""
+def drawn(request: Sample, experiment: Experiment, variables: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return the samples, and by name their classes, if there are any, and latents, unless plain draws of the prior."""
     n, capabilities = request.n or 0, experiment.method.capabilities
     if request.mode in ("random", "neighbours") and (request.label is None or "decode" not in capabilities):
-        return draw_samples(experiment, variables, n, request.seed, request.label), None
+        samples, labels = draw_labelled(experiment, variables, n, request.seed, request.label)
+        return samples, {} if labels is None else {"labels": labels}
     prior = _prior(experiment)
     if request.mode in ("random", "truncate", "neighbours"):
         z = latents.draw(prior, request.seed, n, request.truncation)
@@ -74,7 +75,8 @@ def drawn(request: Sample, experiment: Experiment, variables: Any) -> tuple[np.n
     z = z.astype(np.float32)
     push = latents.pushing(experiment, request.label)
     samples = through(partial(push, variables), z.reshape(-1, prior.dim))
-    return samples.reshape(*z.shape[:-1], *samples.shape[1:]), z
+    others = {} if request.label is None else {"labels": np.full(z.shape[:-1], request.label, np.int32)}
+    return samples.reshape(*z.shape[:-1], *samples.shape[1:]), {**others, "latents": z}
 
 
 def write_pairs(

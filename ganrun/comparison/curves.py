@@ -96,7 +96,8 @@ def _curve(axes: Axes, group: Group, tag: str, band: Band, color: Any) -> None:
                 values_by_step.setdefault(step, []).append(value)
     steps = sorted(values_by_step)
     means = [mean(values_by_step[step]) for step in steps]
-    (line,) = axes.plot(steps, means, label=group.label, linewidth=1.4, color=color)
+    marker = "o" if len(steps) == 1 else ""  # a line of one point is invisible
+    (line,) = axes.plot(steps, means, label=group.label, linewidth=1.4, color=color, marker=marker)
     steps = steps[:: max(1, len(steps) // BAND_STEPS)]
     low, high = np.clip(band.ends([values_by_step[step] for step in steps]), *bounds(tag))
     axes.fill_between(steps, low, high, color=line.get_color(), alpha=0.18, linewidth=0)

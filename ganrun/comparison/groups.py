@@ -152,12 +152,15 @@ def _joined(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _naming(differing: list[str], rows: Rows) -> list[str]:
     """Return a subset of the ``differing`` keys that distinguishes all groups, to label them by.
 
-    It consists of the keys that every run has; the keys specific to an option, if they vary between runs that agree in
-    the former (loss.beta is redundant to loss.name if all runs with that loss have the same beta); and any further keys
-    needed to distinguish runs that have a setting from runs that do not.
+    It consists of the keys that every run has; the names of options that some runs have, if they vary between those,
+    such as architecture.name beside runs without an architecture; the keys specific to an option, if they vary between
+    runs that agree in the former (loss.beta is redundant to loss.name if all runs with that loss have the same beta);
+    and any further keys needed to distinguish runs that have a setting from runs that do not.
     """
     common = [key for key in differing if all(key in row for row in rows)]
-    naming = [*common, *(key for key in differing if key not in common and _varies(key, common, rows))]
+    options = [key for key in differing if key.endswith(".name") and key not in common and _varies(key, [], rows)]
+    named = [*common, *options]
+    naming = [*named, *(key for key in differing if key not in named and _varies(key, named, rows))]
     parts = len(_partition(naming, rows))
     for key in differing:
         if key not in naming and (finer := len(_partition([*naming, key], rows))) > parts:

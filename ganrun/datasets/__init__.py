@@ -46,6 +46,7 @@ class Data:
         shape: shape of one example: ``(dim,)`` or ``(height, width, channel)``.
         density: the density if it is known, otherwise None.
         classes: number of classes of the labels; 0 if there are no labels or they were not requested.
+        log_volume: see :func:`log_volume`.
     """
 
     train: Source | HostPixels | None
@@ -53,6 +54,7 @@ class Data:
     shape: tuple[int, ...]
     density: synthetic.Mixture | None
     classes: int = 0
+    log_volume: float = 0.0
 
 
 def resolved(option: Any, folder: Path, accept: Callable[[Any], None] = lambda option: None) -> Any:
@@ -136,6 +138,7 @@ def load(option: Any, folder: Path, seed: int, labels: bool = False, device_byte
         shape=arrays.shape,
         density=None,
         classes=classes,
+        log_volume=log_volume(option),
     )
 
 

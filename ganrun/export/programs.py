@@ -91,7 +91,7 @@ def programs_of(experiment: Experiment, config: Train, variables: Tree) -> list[
         found.append(Program("model", (latents, *labels), decode, meaning))
     if not pushes:
         keys = Input("keys", (2,), "uint32", "random keys of JAX (threefry), one for each sample")
-        found.append(Program("sample", (keys, *labels), draw, "samples, with the noise that samples have"))
+        found.append(Program("sample", (keys, *labels), draw, "samples, as `ganrun sample` draws them"))
     return found
 
 

@@ -12,16 +12,19 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtri
 
-from ganrun.methods.metric_spec import MetricSpec
+from ganrun.methods.metric_spec import AT_LEAST_0, MetricSpec
 
 SPECS = (
     MetricSpec(
         "chains/autocorrelation_time",
         "transitions per independent draw of a scalar along the chains that samples are drawn by",
         "transitions",
+        bounds=AT_LEAST_0,
     ),
-    MetricSpec("chains/effective_samples", "effective number of draws of the scalar in all chains"),
-    MetricSpec("chains/r_hat", "rank-normalised split R-hat of the scalar: near 1 if the chains agree"),
+    MetricSpec("chains/effective_samples", "effective number of draws of the scalar in all chains", bounds=AT_LEAST_0),
+    MetricSpec(
+        "chains/r_hat", "rank-normalised split R-hat of the scalar: near 1 if the chains agree", bounds=AT_LEAST_0
+    ),
 )
 
 

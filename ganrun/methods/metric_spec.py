@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -10,6 +11,7 @@ Direction = Literal["lower", "higher"]
 Place = Literal["bar", "line", "table"]  # the live progress bar, the lines of a log, the table at the end of a run
 EVERYWHERE: tuple[Place, ...] = ("bar", "line", "table")
 SHARE = (0.0, 1.0)  # the bounds of shares and probabilities
+AT_LEAST_0 = (0.0, math.inf)  # those of counts, times, norms, divergences and standard errors
 
 
 @dataclass(frozen=True)

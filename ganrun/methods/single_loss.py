@@ -26,7 +26,7 @@ from ganrun.methods.base import Batches, Method, Metrics, Progress, Tree
 from ganrun.methods.class_labels import class_probabilities, draw_labels, require_classes
 from ganrun.methods.detection import Detector
 from ganrun.methods.method_option import MethodOption, as_arrays, run_hparams
-from ganrun.methods.metric_spec import EVERYWHERE, MetricSpec
+from ganrun.methods.metric_spec import AT_LEAST_0, EVERYWHERE, MetricSpec
 from ganrun.methods.moving_average import moving_average
 from ganrun.methods.sample_detectors import astray, collapsed, copied, longer, shorter
 from ganrun.optimizers import optimizer_hparams
@@ -34,12 +34,11 @@ from ganrun.optimizers import optimizer_hparams
 CLASSES = "class_probabilities"
 LOSS = MetricSpec(
     "loss",
-    "loss of the training minibatches, which the model minimises: in general the negative of a log-likelihood or of a "
-    "bound on it",
-    "nats",
+    "loss of the training minibatches, which the model minimises: the negative of a log-likelihood or of a bound, in "
+    "nats, but with rbm and dbm a difference of free energies, and with drifting the mean square of a field",
     shown=EVERYWHERE,
 )
-GRAD_NORM = MetricSpec("grad_norm", "Euclidean norm of the gradient of all parameters")
+GRAD_NORM = MetricSpec("grad_norm", "Euclidean norm of the gradient of all parameters", bounds=AT_LEAST_0)
 DETECTORS = (
     Detector("samples off the data", astray, (longer,)),
     Detector("mode collapse", collapsed, (longer,)),

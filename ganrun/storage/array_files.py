@@ -32,6 +32,7 @@ UNQUESTIONED = 1 << 28  # bytes
 HEADER = 1 << 14  # maximum bytes of a header (type and shape); numpy's own limit is 10 000 characters
 CHUNK = 1 << 20  # bytes per read: a header that declares a false size does not allocate that much memory
 HALF_RANGES = {"uint8": 127.5, "uint16": 32767.5}  # half of the largest pixel of each type; 0 is black
+SAMPLES = "samples"  # the array that is read of several, if one has this name
 MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK"
 KINDS = {"b": "true and false", "c": "complex numbers", "S": "text", "U": "text", "M": "dates", "m": "times"}
@@ -64,7 +65,7 @@ def read_array(path: Path, key: str | None = None) -> np.ndarray:
 
     Args:
         path: an .npy file, or an .npz archive.
-        key: the name of the array in the archive; optional if there is only one.
+        key: the name of the array in the archive; optional if there is only one, or one that is called ``samples``.
 
     Raises:
         ConfigError: in one line, the file is missing, damaged, too large, or holds anything other than numbers.
@@ -149,10 +150,12 @@ def _not_zip(path: Path, error: zipfile.BadZipFile) -> str:
 
 
 def _choose(archive: zipfile.ZipFile, path: Path, key: str | None) -> zipfile.ZipInfo:
-    """Return the archive member named ``key``, or the only one."""
+    """Return the archive member named ``key``, or the only one, or that of the samples that ganrun has written."""
     members = {info.filename.removesuffix(".npy"): info for info in archive.infolist() if info.filename[-4:] == ".npy"}
     if not members:
         raise _RefusedError("the archive holds no array")
+    if key is None and len(members) > 1 and SAMPLES in members:
+        key = SAMPLES
     if key is None and len(members) > 1:
         raise _RefusedError(f"which array? Choose with key=NAME: it has {_listed(archive, members)}")
     if key is not None and key not in members:

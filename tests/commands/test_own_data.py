@@ -10,10 +10,12 @@ import pytest
 import yaml
 from narrow import NARROW
 from PIL import Image
+from scipy import stats
 
-from ganrun import load_run
+from ganrun import datasets, load_run
 from ganrun.datasets import array
 from ganrun.datasets.images import files
+from ganrun.storage.run_directory import load_config
 
 SHORT = ("steps=4", "log.every=2", "log.pictures=1", "probe=off", "batch_size=8", "latent.dim=4", "checkpoint.steps=2")
 
@@ -116,6 +118,19 @@ def test_samples_of_a_table_are_in_its_units(inside, place):
     assert samples.shape == (50, 3)
     assert abs(samples[:, 0].mean() - 500) < 50 and abs(samples[:, 1].mean() + 3) < 0.5
     np.testing.assert_array_equal(load_run(place / "out").sample(50), samples)
+
+
+def test_the_log_likelihood_of_a_table_is_in_its_units(inside, place):
+    columns = ("dataset=array", "dataset.path=t.csv", "dataset.columns=[x,z]")
+    words = (*columns, "method=flow", "architecture=spline", *NARROW["spline"])
+    assert run(inside, place, "train", *SHORT[:-2], "hydra.run.dir=out", *words).returncode == 0
+    option = load_config(place / "out").dataset
+    held_out = np.asarray(datasets.load(option, place, seed=0).held_out.flat)
+    model = load_run(place / "out").log_density(datasets.in_data_units(option, held_out))["log_likelihood"]
+    logged = json.loads((place / "out" / "metrics.jsonl").read_text().splitlines()[-1])["log_likelihood"]
+    assert logged == pytest.approx(model.mean(), abs=1e-3)
+    normal = stats.norm(held_out.mean(0), 1).logpdf(held_out).sum(1).mean() - np.log(option.std).sum()
+    assert logged == pytest.approx(normal, abs=1)  # the units are those of a density that is 10 times smaller: 2.3 nats
 
 
 def test_doctor_says_what_is_decoded(inside, place):

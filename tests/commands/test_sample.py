@@ -12,6 +12,9 @@ from PIL import Image
 from written import assert_logs_what_was_foretold
 
 from ganrun.datasets.images import Digits
+from ganrun.evaluation.load_run import load_run
+from ganrun.evaluation.samples import BATCH, block_key
+from ganrun.storage.run_directory import load_config
 
 
 @pytest.fixture(scope="module")
@@ -299,6 +302,20 @@ def test_a_class_conditional_run_draws_the_class_that_is_asked_for(inside, tiny,
     assert one.shape == other.shape == (5, 2) and (one != other).all()  # of the same noise
     truncated = np.load(draw(tmp_path, "t.npy", "n=5", "label=7", "mode=truncate", "truncation=50"))
     np.testing.assert_array_equal(truncated, other)
+    experiment, state = load_run(run := only_run(tmp_path), load_config(run))
+    with np.load(draw(tmp_path, "all.npz", "n=600")) as file:
+        labelled = dict(file)
+    assert set(labelled) == {"samples", "labels"} and set(labelled["labels"]) == set(range(8))
+    # They are the samples that the method draws by itself, and each is that of its class.
+    undirected = [experiment.sample(experiment.variables(state), block_key(0, start), BATCH) for start in (0, BATCH)]
+    np.testing.assert_array_equal(labelled["samples"], np.concatenate(undirected)[:600])
+    with np.load(draw(tmp_path, "sevens.npz", "n=600", "label=7")) as file:
+        sevens = dict(file)
+    assert set(sevens) == {"samples", "labels", "latents"} and (sevens["labels"] == 7).all()
+    same = (labelled["samples"] == sevens["samples"]).all(1)
+    np.testing.assert_array_equal(same, labelled["labels"] == 7)
+    done = inside("jsd", "all.npz", "ring", "n=500", "budget=0.02", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr  # of several arrays, the samples
     for words, told in ((["label=8"], "at most 7"), (["mode=walk"], "label=0 to label=7")):
         done = inside("sample", *words, cwd=tmp_path)
         assert done.returncode == 2 and told in done.stderr and len(done.stderr.splitlines()) == 1

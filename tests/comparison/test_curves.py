@@ -113,6 +113,11 @@ def test_a_curve_is_the_mean_of_the_runs_in_the_band_of_its_interval(write, figu
     assert banded(figures[0]) == {10}
 
 
+def test_a_curve_of_one_point_has_a_marker_and_others_have_none(write, figures):
+    curves([write("hinge", [{"step": 10, "a": 1.0, "b": 1.0}, {"step": 20, "a": 2.0}])], ["a", "b"])
+    assert [axes.lines[0].get_marker() for axes in figures[0].axes[:2]] == ["", "o"]
+
+
 def test_a_band_ends_at_the_bounds_of_the_metric(write, figures):
     # The means are 0.02 and 0.67, s / sqrt n is 0.01, and T1 times that is more than 0.02 and than log 2 - 0.67.
     values = ((0.01, 0.66), (0.03, 0.68))

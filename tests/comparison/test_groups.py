@@ -116,6 +116,24 @@ def test_a_setting_that_only_one_loss_has_says_nothing_by_itself(tmp_path, minim
     assert labels(runs) == ["loss=minimax", "loss=hinge"]
 
 
+def test_an_option_that_some_runs_lack_is_named_where_the_others_differ_in_it():
+    runs = [
+        made(**{"method.name": method, "steps": steps, **({"architecture.name": network} if network else {})})
+        for method, network, steps in (
+            ("vae", "mlp", 1),
+            ("autoregressive", "made", 2),
+            ("autoregressive", "pixelcnn", 3),
+            ("rbm", "", 4),
+        )
+    ]
+    assert [label.rsplit(", ", 1)[0] for label in labels(runs)] == [
+        "method=vae, architecture=mlp",
+        "method=autoregressive, architecture=made",
+        "method=autoregressive, architecture=pixelcnn",
+        "method=rbm",
+    ]
+
+
 def test_a_setting_that_differs_within_the_loss_that_has_it_splits_that_loss_only(tmp_path, minimax, hinge):
     smooth = with_option(minimax, loss={"label_smoothing": 0.1})
     runs = make_runs(tmp_path, [*seeded(minimax, 0, 1), *seeded(hinge, 0, 1), *seeded(smooth, 0)])

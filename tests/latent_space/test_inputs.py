@@ -42,6 +42,8 @@ def test_an_archive_of_several_arrays_is_read_by_name(tmp_path):
     np.savez(tmp_path / "x.npz", inputs=np.zeros((2, 2)), latents=np.ones((2, 2)))
     assert (read_inputs(tmp_path / "x.npz", "latents", (2,)) == 1).all()
     assert "key=NAME" in refused(tmp_path / "x.npz", (2,))
+    np.savez(tmp_path / "y.npz", latents=np.ones((2, 2)), samples=np.zeros((2, 2)))
+    assert (read_inputs(tmp_path / "y.npz", None, (2,)) == 0).all()  # as `ganrun sample` writes them
 
 
 @pytest.mark.parametrize(("shape", "mode"), [(GREY, "L"), (COLOUR, "RGB")])

@@ -18,7 +18,7 @@ from ganrun.config.registry import number, register
 from ganrun.errors import ConfigError
 from ganrun.evaluation.divergence.distribution import Distribution
 from ganrun.evaluation.divergence.estimate import Estimate
-from ganrun.methods.metric_spec import MetricSpec
+from ganrun.methods.metric_spec import AT_LEAST_0, MetricSpec
 
 FINITE = 2_000  # examples per distribution at a budget of 1, for finite datasets
 
@@ -63,9 +63,9 @@ class Measuring(Probe, ABC):
         MetricSpec(
             "jsd/probe", "what classifiers detect of the divergence: a lower bound, on average", "nats", "lower"
         ),
-        MetricSpec("jsd/probe_se", "standard error of jsd/probe, from sampling only", "nats"),
+        MetricSpec("jsd/probe_se", "standard error of jsd/probe, from sampling only", "nats", bounds=AT_LEAST_0),
         MetricSpec("jsd/probe_lower", "95 % lower confidence bound of what the classifiers detect", "nats", "lower"),
-        MetricSpec("probe/seconds", "wall time of one probe", "s"),
+        MetricSpec("probe/seconds", "wall time of one probe", "s", bounds=AT_LEAST_0),
     )
 
     def check(self, dataset: Any) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import math
-
-from ganrun.methods.metric_spec import SHARE, MetricSpec
+from ganrun.methods.metric_spec import AT_LEAST_0, SHARE, MetricSpec
 
 MANIFOLD = (
     MetricSpec("precision", "share of samples within the neighbourhoods of real examples", "", "higher", bounds=SHARE),
     MetricSpec("recall", "share of real examples within the neighbourhoods of samples", "", "higher", bounds=SHARE),
-    MetricSpec("density", "mean number of neighbourhoods of real examples around a sample, over k", "", "higher"),
+    MetricSpec(
+        "density",
+        "mean number of neighbourhoods of real examples around a sample, over k",
+        "",
+        "higher",
+        bounds=AT_LEAST_0,
+    ),
     MetricSpec("coverage", "share of real examples with a sample in their neighbourhood", "", "higher", bounds=SHARE),
 )
 # Names of the distances with features of the classifier, and of Inception, with which FID and KID are defined.
@@ -22,7 +26,7 @@ MEANINGS = {
 }
 DISTANCES = {
     name: tuple(
-        MetricSpec(tag, meaning.format(where), "", "lower", bounds=None if name == "kernel" else (0.0, math.inf))
+        MetricSpec(tag, meaning.format(where), "", "lower", bounds=None if name == "kernel" else AT_LEAST_0)
         for tag, where in (
             (name, "pixels or coordinates"),
             (OF_CLASSIFIER[name], "the classifier's features"),
@@ -31,7 +35,11 @@ DISTANCES = {
     )
     for name, meaning in MEANINGS.items()
 }
-VENDI = (MetricSpec("vendi", "effective number of different samples (Vendi score, cosine kernel)", "", "higher"),)
+VENDI = (
+    MetricSpec(
+        "vendi", "effective number of different samples (Vendi score, cosine kernel)", "", "higher", bounds=AT_LEAST_0
+    ),
+)
 COPIES = (
     MetricSpec(
         "authenticity", "AuthPct: percentage of samples that are no copies of training examples", "%", shown=("table",)
@@ -46,7 +54,10 @@ COPIES = (
         shown=("table",),
     ),
     MetricSpec(
-        "nearest_ratio", "median distance to the training data, relative to that of held-out examples", shown=("table",)
+        "nearest_ratio",
+        "median distance to the training data, relative to that of held-out examples",
+        shown=("table",),
+        bounds=AT_LEAST_0,
     ),
 )
 PARZEN = (MetricSpec("parzen", "log-likelihood of held-out data under Gaussian windows at samples", "nats", "higher"),)

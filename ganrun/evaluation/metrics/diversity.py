@@ -18,7 +18,7 @@ from ganrun.evaluation.metrics.neighbours import nearest, spread, to_float
 from ganrun.keys import key_for
 from ganrun.methods.experiment import Experiment
 from ganrun.methods.method_option import TagFamily
-from ganrun.methods.metric_spec import MetricSpec
+from ganrun.methods.metric_spec import AT_LEAST_0, MetricSpec
 
 COMPARED = 256  # maximum number of samples, and of examples
 MAX_BYTES = 1 << 28  # of the training examples compared, evenly spaced if there are more
@@ -32,10 +32,14 @@ class SampleDiversity(Metric):
 
     SPECS: ClassVar[tuple[MetricSpec, ...]] = (
         MetricSpec(
-            "samples/diversity", "distance between samples relative to that between held-out examples; 1 is ideal"
+            "samples/diversity",
+            "distance between samples relative to that between held-out examples; 1 is ideal",
+            bounds=AT_LEAST_0,
         ),
         MetricSpec(
-            "samples/nearest_training", "distance to the training data relative to held-out examples; 0 is copying"
+            "samples/nearest_training",
+            "distance to the training data relative to held-out examples; 0 is copying",
+            bounds=AT_LEAST_0,
         ),
     )
 

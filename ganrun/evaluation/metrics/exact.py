@@ -14,7 +14,7 @@ from ganrun.evaluation.divergence.exact.model import of_model
 from ganrun.evaluation.metrics.base import EvalContext, Measure, Metric, known_density
 from ganrun.methods.experiment import Experiment
 from ganrun.methods.method_option import TagFamily
-from ganrun.methods.metric_spec import SHARE, MetricSpec
+from ganrun.methods.metric_spec import AT_LEAST_0, SHARE, MetricSpec
 
 DURING_TRAINING, AT_THE_END = (256, 1 << 14), (512, 1 << 16)  # grid nodes and query points for a latent plane
 
@@ -36,7 +36,12 @@ class ExactDivergences(Metric):
             "lower",
             bounds=(0.0, LOG_2),
         ),
-        MetricSpec("jsd/exact_error", "error bound of jsd/exact; logged without it where it exceeds the value", "nats"),
+        MetricSpec(
+            "jsd/exact_error",
+            "error bound of jsd/exact; logged without it where it exceeds the value",
+            "nats",
+            bounds=AT_LEAST_0,
+        ),
         MetricSpec(
             "jsd/smoothed",
             "the same with noise of half a mode's width added to data and model",
@@ -44,10 +49,10 @@ class ExactDivergences(Metric):
             "lower",
             bounds=(0.0, LOG_2),
         ),
-        MetricSpec("jsd/smoothed_error", "error bound of jsd/smoothed", "nats"),
-        MetricSpec("kl/forward", "KL(data, model)", "nats", "lower"),
-        MetricSpec("kl/reverse", "KL(model, data)", "nats", "lower"),
-        MetricSpec("w1", "Wasserstein-1 distance on the line, in the data's units", "", "lower"),
+        MetricSpec("jsd/smoothed_error", "error bound of jsd/smoothed", "nats", bounds=AT_LEAST_0),
+        MetricSpec("kl/forward", "KL(data, model)", "nats", "lower", bounds=AT_LEAST_0),
+        MetricSpec("kl/reverse", "KL(model, data)", "nats", "lower", bounds=AT_LEAST_0),
+        MetricSpec("w1", "Wasserstein-1 distance on the line, in the data's units", "", "lower", bounds=AT_LEAST_0),
         MetricSpec("data_missed", "share of the data where the model has no density", "", "lower", bounds=SHARE),
     )
 

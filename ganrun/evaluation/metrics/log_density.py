@@ -31,7 +31,8 @@ class LogDensity(Metric):
 
     The tags are those of the method, such as ``elbo``; see ``ganrun list method``. The standard error covers the choice
     of examples and the method's own random draws, also those that all examples share, such as an estimate of the
-    normalising constant. For images, the same in bits per pixel and channel.
+    normalising constant. Densities of vectors are those in the units of the data. For images, the same in bits per
+    pixel and channel.
 
     Formula: bits per dimension = -log p(x) / (d log 2) for d numbers per example
 
@@ -71,7 +72,7 @@ class LogDensity(Metric):
                 spec.name: float(variables["normaliser"][spec.name]) for spec in experiment.method.normaliser_specs
             }
             for name, estimate in log_densities(experiment, variables, key, x).items():
-                scalars[name] = float(estimate.mean())
+                scalars[name] = float(estimate.mean()) - experiment.data.log_volume
                 error = float(estimate.std(ddof=1) / np.sqrt(len(estimate)))
                 scalars[f"{name}_se"] = math.hypot(error, scalars[shared[name]] if name in shared else 0.0)
                 if x.ndim == 4:

@@ -23,7 +23,7 @@ from ganrun.evaluation.metrics.classified_modes import (
 from ganrun.evaluation.metrics.mode_kl import mode_kl
 from ganrun.methods.experiment import Experiment
 from ganrun.methods.method_option import TagFamily
-from ganrun.methods.metric_spec import SHARE, MetricSpec
+from ganrun.methods.metric_spec import AT_LEAST_0, SHARE, MetricSpec
 
 HIGH_QUALITY_STDS = 3.0  # maximum distance of a high-quality sample from its mode's centre, in standard deviations
 BLOCK = 1 << 22  # distances computed at once
@@ -53,10 +53,11 @@ class Modes(Metric):
             "",
             "higher",
             ("line",),
+            bounds=AT_LEAST_0,
         ),
-        MetricSpec("modes/covered_data", "modes/covered of as many examples of the data"),
-        MetricSpec("modes/high_quality_data", "modes/high_quality of as many examples of the data"),
-        MetricSpec("modes/kl_data", "modes/kl of as many examples of the data", "nats"),
+        MetricSpec("modes/covered_data", "modes/covered of as many examples of the data", bounds=AT_LEAST_0),
+        MetricSpec("modes/high_quality_data", "modes/high_quality of as many examples of the data", bounds=SHARE),
+        MetricSpec("modes/kl_data", "modes/kl of as many examples of the data", "nats", bounds=AT_LEAST_0),
         MetricSpec(
             "modes/high_quality",
             "share of samples within three standard deviations of a mode",
@@ -65,7 +66,7 @@ class Modes(Metric):
             ("line",),
             bounds=SHARE,
         ),
-        MetricSpec("modes/kl", "KL(samples, data) over the modes", "nats", "lower", ("line",)),
+        MetricSpec("modes/kl", "KL(samples, data) over the modes", "nats", "lower", ("line",), bounds=AT_LEAST_0),
     )
 
     name: str = "modes"

@@ -11,12 +11,14 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from ganrun.config.registry import options
-from ganrun.methods.metric_spec import Direction, MetricSpec, Place
+from ganrun.methods.metric_spec import AT_LEAST_0, Direction, MetricSpec, Place
 
 LIST_TAGS = "ganrun list tags"  # the command that lists all
 GROUPS = ("metric", "probe", "method")  # groups whose options declare metrics, in the order of tables
-OF_TRAINING = (MetricSpec("steps_per_second", "steps of training per second", "steps/s", "higher"),)
-OF_EVALUATION = (MetricSpec("evaluate/seconds", "time of this evaluation: metrics, pictures and probe", "s"),)
+OF_TRAINING = (MetricSpec("steps_per_second", "steps of training per second", "steps/s", "higher", bounds=AT_LEAST_0),)
+OF_EVALUATION = (
+    MetricSpec("evaluate/seconds", "time of this evaluation: metrics, pictures and probe", "s", bounds=AT_LEAST_0),
+)
 
 
 def specs() -> tuple[MetricSpec, ...]:

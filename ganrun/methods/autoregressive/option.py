@@ -12,7 +12,7 @@ from ganrun.errors import ConfigError
 from ganrun.methods.autoregressive.autoregressive import Autoregressive
 from ganrun.methods.autoregressive.conditionals import CONDITIONALS, conditional_of
 from ganrun.methods.densities import LOG_LIKELIHOOD
-from ganrun.methods.metric_spec import MetricSpec
+from ganrun.methods.metric_spec import AT_LEAST_0, MetricSpec
 from ganrun.methods.precision import in_precision
 from ganrun.methods.single_loss import GRAD_NORM, LOSS, SingleLossOption
 
@@ -35,7 +35,7 @@ class AutoregressiveOption(SingleLossOption):
 
     SPECS: ClassVar[tuple[MetricSpec, ...]] = (
         LOG_LIKELIHOOD,
-        MetricSpec("log_likelihood_se", "standard error of log_likelihood", "nats"),
+        MetricSpec("log_likelihood_se", "standard error of log_likelihood", "nats", bounds=AT_LEAST_0),
         LOSS,
         GRAD_NORM,
     )

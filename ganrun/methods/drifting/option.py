@@ -11,7 +11,7 @@ from ganrun.config.settings import PRECISIONS, Train
 from ganrun.errors import ConfigError
 from ganrun.methods.drifting.drifting import Drifting
 from ganrun.methods.drifting.field import KERNELS, NORMALISATIONS
-from ganrun.methods.metric_spec import MetricSpec
+from ganrun.methods.metric_spec import AT_LEAST_0, MetricSpec
 from ganrun.methods.precision import in_precision
 from ganrun.methods.single_loss import GRAD_NORM, LOSS, SingleLossOption
 from ganrun.priors import Prior
@@ -43,7 +43,11 @@ class DriftingOption(SingleLossOption):
 
     SPECS: ClassVar[tuple[MetricSpec, ...]] = (
         LOSS,
-        MetricSpec("drift/norm", "mean Euclidean norm of the drifting field at samples, in units of the data"),
+        MetricSpec(
+            "drift/norm",
+            "mean Euclidean norm of the drifting field at samples, in units of the model",
+            bounds=AT_LEAST_0,
+        ),
         GRAD_NORM,
     )
 

@@ -26,7 +26,7 @@ from ganrun.keys import key_for
 from ganrun.methods.base import Inspection, Metrics, Tree
 from ganrun.methods.densities import LOG_LIKELIHOOD, LOG_LIKELIHOOD_BOUND
 from ganrun.methods.flow import dequantisation
-from ganrun.methods.metric_spec import EVERYWHERE, MetricSpec
+from ganrun.methods.metric_spec import AT_LEAST_0, EVERYWHERE, MetricSpec
 from ganrun.methods.single_loss import GRAD_NORM, SingleLossMethod, SingleLossModel
 from ganrun.priors import Prior
 
@@ -35,7 +35,9 @@ INSPECTED = 256  # held-out examples that are mapped to latents and back at a sn
 BITS_PER_DIM = MetricSpec(
     "bits_per_dim", "upper bound on the bits per number of the training images", "bits", shown=EVERYWHERE
 )
-INVERSE_ERROR = MetricSpec("inverse_error", "largest error of held-out examples mapped to latents and back")
+INVERSE_ERROR = MetricSpec(
+    "inverse_error", "largest error of held-out examples mapped to latents and back", bounds=AT_LEAST_0
+)
 
 
 @dataclass(frozen=True)

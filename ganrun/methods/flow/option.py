@@ -15,7 +15,7 @@ from ganrun.methods.densities import LOG_LIKELIHOOD, LOG_LIKELIHOOD_BOUND
 from ganrun.methods.detection import Detector, Row, RunFacts
 from ganrun.methods.flow.flow import BITS_PER_DIM, INVERSE_ERROR, Flow
 from ganrun.methods.method_option import TagFamily
-from ganrun.methods.metric_spec import Chart, MetricSpec
+from ganrun.methods.metric_spec import AT_LEAST_0, Chart, MetricSpec
 from ganrun.methods.single_loss import DETECTORS, GRAD_NORM, LOSS, SingleLossOption
 
 TOLERANCE = 1e-3  # error of the inverse above which samples and latents are not those of the density
@@ -48,9 +48,9 @@ class FlowOption(SingleLossOption):
 
     SPECS: ClassVar[tuple[MetricSpec, ...]] = (
         LOG_LIKELIHOOD,
-        MetricSpec("log_likelihood_se", "standard error of log_likelihood", "nats"),
+        MetricSpec("log_likelihood_se", "standard error of log_likelihood", "nats", bounds=AT_LEAST_0),
         LOG_LIKELIHOOD_BOUND,
-        MetricSpec("log_likelihood_bound_se", "standard error of log_likelihood_bound", "nats"),
+        MetricSpec("log_likelihood_bound_se", "standard error of log_likelihood_bound", "nats", bounds=AT_LEAST_0),
         LOSS,
         BITS_PER_DIM,
         GRAD_NORM,

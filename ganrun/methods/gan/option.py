@@ -17,7 +17,7 @@ from ganrun.methods.gan.spec import cautions, gan_hparams, gan_spec
 from ganrun.methods.gan.state import OUTPUT_METRICS, tags
 from ganrun.methods.gan.transport import TAGS
 from ganrun.methods.method_option import MethodOption, TagFamily
-from ganrun.methods.metric_spec import EVERYWHERE, SHARE, Chart, MetricSpec
+from ganrun.methods.metric_spec import AT_LEAST_0, EVERYWHERE, SHARE, Chart, MetricSpec
 
 READ_AS = {"probability": "as a probability", "critic": "as a critic's score", "pair": "in pairs of data and samples"}
 
@@ -68,9 +68,13 @@ class GanOption(MethodOption):
         MetricSpec("critic/real/*", "mean output of the critic on data of a class"),
         MetricSpec("critic/fake/*", "mean output of the critic on samples of a class"),
         MetricSpec("loss/*", "loss that the network minimises", shown=("line",)),
-        MetricSpec("grad_norm/*", "Euclidean norm of the gradient"),
+        MetricSpec("grad_norm/*", "Euclidean norm of the gradient", bounds=AT_LEAST_0),
         MetricSpec("penalty/*", "term that the penalty adds to the discriminator's loss"),
-        MetricSpec("transport/cost", "mean square of the elements of samples minus latents, in units of the data"),
+        MetricSpec(
+            "transport/cost",
+            "mean square of the elements of samples minus latents, in units of the model",
+            bounds=AT_LEAST_0,
+        ),
         MetricSpec("transport/weight", "weight of the transport term in the generator's update"),
         MetricSpec("schedule/k", "discriminator updates per step"),
     )

@@ -9,6 +9,7 @@ from typing import ClassVar
 from ganrun.architectures.networks import builder, is_image
 from ganrun.config.registry import number, register, static
 from ganrun.config.settings import PRECISIONS, Train
+from ganrun.errors import ConfigError
 from ganrun.methods import chain_diagnostics
 from ganrun.methods.gsn.gsn import Gsn
 from ganrun.methods.likelihoods import LIKELIHOODS
@@ -59,7 +60,13 @@ class GsnOption(SingleLossOption):
 
     def build(self, config: Train, shape: tuple[int, ...]) -> Gsn:
         self.require_supported(config)
-        likelihood = LIKELIHOODS["bernoulli" if is_image(shape) and shape[-1] == 1 else "gaussian"]
+        binarised = is_image(shape) and shape[-1] == 1
+        if binarised and self.corruption > 1:
+            raise ConfigError(
+                f"method.corruption={self.corruption:g} is the probability that a pixel is replaced, for images of one "
+                "channel: choose at most 1."
+            )
+        likelihood = LIKELIHOODS["bernoulli" if binarised else "gaussian"]
         build = builder(config.architecture, "build_denoiser", self.name)
         return Gsn(
             module=in_precision(build(shape, likelihood.OUTPUTS), config.precision),

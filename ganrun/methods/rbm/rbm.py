@@ -25,7 +25,7 @@ from ganrun.methods.base import Inspection, Metrics, Progress, Tree
 from ganrun.methods.chain_diagnostics import diagnosed
 from ganrun.methods.densities import LOG_LIKELIHOOD
 from ganrun.methods.likelihoods import Bernoulli
-from ganrun.methods.metric_spec import EVERYWHERE, MetricSpec
+from ganrun.methods.metric_spec import AT_LEAST_0, EVERYWHERE, MetricSpec
 from ganrun.methods.rbm.annealing import annealed_states
 from ganrun.methods.rbm.energy import free_energy, gibbs, initial_parameters, random_states, transition
 from ganrun.methods.rbm.partition import ais_log_z, enumerable, exact_log_z
@@ -44,7 +44,7 @@ AIS = MetricSpec(
     shown=EVERYWHERE,
 )
 LOG_Z = MetricSpec("log_z", "log of the partition function, estimated by annealed importance sampling", "nats")
-LOG_Z_SE = MetricSpec("log_z_se", "standard error of log_z", "nats")
+LOG_Z_SE = MetricSpec("log_z_se", "standard error of log_z", "nats", bounds=AT_LEAST_0)
 LOG_Z_EXACT = MetricSpec("log_z_exact", "log of the partition function, exact", "nats")
 
 

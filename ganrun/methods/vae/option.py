@@ -12,7 +12,7 @@ from ganrun.config.settings import PRECISIONS, Train
 from ganrun.errors import ConfigError
 from ganrun.methods.likelihoods import LIKELIHOODS
 from ganrun.methods.method_option import TagFamily
-from ganrun.methods.metric_spec import EVERYWHERE, Chart, MetricSpec
+from ganrun.methods.metric_spec import AT_LEAST_0, EVERYWHERE, Chart, MetricSpec
 from ganrun.methods.precision import in_precision
 from ganrun.methods.single_loss import GRAD_NORM, LOSS, SingleLossOption
 from ganrun.methods.vae.flow_prior import FlowPrior
@@ -46,19 +46,25 @@ class VaeOption(SingleLossOption):
 
     SPECS: ClassVar[tuple[MetricSpec, ...]] = (
         ELBO,
-        MetricSpec("elbo_se", "standard error of elbo", "nats"),
+        MetricSpec("elbo_se", "standard error of elbo", "nats", bounds=AT_LEAST_0),
         IWAE,
-        MetricSpec("iwae_se", "standard error of iwae", "nats"),
+        MetricSpec("iwae_se", "standard error of iwae", "nats", bounds=AT_LEAST_0),
         LOSS,
         MetricSpec("elbo/train", "ELBO of the training minibatches", "nats"),
         IWAE_TRAIN,
         MetricSpec("log_likelihood/reconstruction", "log p(x|z) with z from the encoder, in training", "nats"),
         MetricSpec(
-            "kl/latent", "KL(q(z|x), p(z)) of the encoder from the prior, in training", "nats", shown=EVERYWHERE
+            "kl/latent",
+            "KL(q(z|x), p(z)) of the encoder from the prior, in training",
+            "nats",
+            shown=EVERYWHERE,
         ),
         GRAD_NORM,
         MetricSpec(
-            "latents/active", "latents whose posterior mean varies with x: variance above 0.01", shown=EVERYWHERE
+            "latents/active",
+            "latents whose posterior mean varies with x: variance above 0.01",
+            shown=EVERYWHERE,
+            bounds=AT_LEAST_0,
         ),
     )
 

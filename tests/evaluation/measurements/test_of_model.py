@@ -70,7 +70,7 @@ def test_a_mean_log_density_has_the_normal_interval_of_its_examples() -> None:
     # Minus the squares of 0, 1, 2: mean -5/3, variance 13/3, so the error is sqrt(13) / 3.
     held_out = SimpleNamespace(minibatch=lambda key, cursor, n: (np.arange(3.0)[:, None], None), flat=np.zeros((3, 1)))
     experiment = SimpleNamespace(
-        data=SimpleNamespace(held_out=held_out),
+        data=SimpleNamespace(held_out=held_out, log_volume=0.0),
         method=SimpleNamespace(densities=(MetricSpec("elbo", "a bound"),), normaliser_specs=(), shared_errors={}),
         log_density=lambda variables, key, x: {"elbo": -(np.asarray(x)[:, 0] ** 2)},
         with_normaliser=lambda variables, key: variables,

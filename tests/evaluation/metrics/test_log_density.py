@@ -17,7 +17,7 @@ class Squared:
     """Its log density of an example is minus the square of its first element, whatever the variables."""
 
     def __init__(self, held_out=None):
-        self.data = SimpleNamespace(held_out=held_out)
+        self.data = SimpleNamespace(held_out=held_out, log_volume=0.0)
         self.shapes = set()
         self.method = SimpleNamespace(normaliser_specs=(), shared_errors={})
 

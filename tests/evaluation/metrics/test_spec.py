@@ -1,6 +1,10 @@
 """What is known of a metric: its direction, and its last value."""
 
-from ganrun.evaluation.metrics.spec import better, latest, spec_of, specs
+import math
+
+import pytest
+
+from ganrun.evaluation.metrics.spec import better, bounds, latest, spec_of, specs
 
 
 def test_a_value_that_is_withheld_has_no_last_value():
@@ -65,3 +69,35 @@ def test_divergences_and_losses_have_their_units():
     for tag, unit in {"probe/seconds": "s", "steps_per_second": "steps/s", "modes/covered": "", "D(x)": ""}.items():
         found = spec_of(tag)
         assert found is not None and found.unit == unit
+
+
+# What cannot be negative by its definition, whatever the method, and what can.
+AT_LEAST_0 = [
+    "modes/covered",
+    "modes/kl",
+    "modes/kl_data",
+    "kl/forward",
+    "kl/reverse",
+    "w1",
+    "samples/diversity",
+    "samples/nearest_training",
+    "grad_norm",
+    "grad_norm/generator",
+    "drift/norm",
+    "latents/active",
+    "chains/r_hat",
+    "elbo_se",
+    "log_z_se",
+    "jsd/probe_se",
+]
+UNBOUNDED = ["log_likelihood", "elbo", "loss", "loss/generator", "critic/real", "value", "kernel", "kl/latent"]
+
+
+@pytest.mark.parametrize("tag", AT_LEAST_0)
+def test_counts_norms_and_divergences_are_at_least_0(tag):
+    assert bounds(tag) == (0.0, math.inf)
+
+
+@pytest.mark.parametrize("tag", UNBOUNDED)
+def test_likelihoods_losses_and_estimates_of_divergences_have_no_bounds(tag):
+    assert bounds(tag) == (-math.inf, math.inf)

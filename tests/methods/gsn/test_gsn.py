@@ -116,6 +116,10 @@ def test_the_data_choose_the_distribution_and_the_corruption(compose_config):
         (["dataset=dirac"], "dataset=dirac cannot be combined with method=gsn"),
         (["method.walkback=0"], "method.walkback must be at least 1"),
         (["method.corruption=0"], "method.corruption must be at most 1000 and greater than 0, not 0."),
+        (
+            ["method.corruption=1.5", "dataset=digits"],
+            "method.corruption=1.5 is the probability that a pixel is replaced",
+        ),
         (["loss=hinge"], "loss is not a part of method=gsn: leave it out, or set loss=null."),
     ],
 )
