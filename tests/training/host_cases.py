@@ -22,7 +22,7 @@ from ganrun.config.schema import check
 from ganrun.datasets import reordered, rows, streaming
 from ganrun.mesh import Mesh, fetch
 from ganrun.methods.experiment import Experiment
-from ganrun.storage.checkpoints import flatten
+from ganrun.storage.state_arrays import flatten
 from ganrun.training.build import load_data
 from ganrun.training.executor import ShardedRuns, SingleRun
 
