@@ -25,6 +25,7 @@ from ganrun.evaluation.sample_metrics.intervals import normal, proportion
 WEAK = 32  # dimensions from which on classifiers of raw pixels are known to miss differences
 FEWEST = 200  # examples per distribution
 MAX = 2000  # of finite sets: classifiers of more examples take minutes
+UNCERTAIN = 0.1  # standard error of log Z in nats, above which an estimate of log Z is known to be too low
 
 
 def probe_missing(sets: Sets) -> str:
@@ -173,7 +174,9 @@ def log_density(sets: Sets, settings: Settings) -> Sequence[Measurement]:
     for spec in sets.context.experiment.method.densities:
         error = scalars[f"{spec.name}_se"]
         interval = normal(scalars[spec.name], error, settings.level)
-        flags = at_least(n, 100)
+        of_normaliser = sets.context.experiment.method.shared_errors.get(spec.name, "")
+        uncertain = scalars.get(of_normaliser, 0.0) > UNCERTAIN
+        flags = (*at_least(n, 100), *([f"{of_normaliser} > {UNCERTAIN:g}"] if uncertain else []))
         found.append(
             Measurement(
                 spec.name, interval.value, 0, n, interval.low, interval.high, "normal", flags=flags,

@@ -82,3 +82,10 @@ def test_a_mean_log_density_has_the_normal_interval_of_its_examples() -> None:
         (-5 / 3, -5 / 3 - 1.959964 * error, -5 / 3 + 1.959964 * error), rel=1e-5
     )
     assert (found.reference_n, found.interval) == (3, "normal")
+    assert found.flags == ("n < 100",)
+    experiment.method.normaliser_specs = (MetricSpec("log_z_se", ""),)
+    experiment.method.shared_errors = {"elbo": "log_z_se"}
+    for standard_error, flags in ((0.09, ("n < 100",)), (0.11, ("n < 100", "log_z_se > 0.1"))):
+        context.variables = {"normaliser": {"log_z_se": standard_error}}
+        (found,) = of_model.log_density(sets(np.zeros((1, 1)), context), Settings())
+        assert found.flags == flags
