@@ -26,7 +26,8 @@ def nobody(monkeypatch, tmp_path) -> None:
     def unknown(*_):
         raise KeyError("uid not found")
 
-    for name in ("HOME", "USER", "LOGNAME", "USERNAME", "XDG_CACHE_HOME", "GANRUN_CACHE", "MPLCONFIGDIR"):
+    places = ("HOME", "XDG_CACHE_HOME", "GANRUN_CACHE", "JAX_COMPILATION_CACHE_DIR", "MPLCONFIGDIR")
+    for name in ("USER", "LOGNAME", "USERNAME", *places):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(pwd, "getpwuid", unknown)
     monkeypatch.setattr(pwd, "getpwnam", unknown)
