@@ -25,7 +25,7 @@ from ganrun.evaluation.sample_metrics.intervals import normal, proportion
 WEAK = 32  # dimensions from which on classifiers of raw pixels are known to miss differences
 FEWEST = 200  # examples per distribution
 MAX = 2000  # of finite sets: classifiers of more examples take minutes
-UNCERTAIN = 0.1  # standard error of log Z in nats, above which an estimate of log Z is known to be too low
+UNCERTAIN = 0.1  # standard error of log Z in nats, above which docs/likelihoods.md advises against it
 
 
 def probe_missing(sets: Sets) -> str:
