@@ -129,7 +129,7 @@ def _normal_model(shift: float, scale: float, seed: int) -> Any:
         del key, cursor
         return np.random.default_rng([2, seed]).standard_normal((n, D)), None
 
-    data = SimpleNamespace(held_out=SimpleNamespace(minibatch=minibatch))
+    data = SimpleNamespace(held_out=SimpleNamespace(minibatch=minibatch), log_volume=0.0)
     method = SimpleNamespace(densities=(MetricSpec("log_density", ""),), normaliser_specs=(), shared_errors={})
     experiment = SimpleNamespace(
         data=data, method=method, log_density=log_density, with_normaliser=lambda variables, key: variables
