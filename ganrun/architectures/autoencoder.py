@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from ganrun.architectures.conditional import with_one_hot
 from ganrun.architectures.networks import checked_shape, is_image
 from ganrun.config.registry import choice, number, register
 
@@ -42,6 +43,9 @@ class DenseLayers(nn.Module):
 class MlpAutoencoder(nn.Module):
     """An encoder of examples to diagonal normal distributions of latents, and a decoder of latents.
 
+    With classes, both also get the label of the example, as a one-hot vector beside their input: q(z|x, y), p(x|z, y)
+    (Sohn et al. 2015, "Learning structured output representation using deep conditional generative models", eq. 4).
+
     Attributes:
         shape: shape of one example.
         latent_dim: dimension of the latents.
@@ -49,6 +53,7 @@ class MlpAutoencoder(nn.Module):
         encoder_hidden: units of each hidden layer of the encoder.
         decoder_hidden: units of each hidden layer of the decoder.
         activation: activation of the hidden layers, ``relu`` or ``tanh``.
+        classes: number of classes that both are conditioned on; 0 for none.
     """
 
     shape: tuple[int, ...]
@@ -57,40 +62,46 @@ class MlpAutoencoder(nn.Module):
     encoder_hidden: tuple[int, ...]
     decoder_hidden: tuple[int, ...]
     activation: str = "relu"
+    classes: int = 0
 
     def setup(self) -> None:
         self.encoder = DenseLayers(self.encoder_hidden, 2 * self.latent_dim, self.activation)
         self.decoder = DenseLayers(self.decoder_hidden, math.prod(self.shape) * self.outputs, self.activation)
 
-    def __call__(self, x: jax.Array, noise: jax.Array, train: bool) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def __call__(
+        self, x: jax.Array, noise: jax.Array, train: bool, y: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Encode ``x``, and decode the latents mean + standard deviation * ``noise``.
 
         Args:
             x: examples ``(n, *shape)``.
             noise: standard normal ``(n, latent_dim)``, or ``(k, n, latent_dim)`` for k latents per example.
             train: whether batch statistics, if there are any, are those of the batch.
+            y: labels of the examples ``(n,)``, int32; None unless there are classes.
 
         Returns:
             The mean and the log variance of the latents, each ``(n, latent_dim)``, and the decoder's outputs ``(n,
             *shape, outputs)``, or ``(k n, *shape, outputs)``.
         """
-        mean, log_variance = self.encode(x, train)
+        mean, log_variance = self.encode(x, train, y)
         z = mean + jnp.exp(log_variance / 2) * noise
-        return mean, log_variance, self.decode(z.reshape(-1, self.latent_dim), train)
+        of_latents = None if y is None else jnp.broadcast_to(y, z.shape[:-1]).reshape(-1)
+        return mean, log_variance, self.decode(z.reshape(-1, self.latent_dim), train, of_latents)
 
-    def encode(self, x: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
+    def encode(self, x: jax.Array, train: bool, y: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
         """Map examples ``(n, *shape)`` to the mean and the log variance of their latents, each ``(n, latent_dim)``."""
         del train
         # Most pixels are black, and the first layer is better conditioned if their input is 0 instead of -1. On MNIST
         # the ELBO is 1.4 nats higher after 13 epochs.
         inputs = (x + 1.0) / 2.0 if is_image(self.shape) else x
-        mean, log_variance = jnp.split(self.encoder(inputs.reshape(x.shape[0], -1)), 2, axis=-1)
+        inputs = with_one_hot(inputs.reshape(x.shape[0], -1), y, self.classes)
+        mean, log_variance = jnp.split(self.encoder(inputs), 2, axis=-1)
         return mean, log_variance
 
-    def decode(self, z: jax.Array, train: bool) -> jax.Array:
+    def decode(self, z: jax.Array, train: bool, y: jax.Array | None = None) -> jax.Array:
         """Map latents ``(n, latent_dim)`` to the decoder's outputs ``(n, *shape, outputs)``."""
         del train
-        return self.decoder(z).reshape(-1, *self.shape, self.outputs)
+        return self.decoder(with_one_hot(z, y, self.classes)).reshape(-1, *self.shape, self.outputs)
 
 
 @register("architecture", "mlp_vae")
@@ -115,13 +126,16 @@ class MlpVae:
     activation: str = choice("auto", ("auto", *ACTIVATIONS))
     name: str = "mlp_vae"
 
-    def build_autoencoder(self, shape: tuple[int, ...], latent_dim: int, outputs: int) -> MlpAutoencoder:
+    def build_autoencoder(
+        self, shape: tuple[int, ...], latent_dim: int, outputs: int, classes: int = 0
+    ) -> MlpAutoencoder:
         """Return the encoder and the decoder, as one module, for examples of ``shape``.
 
         Args:
             shape: shape of one example.
             latent_dim: dimension of the latents.
             outputs: outputs of the decoder per element of an example.
+            classes: number of classes that both are conditioned on; 0 for none.
 
         Raises:
             ConfigError: the shape is not supported.
@@ -135,4 +149,5 @@ class MlpVae:
             encoder_hidden=tuple(self.encoder_hidden) or default,
             decoder_hidden=tuple(self.decoder_hidden) or default,
             activation=suited if self.activation == "auto" else self.activation,
+            classes=classes,
         )

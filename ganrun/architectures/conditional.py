@@ -90,3 +90,13 @@ def with_label(z: jax.Array, y: jax.Array | None, classes: int) -> jax.Array:
     The embedding has the dimension and initially the scale of the latent, so that neither dominates the other.
     """
     return jnp.concatenate([z, Embedding(classes, z.shape[-1])(y)], axis=-1) if classes else z
+
+
+def with_one_hot(x: jax.Array, y: jax.Array | None, classes: int) -> jax.Array:
+    """Return ``x`` ``(n, features)`` followed by the one-hot vectors of the labels ``y`` ``(n,)``; ``x`` if there are
+    no ``classes``. Raise ValueError without labels."""
+    if not classes:
+        return x
+    if y is None:
+        raise ValueError(f"a network of {classes} classes needs labels y")
+    return jnp.concatenate([x, jax.nn.one_hot(y, classes, dtype=x.dtype)], axis=-1)

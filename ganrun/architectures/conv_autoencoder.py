@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from ganrun.architectures.conditional import with_one_hot
 from ganrun.architectures.convolution import FORMS
 from ganrun.architectures.layers import Conv
 from ganrun.architectures.networks import base_and_stages, checked_shape
@@ -26,6 +27,7 @@ class ConvEncoder(nn.Module):
         hidden: units of the dense layer before the outputs.
         outputs: number of outputs.
         form: how convolutions are computed, see :class:`ganrun.architectures.layers.Conv`.
+        classes: number of classes whose one-hot vector is a further input of the dense layers; 0 for none.
     """
 
     stages: int
@@ -33,14 +35,16 @@ class ConvEncoder(nn.Module):
     hidden: int
     outputs: int
     form: str
+    classes: int = 0
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Map images ``(n, height, width, channel)`` to ``(n, outputs)``."""
+    def __call__(self, x: jax.Array, y: jax.Array | None = None) -> jax.Array:
+        """Map images ``(n, height, width, channel)``, and their labels if there are classes, to ``(n, outputs)``."""
         for stage in range(self.stages):
             features = self.width * 2**stage
             x = nn.relu(Conv(features, form=self.form, resample="down", kernel_init=he_normal)(x))
-        x = nn.relu(nn.Dense(self.hidden, kernel_init=he_normal)(x.reshape(x.shape[0], -1)))
+        features = with_one_hot(x.reshape(x.shape[0], -1), y, self.classes)
+        x = nn.relu(nn.Dense(self.hidden, kernel_init=he_normal)(features))
         return nn.Dense(self.outputs)(x)
 
 
@@ -87,6 +91,7 @@ class ConvAutoencoder(nn.Module):
         width: channels of the encoder's first convolution; the decoder mirrors it.
         hidden: units of the dense layer between convolutions and latents.
         form: how convolutions are computed, see :class:`ganrun.architectures.layers.Conv`.
+        classes: number of classes that both are conditioned on; 0 for none.
     """
 
     shape: tuple[int, ...]
@@ -95,29 +100,34 @@ class ConvAutoencoder(nn.Module):
     width: int
     hidden: int
     form: str = "auto"
+    classes: int = 0
 
     def setup(self) -> None:
         base, stages = base_and_stages(self.shape, "conv_vae")
-        self.encoder = ConvEncoder(stages, self.width, self.hidden, 2 * self.latent_dim, self.form)
+        self.encoder = ConvEncoder(stages, self.width, self.hidden, 2 * self.latent_dim, self.form, self.classes)
         outputs = self.shape[-1] * self.outputs
         self.decoder = ConvDecoder(base, stages, self.width, self.hidden, outputs, self.form)
 
-    def __call__(self, x: jax.Array, noise: jax.Array, train: bool) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def __call__(
+        self, x: jax.Array, noise: jax.Array, train: bool, y: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Encode ``x``, and decode the latents mean + standard deviation * ``noise``."""
-        mean, log_variance = self.encode(x, train)
+        mean, log_variance = self.encode(x, train, y)
         z = mean + jnp.exp(log_variance / 2) * noise
-        return mean, log_variance, self.decode(z.reshape(-1, self.latent_dim), train)
+        of_latents = None if y is None else jnp.broadcast_to(y, z.shape[:-1]).reshape(-1)
+        return mean, log_variance, self.decode(z.reshape(-1, self.latent_dim), train, of_latents)
 
-    def encode(self, x: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
+    def encode(self, x: jax.Array, train: bool, y: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
         """Map images ``(n, *shape)`` to the mean and the log variance of their latents, each ``(n, latent_dim)``."""
         del train
-        mean, log_variance = jnp.split(self.encoder((x + 1.0) / 2.0), 2, axis=-1)  # black is 0, as in MlpAutoencoder
+        features = self.encoder((x + 1.0) / 2.0, y)  # black is 0, as in MlpAutoencoder
+        mean, log_variance = jnp.split(features, 2, axis=-1)
         return mean, log_variance
 
-    def decode(self, z: jax.Array, train: bool) -> jax.Array:
+    def decode(self, z: jax.Array, train: bool, y: jax.Array | None = None) -> jax.Array:
         """Map latents ``(n, latent_dim)`` to the decoder's outputs ``(n, *shape, outputs)``."""
         del train
-        return self.decoder(z).reshape(-1, *self.shape, self.outputs)
+        return self.decoder(with_one_hot(z, y, self.classes)).reshape(-1, *self.shape, self.outputs)
 
 
 @register("architecture", "conv_vae")
@@ -139,17 +149,20 @@ class ConvVae:
     convolution: str = choice("auto", FORMS)
     name: str = "conv_vae"
 
-    def build_autoencoder(self, shape: tuple[int, ...], latent_dim: int, outputs: int) -> ConvAutoencoder:
+    def build_autoencoder(
+        self, shape: tuple[int, ...], latent_dim: int, outputs: int, classes: int = 0
+    ) -> ConvAutoencoder:
         """Return the encoder and the decoder, as one module, for images of ``shape``.
 
         Args:
             shape: ``(height, width, channel)`` of an image.
             latent_dim: dimension of the latents.
             outputs: outputs of the decoder per element of an example.
+            classes: number of classes that both are conditioned on; 0 for none.
 
         Raises:
             ConfigError: the shape is not supported.
         """
         shape = checked_shape(shape, latent_dim)
         base_and_stages(shape, self.name)
-        return ConvAutoencoder(shape, latent_dim, outputs, self.width, self.hidden, self.convolution)
+        return ConvAutoencoder(shape, latent_dim, outputs, self.width, self.hidden, self.convolution, classes)

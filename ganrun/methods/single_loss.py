@@ -19,7 +19,7 @@ from flax import struct
 from ganrun.architectures.layers import with_convolutions
 from ganrun.config.registry import traced
 from ganrun.config.settings import Train
-from ganrun.datasets.sampler import Cursor
+from ganrun.datasets.sampler import Cursor, Source
 from ganrun.errors import ConfigError
 from ganrun.keys import key_for
 from ganrun.methods.base import Batches, Method, Metrics, Progress, Tree
@@ -133,11 +133,8 @@ class SingleLossMethod(Method):
     def step(
         self, model: SingleLossModel, batches: Batches, key: jax.Array, hparams: Tree, progress: Progress
     ) -> tuple[SingleLossModel, Cursor, Metrics]:
-        labels, data_key, hparams = None, key_for(key, "data"), self.at(hparams, progress)
-        if self.classes:
-            x, labels, cursor = batches.train.labelled(data_key, batches.cursor, self.batch_size)
-        else:
-            x, cursor = batches.train.minibatch(data_key, batches.cursor, self.batch_size)
+        hparams = self.at(hparams, progress)
+        x, labels, cursor = self.drawn(batches.train, key, batches.cursor, self.batch_size)
 
         def loss(params: Tree) -> tuple[jax.Array, Any]:
             return self.loss({"params": params, "batch_stats": model.stats}, x, labels, key, hparams)
@@ -150,6 +147,16 @@ class SingleLossMethod(Method):
         after = SingleLossModel(params=params, stats=stats, optimizer=optimizer, average=average)
         values = (value, *terms, optax.tree.norm(gradient))
         return after, cursor, dict(zip(self.tags, values, strict=True))
+
+    def drawn(
+        self, source: Source, key: jax.Array, cursor: Cursor, n: int
+    ) -> tuple[jax.Array, jax.Array | None, Cursor]:
+        """Return ``n`` examples, their labels (None unless the model is class-conditional), and the next cursor."""
+        data_key = key_for(key, "data")
+        if self.classes:
+            return source.labelled(data_key, cursor, n)
+        x, cursor = source.minibatch(data_key, cursor, n)
+        return x, None, cursor
 
     def variables(self, model: SingleLossModel, average: bool = True) -> Tree:
         return model.average if average else self._lasting(model.params, model.stats)
@@ -174,20 +181,24 @@ class SingleLossMethod(Method):
             return None
         return draw_labels(hparams[CLASSES], key_for(key, "labels"), n) if labels is None else labels
 
-    def over_classes(self, variables: Tree, log_density: Callable[[jax.Array | None], jax.Array], n: int) -> jax.Array:
+    def over_classes(self, variables: Tree, log_density: Callable[[jax.Array | None], Tree], n: int) -> Tree:
         """Return log p(x) of ``n`` examples: that of a mixture over the classes if the model is class-conditional.
+
+        Of lower bounds on log p(x|y), the result is a lower bound on log p(x).
 
         Formula: log p(x) = log sum_y p(y) p(x|y), with the frequencies p(y) in the training data
 
         Args:
             variables: the variables of the model.
-            log_density: returns log p(x|y) ``(n,)`` for labels ``(n,)``, and log p(x) for None.
+            log_density: returns log p(x|y) ``(n,)`` for labels ``(n,)``, and log p(x) for None; or a tree of such
+                arrays.
             n: number of examples.
         """
         if not self.classes:
             return log_density(None)
         each = jax.lax.map(lambda label: log_density(jnp.full((n,), label)), jnp.arange(self.classes, dtype=jnp.int32))
-        return jax.nn.logsumexp(each + jnp.log(variables["batch_stats"][CLASSES])[:, None], axis=0)
+        log_frequencies = jnp.log(variables["batch_stats"][CLASSES])[:, None]
+        return jax.tree.map(lambda of_class: jax.nn.logsumexp(of_class + log_frequencies, axis=0), each)
 
 
 class SingleLossOption(MethodOption):

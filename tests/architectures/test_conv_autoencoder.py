@@ -35,6 +35,25 @@ def test_a_pass_encodes_moves_by_the_noise_and_decodes_each_of_several_latents()
         np.testing.assert_allclose(out[4 * k : 4 * (k + 1)], wanted, rtol=1e-4, atol=1e-5)
 
 
+def test_with_classes_each_of_several_latents_is_decoded_with_the_label_of_its_image():
+    module = ConvVae(width=4, hidden=9).build_autoencoder((8, 8, 1), 2, 1, 3)
+    x, noise = jax.random.normal(jax.random.key(1), (4, 8, 8, 1)), jax.random.normal(jax.random.key(2), (3, 4, 2))
+    y = jnp.asarray([0, 1, 2, 1])
+    variables = module.init(jax.random.key(0), x, noise, False, y)
+    found = {name: variables["params"][name]["Dense_0"]["kernel"].shape for name in ("encoder", "decoder")}
+    assert found == {"encoder": (4 * 4 * 4 + 3, 9), "decoder": (2 + 3, 9)}
+    mean, log_variance, out = module.apply(variables, x, noise, True, y)
+    for row, label in enumerate(y):
+        alone = module.apply(variables, x[row : row + 1], False, label[None], method="encode")
+        np.testing.assert_allclose(mean[row], alone[0][0], rtol=1e-4, atol=1e-5)
+        other = module.apply(variables, x[row : row + 1], False, (label[None] + 1) % 3, method="encode")
+        assert not np.allclose(mean[row], other[0][0], atol=1e-3)
+        for k in range(3):
+            z = mean[row] + jnp.exp(log_variance[row] / 2) * noise[k, row]
+            wanted = module.apply(variables, z[None], False, label[None], method="decode")
+            np.testing.assert_allclose(out[4 * k + row], wanted[0], rtol=1e-4, atol=1e-5)
+
+
 def test_black_pixels_are_encoded_as_zeros():
     module = ConvVae(width=4, hidden=9).build_autoencoder((8, 8, 1), 2, 1)
     black = jnp.full((1, 8, 8, 1), -1.0)

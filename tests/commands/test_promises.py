@@ -20,7 +20,7 @@ from board import Board
 from ganrun.config.hydra_bridge import compose
 from ganrun.config.registry import options
 from ganrun.config.sweep_compose import jobs
-from ganrun.errors import LINES
+from ganrun.errors import LINES, ConfigError
 from ganrun.evaluation.metrics.logged import logged
 from ganrun.evaluation.metrics.spec import spec_of, specs
 from ganrun.methods.gan.diagnostics.detectors import DETECTORS
@@ -277,6 +277,26 @@ def test_every_tag_that_a_run_would_log_is_a_metric_and_documented(words, compos
     assert len(tags) > 15
     for tag in tags:
         assert spec_of(tag) is not None and is_documented(tag), tag
+
+
+def test_the_methods_that_are_said_to_take_classes_do_and_the_others_refuse_them(compose_config):
+    page = PAGES["docs/conditional.md"]
+    takes, refuses = (
+        set(re.findall(r"`([a-z]+)`", re.search(pattern, page)[1]))
+        for pattern in (
+            r"`method=vae`, ([^;]*) take `conditional=true` too",
+            r"\n([^\n]*) model examples without classes",
+        )
+    )
+    takes |= {"gan", "vae"}
+    assert takes | refuses == set(options("method")) and not takes & refuses
+    for method in takes | refuses:
+        config = compose_config((f"method={method}", "dataset=digits", "conditional=true"))
+        if method in takes:
+            assert config.method.build(config, config.dataset.shape).classes == 10
+        else:
+            with pytest.raises(ConfigError, match=f"conditional=true cannot be combined with method={method}"):
+                config.method.build(config, config.dataset.shape)
 
 
 def test_the_losses_that_are_documented_for_a_tag_read_the_discriminator_so():

@@ -33,6 +33,7 @@ TINY = (
     "evaluate.share=1",
 )
 DIGITS = (*TINY, "dataset=digits", "latent.dim=2")
+CLASSES = (*TINY, "conditional=true", "metric=[log_density]")
 STEPS = 20
 
 
@@ -66,6 +67,14 @@ def ring(inside, cwd) -> Path:
     return cwd / "ring"
 
 
+@pytest.fixture(scope="module")
+def classes(inside, cwd) -> Path:
+    """A class-conditional run on points."""
+    done = inside("train", *at("classes", *CLASSES, f"steps={STEPS}"), cwd=cwd)
+    assert (done.returncode, done.stderr) == (0, "")
+    return cwd / "classes"
+
+
 def last(run: Path) -> dict[str, float]:
     return json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
 
@@ -75,8 +84,8 @@ def contents(path: Path) -> dict[str, np.ndarray]:
         return dict(archive)
 
 
-def test_a_run_logs_what_its_config_says(run, ring) -> None:
-    for folder in (run, ring):
+def test_a_run_logs_what_its_config_says(run, ring, classes) -> None:
+    for folder in (run, ring, classes):
         assert_logs_what_was_foretold(folder)
         assert summary(folder)["status"] == "completed" and (folder / "samples" / f"{STEPS:08}.png").exists()
 
@@ -129,6 +138,29 @@ def test_a_stopped_run_continues_to_the_same_bits(run, inside, cwd) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "warning" not in done.stdout.replace("warnings: none", "")
     assert_same_bits(cwd / "half", run)
+
+
+def test_a_class_is_chosen_and_the_encoder_needs_it(classes, inside, cwd) -> None:
+    for words in (("label=3", "out=three.npz"), ("out=all.npz",)):
+        done = inside("sample", "run=classes", "n=20", *words, cwd=cwd)
+        assert (done.returncode, done.stderr) == (0, "")
+    three, every = contents(cwd / "three.npz"), contents(cwd / "all.npz")
+    assert set(three["labels"]) == {3} and len(set(every["labels"])) > 3 and every["samples"].shape == (20, 2)
+    done = inside("sample", "run=classes", "mode=interpolate", "n=2", "steps=3", "label=1", "out=ways.npz", cwd=cwd)
+    assert (done.returncode, done.stderr) == (0, "")
+    np.save(cwd / "points.npy", np.zeros((2, 2), np.float32))
+    refused = inside("sample", "run=classes", "reconstruct=points.npy", "label=1", "out=no.npz", cwd=cwd)
+    assert refused.returncode == 2 and "no encoder of examples without their classes" in refused.stderr
+    found = inside("sample", "run=classes", "project=points.npy", "label=1", "out=found.npz", cwd=cwd)
+    assert (found.returncode, found.stderr) == (0, "")
+
+
+def test_a_class_conditional_run_is_exported_and_resumed(classes, inside, cwd) -> None:
+    done = inside("export", "run=classes", "out=model", cwd=cwd)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert inside("train", *at("parts", *CLASSES, "steps=10"), cwd=cwd).returncode == 0
+    assert inside("train", "resume=parts", f"steps={STEPS}", cwd=cwd).returncode == 0
+    assert_same_bits(cwd / "parts", classes)
 
 
 def test_a_stored_config_repeats_the_run(run, inside, cwd) -> None:

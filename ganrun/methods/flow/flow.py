@@ -158,11 +158,7 @@ class Flow(SingleLossMethod):
         """Return the largest error of each of some held-out examples, mapped to latents and back, ``(n,)``."""
         rows = getattr(held_out, "flat", None)
         size = INSPECTED if rows is None else min(INSPECTED, rows.shape[0])
-        data_key, labels = key_for(key, "data"), None
-        if self.classes:
-            x, labels, _ = held_out.labelled(data_key, Cursor.start(), size)
-        else:
-            x, _ = held_out.minibatch(data_key, Cursor.start(), size)
+        x, labels, _ = self.drawn(held_out, key, Cursor.start(), size)
         variables = self.variables(model)
         errors = jnp.abs(self.inverse(variables, self.forward(variables, x, labels)[0], labels) - x)
         return {"inverse/error": jnp.max(errors.reshape(size, -1), axis=1)}

@@ -69,6 +69,7 @@ class VaeOption(SingleLossOption):
     )
 
     SECTIONS: ClassVar[frozenset[str]] = frozenset({"architecture", "latent"})
+    CONDITIONAL: ClassVar[bool] = True
     PRECISIONS: ClassVar[tuple[str, ...]] = PRECISIONS
 
     CHARTS: ClassVar[tuple[Chart, ...]] = (
@@ -93,13 +94,15 @@ class VaeOption(SingleLossOption):
         if self.objective == "iwae":
             self._require_plain()
         likelihood = LIKELIHOODS[self._decoder(shape)]
+        classes = config.dataset.classes if config.conditional else 0
         build = builder(config.architecture, "build_autoencoder", self.name)
         return Vae(
-            module=in_precision(build(shape, config.latent.size, likelihood.OUTPUTS), config.precision),
+            module=in_precision(build(shape, config.latent.size, likelihood.OUTPUTS, classes), config.precision),
             likelihood=likelihood,
             optimizer=static(config.optimizer.generator),
             latent_dim=config.latent.size,
             batch_size=config.batch_size,
+            classes=classes,
             importance_samples=self.importance_samples,
             objective=self.objective,
             training_samples=self.training_samples,

@@ -90,11 +90,12 @@ class Vae(SingleLossMethod):
 
     @property
     def capabilities(self) -> frozenset[str]:
-        return frozenset({"decode", "encode", "log_density"})
+        """All of them; but q(z|x, y) depends on the class of an example, which ``encode`` does not get."""
+        return frozenset({"decode", "log_density"} | (set() if self.classes else {"encode"}))
 
     def initial(self, key: jax.Array, example: jax.Array) -> Tree:
-        noise = jnp.zeros((1, self.latent_dim))
-        variables = self.module.init(key_for(key, "initial networks"), example, noise, train=False)
+        noise, labels = jnp.zeros((1, self.latent_dim)), jnp.zeros((1,), jnp.int32) if self.classes else None
+        variables = self.module.init(key_for(key, "initial networks"), example, noise, train=False, y=labels)
         params = {"networks": variables["params"]}
         if self.likelihood.SHARED_SCALE:
             params["log_std"] = jnp.zeros(())
@@ -112,7 +113,7 @@ class Vae(SingleLossMethod):
     ) -> tuple[jax.Array, tuple[Sequence[jax.Array], Tree]]:
         x = self.likelihood.observed(x, key_for(key, "observation"))
         noise = jax.random.normal(key_for(key, "posterior"), (self.training_samples, self.batch_size, self.latent_dim))
-        terms, stats = self.terms(variables, x, noise)
+        terms, stats = self.terms(variables, x, noise, labels)
         reconstruction, of_latents = jnp.mean(terms.reconstruction), jnp.mean(terms.kl, axis=0)
         kl = jnp.sum(of_latents)
         shown = (reconstruction - kl, reconstruction, kl)
@@ -123,19 +124,26 @@ class Vae(SingleLossMethod):
         kept = kl if self.flow_prior else jnp.sum(jnp.maximum(of_latents, hparams["method"]["free_bits"]))
         return hparams["method"]["beta"] * kept - reconstruction, (shown, stats)
 
-    def terms(self, variables: Tree, x: jax.Array, noise: jax.Array) -> tuple[Terms, Tree]:
+    def terms(
+        self, variables: Tree, x: jax.Array, noise: jax.Array, labels: jax.Array | None = None
+    ) -> tuple[Terms, Tree]:
         """Return the terms of the bounds on log p(x) of the examples ``x``, as in training.
+
+        For a class-conditional model, they are those of the bounds on log p(x|y).
 
         Args:
             variables: as :meth:`variables` returns them.
             x: examples ``(n, *shape)`` as the likelihood observes them.
             noise: standard normal ``(k, n, latent_dim)``, from which z = mean + standard deviation * noise.
+            labels: classes of the examples ``(n,)``; None unless the model is class-conditional.
 
         Returns:
             The terms, and the new batch statistics.
         """
         networks = _networks(variables)
-        (mean, log_variance, outputs), new = self.module.apply(networks, x, noise, train=True, mutable=["batch_stats"])
+        (mean, log_variance, outputs), new = self.module.apply(
+            networks, x, noise, train=True, y=labels, mutable=["batch_stats"]
+        )
         repeated = jnp.broadcast_to(x, (len(noise), *x.shape)).reshape(-1, *x.shape[1:])
         reconstruction = self._log_likelihood(variables, outputs, repeated).reshape(noise.shape[:2])
         log_ratio = self._log_ratio(variables, mean, log_variance, noise)
@@ -179,14 +187,14 @@ class Vae(SingleLossMethod):
             networks["prior"] = {"params": variables["params"]["prior"]}
         return networks
 
-    def _apply(self, variables: Tree, x: jax.Array, method: str) -> Any:
+    def _apply(self, variables: Tree, x: jax.Array, method: str, labels: jax.Array | None = None) -> Any:
         """Apply ``method`` of the module (``encode`` or ``decode``) to ``x`` as after training."""
-        return self.module.apply(_networks(variables), x, train=False, method=method)
+        return self.module.apply(_networks(variables), x, train=False, y=labels, method=method)
 
-    def _decoded(self, variables: Tree, latents: jax.Array) -> jax.Array:
+    def _decoded(self, variables: Tree, latents: jax.Array, labels: jax.Array | None) -> jax.Array:
         if self.flow_prior is not None:
             latents = self.flow_prior.from_noise(variables["params"]["prior"], latents)
-        return self._parameters(variables, self._apply(variables, latents, "decode"))
+        return self._parameters(variables, self._apply(variables, latents, "decode", labels))
 
     def sample(
         self, variables: Tree, hparams: Tree, key: jax.Array, n: int, labels: jax.Array | None = None
@@ -195,11 +203,11 @@ class Vae(SingleLossMethod):
 
         For a Bernoulli decoder these are the means, whose grey values are probabilities of white, as those of the data.
         """
-        latents = self.prior.draw(key_for(key, "noise"), n)
-        return self.likelihood.sample(self._decoded(variables, latents), key_for(key, "observation"))
+        latents, labels = self.prior.draw(key_for(key, "noise"), n), self.labels_for(hparams, key, n, labels)
+        return self.likelihood.sample(self._decoded(variables, latents, labels), key_for(key, "observation"))
 
     def decode(self, variables: Tree, latents: jax.Array, labels: jax.Array | None = None) -> jax.Array:
-        return self.likelihood.mean(self._decoded(variables, latents))
+        return self.likelihood.mean(self._decoded(variables, latents, labels))
 
     def encode(self, variables: Tree, x: jax.Array) -> jax.Array:
         """Return the mean of q(z|x) ``(n, latent_dim)``, as noise if the prior is a flow.
@@ -217,27 +225,38 @@ class Vae(SingleLossMethod):
         """Return the ELBO and the tighter bound of importance weighting with k = ``importance_samples``, in nats.
 
         The weights are w_i = p(x, z_i) / q(z_i|x) with z_i drawn from q(z|x). Both bounds are estimated from the same
-        draws, so the first is never above the second.
+        draws, so the first is never above the second. For a class-conditional model, each bound is that of the mixture
+        over the classes.
 
         Formula: ELBO = E mean_i log w_i <= L_k = E log mean_i w_i <= log p(x)
         Paper: Burda et al. 2016, "Importance weighted autoencoders", eq. 8 and theorem 1.
         """
         x = self.likelihood.observed(x, key_for(key, "observation"))
-        mean, log_variance = self._apply(variables, x, "encode")
 
-        def log_weight(index: jax.Array) -> jax.Array:
-            noise = jax.random.normal(key_for(key, "posterior", index), mean.shape)
-            return self.log_weight(variables, x, mean, log_variance, noise)
+        def bounds(labels: jax.Array | None) -> Metrics:
+            mean, log_variance = self._apply(variables, x, "encode", labels)
 
-        weights = jax.lax.map(log_weight, jnp.arange(self.importance_samples), batch_size=AT_ONCE)
-        iwae = jax.nn.logsumexp(weights, axis=0) - jnp.log(self.importance_samples)
-        return {"elbo": jnp.mean(weights, axis=0), "iwae": iwae}
+            def log_weight(index: jax.Array) -> jax.Array:
+                noise = jax.random.normal(key_for(key, "posterior", index), mean.shape)
+                return self.log_weight(variables, x, mean, log_variance, noise, labels)
+
+            weights = jax.lax.map(log_weight, jnp.arange(self.importance_samples), batch_size=AT_ONCE)
+            iwae = jax.nn.logsumexp(weights, axis=0) - jnp.log(self.importance_samples)
+            return {"elbo": jnp.mean(weights, axis=0), "iwae": iwae}
+
+        return self.over_classes(variables, bounds, x.shape[0])
 
     def log_weight(
-        self, variables: Tree, x: jax.Array, mean: jax.Array, log_variance: jax.Array, noise: jax.Array
+        self,
+        variables: Tree,
+        x: jax.Array,
+        mean: jax.Array,
+        log_variance: jax.Array,
+        noise: jax.Array,
+        labels: jax.Array | None = None,
     ) -> jax.Array:
         """Return log p(x, z) - log q(z|x) ``(n,)`` for z = mean + standard deviation * noise of q(z|x), in nats."""
-        outputs = self._apply(variables, mean + jnp.exp(log_variance / 2) * noise, "decode")
+        outputs = self._apply(variables, mean + jnp.exp(log_variance / 2) * noise, "decode", labels)
         return self._log_likelihood(variables, outputs, x) + self._log_ratio(variables, mean, log_variance, noise)
 
     def inspect(
@@ -250,8 +269,8 @@ class Vae(SingleLossMethod):
         """
         rows = getattr(held_out, "flat", None)
         size = INSPECTED if rows is None else min(INSPECTED, rows.shape[0])
-        x, _ = held_out.minibatch(key_for(key, "data"), Cursor.start(), size)
-        mean, log_variance = self._apply(model.average, x, "encode")
+        x, labels, _ = self.drawn(held_out, key, Cursor.start(), size)
+        mean, log_variance = self._apply(model.average, x, "encode", labels)
         if self.flow_prior is not None:
             mean /= jnp.sqrt(jnp.var(mean, axis=0) + jnp.mean(jnp.exp(log_variance), axis=0))
         return {"posterior/mean": mean}

@@ -18,10 +18,11 @@ HPARAMS = {
 SGD = {"momentum": 0.0, "final_momentum": 0.0, "momentum_steps": 1.0}
 
 
-def small(kind="gaussian", shape=(3,), latents=2, hidden=(5,), **more):
+def small(kind="gaussian", shape=(3,), latents=2, hidden=(5,), classes=0, **more):
     likelihood = LIKELIHOODS[kind]
-    module = MlpAutoencoder(shape, latents, likelihood.OUTPUTS, hidden, hidden, "tanh")
+    module = MlpAutoencoder(shape, latents, likelihood.OUTPUTS, hidden, hidden, "tanh", classes)
     settings = {"optimizer": Sgd(decay="constant"), "latent_dim": latents, "batch_size": 4, "importance_samples": 7}
+    settings["classes"] = classes
     return Vae(**{"module": module, "likelihood": likelihood, **settings, **more})
 
 

@@ -233,7 +233,7 @@ class Normalised(nn.Module):
     """An autoencoder with batch statistics."""
 
     @nn.compact
-    def __call__(self, x, noise, train):
+    def __call__(self, x, noise, train, y=None):
         mean = nn.BatchNorm(use_running_average=not train, momentum=0.5)(x)
         return mean, jnp.zeros_like(mean), (mean + noise)[..., None]
 

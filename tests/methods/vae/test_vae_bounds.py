@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
-from small_vae import begun, small
+from small_vae import begun, hparams, small
 
+from ganrun.methods.single_loss import CLASSES
 from ganrun.methods.vae import vae as module_of_vae
 
 
@@ -137,6 +138,61 @@ def test_the_bound_of_importance_weighting_lies_between_the_elbo_and_the_log_den
     assert one == pytest.approx(elbo, abs=0.1)
     assert elbo + 0.1 < five < many < exact + 1e-3
     assert many == pytest.approx(exact, abs=0.02)
+
+
+FREQUENCIES = np.array([0.2, 0.5, 0.3])
+
+
+class Classes:
+    """Three linear-Gaussian models that differ in their means, as one class-conditional model whose q is exact."""
+
+    def __init__(self):
+        one = with_exact_posterior()
+        d, k = one.w.shape
+        self.shifts = 0.8 * np.random.default_rng(4).normal(size=(3, d))
+        self.each = [
+            LinearGaussian(one.w, one.b + b, one.s, one.v, one.c - one.v @ b, one.variance) for b in self.shifts
+        ]
+        self.method = small(shape=(d,), latents=k, hidden=(), classes=3, objective="iwae")
+        self.variables = jax.tree.map(jnp.asarray, one.variables | {"batch_stats": {CLASSES: FREQUENCIES}})
+        encoder, decoder = (self.variables["params"]["networks"][name]["Dense_0"] for name in ("encoder", "decoder"))
+        of_mean = np.concatenate([-self.shifts @ one.v.T, np.zeros((3, k))], 1)
+        encoder["kernel"] = jnp.concatenate([encoder["kernel"], of_mean])
+        decoder["kernel"] = jnp.concatenate([decoder["kernel"], self.shifts])
+
+    def log_p(self, x):
+        """log p(x|y) of each class, ``(3, n)``."""
+        return np.stack([model.log_p(x) for model in self.each])
+
+
+def test_the_loss_of_a_class_conditional_model_is_the_negative_log_density_given_the_classes(double):
+    model, y = Classes(), np.array([2, 0, 1, 1])
+    x = drawn(model.each[0], 4)
+    value, _ = model.method.loss(model.variables, jnp.asarray(x), jnp.asarray(y), jax.random.key(0), hparams())
+    assert float(value) == pytest.approx(-model.log_p(x)[y, np.arange(4)].mean(), abs=1e-9)
+
+
+def test_the_bounds_of_a_class_conditional_model_are_those_of_the_mixture_of_its_classes(double):
+    model = Classes()
+    x = np.concatenate([drawn(one, 5) for one in model.each])
+    found = model.method.log_density(model.variables, jax.random.key(0), jnp.asarray(x))
+    wanted = np.log(FREQUENCIES @ np.exp(model.log_p(x)))
+    for bound in found.values():
+        np.testing.assert_allclose(bound, wanted, rtol=0, atol=1e-9)
+
+
+def test_samples_of_a_class_are_those_of_its_distribution_and_classes_come_with_their_frequencies(double):
+    model, n = Classes(), 4000
+    numbers, error = hparams() | {CLASSES: jnp.asarray(FREQUENCIES)}, 5 * np.sqrt(2.0 / n)
+    for label, one in enumerate(model.each):
+        x = model.method.sample(model.variables, numbers, jax.random.key(1), n, jnp.full(n, label))
+        np.testing.assert_allclose(np.mean(x, axis=0), one.b, atol=error)
+    x = model.method.sample(model.variables, numbers, jax.random.key(1), n)
+    np.testing.assert_allclose(np.mean(x, axis=0), FREQUENCIES @ [one.b for one in model.each], atol=error)
+    z, y = jnp.asarray(np.random.default_rng(0).normal(size=(3, 2))), jnp.arange(3)
+    decoded = [np.asarray(z)[i] @ one.w.T + one.b for i, one in enumerate(model.each)]
+    np.testing.assert_allclose(model.method.decode(model.variables, z, y), decoded, atol=1e-12)
+    assert "encode" not in model.method.capabilities
 
 
 def test_the_importance_samples_are_those_of_their_number_however_many_are_decoded_at_once(monkeypatch):

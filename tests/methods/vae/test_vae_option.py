@@ -72,7 +72,7 @@ def refusal(words):
             "'optimizer.discriminator.b1': optimizer.discriminator is not a part of method=vae: leave it out.",
         ),
         (["experiment=wgan"], "loss is not a part of method=vae"),
-        (["conditional=true", "dataset=digits"], "conditional=true cannot be combined with method=vae"),
+        (["conditional=true", "dataset=gaussian"], "conditional=true needs a dataset with classes"),
         (
             ["inference=bigan"],
             "inference=bigan adds an encoder to a GAN: leave it out with method=vae.",
@@ -135,7 +135,9 @@ def test_what_a_vae_does_not_have_is_null_in_its_config(ring):
     assert (ring.penalty, ring.optimizer.discriminator) == ((), None)
 
 
-@pytest.mark.parametrize("words", [[], ["dataset=digits"], ["experiment=vae"], ["optimizer=rmsprop"]])
+@pytest.mark.parametrize(
+    "words", [[], ["dataset=digits"], ["experiment=vae"], ["optimizer=rmsprop"], ["conditional=true"]]
+)
 def test_a_config_survives_a_round_trip(words, compose_config):
     config = compose_config([VAE, *words])
     assert check(yaml.safe_load(yaml.safe_dump(to_dict(config)))) == config
@@ -157,6 +159,7 @@ def test_equal_settings_share_a_program_and_numbers_are_traced(compose_config, d
         "method.importance_samples=3",
         "batch_size=7",
         "method.training_samples=2",
+        "conditional=true",
     ):
         assert built(compose_config([VAE, "dataset=digits", word])) != built(digits)
 
