@@ -14,3 +14,4 @@ LOG_LIKELIHOOD_BOUND = MetricSpec(
     "higher",
     shown=EVERYWHERE,
 )
+UNCERTAIN_LOG_Z = 0.1  # standard error in nats, above which docs/likelihoods.md advises against an estimate of log Z

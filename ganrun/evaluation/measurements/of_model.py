@@ -21,11 +21,11 @@ from ganrun.evaluation.metrics.log_density import LogDensity
 from ganrun.evaluation.metrics.modes import Modes, coverage, high_quality_counts
 from ganrun.evaluation.sample_metrics.distance_interval import distance_interval
 from ganrun.evaluation.sample_metrics.intervals import normal, proportion
+from ganrun.methods.densities import UNCERTAIN_LOG_Z
 
 WEAK = 32  # dimensions from which on classifiers of raw pixels are known to miss differences
 FEWEST = 200  # examples per distribution
 MAX = 2000  # of finite sets: classifiers of more examples take minutes
-UNCERTAIN = 0.1  # standard error of log Z in nats, above which docs/likelihoods.md advises against it
 
 
 def probe_missing(sets: Sets) -> str:
@@ -175,8 +175,8 @@ def log_density(sets: Sets, settings: Settings) -> Sequence[Measurement]:
         error = scalars[f"{spec.name}_se"]
         interval = normal(scalars[spec.name], error, settings.level)
         of_normaliser = sets.context.experiment.method.shared_errors.get(spec.name, "")
-        uncertain = scalars.get(of_normaliser, 0.0) > UNCERTAIN
-        flags = (*at_least(n, 100), *([f"{of_normaliser} > {UNCERTAIN:g}"] if uncertain else []))
+        uncertain = scalars.get(of_normaliser, 0.0) > UNCERTAIN_LOG_Z
+        flags = (*at_least(n, 100), *([f"{of_normaliser} > {UNCERTAIN_LOG_Z:g}"] if uncertain else []))
         found.append(
             Measurement(
                 spec.name, interval.value, 0, n, interval.low, interval.high, "normal", flags=flags,

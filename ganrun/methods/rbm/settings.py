@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,11 +12,13 @@ from ganrun.config.settings import Train
 from ganrun.errors import ConfigError
 from ganrun.methods import chain_diagnostics
 from ganrun.methods.annealing import describe_jumps
+from ganrun.methods.densities import UNCERTAIN_LOG_Z
+from ganrun.methods.detection import Detector, Row, RunFacts
 from ganrun.methods.method_option import TagFamily
 from ganrun.methods.metric_spec import Chart, MetricSpec
 from ganrun.methods.rbm.rbm import LOG_Z, LOG_Z_EXACT, LOG_Z_SE
 from ganrun.methods.rbm.schedule import annealed, resolved
-from ganrun.methods.single_loss import GRAD_NORM, LOSS, SingleLossOption
+from ganrun.methods.single_loss import DETECTORS, GRAD_NORM, LOSS, SingleLossOption
 
 SPECS = (
     LOG_Z,
@@ -28,6 +30,20 @@ SPECS = (
     GRAD_NORM,
     *chain_diagnostics.SPECS,
 )
+
+
+def uncertain(rows: Sequence[Row], facts: RunFacts) -> str | None:
+    """At the end of a run, log Z is known too poorly for the log-likelihood to be compared with others."""
+    error, is_last = rows[-1].get(LOG_Z_SE.name), rows[-1]["step"] >= facts.steps
+    if not is_last or error is None or error <= UNCERTAIN_LOG_Z or LOG_Z_EXACT.name in rows[-1]:
+        return None
+    return f"log Z, and so the log-likelihood, has a standard error of {error:.2g} nats, above {UNCERTAIN_LOG_Z:g}"
+
+
+def slower(config: Train, step: int) -> str | None:
+    """Suggest four times as many intermediate distributions."""
+    del step
+    return f"method.ais_steps={4 * config.method.ais_steps}"
 
 
 @dataclass(frozen=True)
@@ -84,6 +100,9 @@ class BoltzmannOption(SingleLossOption):
 
     def jumps(self, before: Train, now: Train, step: int) -> str | None:
         return describe_jumps(annealed, before, now, step)
+
+    def detectors(self) -> Sequence[Detector]:
+        return (*DETECTORS, Detector("log Z not known", uncertain, (slower,)))
 
     def snapshot_families(self, config: Train) -> Iterator[TagFamily]:
         yield tuple(spec.name for spec in chain_diagnostics.SPECS), ""

@@ -12,6 +12,7 @@ from ganrun.config.schema import check, to_dict
 from ganrun.errors import ConfigError
 from ganrun.evaluation.metrics.logged import logged, require_best
 from ganrun.evaluation.metrics.spec import better, spec_of
+from ganrun.training.monitor import Monitor
 
 RBM = "method=rbm"
 
@@ -109,3 +110,17 @@ def test_transitions_that_jump_where_a_run_goes_on_are_told(compose_config):
         "steps=200 in place of 100 changes at step 100: optimizer.generator.learning_rate 0 -> 0.025, "
         "method.gibbs_steps 25 -> 13."
     )
+
+
+def test_an_uncertain_log_z_is_reported_at_the_end_unless_log_z_is_known(compose_config):
+    config = compose_config([RBM, "dataset=digits", "steps=100", "method.ais_steps=50"])
+    poor, good = {"log_z_se": 0.11}, {"log_z_se": 0.1}
+    watch = Monitor(config)
+    assert watch.see(90, poor) == []  # a later estimate may be better
+    (found,) = watch.see(100, poor)
+    assert (found.name, found.suggestions) == ("log Z not known", ("method.ais_steps=200",))
+    assert "0.11 nats, above 0.1" in found.evidence
+    for last in (good, {}, {"log_z_se": None}, poor | {"log_z_exact": 3.0}):
+        assert Monitor(config).see(100, last) == []
+    dbm = compose_config(["method=dbm", "dataset=digits", "steps=100"])
+    assert [one.name for one in Monitor(dbm).see(100, poor)] == ["log Z not known"]
