@@ -4,8 +4,8 @@
 
 Every host is a process ``ganrun train`` with a virtual device of the CPU, and connects to the first one by the loopback
 interface. A run without a break is trained first. Then the same run is trained again: at ``kills`` moments drawn
-with ``seed``, a quarter of them before the first step, one of its hosts, each in turn, receives ``signal`` (KILL or
-TERM); when all have ended, the run is resumed. The last checkpoints of both must have the same bits. With several
+with ``seed``, a quarter of them before the first step, one of its hosts, each in turn, receives ``signal`` (KILL, TERM,
+or STOP, with which it stands still until the others have ended); when all have ended, the run is resumed. The last checkpoints of both must have the same bits. With several
 ``members``, the run is a population of so many seeds. Other words are settings of the run. Exits with 1 if a bit
 differs.
 """
@@ -128,6 +128,9 @@ def killed(words: tuple[str, ...], hosts: int, run: Path, times: tuple[float, in
         victim, step = kill % hosts, newest(run)
         processes[victim].send_signal(number)
         sent = time.monotonic()
+        if number == signal.SIGSTOP:
+            ended([process for process in processes if process is not processes[victim]], PATIENCE)
+            processes[victim].kill()
         codes = ended(processes, PATIENCE)
         after = f"after {time.monotonic() - sent:.1f} s"
         print(f"{options['signal']} {kill + 1}: host {victim} at step {step}; exit codes {codes} {after}", flush=True)
