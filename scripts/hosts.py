@@ -3,11 +3,11 @@
     python scripts/hosts.py [hosts=2] [members=1] [kills=12] [seed=0] [signal=KILL] [folder=FOLDER] [KEY=VALUE ...]
 
 Every host is a process ``ganrun train`` with a virtual device of the CPU, and connects to the first one by the loopback
-interface. A run without a break is trained first. Then the same run is trained again: at ``kills`` moments drawn
-with ``seed``, a quarter of them before the first step, one of its hosts, each in turn, receives ``signal`` (KILL, TERM,
-or STOP, with which it stands still until the others have ended); when all have ended, the run is resumed. The last checkpoints of both must have the same bits. With several
-``members``, the run is a population of so many seeds. Other words are settings of the run. Exits with 1 if a bit
-differs.
+interface. A run without a break is trained first. Then the same run is trained again: at ``kills`` moments drawn with
+``seed``, a quarter of them before the first step, one of its hosts, each in turn, receives ``signal`` (KILL, TERM, or
+STOP, with which it stands still until the others have ended); when all have ended, the run is resumed. The last
+checkpoints of both must have the same bits. With several ``members``, the run is a population of so many seeds. Other
+words are settings of the run. Exits with 1 if a bit differs.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ class Vae(SingleLossMethod):
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """All of them; but q(z|x, y) depends on the class of an example, which ``encode`` does not get."""
+        """Without ``encode`` if there are classes: q(z|x, y) depends on that of an example, which it does not get."""
         return frozenset({"decode", "log_density"} | (set() if self.classes else {"encode"}))
 
     def initial(self, key: jax.Array, example: jax.Array) -> Tree:
