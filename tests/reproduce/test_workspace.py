@@ -92,7 +92,7 @@ sys.exit(0 if all(run.completed for run in runs) else 3)
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_an_interrupted_reproduction_saves_the_state_of_its_sweep_and_continues(number, code, tmp_path):
-    words = (*TINY, "dataset=mixture1d", "steps=6000")
+    words = (*TINY, "dataset=mixture1d", "steps=30000")
     command = [sys.executable, "-c", SCRIPT, str(tmp_path), *words]
     process = subprocess.Popen(command, start_new_session=True)
     limit = time.monotonic() + 200
@@ -102,10 +102,10 @@ def test_an_interrupted_reproduction_saves_the_state_of_its_sweep_and_continues(
     (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
     assert process.wait(200) == code
     stopped = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/summary.json")]
-    assert [one["status"] for one in stopped] == ["stopped", "stopped"] and 0 < stopped[0]["steps"] < 6000
+    assert [one["status"] for one in stopped] == ["stopped", "stopped"] and 0 < stopped[0]["steps"] < 30_000
     assert subprocess.run(command, check=False, timeout=300).returncode == 0
     done = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/summary.json")]
-    assert [one["steps"] for one in done] == [6000, 6000]
+    assert [one["steps"] for one in done] == [30_000, 30_000]
     assert "continues at step" in (tmp_path / "runs" / "0-seed=0" / "train.log").read_text()
 
 
