@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from ganrun.architectures.conditional import with_one_hot
+from ganrun.architectures.conditional import with_label, with_one_hot
 from ganrun.architectures.convolution import FORMS
 from ganrun.architectures.layers import Conv
 from ganrun.architectures.networks import base_and_stages, checked_shape
@@ -58,6 +58,7 @@ class ConvDecoder(nn.Module):
         hidden: units of the first dense layer.
         outputs: channels of the output.
         form: how convolutions are computed, see :class:`ganrun.architectures.layers.Conv`.
+        classes: number of classes whose embedding is a further input; 0 for none.
     """
 
     base: tuple[int, int]
@@ -66,12 +67,13 @@ class ConvDecoder(nn.Module):
     hidden: int
     outputs: int
     form: str
+    classes: int = 0
 
     @nn.compact
-    def __call__(self, z: jax.Array) -> jax.Array:
-        """Map latents ``(n, latent_dim)`` to ``(n, height, width, outputs)``."""
+    def __call__(self, z: jax.Array, y: jax.Array | None = None) -> jax.Array:
+        """Map latents ``(n, latent_dim)``, and labels if there are classes, to ``(n, height, width, outputs)``."""
         widths = [self.width * 2**stage for stage in reversed(range(self.stages))]
-        x = nn.relu(nn.Dense(self.hidden, kernel_init=he_normal)(z))
+        x = nn.relu(nn.Dense(self.hidden, kernel_init=he_normal)(with_label(z, y, self.classes)))
         x = nn.relu(nn.Dense(math.prod(self.base) * widths[0], kernel_init=he_normal)(x))
         x = x.reshape(-1, *self.base, widths[0])
         for features in widths[1:]:
@@ -106,7 +108,7 @@ class ConvAutoencoder(nn.Module):
         base, stages = base_and_stages(self.shape, "conv_vae")
         self.encoder = ConvEncoder(stages, self.width, self.hidden, 2 * self.latent_dim, self.form, self.classes)
         outputs = self.shape[-1] * self.outputs
-        self.decoder = ConvDecoder(base, stages, self.width, self.hidden, outputs, self.form)
+        self.decoder = ConvDecoder(base, stages, self.width, self.hidden, outputs, self.form, self.classes)
 
     def __call__(
         self, x: jax.Array, noise: jax.Array, train: bool, y: jax.Array | None = None
@@ -127,7 +129,7 @@ class ConvAutoencoder(nn.Module):
     def decode(self, z: jax.Array, train: bool, y: jax.Array | None = None) -> jax.Array:
         """Map latents ``(n, latent_dim)`` to the decoder's outputs ``(n, *shape, outputs)``."""
         del train
-        return self.decoder(with_one_hot(z, y, self.classes)).reshape(-1, *self.shape, self.outputs)
+        return self.decoder(z, y).reshape(-1, *self.shape, self.outputs)
 
 
 @register("architecture", "conv_vae")

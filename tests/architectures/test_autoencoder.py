@@ -66,19 +66,20 @@ def test_pixels_are_encoded_from_0_for_black_to_1_for_white():
     np.testing.assert_allclose(jnp.concatenate([mean, log_variance], 1)[0], kernel[1], rtol=1e-6)
 
 
-def test_with_classes_both_networks_get_the_one_hot_vector_of_the_label():
+def test_with_classes_the_encoder_gets_the_one_hot_vector_of_the_label_and_the_decoder_its_embedding():
     module = MlpVae((3,), (3,), "tanh").build_autoencoder((2,), 1, 1, 4)
     x, noise, y = jnp.asarray([[1.0, 2.0], [3.0, 4.0]]), jnp.asarray([[[0.5], [0.0]]] * 3), jnp.asarray([3, 0])
     variables = module.init(jax.random.key(0), x, noise, False, y)
     encoder, decoder = (variables["params"][name]["Dense_0"]["kernel"] for name in ("encoder", "decoder"))
-    assert (encoder.shape, decoder.shape) == ((2 + 4, 3), (1 + 4, 3))
+    embedding = np.asarray(variables["params"]["decoder"]["Embedding_0"]["embedding"])
+    assert (encoder.shape, decoder.shape, embedding.shape) == ((2 + 4, 3), (1 + 1, 3), (4, 1))
     mean, log_variance, outputs = module.apply(variables, x, noise, False, y)
     hidden = np.tanh(np.asarray([[1.0, 2.0, 0, 0, 0, 1], [3.0, 4.0, 1, 0, 0, 0]]) @ encoder)
     wanted = hidden @ variables["params"]["encoder"]["Dense_1"]["kernel"]
     np.testing.assert_allclose(jnp.concatenate([mean, log_variance], 1), wanted, rtol=1e-5)
     # Each of three latents of an example is decoded with the label of the example.
     z = np.asarray(mean + jnp.exp(log_variance / 2) * noise[0])
-    hidden = np.tanh(np.concatenate([z, [[0, 0, 0, 1], [1, 0, 0, 0]]], 1) @ decoder)
+    hidden = np.tanh(np.concatenate([z, embedding[[3, 0]]], 1) @ decoder)
     wanted = hidden @ variables["params"]["decoder"]["Dense_1"]["kernel"]
     np.testing.assert_allclose(outputs[..., 0], np.tile(wanted, (3, 1)), rtol=1e-4)
     with pytest.raises(ValueError, match="4 classes needs labels"):

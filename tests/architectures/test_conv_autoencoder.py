@@ -41,7 +41,7 @@ def test_with_classes_each_of_several_latents_is_decoded_with_the_label_of_its_i
     y = jnp.asarray([0, 1, 2, 1])
     variables = module.init(jax.random.key(0), x, noise, False, y)
     found = {name: variables["params"][name]["Dense_0"]["kernel"].shape for name in ("encoder", "decoder")}
-    assert found == {"encoder": (4 * 4 * 4 + 3, 9), "decoder": (2 + 3, 9)}
+    assert found == {"encoder": (4 * 4 * 4 + 3, 9), "decoder": (2 + 2, 9)}
     mean, log_variance, out = module.apply(variables, x, noise, True, y)
     for row, label in enumerate(y):
         alone = module.apply(variables, x[row : row + 1], False, label[None], method="encode")

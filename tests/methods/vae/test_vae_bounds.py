@@ -149,7 +149,9 @@ class Classes:
     def __init__(self):
         one = with_exact_posterior()
         d, k = one.w.shape
-        self.shifts = 0.8 * np.random.default_rng(4).normal(size=(3, d))
+        rng = np.random.default_rng(4)
+        embedding, kernel = rng.normal(size=(3, k)), 0.6 * rng.normal(size=(k, d))
+        self.shifts = embedding @ kernel
         self.each = [
             LinearGaussian(one.w, one.b + b, one.s, one.v, one.c - one.v @ b, one.variance) for b in self.shifts
         ]
@@ -158,7 +160,9 @@ class Classes:
         encoder, decoder = (self.variables["params"]["networks"][name]["Dense_0"] for name in ("encoder", "decoder"))
         of_mean = np.concatenate([-self.shifts @ one.v.T, np.zeros((3, k))], 1)
         encoder["kernel"] = jnp.concatenate([encoder["kernel"], of_mean])
-        decoder["kernel"] = jnp.concatenate([decoder["kernel"], self.shifts])
+        decoder["kernel"] = jnp.concatenate([decoder["kernel"], kernel])
+        networks = self.variables["params"]["networks"]
+        networks["decoder"]["Embedding_0"] = {"embedding": jnp.asarray(embedding)}
 
     def log_p(self, x):
         """log p(x|y) of each class, ``(3, n)``."""
