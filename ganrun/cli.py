@@ -16,7 +16,7 @@ from ganrun.errors import ConfigError, GanrunError, instead, tell
 from ganrun.writers.terminal import spell_out
 
 COMMANDS = {
-    "train": "train a GAN; also continues one (resume=DIR) and sweeps (-m)",
+    "train": "train a GAN or another model; also continues one (resume=DIR) and sweeps (-m)",
     "sample": "draw samples from a trained run",
     "list": "the options of each group, with their meaning",
     "doctor": "check Python, JAX, devices, caches, data and TensorBoard",

@@ -1,11 +1,14 @@
 """Held-out log-likelihood of the explicit models on MNIST against the time of training: the table of likelihoods.md.
 
-    python scripts/likelihoods.py [models=fvsbn,made,...] [runs=FOLDER] [steps=N] [out=FILE.md] [figure=FILE.png]
+    python scripts/likelihoods.py [models=fvsbn,made,...] [seeds=0,1,...] [runs=FOLDER] [steps=N] [out=FILE.md]
+        [figure=FILE.png]
 
-Every model is one run of a preset (seed 0), evaluated at several steps with its averaged weights. The processor time of
-the whole command is measured: the steps of each model are chosen so that it is within fifteen minutes on one core, to
-which ``taskset -c 1 python scripts/likelihoods.py`` confines it. ``steps`` replaces those of all models. Runs stay in
-``runs=FOLDER`` and are not trained again if they are there. ``GANRUN_DATA`` must hold MNIST. About two hours.
+Every model is one run of a preset for each of ``seeds`` (0), evaluated at several steps with its averaged weights. The
+interval of one run is over the held-out images, that of several over seeds. The processor time of the whole command is
+measured, and the longest of the seeds is shown: the steps of each model are chosen so that it is within fifteen minutes
+on one core, to which ``taskset -c 1 python scripts/likelihoods.py`` confines it. ``steps`` replaces those of all
+models. The figure shows the first seed. Runs stay in ``runs=FOLDER`` and are not trained again if they are there.
+``GANRUN_DATA`` must hold MNIST. Less than two hours for each seed.
 """
 
 from __future__ import annotations
@@ -16,13 +19,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from ganrun.comparison.statistics import mean_interval
 
 Rows = list[dict[str, Any]]
 
@@ -68,7 +74,7 @@ MODELS: dict[str, Model] = {
     ),
 }
 CURVE = ("log.pictures=12", "probe=off")
-DEFAULTS = {"models": ",".join(MODELS), "runs": "", "steps": "", "out": "", "figure": ""}
+DEFAULTS = {"models": ",".join(MODELS), "seeds": "0", "runs": "", "steps": "", "out": "", "figure": ""}
 LOWEST = -115.0  # nats, where the figure ends
 TITLE = "MNIST; dots: 1 000 held-out images, at the end all; thin lines: training images; dotted: goals, by colour"
 PARTS = 60  # of a run, over which the values of its training minibatches are averaged
@@ -88,11 +94,17 @@ def processor_seconds(command: list[str]) -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def train(model: Model, steps: str, run: Path) -> float:
+def folder_of(runs: Path, name: str, seed: str) -> Path:
+    """Return the run directory of the model ``name`` trained with ``seed``."""
+    return runs / (name if seed == "0" else f"{name}-seed{seed}")
+
+
+def train(model: Model, seed: str, steps: str, run: Path) -> float:
     """Train ``model`` in ``run``, unless it is there; return the seconds of processor time of the command."""
     file = run / "processor_seconds.json"
     if not file.is_file():
-        words = [*model.words, *CURVE, *([f"steps={steps}"] if steps else []), f"hydra.run.dir={run}"]
+        length = [f"steps={steps}"] if steps else []
+        words = [*model.words, *CURVE, *length, f"seed={seed}", f"hydra.run.dir={run}"]
         seconds = processor_seconds([sys.executable, "-m", "ganrun", "train", *words])
         file.write_text(json.dumps(seconds), encoding="utf-8")
     return float(json.loads(file.read_text(encoding="utf-8")))
@@ -118,19 +130,31 @@ def parzen(run: Path) -> tuple[float, float]:
     return metric["value"], (metric["high"] - metric["low"]) / 2
 
 
-def line(name: str, run: Path, cost: float) -> str:
-    """Return the row of the table of one model."""
-    model, last = MODELS[name], rows_of(run)[-1]
+def held_out(model: Model, run: Path) -> tuple[float, float]:
+    """Return the value of ``run`` on held-out images and half of its 95 % interval over them."""
     if model.tag == "parzen":
-        value, half = parzen(run)
+        return parzen(run)
+    last = rows_of(run)[-1]
+    return last[model.tag], 1.96 * last.get(f"{model.tag}_se", 0.0)
+
+
+def line(name: str, runs: Sequence[Path], cost: float) -> str:
+    """Return the row of the table of one model: ``runs`` are those of its seeds."""
+    model = MODELS[name]
+    values, halves = zip(*(held_out(model, run) for run in runs), strict=True)
+    in_bits = model.tag.startswith("bits")
+    reached = [value <= model.goal if in_bits else value >= model.goal for value in values]
+    digits = 3 if in_bits else 2
+    if len(runs) > 1:
+        mean = mean_interval(np.array(values))
+        shown = f"{mean.value:.{digits}f} ({mean.low:.{digits}f} to {mean.high:.{digits}f})"
+        verdict = f"reached by {sum(reached)} of {len(runs)}"
     else:
-        value, half = last[model.tag], 1.96 * last.get(f"{model.tag}_se", 0.0)
-    reached = value <= model.goal if model.tag.startswith("bits") else value >= model.goal
-    settings = " ".join(model.words)
-    shown = f"{value:.3f}" if model.tag.startswith("bits") else f"{value:.2f} ± {half:.2f}"
+        shown = f"{values[0]:.{digits}f}" + ("" if in_bits else f" ± {halves[0]:.{digits}f}")
+        verdict = "reached" if reached[0] else "not reached"
     return (
-        f"| {name} | `{settings}` | {model.binarisation} | {shown} | {model.kind} | {model.goal:g}, "
-        f"{'reached' if reached else 'not reached'} | {model.published} | {last['step']} | {cost:.0f} |"
+        f"| {name} | `{' '.join(model.words)}` | {model.binarisation} | {shown} | {model.kind} | {model.goal:g}, "
+        f"{verdict} | {model.published} | {rows_of(runs[0])[-1]['step']} | {cost:.0f} |"
     )
 
 
@@ -183,14 +207,17 @@ def main() -> None:
     lines = [f"| {header} of processor |", "|---" * 9 + "|"]
     print("\n".join(lines), flush=True)
     with tempfile.TemporaryDirectory() as temporary:
-        runs = {name: Path(given["runs"] or temporary).resolve() / name for name in names}
-        for name, run in runs.items():
-            lines.append(line(name, run, train(MODELS[name], given["steps"], run)))
+        folder, seeds = Path(given["runs"] or temporary).resolve(), given["seeds"].split(",")
+        for name in names:
+            runs = [folder_of(folder, name, seed) for seed in seeds]
+            trained = zip(seeds, runs, strict=True)
+            costs = [train(MODELS[name], seed, given["steps"], run) for seed, run in trained]
+            lines.append(line(name, runs, max(costs)))
             print(f"{time.strftime('%H:%M')} {lines[-1]}", flush=True)
         if given["out"]:
             Path(given["out"]).write_text("\n".join(lines) + "\n", encoding="utf-8")
         if given["figure"]:
-            draw(runs, Path(given["figure"]))
+            draw({name: folder_of(folder, name, seeds[0]) for name in names}, Path(given["figure"]))
 
 
 if __name__ == "__main__":

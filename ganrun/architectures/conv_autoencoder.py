@@ -166,5 +166,5 @@ class ConvVae:
             ConfigError: the shape is not supported.
         """
         shape = checked_shape(shape, latent_dim)
-        base_and_stages(shape, self.name)
+        base_and_stages(shape, self.name, "mlp_vae")
         return ConvAutoencoder(shape, latent_dim, outputs, self.width, self.hidden, self.convolution, classes)

@@ -97,19 +97,22 @@ def checked_shape(shape: tuple[int, ...], latent_dim: int) -> tuple[int, ...]:
     return shape
 
 
-def base_and_stages(shape: tuple[int, ...], name: str = "dcgan") -> tuple[tuple[int, int], int]:
+def base_and_stages(
+    shape: tuple[int, ...], name: str = "dcgan", others: str = "mlp or maxout"
+) -> tuple[tuple[int, int], int]:
     """Return the height and width of the smallest map, the shorter one from 4 to 7, and how often it doubles, n >= 1.
 
     Args:
         shape: shape of one example.
         name: the architecture, for error messages.
+        others: architectures for vectors, likewise.
 
     Raises:
         ConfigError: ``shape`` is not that of an image whose shorter side is such a number times 2**n, and whose other
             side is a multiple of 2**n.
     """
     if not is_image(shape):
-        raise ConfigError(f"architecture={name} takes images; the data is {describe(shape)}. Try mlp or maxout.")
+        raise ConfigError(f"architecture={name} takes images; the data is {describe(shape)}. Try {others}.")
     base, stages = min(shape[:2]), 0
     while base > max(BASES) and base % 2 == 0:
         base, stages = base // 2, stages + 1

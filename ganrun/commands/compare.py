@@ -70,7 +70,7 @@ def _job(node: DictConfig) -> int:
 def _compare(request: Compare) -> None:
     from ganrun.comparison.formats import as_csv, as_json, as_markdown, as_text, terminal_width
     from ganrun.comparison.groups import group
-    from ganrun.comparison.runs import chosen_metrics, read_comparable
+    from ganrun.comparison.runs import chosen_metrics, read_comparable, too_early
     from ganrun.comparison.table import compare
     from ganrun.writers.console import Terminal
     from ganrun.writers.whole import write_whole
@@ -78,7 +78,7 @@ def _compare(request: Compare) -> None:
     runs, left_out = read_comparable(list(request.paths), curves=request.picture is not None)
     metrics = chosen_metrics(list(request.metrics), runs)
     if not metrics:
-        raise ConfigError("no run has come far enough to be compared.")
+        raise too_early(runs, "to be compared")
     groups = group(runs, metrics, request.unfinished)
     comparison = compare(
         groups, metrics, request.level, request.interval, request.correction, left_out, request.statistic

@@ -183,6 +183,8 @@ def _eval(request: Eval, folders: list[Path]) -> None:
             evaluations = [_measured(request, None, show)]
         else:
             evaluations = [_measured(request, folder, show) for folder in folders]
+    if not any(one.result.measurements for one in evaluations):
+        raise ConfigError(f"nothing that was asked for can be measured: {beside(evaluations)}.")
     text = FORMATS[request.format](evaluations)
     if request.format == "csv" and (line := beside(evaluations)):
         print(f"ganrun: not in the table: {line}", file=sys.stderr)

@@ -247,11 +247,15 @@ def _require_room(count: int, shape: tuple[int, ...]) -> None:
 
 
 def _require_latents(request: Sample, experiment: Experiment) -> None:
-    """Refuse tasks that vary or find latents for a method that has none."""
+    """Refuse tasks that vary or find latents for a method that has none, or no encoder where they need one."""
+    from ganrun.latent_space.latents import require_encoder
+
     if request.task not in ("mode=random", "mode=neighbours") and "decode" not in experiment.method.capabilities:
         raise ConfigError(
             f"{request.as_typed} needs a method whose samples are a function of latents; this run's is not."
         )
+    if request.task in ("reconstruct", "mode=latents"):
+        require_encoder(experiment)
     dim = experiment.method.prior.dim if experiment.method.prior else 0
     if dim != 2 and (request.task == "mode=plane" or (request.task == "mode=latents" and request.as_picture)):
         instead = ": write numbers with out=latents.npz" if request.task == "mode=latents" else ""
@@ -268,4 +272,4 @@ def _require_label(request: Sample, experiment: Experiment) -> None:
     if request.label is None and classes and request.task not in ("mode=random", "mode=neighbours", "mode=latents"):
         raise ConfigError(f"this run is class-conditional: choose a class with label=0 to label={classes - 1}.")
     if (request.label or 0) >= max(1, classes):
-        raise ConfigError(f"label must be at most {classes - 1}, not {request.label}.")
+        raise ConfigError(f"label must be 0 to {classes - 1}, not {request.label}.")

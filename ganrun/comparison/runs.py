@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -107,6 +108,13 @@ def read_comparable(paths: list[str], curves: bool = False) -> tuple[list[Run], 
 def _left_out(folders: list[Path]) -> str:
     listed = ", ".join(map(relative, folders[:LISTED])) + (", ..." if len(folders) > LISTED else "")
     return f"{len(folders)} {'run' if len(folders) == 1 else 'runs'} cannot be read, so not compared: {listed}"
+
+
+def too_early(runs: list[Run], purpose: str) -> ConfigError:
+    """Return the error of ``runs`` without metrics, which says how many of them failed, are running or were stopped."""
+    counts = Counter(run.status for run in runs)
+    listed = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+    return ConfigError(f"no run has come far enough {purpose}: {listed}.")
 
 
 def chosen_metrics(requested: list[str], runs: list[Run]) -> list[str]:

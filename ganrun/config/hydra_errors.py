@@ -21,7 +21,8 @@ from ganrun.config.sweep_compose import parse, unreadable
 from ganrun.config.synonyms import meant
 from ganrun.errors import ConfigError, did_you_mean, instead
 
-OTHERS = ("sample", "eval", "jsd", "compare")  # configs of commands that choose no options of groups
+# Configs of commands that choose no options of groups.
+OTHERS = ("sample", "eval", "jsd", "compare", "report", "reproduce", "export")
 
 # The extra that installs a launcher, by its name.
 PACKAGES = {"joblib": "launchers", "submitit_local": "launchers", "submitit_slurm": "launchers", "ray": "ray"}

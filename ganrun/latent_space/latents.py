@@ -97,8 +97,13 @@ def pushing(experiment: Experiment, label: int | None) -> Callable[[Any, jax.Arr
 
 def encoder(experiment: Experiment, variables: Any) -> Callable[[Any], Any]:
     """Return the function from examples to latents; raise :class:`ConfigError` if the run has none."""
+    require_encoder(experiment)
+    return partial(experiment.encode, variables)
+
+
+def require_encoder(experiment: Experiment) -> None:
+    """Raise :class:`ConfigError` if the run has no function from examples to latents."""
     if "encode" not in experiment.method.capabilities:
         if experiment.method.classes:
             raise ConfigError("this run has no encoder of examples without their classes: use project=FILE.")
         raise ConfigError("this run has no encoder: use project=FILE, or train a GAN with inference=bigan.")
-    return partial(experiment.encode, variables)

@@ -12,12 +12,11 @@ from typing import Any
 from ganrun import __version__
 from ganrun.comparison import formats
 from ganrun.comparison.groups import Group, group, texts
-from ganrun.comparison.runs import Run, chosen_metrics, read_comparable
+from ganrun.comparison.runs import Run, chosen_metrics, read_comparable, too_early
 from ganrun.comparison.table import Comparison, compare
 from ganrun.config.hparams import flat, hyperparameters
 from ganrun.config.hydra_bridge import composing
 from ganrun.config.schema import to_dict
-from ganrun.errors import ConfigError
 from ganrun.evaluation.metrics.spec import spec_of
 from ganrun.methods.finding import Finding
 from ganrun.report.cards import RunCard, cards_of, plain
@@ -99,7 +98,7 @@ def read_content(
     runs, left_out = read_comparable(list(paths), curves=True)
     tags = chosen_metrics(list(metrics), runs)
     if not tags:
-        raise ConfigError("no run has come far enough for a report.")
+        raise too_early(runs, "for a report")
     groups = group(runs, tags, unfinished)
     comparison = compare(groups, tags, level, interval, more_notes=left_out)
     known = {tag for run in runs for tag in run.last}

@@ -47,9 +47,16 @@ def find_run(name: str, outputs: Path = Path("outputs")) -> Path:
     if (folder / "config.yaml").is_file():
         return folder.resolve()
     if folder.is_dir():
-        raise ConfigError(f"{name} is not a run directory: it has no config.yaml.")
+        raise ConfigError(no_run(folder, name))
     siblings = [str(path) for path in folder.parent.glob("*")] if folder.parent.is_dir() else []
     raise ConfigError(f"there is no run directory {name}.{did_you_mean(str(folder), siblings)}")
+
+
+def no_run(folder: Path, name: str) -> str:
+    """Return the message for a folder, given as ``name``, that is no run directory; it may be that of a sweep."""
+    runs = sorted(path.parent.name for path in folder.glob("*/config.yaml"))
+    line = f"{name} is not a run directory: it has no config.yaml."
+    return line.replace(":", f" but holds {len(runs)}, such as {runs[0]}:") if runs else line
 
 
 def find_checkpoint(name: str) -> Path:

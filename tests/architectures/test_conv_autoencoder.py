@@ -68,4 +68,4 @@ def test_black_pixels_are_encoded_as_zeros():
 def test_sizes_that_cannot_be_halved_are_refused(shape):
     with pytest.raises(ConfigError, match=r"^architecture=conv_vae takes images") as caught:
         ConvVae().build_autoencoder(shape, 2, 1)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and ("Try mlp_vae." in str(caught.value)) == (shape == (2,))

@@ -54,6 +54,25 @@ def test_a_method_with_a_density_has_its_bounds(inside, runs) -> None:
     assert set(one["metrics"]) == {"elbo", "iwae"}
     found = one["metrics"]["elbo"]
     assert found["value"] <= one["metrics"]["iwae"]["value"] + 1e-6 and found["low"] < found["value"] < found["high"]
+    words = ("eval", "run=vae", "n=200", "format=json")
+    alone = measured(inside(*words, "metrics=[iwae,log_likelihood]", cwd=runs))
+    assert alone["metrics"] == {"iwae": one["metrics"]["iwae"]}
+    assert alone["left_out"] == {"log_likelihood": "log_density has only elbo, iwae here"}
+
+
+@pytest.mark.parametrize(
+    ("metric", "reason"),
+    [
+        ("cas", "cas: the model is not class-conditional"),
+        ("log_likelihood", "log_likelihood: log_density has only elbo, iwae here"),
+        ("fid", "fid: with these features it is 'frechet'"),
+    ],
+)
+def test_nothing_that_can_be_measured_is_an_error_in_one_line(metric, reason, inside, runs) -> None:
+    done = inside("eval", "run=vae", "n=200", f"metrics=[{metric}]", "out=nothing.txt", cwd=runs)
+    told = [line for line in done.stderr.splitlines() if not line.startswith("ganrun: opening") and line[-3:] != metric]
+    assert done.returncode == 2 and told[-1].startswith("ganrun: nothing that was asked for can be measured: ")
+    assert reason in told[-1] and done.stdout == "" and not (runs / "nothing.txt").exists()
 
 
 def test_a_conditional_run_on_images_is_measured_against_held_out_data(inside, runs, lean, monkeypatch) -> None:

@@ -149,8 +149,9 @@ def test_a_class_is_chosen_and_the_encoder_needs_it(classes, inside, cwd) -> Non
     done = inside("sample", "run=classes", "mode=interpolate", "n=2", "steps=3", "label=1", "out=ways.npz", cwd=cwd)
     assert (done.returncode, done.stderr) == (0, "")
     np.save(cwd / "points.npy", np.zeros((2, 2), np.float32))
-    refused = inside("sample", "run=classes", "reconstruct=points.npy", "label=1", "out=no.npz", cwd=cwd)
-    assert refused.returncode == 2 and "no encoder of examples without their classes" in refused.stderr
+    for words in (("reconstruct=points.npy",), ("reconstruct=points.npy", "label=1"), ("mode=latents",)):
+        refused = inside("sample", "run=classes", *words, "out=no.npz", cwd=cwd)
+        assert refused.returncode == 2 and "no encoder of examples without their classes" in refused.stderr
     found = inside("sample", "run=classes", "project=points.npy", "label=1", "out=found.npz", cwd=cwd)
     assert (found.returncode, found.stderr) == (0, "")
 

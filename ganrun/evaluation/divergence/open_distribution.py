@@ -23,7 +23,7 @@ from ganrun.evaluation.divergence.pixel_range import (
     to_signed,
 )
 from ganrun.storage.array_files import SUFFIXES, float_type, read_array, require_array
-from ganrun.storage.run_directory import find_run, load_config
+from ganrun.storage.run_directory import find_run, load_config, no_run
 
 FEWEST = 100  # minimum number of samples: fewer cannot give a useful estimate
 LARGEST = 1e18  # maximum magnitude: its square fits single precision
@@ -108,7 +108,7 @@ def _find(text: str) -> tuple[str, str]:
     if exists and not is_folder and path.suffix.lower() in SUFFIXES:
         return "file", str(path)
     if is_folder and not (path / "config.yaml").is_file():
-        raise ConfigError(f"'{shown(text)}' is not a run directory: it has no config.yaml.")
+        raise ConfigError(no_run(path, f"'{shown(text)}'"))
     if is_folder:
         return "run", str(path.resolve())
     reason = "is no file of arrays" if is_file or exists else "is not there"

@@ -164,16 +164,18 @@ class Family:
         specs: of its tags, in their order; families of tags by the extractor included.
         missing: returns the reason why the family does not apply; empty if it does.
         measure: measures it.
+        of_methods: returns specs of further tags, which methods declare, also those of plugins.
     """
 
     name: str
     specs: tuple[MetricSpec, ...]
     missing: Callable[[Sets], str]
     measure: Callable[[Sets, Settings], Sequence[Measurement]]
+    of_methods: Callable[[], Sequence[MetricSpec]] = tuple
 
     @property
     def tags(self) -> tuple[str, ...]:
-        return tuple(spec.name for spec in self.specs)
+        return tuple(dict.fromkeys(spec.name for spec in (*self.specs, *self.of_methods())))
 
 
 def always(sets: Sets) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ganrun.config.registry import options
 from ganrun.evaluation.divergence import estimators
 from ganrun.evaluation.divergence.distribution import Distribution
 from ganrun.evaluation.divergence.estimate import LOG_2
@@ -22,6 +23,7 @@ from ganrun.evaluation.metrics.modes import Modes, coverage, high_quality_counts
 from ganrun.evaluation.sample_metrics.distance_interval import distance_interval
 from ganrun.evaluation.sample_metrics.intervals import normal, proportion
 from ganrun.methods.densities import UNCERTAIN_LOG_Z
+from ganrun.methods.metric_spec import MetricSpec
 
 WEAK = 32  # dimensions from which on classifiers of raw pixels are known to miss differences
 FEWEST = 200  # examples per distribution
@@ -154,6 +156,12 @@ def _classified_modes(sets: Sets, settings: Settings) -> Sequence[Measurement]:
     ]
 
 
+def density_specs() -> Sequence[MetricSpec]:
+    """Return the specs of the log densities of all methods, and of the bounds on them."""
+    declared = [spec for option in options("method").values() for spec in getattr(option, "SPECS", ())]
+    return tuple(spec for spec in declared if spec.unit == "nats" and spec.better == "higher")
+
+
 def density_missing(sets: Sets) -> str:
     """Return the reason why the method has no log density; empty if it has."""
     if sets.context is None:
@@ -190,5 +198,5 @@ FAMILIES = (
     Family("jsd", Measuring.SPECS[:1], probe_missing, probe),
     Family("exact", tuple(s for s in ExactDivergences.SPECS if not s.name.endswith("_error")), exact_missing, exact),
     Family("modes", tuple(s for s in Modes.SPECS if not s.name.endswith("_data")), modes_missing, modes),
-    Family("log_density", (), density_missing, log_density),
+    Family("log_density", (), density_missing, log_density, density_specs),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,6 +10,7 @@ from ganrun.architectures.networks import builder, describe, is_image
 from ganrun.config.registry import choice, number, register, static
 from ganrun.config.settings import PRECISIONS, Train
 from ganrun.errors import ConfigError
+from ganrun.methods.experiment import Experiment
 from ganrun.methods.likelihoods import LIKELIHOODS
 from ganrun.methods.method_option import TagFamily
 from ganrun.methods.metric_spec import AT_LEAST_0, EVERYWHERE, Chart, MetricSpec
@@ -108,6 +109,12 @@ class VaeOption(SingleLossOption):
             training_samples=self.training_samples,
             flow_prior=self._flow_prior(config.latent.size),
         )
+
+    def cautions(self, experiment: Experiment) -> Sequence[str]:
+        del experiment
+        if self.prior_couplings or self.prior_hidden == VaeOption.prior_hidden:
+            return []
+        return [f"method.prior_hidden={self.prior_hidden} has no effect without method.prior_couplings"]
 
     def _require_plain(self) -> None:
         """Raise :class:`ConfigError` for settings of the ELBO's KL divergence, which the IWAE's bound does not have."""

@@ -15,6 +15,7 @@ from ganrun.evaluation.metrics.spec import better, spec_of
 from ganrun.methods.gan.option import GanOption
 from ganrun.methods.likelihoods import Bernoulli, DiscretisedLogistic, Gaussian
 from ganrun.methods.vae.option import VaeOption
+from ganrun.training.build import build
 from ganrun.training.monitor import Monitor
 
 VAE = "method=vae"
@@ -193,6 +194,16 @@ def test_a_learning_rate_that_jumps_is_told(compose_config):
     assert config.method.jumps(before, now, 100) == line
     constant = compose_config([VAE])
     assert constant.method.jumps(*(dataclasses.replace(constant, steps=steps) for steps in (100, 200)), 100) is None
+
+
+def test_units_of_a_prior_that_is_not_learned_are_warned_of(compose_config):
+    def warnings(*words):
+        config = compose_config(("method=vae", *words))
+        return config.method.cautions(build(config))
+
+    unused = "method.prior_hidden=7 has no effect without method.prior_couplings"
+    assert warnings("method.prior_hidden=7") == [unused]
+    assert list(warnings()) == list(warnings("method.prior_hidden=7", "method.prior_couplings=1")) == []
 
 
 def test_failures_that_show_in_the_samples_are_reported(compose_config):
