@@ -4,11 +4,12 @@
         [figure=FILE.png]
 
 Every model is one run of a preset for each of ``seeds`` (0), evaluated at several steps with its averaged weights. The
-interval of one run is over the held-out images, that of several over seeds. The processor time of the whole command is
-measured, and the longest of the seeds is shown: the steps of each model are chosen so that it is within fifteen minutes
-on one core, to which ``taskset -c 1 python scripts/likelihoods.py`` confines it. ``steps`` replaces those of all
-models. The figure shows the first seed. Runs stay in ``runs=FOLDER`` and are not trained again if they are there.
-``GANRUN_DATA`` must hold MNIST. Less than two hours for each seed.
+interval of one run is over the held-out images; of several, all values are shown, with their mean and its interval if
+there are three or more. The processor time of the whole command is measured, and the longest of the seeds is shown: the
+steps of each model are chosen so that it is within fifteen minutes on one core, to which ``taskset -c 1 python
+scripts/likelihoods.py`` confines it. ``steps`` replaces those of all models. The figure shows the first seed. Runs stay
+in ``runs=FOLDER`` and are not trained again if they are there. ``GANRUN_DATA`` must hold MNIST. Less than two hours for
+each seed.
 """
 
 from __future__ import annotations
@@ -146,8 +147,10 @@ def line(name: str, runs: Sequence[Path], cost: float) -> str:
     reached = [value <= model.goal if in_bits else value >= model.goal for value in values]
     digits = 3 if in_bits else 2
     if len(runs) > 1:
-        mean = mean_interval(np.array(values))
-        shown = f"{mean.value:.{digits}f} ({mean.low:.{digits}f} to {mean.high:.{digits}f})"
+        shown = ", ".join(f"{value:.{digits}f}" for value in values)
+        if len(runs) > 2:  # the interval of two is 13 times as wide as their difference
+            mean = mean_interval(np.array(values))
+            shown += f"; mean {mean.value:.{digits}f} ({mean.low:.{digits}f} to {mean.high:.{digits}f})"
         verdict = f"reached by {sum(reached)} of {len(runs)}"
     else:
         shown = f"{values[0]:.{digits}f}" + ("" if in_bits else f" ± {halves[0]:.{digits}f}")
