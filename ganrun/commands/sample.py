@@ -48,6 +48,7 @@ OF_SOME_TASKS = (
     *("steps", "truncation", "neighbours", "picture", "milliseconds"),
     *("key", "range", "starts", "iterations"),
 )
+OF_SAMPLES = ("seed", "average", "sigma_rel", "checkpoint", "label")  # settings of all tasks but mode=film
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,6 +160,8 @@ def _require_fitting(request: Sample) -> None:
         raise ConfigError("give project=FILE or reconstruct=FILE, not both.")
     if request.task in ("project", "reconstruct") and request.mode != "random":
         raise ConfigError(f"mode={request.mode} draws samples, {request.as_typed} draws none: leave one of them out.")
+    if request.task == "mode=film":
+        _require_film_alone(request)
     suffix = request.source.suffix.lower()
     if suffix != ".npz" and request.key is not None and request.task in ("project", "reconstruct"):
         raise ConfigError(
@@ -174,6 +177,13 @@ def _require_fitting(request: Sample) -> None:
         tasks = [task for task, defaults in DEFAULTS.items() if name in defaults]
         if getattr(request, name) is not None and request.task not in tasks:
             raise ConfigError(f"{name} belongs to {' and '.join(tasks)}; {request.as_typed} does not use it.")
+
+
+def _require_film_alone(request: Sample) -> None:
+    """Refuse what samples of a model have and a film of the pictures that its run has drawn has not."""
+    usual = {field.name: field.default for field in dataclasses.fields(Sample)}
+    if stray := next((name for name in OF_SAMPLES if getattr(request, name) != usual[name]), None):
+        raise ConfigError(f"{stray} belongs to samples; mode=film shows pictures that the run has drawn: leave it out.")
 
 
 def _job(node: DictConfig) -> int:

@@ -116,15 +116,19 @@ def notes(groups: Sequence[Group], metrics: Sequence[str] = ()) -> list[str]:
         listed = ", ".join(relative(run.folder) for run in repeated[:3]) + (", ..." if len(repeated) > 3 else "")
         count = "1 run repeats another's" if len(repeated) == 1 else f"{len(repeated)} runs repeat others'"
         lines.append(f"{count} settings and seed and {'is' if len(repeated) == 1 else 'are'} not counted: {listed}")
-    probes = dict.fromkeys(_probe(run) for group in groups for run in group.counted if run.settings.get("probe.name"))
+    counted = [run.settings for group in groups for run in group.counted]
+    datasets = dict.fromkeys(settings["dataset.name"] for settings in counted if "dataset.name" in settings)
+    if len(datasets) > 1:
+        lines.append(f"the data differ, so that values are not comparable: {', '.join(datasets)}")
+    probes = dict.fromkeys(_probe(settings) for settings in counted if settings.get("probe.name") not in (None, "off"))
     if len(probes) > 1 and any(tag.startswith(MEASURED_BY_PROBE) for tag in metrics):
         lines.append(f"jsd/probe was measured by different probes and is not comparable: {', '.join(probes)}")
     return lines
 
 
-def _probe(run: Run) -> str:
-    budget = f" budget={run.settings['probe.budget']}" if "probe.budget" in run.settings else ""
-    return f"{run.settings['probe.name']}{budget}"
+def _probe(settings: Mapping[str, Any]) -> str:
+    budget = f" budget={settings['probe.budget']}" if "probe.budget" in settings else ""
+    return f"{settings['probe.name']}{budget}"
 
 
 def _joined(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

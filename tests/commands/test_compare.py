@@ -372,7 +372,10 @@ WRONG = {
     "a path that is not there": (["rnus"], ["there is no run directory rnus", "Did you mean 'runs'?"]),
     "no run yet": (["latest"], ["there is no run under"]),
     "a name that is too long": (["n" * 300], ["cannot be a folder"]),
-    "a run that has come nowhere, in a picture": (["fresh", "picture=x.png"], ["no run has come far enough to be compared: 1 running."]),
+    "a run that has come nowhere, in a picture": (
+        ["fresh", "picture=x.png"],
+        ["no run has come far enough to be compared: 1 running."],
+    ),
     "a metric of a run that has come nowhere": (["fresh", "metrics=w1"], ["'w1'", "They have none yet"]),
     "a damaged row": (["word"], [str(Path("word", "metrics.jsonl")), "line 1", "cannot be read"]),
     "a damaged summary": (["gone"], [str(Path("gone", "summary.json")), "cannot be read"]),

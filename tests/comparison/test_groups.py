@@ -368,6 +368,13 @@ def test_what_other_probes_measured_is_not_pooled(other, tag):
     assert told.endswith(f"{other['probe.name']} budget={other['probe.budget']}")
 
 
+def test_different_data_are_told_and_no_probe_is_not_a_probe():
+    runs = [made(**STREAMING, **{"dataset.name": "ring"}), made(**{"probe.name": "off", "dataset.name": "digits"})]
+    (told,) = notes(group(runs, ["jsd/probe"]), ["jsd/probe"])
+    assert told == "the data differ, so that values are not comparable: ring, digits"
+    assert notes(group(runs[:1], ["jsd/probe"]), ["jsd/probe"]) == []
+
+
 def test_of_what_no_probe_measures_runs_are_pooled_whatever_their_probes():
     runs = [made(seed=0, **STREAMING), made(seed=1, **{"probe.name": "off"})]
     (one,) = group(runs, ["w1", "jsd/exact"])
