@@ -80,4 +80,4 @@ def test_every_other_command_works_or_refuses_in_one_line(run, inside, cwd) -> N
         done = inside(*words, cwd=cwd)
         assert done.returncode == 2 and len(done.stderr.splitlines()) <= 2 and "Traceback" not in done.stderr, words
     done = inside("eval", "run=digits", "n=50", "metrics=[log_density]", cwd=cwd)
-    assert done.returncode == 0 and "the method has no density that can be computed" in done.stdout
+    assert done.returncode == 2 and "log_density: the method has no density that can be computed" in done.stderr
