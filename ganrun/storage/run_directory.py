@@ -55,8 +55,8 @@ def find_run(name: str, outputs: Path = Path("outputs")) -> Path:
 def no_run(folder: Path, name: str) -> str:
     """Return the message for a folder, given as ``name``, that is no run directory; it may be that of a sweep."""
     runs = sorted(path.parent.name for path in folder.glob("*/config.yaml"))
-    line = f"{name} is not a run directory: it has no config.yaml."
-    return line.replace(":", f" but holds {len(runs)}, such as {runs[0]}:") if runs else line
+    held = f" but holds {len(runs)}, such as {runs[0]}" if runs else ""
+    return f"{name} is not a run directory{held}: it has no config.yaml."
 
 
 def find_checkpoint(name: str) -> Path:

@@ -52,9 +52,10 @@ def test_a_folder_without_a_config_is_not_a_run(tmp_path):
 
 def test_a_folder_of_runs_is_answered_with_one_of_them(tmp_path):
     for name in ("1-seed=1", "0-seed=0"):
-        make_run(tmp_path / "sweep" / name)
-    with pytest.raises(ConfigError, match=r"sweep is not a run directory but holds 2, such as 0-seed=0: it has no"):
-        find_run(str(tmp_path / "sweep"))
+        make_run(tmp_path / "at 12:30" / name)
+    with pytest.raises(ConfigError) as caught:
+        find_run(folder := str(tmp_path / "at 12:30"))
+    assert str(caught.value) == f"{folder} is not a run directory but holds 2, such as 0-seed=0: it has no config.yaml."
 
 
 def test_a_missing_run_is_answered_with_the_closest(tmp_path):
